@@ -1,0 +1,178 @@
+"""Sentences to tensors: words to pieces, long sentences to windows, sentences to batches.
+
+A word is labelled and predicted at its first piece. No word is dropped: a sentence longer than the encoder's limit is
+cut into overlapping windows, and each word belongs to the window in which it has most context.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from nersweep.data import Sentence
+from nersweep.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentences side by side. Rows are windows, padded to the longest (R, T); words stand one after another (W,), in
+    the order of their sentences, whatever windows they lie in."""
+
+    input_ids: Tensor  # (R, T)
+    attention_mask: Tensor  # (R, T), 1 on pieces and 0 on padding
+    first: Tensor  # (W,), where each word's first piece lies in input_ids.flatten()
+    targets: Tensor  # (W,), label ids
+    lengths: Tensor  # (S,), words of each sentence
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)))
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """One split as flat arrays: windows of pieces, and for each word its window, its place there and its label."""
+
+    pieces: np.ndarray  # all windows one after another, special pieces included
+    window_starts: np.ndarray  # (windows + 1,), into pieces
+    sentence_windows: np.ndarray  # (sentences + 1,), into windows
+    sentence_words: np.ndarray  # (sentences + 1,), into the per-word arrays
+    word_window: np.ndarray  # (words,), the window that a word is read from
+    word_place: np.ndarray  # (words,), the place of its first piece in that window
+    targets: np.ndarray  # (words,), label ids
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.sentence_words) - 1
+
+    def lengths(self) -> np.ndarray:
+        """Words per sentence, (sentences,)."""
+        return np.diff(self.sentence_words)
+
+    def words_of(self, sentences: Sequence[int]) -> np.ndarray:
+        """Where the words of these sentences stand in the per-word arrays, (W,)."""
+        return np.concatenate([np.arange(*self.sentence_words[i : i + 2]) for i in sentences])
+
+    def targets_of(self, sentences: Sequence[int]) -> np.ndarray:
+        """Label ids of the words of these sentences, (W,)."""
+        return self.targets[self.words_of(sentences)]
+
+    def batch(self, sentences: Sequence[int]) -> Batch:
+        windows = np.concatenate([np.arange(*self.sentence_windows[i : i + 2]) for i in sentences])
+        words = self.words_of(sentences)
+        sizes = self.window_starts[windows + 1] - self.window_starts[windows]
+        longest = int(sizes.max())
+        input_ids = np.full((len(windows), longest), self.pad_id, dtype=np.int64)
+        for row, (window, size) in enumerate(zip(windows, sizes, strict=True)):
+            start = self.window_starts[window]
+            input_ids[row, :size] = self.pieces[start : start + size]
+        # Within a batch a sentence's windows are neighbours, so the row of a window follows from its sentence's first.
+        row_of = dict(zip(windows.tolist(), range(len(windows)), strict=True))
+        rows = np.fromiter((row_of[w] for w in self.word_window[words].tolist()), np.int64, len(words))
+        return Batch(
+            input_ids=torch.from_numpy(input_ids),
+            attention_mask=torch.from_numpy((np.arange(longest) < sizes[:, None]).astype(np.int64)),
+            first=torch.from_numpy(rows * longest + self.word_place[words]),
+            targets=torch.from_numpy(self.targets[words]),
+            lengths=torch.from_numpy(self.lengths()[list(sentences)]),
+        )
+
+
+def tokenise(
+    sentences: Sequence[Sentence], labels: LabelSet, tokenizer: PreTrainedTokenizerFast, max_length: int
+) -> Tokenised:
+    """max_length: pieces of a window, special ones included."""
+    words = list(dict.fromkeys(word for sentence in sentences for word in sentence.words))
+    pieces_of = dict(zip(words, word_pieces(words, tokenizer), strict=True))
+    before, after = special_pieces(tokenizer)
+    room = max_length - len(before) - len(after)
+
+    pieces: list[int] = []
+    window_starts, sentence_windows, sentence_words = [0], [0], [0]
+    word_window: list[int] = []
+    word_place: list[int] = []
+    targets: list[int] = []
+    for sentence in sentences:
+        of_words = [pieces_of[word][:room] for word in sentence.words]  # a word longer than a window loses its end
+        first_window = len(window_starts) - 1
+        for start, end in windows([len(p) for p in of_words], room):
+            pieces += before + [piece for word in of_words[start:end] for piece in word] + after
+            window_starts.append(len(pieces))
+        bounds = windows([len(p) for p in of_words], room)
+        for window, place in owners([len(p) for p in of_words], bounds):
+            word_window.append(first_window + window)
+            word_place.append(len(before) + place)
+        targets += labels.encode(sentence.tags)
+        sentence_windows.append(len(window_starts) - 1)
+        sentence_words.append(len(targets))
+    arrays = [window_starts, sentence_windows, sentence_words, word_window, word_place]
+    return Tokenised(
+        np.array(pieces, dtype=np.int32),
+        *(np.array(a, dtype=np.int64) for a in arrays),
+        targets=np.array(targets, dtype=np.int64),
+        pad_id=tokenizer.pad_token_id,
+    )
+
+
+def word_pieces(words: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """The pieces of each word, at least one: a word of which the tokeniser leaves nothing becomes the unknown piece.
+
+    Byte-level tokenisers (RoBERTa, ModernBERT) tell a word's beginning by the space before it, so they are given one.
+    """
+    byte_level = "ByteLevel" in json.dumps(json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"])
+    texts = [f" {word}" if byte_level else word for word in words]
+    return [ids or [tokenizer.unk_token_id] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
+def special_pieces(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+    """What the tokeniser puts before and after a sentence."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    at = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
+    return whole[:at], whole[at + len(plain) :]
+
+
+def windows(sizes: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Cuts words of so many pieces into windows (start, end) of at most `room` pieces: one if all fit, else windows
+    that overlap by about half. Every size must be in [1, room]."""
+    ends = np.cumsum([0, *sizes])
+    found: list[tuple[int, int]] = []
+    start = 0
+    while True:
+        end = int(np.searchsorted(ends, ends[start] + room, side="right")) - 1
+        found.append((start, end))
+        if end == len(sizes):
+            return found
+        middle = int(np.searchsorted(ends, ends[start] + room // 2, side="right")) - 1
+        start = max(middle, start + 1)
+
+
+def owners(sizes: Sequence[int], bounds: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """For each word, in order: the window in which its first piece has most context (the larger of the smaller side;
+    a sentence's own beginning and end do not count as cut), and the piece's place there."""
+    ends = np.cumsum([0, *sizes])
+    for word in range(len(sizes)):
+        contexts = {}
+        for window, (start, end) in enumerate(bounds):
+            if start <= word < end:
+                left = np.inf if start == 0 else ends[word] - ends[start]
+                right = np.inf if end == len(sizes) else ends[end] - ends[word]
+                contexts[window] = min(left, right)
+        best = max(contexts, key=contexts.__getitem__)
+        yield best, int(ends[word] - ends[bounds[best][0]])
+
+
+def epoch_batches(sentences: int, size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The sentences of each optimiser step: a plain shuffle, a function of seed and epoch alone, whatever the loss."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(sentences, generator=generator).tolist()
+    return [order[i : i + size] for i in range(0, sentences, size)]
+
+
+def length_batches(split: Tokenised, size: int) -> list[list[int]]:
+    """All sentences, those of like length together: little padding where the order does not matter."""
+    order = np.argsort(-split.lengths(), kind="stable").tolist()
+    return [order[i : i + size] for i in range(0, len(order), size)]

@@ -1,0 +1,60 @@
+"""The fixed sections of the configuration, with types and ranges. Everything else lives in conf/."""
+
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+SIGNS = {"≥": operator.ge, ">": operator.gt, "<": operator.lt}
+
+
+def within(default: Any, *bounds: tuple[str, float]) -> Any:
+    """A numeric field with its default and its bounds, such as ("≥", 1)."""
+    return field(default=default, metadata={"bounds": bounds})
+
+
+@dataclass
+class TrainConfig:
+    epochs: int = within(3, ("≥", 1))
+    batch_size: int = within(32, ("≥", 1))  # sentences per optimiser step
+    accumulation: int = within(1, ("≥", 1))  # micro-batches that one optimiser step is split into
+    lr: float = within(5e-5, (">", 0))  # peak learning rate of AdamW
+    warmup: float = within(0.1, ("≥", 0), ("<", 1))  # share of the steps in which the rate rises; then it falls to 0
+    weight_decay: float = within(0.0, ("≥", 0))
+    max_grad_norm: float = within(1.0, (">", 0))
+    patience: int | None = within(None, ("≥", 1))  # stop after so many epochs without a better dev F1; null: never
+    precision: str = field(default="auto", metadata={"choices": ("auto", "fp32", "bf16")})
+
+
+@dataclass
+class TrackingConfig:
+    uri: str | None = None  # an MLflow server or database; null: mlflow.db in output_dir
+    experiment: str = "nersweep"
+
+
+SECTIONS = {"train": TrainConfig, "tracking": TrackingConfig}
+
+
+def register() -> None:
+    """Makes the sections known to Hydra as `sections`, the first entry of the defaults list in conf/config.yaml."""
+    ConfigStore.instance().store(name="sections", node=dict(SECTIONS))
+
+
+def faults(config: Mapping[str, Any]) -> list[str]:
+    """One line per setting of a fixed section that lies outside its range."""
+    lines = []
+    for section, schema in SECTIONS.items():
+        for item in fields(schema):
+            value, bounds = config[section][item.name], item.metadata.get("bounds", ())
+            choices = item.metadata.get("choices", (value,))
+            if value not in choices:
+                lines.append(f"{section}.{item.name}={value}: must be one of {', '.join(choices)}")
+            elif bounds and value is not None:
+                holds = all(SIGNS[sign](value, bound) for sign, bound in bounds)
+                if not (holds and math.isfinite(value)):
+                    allowed = " and ".join(f"{sign} {bound}" for sign, bound in bounds)
+                    lines.append(f"{section}.{item.name}={value}: must be {allowed}")
+    return lines

@@ -1,0 +1,1 @@
+"""Heads: from word features to emissions, and from emissions to labels."""

@@ -1,0 +1,76 @@
+"""Label ids to scores: entity precision, recall and F1 as the CoNLL evaluation script counts them."""
+
+from typing import Any
+
+import numpy as np
+
+from nersweep.labels import LabelSet
+
+
+def entities(ids: np.ndarray, lengths: np.ndarray, labels: LabelSet, strict: bool = False) -> np.ndarray:
+    """The entities in label ids (words,) of sentences with so many words each: rows (start, end, type), end exclusive,
+    type from 1 in the order of `labels.types`.
+
+    As in conlleval and seqeval's default mode, an I- that continues nothing starts an entity; in strict mode, seqeval's
+    with IOB2, only B- does.
+    """
+    types = labels.type_ids[ids]
+    opens = np.zeros(len(ids) + 1, dtype=bool)  # is this word the first of a sentence (or past the last)
+    opens[np.cumsum(lengths)] = opens[0] = True
+    before = np.concatenate([[0], types[:-1]])
+    before[opens[:-1]] = 0
+    starts = (types > 0) & (labels.begins[ids] | (before != types))
+    goes_on = np.concatenate([(types[1:] == types[:-1]) & ~starts[1:] & ~opens[1:-1], [False]])
+    found = np.stack([np.flatnonzero(starts), np.flatnonzero((types > 0) & ~goes_on) + 1, types[starts]], axis=1)
+    return found[labels.begins[ids][found[:, 0]]] if strict else found
+
+
+def entity_counts(
+    gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, labels: LabelSet, strict: bool = False
+) -> np.ndarray:
+    """Per type (rows, as in `labels.types`): entities that are correct, predicted, and gold, (types, 3)."""
+    rows = [entities(ids, lengths, labels, strict) for ids in (gold, predicted)]
+    keys = [(r[:, 0] * (len(gold) + 1) + r[:, 1]) * (len(labels.types) + 1) + r[:, 2] for r in rows]
+    correct = rows[0][np.isin(keys[0], keys[1], assume_unique=True)]
+    by_type = [np.bincount(r[:, 2], minlength=len(labels.types) + 1)[1:] for r in (correct, rows[1], rows[0])]
+    return np.stack(by_type, axis=1)
+
+
+def rates(correct: float, predicted: float, gold: float) -> dict[str, float]:
+    """Precision, recall and F1, each 0 where its denominator is."""
+    return {
+        "f1": 2 * correct / (predicted + gold) if predicted + gold else 0.0,
+        "precision": correct / predicted if predicted else 0.0,
+        "recall": correct / gold if gold else 0.0,
+    }
+
+
+def score(gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, labels: LabelSet) -> dict[str, Any]:
+    """All scores of one split, in [0, 1]: micro f1, precision and recall over entities; macro_f1, the mean over types
+    that have gold entities; accuracy over words; strict, the micro scores in strict mode; types, the scores of each
+    type with its support (gold entities)."""
+    counts = entity_counts(gold, predicted, lengths, labels)
+    types = {
+        name: rates(*row.tolist()) | {"support": int(row[2])} for name, row in zip(labels.types, counts, strict=True)
+    }
+    supported = [scores["f1"] for scores in types.values() if scores["support"]]
+    return {
+        **rates(*counts.sum(0).tolist()),
+        "macro_f1": float(np.mean(supported)) if supported else 0.0,
+        "accuracy": float((gold == predicted).mean()),
+        "strict": rates(*entity_counts(gold, predicted, lengths, labels, strict=True).sum(0).tolist()),
+        "types": types,
+    }
+
+
+def flatten(scores: dict[str, Any], prefix: str) -> dict[str, float]:
+    """Scores under the names that the tracker shows: dev/f1, dev/strict/f1, dev/PER/f1."""
+    flat = {f"{prefix}/{name}": value for name, value in scores.items() if not isinstance(value, dict)}
+    for name, values in {"strict": scores["strict"], **scores["types"]}.items():
+        flat |= {f"{prefix}/{name}/{key}": value for key, value in values.items()}
+    return flat
+
+
+def confusion(gold: np.ndarray, predicted: np.ndarray, labels: LabelSet) -> np.ndarray:
+    """Words by gold label (rows) and predicted label (columns)."""
+    return np.bincount(gold * len(labels) + predicted, minlength=len(labels) ** 2).reshape(len(labels), -1)

@@ -1,0 +1,298 @@
+"""From a composed configuration to the objects of a run. The only place that instantiates.
+
+Everything that can be checked without data is checked first, and all faults are told at once.
+"""
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+import nersweep
+from nersweep import config as sections
+from nersweep import store
+from nersweep.config import TrainConfig
+from nersweep.data import Corpus, tag_counts
+from nersweep.device import choose_device
+from nersweep.encoder import Pretrained, Scratch
+from nersweep.faults import Faults, knob_owners
+from nersweep.heads.token import TokenHead
+from nersweep.labels import LabelSet
+
+# The sections that name a class, and the room in which it must live. A configuration may come from a stranger, so
+# nothing else is ever called.
+ROOMS = {
+    "data": "nersweep.data",
+    "model": "nersweep.encoder",
+    "head": "nersweep.heads",
+    "loss": "nersweep.losses",
+    "weights": "nersweep.weights",
+}
+FIXED = {"seed", "device", "output_dir", "rerun", "choice", *sections.SECTIONS, *ROOMS}
+
+# What is known only once the data is read, given to the losses whose signature asks for it.
+FACTS = {"weight", "counts", "labels"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, ready to start."""
+
+    config: dict[str, Any]  # resolved
+    name: str
+    fingerprint: str
+    corpus: Corpus
+    labels: LabelSet
+    counts: np.ndarray  # (labels,), words per label in the training split
+    weights: np.ndarray  # (labels,), class weights; ones where there are none
+    encoder: Pretrained | Scratch
+    head: type[TokenHead]
+    loss: nn.Module
+    train: TrainConfig
+    device: torch.device
+
+    @property
+    def folder(self) -> Path:
+        return store.run_folder(Path(self.config["output_dir"]), self.name, self.fingerprint)
+
+
+def make(config: DictConfig) -> Plan:
+    """Checks a composed configuration, reads its data and builds what the run needs, but loads no model weights.
+
+    Raises Faults (a ValueError), or ValueError for what is wrong in the data.
+    """
+    parts = check(config)
+    resolved = OmegaConf.to_container(config, resolve=True)
+    corpus = parts["data"].load()
+    labels = LabelSet(type_ for s in corpus.splits().values() for x in s for type_ in entity_types(x.tags))
+    if not labels.types:
+        raise ValueError(f"data={corpus.name}: no entity in it; expected tags such as B-PER and I-PER")
+    tags = tag_counts(corpus.train)
+    counts = np.array([tags[name] for name in labels.names])
+    weights = parts["weights"](counts) if parts["weights"] else np.ones(len(labels))
+    facts = {"weight": torch.from_numpy(weights) if parts["weights"] else None, "counts": counts, "labels": labels}
+    loss_class, arguments = parts["loss"]
+    wanted = {name: fact for name, fact in facts.items() if name in signature(loss_class)}
+    return Plan(
+        config=resolved,
+        name=run_name(resolved),
+        fingerprint=fingerprint(resolved, corpus, parts["model"]),
+        corpus=corpus,
+        labels=labels,
+        counts=counts,
+        weights=weights,
+        encoder=parts["model"],
+        head=parts["head"],
+        loss=loss_class(**arguments, **wanted),
+        train=TrainConfig(**resolved["train"]),
+        device=choose_device(resolved["device"]),
+    )
+
+
+def entity_types(tags: Sequence[str]) -> Iterator[str]:
+    return (tag[2:] for tag in tags if tag != "O")
+
+
+def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | Scratch) -> str:
+    """Of everything that can change the result: not of names, paths, the device or the tracker."""
+    described = {key: value for key, value in config.items() if key in {"model", "head", "loss", "weights", "train"}}
+    described["model"] = {k: v for k, v in config["model"].items() if k not in {"name", "revision", "package"}}
+    return store.fingerprint(
+        described
+        | {
+            "seed": config["seed"],
+            "data": corpus.checksum(),
+            "model_identity": model.identity(),
+            "version": nersweep.__version__,
+        }
+    )
+
+
+def run_name(config: Mapping[str, Any]) -> str:
+    """The loss, its knobs by their initials, the weights and the seed: focal-g3-s1."""
+    choice, owners = config["choice"], knob_owners()
+    parts = [choice["loss"]]
+    for knob in sorted(config.keys() - FIXED):
+        option = next((o for o in owners.get(knob, ()) if o.partition("=")[2] in choice.values()), "")
+        words = knob.split("_")
+        own = [word for word in words if word not in option.partition("=")[2].split("_")]
+        parts.append("".join(word[0] for word in own or words) + f"{config[knob]:g}" * is_number(config[knob]))
+    if choice["weights"] != "none":
+        parts.insert(1, choice["weights"])
+    return "-".join([*parts, f"s{config['seed']}"])
+
+
+def check(config: DictConfig) -> dict[str, Any]:
+    """The parts that need no data: data, model, weights (or None), head class, and the loss as (class, arguments).
+
+    Raises Faults with a line for each thing that is wrong.
+    """
+    lines = [
+        f"{key}=???: must be given, as in {key.rpartition('.')[0]}={choice_of(config, key)} {key}=VALUE"
+        for key in sorted(OmegaConf.missing_keys(config))
+    ]
+    if lines:
+        raise Faults(lines)
+    raw = OmegaConf.to_container(config, resolve=False)
+    resolved = OmegaConf.to_container(config, resolve=True)
+    lines += dead_knobs(raw)
+    lines += sections.faults(resolved)
+    lines += scalar_faults(resolved)
+    parts: dict[str, Any] = {}
+    for section in ROOMS:
+        try:
+            parts[section] = build(section, raw[section], resolved[section])
+        except ValueError as error:
+            lines += str(error).split("\n")
+    if parts.get("weights") and "loss" in parts and "weight" not in signature(parts["loss"][0]):
+        choice = resolved["choice"]
+        lines.append(f"weights={choice['weights']}: loss={choice['loss']} takes no class weights; type weights=none")
+    if lines:
+        raise Faults(lines)
+    return parts
+
+
+def choice_of(config: DictConfig, key: str) -> str:
+    return config.choice.get(key.partition(".")[0], "")
+
+
+def scalar_faults(config: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if not isinstance(config["seed"], int) or isinstance(config["seed"], bool) or not 0 <= config["seed"] < 2**32:
+        lines.append(f"seed={config['seed']}: must be a whole number in [0, 2^32)")
+    if not isinstance(config["rerun"], bool):
+        lines.append(f"rerun={config['rerun']}: must be true or false")
+    try:
+        choose_device(str(config["device"]))
+    except ValueError as error:
+        lines.append(str(error))
+    return lines
+
+
+def dead_knobs(raw: Mapping[str, Any]) -> list[str]:
+    """Top-level settings that no other setting refers to: they would be logged and change nothing."""
+    owners, lines = knob_owners(), []
+    sections_text = str({key: value for key, value in raw.items() if key in ROOMS})
+    for knob in raw.keys() - FIXED:
+        if re.search(rf"\$\{{{re.escape(str(knob))}\}}", sections_text):
+            continue
+        belongs = f"it belongs to {' and '.join(owners[knob])}" if knob in owners else "no option owns it"
+        lines.append(f"{knob}={raw[knob]}: nothing reads it here; {belongs}; set a knob by its own name, not beside it")
+    return sorted(lines)
+
+
+def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> Any:
+    """The object that a section describes. Heads are given as their class, and losses as (class, arguments): they wait
+    for what the data tells. A section without _target_ is None.
+
+    Raises ValueError with a line per fault, under the names that a user types.
+    """
+    if "_target_" not in resolved:
+        if resolved:
+            raise ValueError(f"{section}: settings without _target_; choose an option, as in {section}=NAME")
+        return None
+    target = locate(section, resolved["_target_"])
+    arguments = {key: value for key, value in resolved.items() if key != "_target_"}
+    lines = argument_faults(section, target, arguments, raw)
+    if lines:
+        raise ValueError("\n".join(lines))
+    if section == "head":
+        return target
+    try:
+        made = target(**arguments)
+    except ValueError as error:
+        name, sign, rest = str(error).partition("=")
+        raise ValueError(f"{typed_name(section, name, raw)}{sign}{rest}" if name in arguments else error) from None
+    return (target, arguments) if section == "loss" else made
+
+
+def locate(section: str, path: str) -> type:
+    """The class named by a _target_. Raises ValueError unless it is defined in the section's own room."""
+    room = ROOMS[section]
+    refused = ValueError(f"{section}._target_={path}: must be a class of {room}")
+    if not re.fullmatch(rf"{re.escape(room)}(\.[A-Za-z]\w*)+", str(path)):
+        raise refused
+    try:
+        found = get_object(path)
+    except Exception:
+        raise refused from None
+    if not inspect.isclass(found) or not (found.__module__ + ".").startswith(room + "."):
+        raise refused
+    return found
+
+
+def signature(target: type) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(target).parameters)
+
+
+def typed_name(section: str, argument: str, raw: Mapping[str, Any]) -> str:
+    """How a user types an argument: by the knob that feeds it, else by its place."""
+    fed_by = re.fullmatch(r"\$\{(\w+)\}", str(raw.get(argument)))
+    return fed_by[1] if fed_by else f"{section}.{argument}"
+
+
+def argument_faults(section: str, target: type, arguments: Mapping[str, Any], raw: Mapping[str, Any]) -> list[str]:
+    known, hints = signature(target), typing.get_type_hints(target if section == "head" else target.__init__)
+    lines = []
+    for name, value in arguments.items():
+        if name not in known or name in FACTS:
+            options = ", ".join(key for key in known if key not in FACTS)
+            lines.append(f"{section}.{name}={value}: no such setting; {section} has {options}")
+        elif name in hints and not fits(value, hints[name]):
+            lines.append(f"{typed_name(section, name, raw)}={value}: expected {describe(hints[name])}")
+    return lines
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Does a value of a configuration have the type that a signature asks for?"""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(fits(value, option) for option in inner)
+    if origin is typing.Literal:
+        return value in inner
+    if origin is not None and issubclass(origin, Mapping):
+        return isinstance(value, dict)
+    if origin is not None and issubclass(origin, Sequence):
+        return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
+    if hint is float:
+        return is_number(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def describe(hint: Any) -> str:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(describe(option) for option in inner)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, inner))
+    if origin is not None:
+        return "a mapping" if issubclass(origin, Mapping) else "a list"
+    names = {float: "a number", int: "a whole number", bool: "true or false", str: "text", types.NoneType: "null"}
+    return names.get(hint, hint.__name__)
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            out |= {f"{key}.{name}": inner for name, inner in flat(value).items()}
+        else:
+            out[key] = value
+    return out

@@ -1,0 +1,62 @@
+"""What a person sees while a run works: a bar on a terminal, plain lines elsewhere."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+
+PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
+
+
+class TrainingProgress:
+    """Steps done of all steps, with the latest loss. A context manager; `epoch` lines stay on the screen."""
+
+    def __init__(self, steps: int):
+        self.steps, self.done, self.loss = steps, 0, float("nan")
+        self.last_line = time.monotonic()
+        self.bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("training", total=steps, loss=self.loss)
+
+    def __enter__(self) -> "TrainingProgress":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def step(self) -> None:
+        self.done += 1
+        self.bar.update(self.task, completed=self.done)
+        if not console.is_terminal and time.monotonic() - self.last_line > PLAIN_INTERVAL:
+            console.print(f"step {self.done}/{self.steps}  loss {self.loss:.4f}")
+            self.last_line = time.monotonic()
+
+    def show_loss(self, loss: float) -> None:
+        self.loss = loss
+        self.bar.update(self.task, loss=loss)
+
+    def epoch(self, line: str) -> None:
+        console.print(line)
+        self.last_line = time.monotonic()
+
+
+def table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """Prints a table: the first column to the left, the others to the right."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for i, name in enumerate(header):
+        drawn.add_column(name, justify="right" if i else "left")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)

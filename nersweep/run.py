@@ -1,0 +1,248 @@
+"""The life of one run: plan, train, score, write, track."""
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from omegaconf import DictConfig, OmegaConf
+
+import nersweep
+from nersweep import metrics, plan, store, tracking
+from nersweep.batching import tokenise
+from nersweep.data import SPLITS, Sentence
+from nersweep.faults import one_line
+from nersweep.metrics import flatten
+from nersweep.plan import Plan
+from nersweep.progress import console, table
+from nersweep.train import Fitted, Tagger, choose_precision, fit, predict
+
+GET_CONLL = "real data: data=conll2003 reads CoNLL-2003 from the hub, or from a folder with data.path=DIR"
+
+
+def execute(config: DictConfig) -> dict[str, Any]:
+    """Runs what a composed configuration describes and returns its result, as in result.json; a run that has finished
+    before is not run again unless config.rerun.
+
+    Raises ValueError for faults in configuration or data, Diverged for a loss that is no number; Ctrl-C goes through.
+    Whatever ends the run early is written down in its result.json and in the tracker first.
+    """
+    started = time.perf_counter()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    prepared = plan.make(config)
+    folder = prepared.folder
+    result = store.finished_result(folder)
+    if result and not prepared.config["rerun"]:
+        console.print(f"{prepared.name}: finished before; rerun=true runs it again")
+        conclude(result, folder, tracking.ui_command(prepared.config["tracking"]["uri"]))
+        return result
+    output_dir = store.writable(Path(prepared.config["output_dir"]))
+    uri = tracking.open_store(prepared.config["tracking"]["uri"], output_dir)
+    introduce(prepared)
+    (folder / store.RESULT).unlink(missing_ok=True)
+    store.write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.config)))
+    tracker = start_tracking(prepared, uri, output_dir)
+    result = {"status": "failed", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
+    try:
+        result |= train_and_score(prepared, tracker, started)
+        result["status"] = "finished"
+    except BaseException as error:
+        result["status"] = "failed" if isinstance(error, Exception) else "killed"
+        result["error"] = one_line(error)
+        raise
+    finally:
+        tracker.finish({"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}[result["status"]])
+        if "seconds" in result:
+            result["seconds"] |= {"tracking": tracker.seconds, "total": time.perf_counter() - started}
+        store.write_json(folder / store.RESULT, result)
+    conclude(result, folder, tracking.ui_command(uri))
+    return result
+
+
+def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> dict[str, Any]:
+    """Builds the model, trains it, scores the best epoch on test, writes everything but result.json."""
+    config, corpus, labels, device = prepared.config, prepared.corpus, prepared.labels, prepared.device
+    torch.manual_seed(config["seed"])
+    encoder = prepared.encoder.build(labels, corpus)
+    tagger = Tagger(encoder, prepared.head(encoder), prepared.loss).to(device)
+    splits = {
+        split: tokenise(sentences, labels, encoder.tokenizer, encoder.max_length)
+        for split, sentences in corpus.splits().items()
+    }
+    dtype = choose_precision(config["train"]["precision"], device)
+    console.print(
+        f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}: "
+        f"{sum(p.numel() for p in tagger.parameters()):,} parameters, {len(splits['train']):,} sentences"
+    )
+    log = store.MetricsFile(prepared.folder / "metrics.jsonl")
+    try:
+        setup_seconds = time.perf_counter() - started
+        fitted = fit(tagger, splits["train"], splits["dev"], labels, prepared.train, config["seed"], device, log)
+    finally:
+        log.close()
+    eval_started = time.perf_counter()
+    test, test_predictions = splits["test"], predict(tagger, splits["test"], device, dtype)
+    test_scores = metrics.score(test.targets, test_predictions, test.lengths(), labels)
+    eval_seconds = fitted.eval_seconds + time.perf_counter() - eval_started
+    encoder.save(prepared.folder / "model")
+    predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
+    files = write_outputs(prepared, fitted, predictions, splits["test"].targets)
+    track(tracker, prepared, fitted, test_scores, files)
+    epochs = len(fitted.epochs)
+    return {
+        "config": config,
+        "best_epoch": fitted.best_epoch,
+        "epochs": epochs,
+        "dev": fitted.dev,
+        "test": test_scores,
+        "seconds": {"setup": setup_seconds, "train": fitted.train_seconds, "eval": eval_seconds},
+        "sentences_per_second": epochs * len(splits["train"]) / fitted.train_seconds,
+        "words_per_second": epochs * len(splits["train"].targets) / fitted.train_seconds,
+        "peak_memory_bytes": peak_memory(device),
+        "device": str(device),
+        "precision": str(dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "notes": list(corpus.notes),
+        "versions": versions(),
+    }
+
+
+def introduce(prepared: Plan) -> None:
+    """What is about to run: the data, its labels with their weights, and what is odd about them."""
+    corpus = prepared.corpus
+    sizes = ", ".join(f"{len(sentences):,} {split}" for split, sentences in corpus.splits().items())
+    console.print(f"{prepared.name} on {corpus.name} ({corpus.source}): {sizes} sentences")
+    for note in corpus.notes:
+        console.print(f"note: {note}")
+    if corpus.name == "generated":
+        console.print(GET_CONLL)
+    rows = zip(prepared.labels.names, prepared.counts, prepared.weights, strict=True)
+    table("", ["label", "words", "weight"], [[name, f"{count:,}", f"{weight:.4g}"] for name, count, weight in rows])
+
+
+def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
+    """What was measured, where it lies, how to look at it. The last line names the result file."""
+    rows = [[name, result[name]] for name in ("dev", "test")]
+    rows += [[f"test {type_}", scores] for type_, scores in result["test"]["types"].items()]
+    table(
+        f"\n{result['name']}: entity scores of epoch {result['best_epoch']}, the best on dev",
+        ["", "F1", "precision", "recall", "support"],
+        [
+            [
+                name,
+                *(f"{s[key]:.4f}" for key in ("f1", "precision", "recall")),
+                f"{s.get('support', ''):,}" if "support" in s else "",
+            ]
+            for name, s in rows
+        ],
+    )
+    seconds = result["seconds"]
+    console.print(
+        f"\n{seconds['total']:.0f} s in all: "
+        + ", ".join(f"{key} {seconds[key]:.1f} s" for key in ("setup", "train", "eval", "tracking"))
+    )
+    console.print(f"model: {folder / 'model'}")
+    console.print(f"MLflow: {ui}")
+    console.print(f"result: {folder / store.RESULT}")
+
+
+def write_outputs(
+    prepared: Plan, fitted: Fitted, predictions: dict[str, np.ndarray], test_targets: np.ndarray
+) -> list[Path]:
+    """Predictions in CoNLL columns, seqeval's report, pictures. Returns the files."""
+    from seqeval.metrics import classification_report  # a second, through scikit-learn
+
+    from nersweep.report import pictures
+
+    folder, labels = prepared.folder, prepared.labels
+    files = []
+    for split, ids in predictions.items():
+        sentences = prepared.corpus.splits()[split]
+        predicted = split_words(labels.decode(ids), [len(s.words) for s in sentences])
+        files.append(folder / "predictions" / f"{split}.conll")
+        store.write_text(files[-1], conll_columns(sentences, predicted))
+    gold = [list(sentence.tags) for sentence in prepared.corpus.test]
+    files += [folder / "report.txt", folder / "learning_curves.png", folder / "confusion_matrix.png"]
+    store.write_text(folder / "report.txt", classification_report(gold, predicted, digits=4, zero_division=0))
+    pictures.learning_curves(folder / "learning_curves.png", fitted.steps, fitted.epochs)
+    counts = metrics.confusion(test_targets, predictions["test"], labels)
+    title = f"{prepared.name}: labels of words, {prepared.corpus.name} test"
+    pictures.confusion_matrix(folder / "confusion_matrix.png", counts, labels.names, title)
+    return [folder / "config.yaml", *files]
+
+
+def split_words(values: Sequence[str], lengths: Sequence[int]) -> list[list[str]]:
+    """One flat sequence as one list per sentence."""
+    ends = np.cumsum(lengths)
+    return [list(values[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
+
+
+def conll_columns(sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]]) -> str:
+    """word, gold tag, predicted tag: what the CoNLL evaluation script reads."""
+    blocks = (
+        "\n".join(f"{word} {gold} {tag}" for word, gold, tag in zip(s.words, s.tags, tags, strict=True))
+        for s, tags in zip(sentences, predicted, strict=True)
+    )
+    return "\n\n".join(blocks) + "\n"
+
+
+def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:
+    """A run of the tracker that knows configuration, label counts, weights, data and the command."""
+    config, corpus = prepared.config, prepared.corpus
+    settings = plan.flat(
+        {key: value for key, value in config.items() if key not in ("tracking", "output_dir", "rerun")}
+    )
+    command = "python -m nersweep " + " ".join(map(str, sys.argv[1:]))
+    tracker = tracking.Run.start(
+        uri,
+        output_dir,
+        experiment=config["tracking"]["experiment"],
+        name=prepared.name,
+        params=settings,
+        tags={
+            **{key: config["choice"][key] for key in ("loss", "weights", "data", "model", "head")},
+            "seed": config["seed"],
+            "fingerprint": prepared.fingerprint,
+            "code_version": nersweep.__version__,
+            "folder": prepared.folder.absolute(),
+        },
+        note=f"`{command.strip()}`",
+    )
+    for split in SPLITS:
+        sentences = corpus.splits()[split]
+        profile = {"num_rows": len(sentences), "words": sum(len(s.words) for s in sentences)}
+        tracker.dataset(corpus.name, corpus.source, corpus.checksum(), split, profile)
+    for name, count, weight in zip(prepared.labels.names, prepared.counts, prepared.weights, strict=True):
+        tracker.metrics({f"train/{name}/words": float(count), f"train/{name}/weight": float(weight)}, step=0)
+    return tracker
+
+
+def track(tracker: tracking.Run, prepared: Plan, fitted: Fitted, test: dict[str, Any], files: Sequence[Path]) -> None:
+    for step in fitted.steps:
+        tracker.metrics({f"train/{key}": step[key] for key in ("loss", "lr", "grad_norm")}, step=int(step["step"]))
+    for epoch in fitted.epochs:
+        tracker.metrics(flatten(epoch["dev"], "dev") | {"train/epoch_loss": epoch["loss"]}, step=epoch["epoch"])
+    for file in files:
+        tracker.artifact(file, "predictions" if file.suffix == ".conll" else None)
+    tracker.model(prepared.folder / "model", flatten(test, "test"), step=fitted.best_epoch)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: of the device's allocator on CUDA, else the process's largest resident set so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def versions() -> dict[str, str]:
+    packages = ("torch", "transformers", "tokenizers", "hydra-core", "mlflow", "seqeval", "numpy")
+    return {"nersweep": nersweep.__version__, "python": platform.python_version()} | {p: version(p) for p in packages}

@@ -52,11 +52,21 @@ class Encoder(nn.Module):
         states = self.model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
         return states.last_hidden_state.flatten(0, 1)[batch.first]
 
+    def classifier(self) -> list[nn.Module]:
+        """The model's modules that are not its body, in their order."""
+        return [module for module in self.model.children() if module is not self.model.base_model]
+
+    def renew_classifier(self) -> None:
+        """Draws the last layer anew: a checkpoint's labels may be as many as ours and mean others."""
+        last = [module for module in self.classifier() if isinstance(module, nn.Linear)][-1]
+        nn.init.normal_(last.weight, std=getattr(self.model.config, "initializer_range", 0.02))
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
+
     def classify(self, features: Tensor) -> Tensor:
-        """(words, hidden) -> (words, labels), by the model's modules that are not its body, in their order."""
-        for module in self.model.children():
-            if module is not self.model.base_model:
-                features = module(features)
+        """(words, hidden) -> (words, labels)."""
+        for module in self.classifier():
+            features = module(features)
         return features
 
     def save(self, folder: Path) -> None:
@@ -118,6 +128,7 @@ class Pretrained:
         where = self.location()
         try:
             config = AutoConfig.from_pretrained(where, revision=self.revision, trust_remote_code=False)
+            same_labels = config.id2label == dict(enumerate(labels.names))
             config.update(label_names(labels))
             model = AutoModelForTokenClassification.from_pretrained(
                 where,
@@ -125,6 +136,7 @@ class Pretrained:
                 revision=self.revision,
                 trust_remote_code=False,
                 use_safetensors=True,
+                ignore_mismatched_sizes=True,
                 dtype=torch.float32,
             )
             tokenizer = AutoTokenizer.from_pretrained(where, revision=self.revision, trust_remote_code=False)
@@ -132,7 +144,10 @@ class Pretrained:
             raise self.unavailable(error) from None
         if not tokenizer.is_fast:
             raise ValueError(f"model.name={self.name}: has no fast tokenizer, which words and pieces are aligned with")
-        return Encoder(model, tokenizer, self.max_length)
+        encoder = Encoder(model, tokenizer, self.max_length)
+        if not same_labels:
+            encoder.renew_classifier()
+        return encoder
 
 
 @lru_cache

@@ -1,0 +1,136 @@
+"""Column files."""
+
+import pytest
+
+from nersweep.data import tag_counts
+from nersweep.data.columns import Catalogued, LocalFiles, read_file
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return {name: str(folder / name) for name in files}
+
+
+PLAIN = "Ada B-PER\nsmiles O\n\nPau B-LOC\n"
+
+
+def test_words_tags_and_further_columns(tmp_path):
+    text = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\nPeter NNP B-NP B-PER"
+    write(tmp_path, a=text)
+    first, second = read_file(tmp_path / "a", ["word", "pos", "chunk", "tag"])
+    assert first.words == ("EU", "rejects") and first.tags == ("B-ORG", "O")
+    assert first.columns == {"pos": ("NNP", "VBZ"), "chunk": ("B-NP", "B-VP")}
+    assert second.words == ("Peter",)
+
+
+def test_tabs_spaces_carriage_returns_and_a_byte_order_mark_are_read(tmp_path):
+    (tmp_path / "a").write_bytes("\ufeffAda\tB-PER\r\n\t\r\nPau  B-LOC\r\n".encode())
+    assert [s.words for s in read_file(tmp_path / "a")] == [("Ada",), ("Pau",)]
+
+
+def test_white_space_of_other_kinds_stays_inside_a_word(tmp_path):
+    write(tmp_path, a="Ada\u00a0L\u2028x B-PER\n")
+    assert read_file(tmp_path / "a")[0].words == ("Ada\u00a0L\u2028x",)
+
+
+def test_one_corpus_in_three_schemes(tmp_path):
+    schemes = {
+        "iob1": "a I-PER\nb I-PER\nc B-PER\nd O\n",
+        "iob2": "a B-PER\nb I-PER\nc B-PER\nd O\n",
+        "bioes": "a B-PER\nb E-PER\nc S-PER\nd O\n",
+    }
+    files = write(tmp_path, **schemes)
+    corpora = [LocalFiles(train=f, dev=f, test=f).load() for f in files.values()]
+    assert {corpus.train[0].tags for corpus in corpora} == {("B-PER", "I-PER", "B-PER", "O")}
+    assert not any(corpus.notes for corpus in corpora)
+
+
+def test_inside_without_beginning_is_repaired_and_counted(tmp_path):
+    files = write(tmp_path, train=PLAIN, dev="a I-PER\nb I-PER\n\nc B-LOC\nd I-PER\n", test=PLAIN)
+    corpus = LocalFiles(**files).load()
+    assert corpus.dev[0].tags == ("B-PER", "I-PER") and corpus.dev[1].tags == ("B-LOC", "B-PER")
+    assert corpus.notes[0] == "dev: 2 I- tags began an entity and are read as B-"
+
+
+def test_a_label_that_training_lacks_is_kept_and_named(tmp_path):
+    files = write(tmp_path, train=PLAIN, dev=PLAIN, test="Z B-ORG\n")
+    corpus = LocalFiles(**files).load()
+    assert corpus.test[0].tags == ("B-ORG",)
+    assert corpus.notes == ("test: B-ORG (1 words) is not in the training data",)
+
+
+def test_the_checksum_sees_words_tags_splits_and_columns(tmp_path):
+    texts = {
+        "a": "w x O\n\nv y B-PER\n",
+        "b": "w x O\nv y B-PER\n",
+        "c": "w z O\n\nv y B-PER\n",
+        "d": "w x O\n\nv y O\n",
+    }
+    files = write(tmp_path, **texts)
+
+    def checksum(train, dev):
+        return LocalFiles(train=files[train], dev=files[dev], test=files["a"]).load().checksum()
+
+    sums = [checksum("a", "a"), checksum("a", "b"), checksum("b", "a"), checksum("c", "a"), checksum("d", "a")]
+    assert len(set(sums)) == 5 and checksum("a", "a") == sums[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"a O\nb\n", "a:2: 1 columns, expected 2"),
+        (b"a O\nb x O\n", "a:2: 3 columns, expected 2"),
+        (b"only\n", "a:1: 1 columns, expected 2"),
+        (b"a O\n\nb PER\n", "a:3: tag 'PER': expected O"),
+        (b"a O\nb\xff O\n", "a:2: not valid UTF-8 (byte 0xff)"),
+        (b"", "a: no sentence in it"),
+        (b"-DOCSTART- O\n\n", "a: no sentence in it"),
+    ],
+)
+def test_faults_name_file_and_line(tmp_path, content, fault):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        read_file(tmp_path / "a")
+    assert str(tmp_path / fault) in str(error.value)
+
+
+def test_a_folder_or_nothing_in_the_place_of_a_file(tmp_path):
+    with pytest.raises(ValueError, match="is a folder, expected a column file"):
+        read_file(tmp_path)
+    with pytest.raises(ValueError, match="no such file"):
+        read_file(tmp_path / "nothing")
+
+
+CONLL = {
+    "name": "conll2003",
+    "files": {"train": "train.txt", "dev": "valid.txt", "test": "test.txt"},
+    "columns": ["word", "pos", "chunk", "tag"],
+    "hub": {},
+}
+
+
+def test_counts_of_conll_2003(local_data):
+    corpus = Catalogued(path=str(local_data("conll2003")), **CONLL).load()
+    assert [len(s) for s in corpus.splits().values()] == [14041, 3250, 3453]
+    assert [sum(len(x.words) for x in s) for s in corpus.splits().values()] == [203621, 51362, 46435]
+    assert tag_counts(corpus.train)["B-LOC"] == 7140 and tag_counts(corpus.train)["O"] == 169578
+    assert not corpus.notes
+
+
+def test_counts_of_wnut_17(local_data):
+    files = {"train": "train.conll", "dev": "dev.conll", "test": "test.conll"}
+    path = str(local_data("wnut17"))
+    corpus = Catalogued(name="wnut17", path=path, files=files, columns=["word", "tag"], hub={}).load()
+    assert [len(s) for s in corpus.splits().values()] == [3394, 1009, 1287]
+    assert {tag[2:] for tag in tag_counts(corpus.train) if tag != "O"} == {
+        "corporation", "creative-work", "group", "location", "person", "product",
+    }  # fmt: skip
+
+
+def test_the_environment_names_a_folder_of_data_sets(tmp_path, monkeypatch):
+    (tmp_path / "conll2003").mkdir()
+    row = "Ada NNP B-NP B-PER\n"
+    write(tmp_path / "conll2003", **{"train.txt": row, "valid.txt": row, "test.txt": row})
+    monkeypatch.setenv("NERSWEEP_DATA", str(tmp_path))
+    assert Catalogued(path=None, **CONLL).load().source == str(tmp_path / "conll2003")

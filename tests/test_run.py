@@ -1,0 +1,137 @@
+"""One run from the command line to its files and its tracker, on the embedded corpus."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from omegaconf import OmegaConf
+from seqeval.metrics import f1_score
+from transformers import pipeline
+
+from nersweep import __main__ as cli
+
+SMALL = [
+    "data.train=150", "data.dev=40", "data.test=40", "train.epochs=2", "model.hidden=32", "model.layers=1",
+]  # fmt: skip
+
+
+def run(capsys, monkeypatch, *arguments):
+    """Exit code, standard output and standard error of `python -m nersweep` with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    printed = capsys.readouterr()
+    return end.value.code, printed.out, printed.err
+
+
+def result_of(out):
+    last = out.rstrip("\n").split("\n")[-1]
+    assert last.startswith("result: ")
+    file = Path(last.removeprefix("result: "))
+    return json.loads(file.read_text(encoding="utf-8")), file.parent
+
+
+@pytest.fixture
+def focal(tmp_path, capsys, monkeypatch):
+    """A finished run of the main job: (result, folder, output_dir)."""
+    arguments = ["loss=focal", "focal_gamma=3", "weights=inverse_sqrt", f"output_dir={tmp_path}", *SMALL]
+    code, out, err = run(capsys, monkeypatch, *arguments)
+    assert code == 0, err
+    return (*result_of(out), tmp_path, arguments)
+
+
+def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
+    result, folder, output_dir, arguments = focal
+    assert result["status"] == "finished" and result["name"] == "focal-inverse_sqrt-g3-s1"
+    assert folder.name.endswith(result["fingerprint"][:8]) and result["best_epoch"] in (1, 2)
+    for split in ("dev", "test"):
+        assert {"f1", "precision", "recall", "accuracy", "macro_f1", "strict", "types"} <= result[split].keys()
+        assert len(result[split]["types"]) >= 4
+    assert result["seconds"].keys() == {"setup", "train", "eval", "tracking", "total"}
+    assert sum(v for k, v in result["seconds"].items() if k != "total") <= result["seconds"]["total"]
+    assert min(result["sentences_per_second"], result["words_per_second"], result["peak_memory_bytes"]) > 0
+    config = OmegaConf.load(folder / "config.yaml")
+    assert config.loss.gamma == 3 and config.choice.weights == "inverse_sqrt"
+
+    # The predictions are those that were scored, and the saved model makes them.
+    blocks = (folder / "predictions" / "test.conll").read_text(encoding="utf-8").strip().split("\n\n")
+    rows = [[line.split(" ") for line in block.split("\n")] for block in blocks]
+    assert len(rows) == 40
+    gold, predicted = ([[row[i] for row in sentence] for sentence in rows] for i in (1, 2))
+    assert f1_score(gold, predicted) == pytest.approx(result["test"]["f1"])
+    tagger = pipeline("token-classification", model=str(folder / "model"), ignore_labels=[])
+    for sentence, tags in zip(rows[:10], predicted, strict=False):
+        found = tagger(" ".join(row[0] for row in sentence))
+        assert [entry["entity"] for entry in found if not entry["word"].startswith("##")] == tags
+
+    # Metrics: a line per optimiser step and a line per epoch.
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    steps, epochs = [x for x in lines if "step" in x], [x for x in lines if "epoch" in x]
+    assert len(steps) == 2 * 5 and [x["step"] for x in steps] == list(range(1, 11))
+    assert epochs[result["best_epoch"] - 1]["dev"] == result["dev"]
+
+    # The tracker knows the same.
+    client = MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
+    tracked = client.get_run(result["run_id"])
+    assert tracked.info.status == "FINISHED" and tracked.info.run_name == result["name"]
+    assert tracked.data.params["focal_gamma"] == "3.0" and tracked.data.params["train.epochs"] == "2"
+    assert tracked.data.tags["loss"] == "focal" and tracked.data.tags["fingerprint"] == result["fingerprint"]
+    assert tracked.data.metrics["test/f1"] == pytest.approx(result["test"]["f1"])
+    history = client.get_metric_history(result["run_id"], "dev/f1")
+    assert [(m.step, m.value) for m in history] == [(x["epoch"], x["dev"]["f1"]) for x in epochs]
+    assert len(client.get_metric_history(result["run_id"], "train/loss")) == 10
+    assert {"train/B-PER/words", "train/B-PER/weight", "test/PER/f1"} <= tracked.data.metrics.keys()
+    artifacts = {file.path for file in client.list_artifacts(result["run_id"])}
+    assert {"config.yaml", "report.txt", "confusion_matrix.png", "learning_curves.png", "predictions"} <= artifacts
+    assert {tag.value for d in tracked.inputs.dataset_inputs for tag in d.tags} == {"train", "dev", "test"}
+
+    # What has finished is not run twice, unless asked.
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert code == 0 and "finished before" in out and result_of(out)[0] == result
+    code, out, _ = run(capsys, monkeypatch, *arguments, "rerun=true")
+    again, _ = result_of(out)
+    assert again["run_id"] != result["run_id"]
+    assert again["dev"] == result["dev"] and again["test"] == result["test"]
+
+
+def test_the_same_command_gives_the_same_numbers_and_another_seed_others(tmp_path, capsys, monkeypatch):
+    results = []
+    for place, seed in (("a", 1), ("b", 1), ("c", 2)):
+        code, out, err = run(capsys, monkeypatch, f"output_dir={tmp_path / place}", f"seed={seed}", *SMALL)
+        assert code == 0, err
+        result, folder = result_of(out)
+        results.append((result["fingerprint"], result["dev"], result["test"], (folder / "metrics.jsonl").read_text()))
+    assert results[0] == results[1]
+    assert results[0][0] != results[2][0] and results[0][3] != results[2][3]
+
+
+def test_fingerprints_follow_what_can_change_a_result(tmp_path, capsys, monkeypatch):
+    def fingerprint(*arguments):
+        code, out, err = run(capsys, monkeypatch, f"output_dir={tmp_path}", *SMALL, "train.epochs=1", *arguments)
+        assert code == 0, err
+        return result_of(out)[0]["fingerprint"]
+
+    first = fingerprint()
+    assert fingerprint("tracking.experiment=other") == first
+    assert fingerprint("loss=cross_entropy", "device=cpu") == first
+    others = [fingerprint(x) for x in ("train.lr=2e-3", "data.seed=2", "loss=label_smoothing", "weights=effective")]
+    assert len({first, *others}) == 5
+
+
+def test_the_default_says_how_to_get_real_data(focal, capsys, monkeypatch):
+    *_, arguments = focal
+    _, out, _ = run(capsys, monkeypatch, *arguments, "rerun=true")
+    assert "data=conll2003" in out and "label" in out and "weight" in out
+
+
+def test_real_data_by_folder(tmp_path, capsys, monkeypatch, local_data):
+    """One short epoch on WNUT-17: its odd separators, its labels, its path."""
+    arguments = ["data=wnut17", f"data.path={local_data('wnut17')}", f"output_dir={tmp_path}"]
+    code, out, err = run(capsys, monkeypatch, *arguments, "train.epochs=1", "model.hidden=16", "model.layers=1")
+    assert code == 0, err
+    result, _ = result_of(out)
+    assert set(result["test"]["types"]) == {
+        "corporation", "creative-work", "group", "location", "person", "product",
+    }  # fmt: skip

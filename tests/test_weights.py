@@ -1,0 +1,86 @@
+"""Class weights, against values worked out by hand on the label counts of CoNLL-2003."""
+
+import numpy as np
+import pytest
+
+from nersweep.weights import Effective, Inverse, InverseSqrt
+
+# O, B-LOC, I-LOC, B-MISC, I-MISC, B-ORG, I-ORG, B-PER, I-PER
+CONLL = np.array([169578, 7140, 1157, 3438, 1155, 6321, 3704, 6600, 4528])
+
+
+def test_inverse_on_conll():
+    # N = 203621, K = 9: O gets 203621 / (9 · 169578).
+    raw = Inverse(normalize="none")(CONLL)
+    assert raw[0] == pytest.approx(0.133417, abs=1e-6)
+    assert raw[4] == pytest.approx(19.588360, abs=1e-6)
+
+
+def test_inverse_sqrt_is_the_square_root_of_inverse():
+    assert InverseSqrt(normalize="none")(CONLL) ** 2 == pytest.approx(Inverse(normalize="none")(CONLL))
+
+
+@pytest.mark.parametrize(("beta", "ratio"), [(0.99, 1.00001), (0.999, 1.5), (0.9999, 9), (0.99999, 71)])
+def test_effective_weights_spread_with_beta_as_published_for_conll(beta, ratio):
+    weights = Effective(beta=beta)(CONLL)
+    assert weights.max() / weights.min() == pytest.approx(ratio, rel=0.03 if beta > 0.99 else 1e-5)
+
+
+def test_effective_keeps_its_digits_near_one():
+    # In the limit β -> 1 the effective number is the count: weights are the inverse counts.
+    weights = Effective(beta=1 - 1e-13)(CONLL)
+    assert weights == pytest.approx(Inverse()(CONLL), rel=1e-7)
+
+
+def test_beta_zero_is_uniform():
+    assert Effective(beta=0.0)(CONLL) == pytest.approx(np.ones(9))
+
+
+def test_equal_counts_give_equal_weights():
+    for scheme in (Inverse(), InverseSqrt(), Effective(beta=0.99)):
+        assert scheme(np.full(5, 17)) == pytest.approx(np.ones(5))
+
+
+def test_what_each_normaliser_fixes():
+    assert Inverse(normalize="mean")(CONLL).mean() == pytest.approx(1)
+    assert Inverse(normalize="entity_mean")(CONLL)[1:].mean() == pytest.approx(1)
+    weights = InverseSqrt(normalize="token_mean")(CONLL)
+    assert (weights * CONLL).sum() / CONLL.sum() == pytest.approx(1)
+
+
+def test_a_class_that_never_occurs_weighs_one_and_moves_no_other():
+    with_absent = np.array([*CONLL, 0])
+    for scheme in (Inverse(smoothing=5), InverseSqrt(normalize="entity_mean"), Effective(normalize="token_mean")):
+        weights = scheme(with_absent)
+        assert weights[-1] == 1
+        assert weights[:-1] == pytest.approx(scheme(CONLL))
+
+
+def test_o_can_be_pinned_or_held_down_and_every_weight_capped():
+    assert Inverse(o_weight="one")(CONLL)[0] == 1
+    common, rare = np.array([100, 1, 1]), np.array([1, 100, 100])
+    assert Inverse(o_weight="cap")(common)[0] == Inverse()(common)[0] < 1
+    assert Inverse(o_weight="cap")(rare)[0] == 1 < Inverse()(rare)[0]
+    capped = Inverse(cap=2.0)(CONLL)
+    assert capped.max() == 2 and (capped == np.minimum(Inverse()(CONLL), 2)).all()
+
+
+def test_smoothing_draws_weights_together():
+    # (10 + 90) and (10 + 10): the ratio falls from 9 to 5.
+    weights = Inverse(smoothing=10)(np.array([90, 10]))
+    assert weights[1] / weights[0] == pytest.approx(100 / 20)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [
+        (Effective, {"beta": 1.0}),
+        (Effective, {"beta": -0.1}),
+        (Effective, {"beta": float("nan")}),
+        (Inverse, {"smoothing": -1.0}),
+        (Inverse, {"cap": 0.0}),
+    ],
+)
+def test_options_outside_their_range_are_refused_by_name(scheme, options):
+    with pytest.raises(ValueError, match=f"^{next(iter(options))}="):
+        scheme(**options)

@@ -39,13 +39,14 @@ def execute(config: DictConfig) -> dict[str, Any]:
     transformers.logging.disable_progress_bar()
     prepared = plan.make(config)
     folder = prepared.folder
+    output_dir, tracking_uri = Path(prepared.config["output_dir"]), prepared.config["tracking"]["uri"]
     result = store.finished_result(folder)
     if result and not prepared.config["rerun"]:
         console.print(f"{prepared.name}: finished before; rerun=true runs it again")
-        conclude(result, folder, tracking.ui_command(prepared.config["tracking"]["uri"]))
+        conclude(result, folder, tracking.ui_command(tracking.store_uri(tracking_uri, output_dir)))
         return result
-    output_dir = store.writable(Path(prepared.config["output_dir"]))
-    uri = tracking.open_store(prepared.config["tracking"]["uri"], output_dir)
+    store.writable(output_dir)
+    uri = tracking.open_store(tracking_uri, output_dir)
     introduce(prepared)
     (folder / store.RESULT).unlink(missing_ok=True)
     store.write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.config)))

@@ -1,0 +1,412 @@
+"""MLflow: the store, and what a run tells it. Nothing else in the project imports mlflow.
+
+    uri = open_store(None, output_dir)
+    with Run.start(uri, output_dir, experiment="conll2003", name="focal-g2-s1", params={"seed": 1}, tags={}) as run:
+        run.metrics({"train/loss": 0.31}, step=40)
+        run.model(folder, {"test/f1": 0.852}, step=3)
+
+What the store does not take waits in the run and is sent again later: a dead server never stops a training.
+mlflow is imported inside the functions, because that alone costs 2 s.
+"""
+
+import fcntl
+import glob
+import json
+import logging
+import os
+import re
+import shlex
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal, Self
+
+log = logging.getLogger(__name__)
+
+BATCH = 500  # metrics in one request: .1 ms each on SQLite in batches of 100 to 1000, .25 ms in batches of 50
+LONGEST_PARAM = 1000  # characters; MLflow takes 6000, but 100 of them must fit into a request of 1 MB
+LONGEST_TAG = 5000  # characters; what older servers take, newer ones take 8000
+ANSWER_SECONDS = 4  # for a server to accept a connection, and again to answer
+RETRY_SECONDS = 30  # the least time between two attempts on a store that failed
+FINISH_SECONDS = 10  # finish() goes on past failing requests for so long
+
+ENVIRONMENT = {  # set where the user has not
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default 7, which takes minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+
+def store_uri(uri: str | None, output_dir: Path) -> str:
+    """The tracking URI, or where that is empty, the SQLite store of `output_dir`. Touches nothing."""
+    return uri or f"sqlite:///{(output_dir / 'mlflow.db').absolute()}"
+
+
+def open_store(uri: str | None, output_dir: Path) -> str:
+    """Checks that the tracking store can be used, makes its tables if it has none, and returns its full URI.
+
+    uri: empty for SQLite in `output_dir/mlflow.db`; else sqlite:///FILE, postgresql://…, mysql://…, or the address of
+    an MLflow server. Several processes may open an empty store at once: a file lock lets one of them make the tables.
+    Raises ValueError for any other URI, ConnectionError for a store that cannot be used: one line, within 10 s.
+    """
+    uri = store_uri(uri, output_dir)
+    kind = re.split(r"[:+]", uri, maxsplit=1)[0]
+    if kind not in ("sqlite", "postgresql", "mysql", "http", "https") or "://" not in uri:
+        expected = "sqlite:///FILE, postgresql://…, mysql://…, http://… or https://…"
+        raise ValueError(f"tracking.uri={_public(uri)}: expected {expected}, or nothing for outputs/mlflow.db")
+    with _one_line(uri):
+        if kind in ("http", "https"):
+            _ask_server(uri)
+            return uri
+        return _make_tables(uri, output_dir)
+
+
+def ui_command(uri: str) -> str:
+    """The command that opens the UI of a store (a URI from open_store) on 127.0.0.1; for a server, its address.
+
+    Passwords are shown as ***.
+    """
+    if uri.startswith("http"):
+        return _public(uri)
+    store = shlex.quote(_public(uri))
+    return f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri {store}"
+
+
+class Run:
+    """One MLflow run. Once started, it never raises because of the store: see `error`.
+
+    id, experiment_id, model_id: MLflow's names; model_id is None until model() has reached the store.
+    seconds: time spent with the store, from start() on.
+    error: one line on what is missing in the store, None while nothing is. It is logged as a warning when it first
+    happens. The requests wait, and are sent again at most every 30 s, and a last time in finish().
+
+    As a context manager it ends FINISHED, after an exception FAILED, after Ctrl-C or SystemExit KILLED.
+    """
+
+    def __init__(self, client: Any, uri: str, run_id: str, experiment_id: str, name: str) -> None:
+        self.id, self.experiment_id, self.name = run_id, experiment_id, name
+        self.model_id: str | None = None
+        self.seconds = 0.0
+        self.error: str | None = None
+        self._client, self._uri = client, uri
+        self._metrics: list[Any] = []  # noted, not yet a request
+        self._requests: deque[Callable[[], Any]] = deque()  # in the order of the calls
+        self._retry_at = 0.0
+        self._warned = self._finished = False
+        self._non_finite: dict[str, str] = {}
+
+    @classmethod
+    def start(
+        cls,
+        uri: str,
+        output_dir: Path,
+        *,
+        experiment: str,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any],
+        note: str = "",
+        parent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Self:
+        """Begins a run in a store (a URI from open_store).
+
+        Artifacts go to `output_dir/mlartifacts`, or, with a server, where the server keeps them.
+        params: flat; values beyond 1000 characters are cut, and say so. note: Markdown for the run's page.
+        parent_id: the run that this one belongs to. run_id: reopens that run; parameters that differ now keep their
+        old value, and the tag `params_changed` tells both. If it is gone, a new run is made, with a warning.
+        Raises ValueError for an experiment that was deleted, ConnectionError if the store fails: one line.
+        """
+        began = time.perf_counter()
+        with _one_line(uri):
+            from mlflow import MlflowClient
+            from mlflow.entities import Param, RunTag
+
+            client = MlflowClient(uri)
+            run_params = {_name(key): _cut(value, LONGEST_PARAM) for key, value in params.items()}
+            run_tags = {_name(key): _cut(value, LONGEST_TAG) for key, value in tags.items()}
+            run_tags |= {"mlflow.source.name": "nersweep", "mlflow.source.type": "LOCAL"}
+            run_tags |= {"mlflow.user": os.environ.get("USER", "unknown")}
+            run_tags |= {"mlflow.note.content": _cut(note, LONGEST_TAG)} if note else {}
+            run_tags |= {"mlflow.parentRunId": parent_id} if parent_id else {}
+            if found := _reopen(client, run_id) if run_id else None:
+                old = found.data.params
+                changed = [f"{key}: {old[key]} -> {new}" for key, new in run_params.items() if old.get(key, new) != new]
+                run_tags |= {"params_changed": _cut("; ".join(changed), LONGEST_TAG)} if changed else {}
+                run_params = {key: value for key, value in run_params.items() if key not in old}
+            else:
+                found = client.create_run(_experiment(client, uri, output_dir, experiment), run_name=name)
+        run = cls(client, uri, found.info.run_id, found.info.experiment_id, name)
+        send = partial(client.log_batch, run.id)
+        every = [Param(key, value) for key, value in run_params.items()]
+        run._requests.append(partial(send, tags=[RunTag(key, value) for key, value in run_tags.items()]))
+        run._requests.extend(partial(send, params=every[i : i + 100]) for i in range(0, len(every), 100))
+        run.seconds = time.perf_counter() - began
+        run._send()
+        return run
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Notes values; they are sent by flush(), or when 500 have come together.
+
+        A value that is not finite is left out (MLflow would store inf as 1.8e308), and the tag `non_finite` names the
+        metric with the first such step.
+        """
+        self._metrics += self._finite(values, step)
+        if len(self._metrics) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what was noted, so that the UI shows it."""
+        self._pack()
+        self._send()
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Stores a copy of a file under `folder` of the run. Until finish() the file must stay where it is."""
+        assert path.is_file(), path
+        self._requests.append(partial(self._client.log_artifact, self.id, str(path), folder))
+        self._send()
+
+    def dataset(self, name: str, source: str, digest: str, context: str, profile: Mapping[str, int]) -> None:
+        """Tells what data the run read, as the data set `name/context`: MLflow lists what has one name and digest once.
+
+        source: path or URL. digest: a checksum; its first 36 characters are kept. context: train, dev or test.
+        profile: counts by name; MLflow's own name for the number of sentences is num_rows.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        kind, key = ("http", "url") if source.startswith(("http://", "https://")) else ("local", "uri")
+        data = Dataset(
+            f"{name}/{context}", digest[:36], kind, json.dumps({key: source}), profile=json.dumps(dict(profile))
+        )
+        given = [DatasetInput(data, [InputTag("mlflow.data.context", context)])]
+        self._requests.append(partial(self._client.log_inputs, self.id, given))
+        self._send()
+
+    def model(self, folder: Path, metrics: Mapping[str, float], step: int) -> None:
+        """Registers the trained model, a Hugging Face folder for token classification, as the model of this run.
+
+        metrics: the model's scores, which become metrics of the run as well: give them nowhere else. step: its epoch.
+        The weights stay in `folder`; the store gets that address, config and tokenizer (.7 MB for MiniLM, where a copy
+        is 90 MB). `mlflow.transformers.load_model(f"models:/{model_id}")` is the pipeline as long as the folder stays,
+        and takes `base_model_path=` once it has moved.
+        """
+        self._requests.append(partial(self._register, folder.absolute(), dict(metrics), step))
+        self._send()
+
+    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
+        """Sends all that waits, once more what failed, and ends the run. A second call does nothing."""
+        if not self._finished:
+            self._finished = True
+            self._pack()
+            self._requests.append(partial(self._client.set_terminated, self.id, status))
+            self._send(patience=FINISH_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self.finish("FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    def _finite(self, values: Mapping[str, float], step: int, model_id: str | None = None) -> list[Any]:
+        from mlflow.entities import Metric
+
+        now, kept = int(time.time() * 1000), []
+        for key, value in values.items():
+            if isfinite(value):
+                kept.append(Metric(_name(key), float(value), now, step, model_id=model_id))
+            elif key not in self._non_finite:
+                self._non_finite[key] = f"{key}: {value} at step {step}"
+                text = _cut("; ".join(self._non_finite.values()), LONGEST_TAG)
+                self._requests.append(partial(self._client.set_tag, self.id, "non_finite", text))
+        return kept
+
+    def _pack(self) -> None:
+        noted, self._metrics = self._metrics, []
+        for i in range(0, len(noted), BATCH):
+            self._requests.append(partial(self._client.log_batch, self.id, metrics=noted[i : i + BATCH]))
+
+    def _send(self, patience: float = 0) -> None:
+        """Sends the waiting requests in order, up to the first that fails; with patience, past it for so many seconds.
+
+        What failed stays first in line. The next attempt comes after 30 s, or 20 times what this one took.
+        """
+        outer, began = sys.exception(), time.perf_counter()
+        if not patience and time.monotonic() < self._retry_at:
+            return
+        failed, reason = [], ""
+        while self._requests:
+            try:
+                self._requests[0]()
+            except Exception as error:  # whatever it is, it must not end a training
+                failed.append(self._requests[0])
+                reason = reason or _reason(error, outer)
+            self._requests.popleft()
+            if failed and time.perf_counter() - began >= patience:
+                break
+        self._requests.extendleft(reversed(failed))
+        took = time.perf_counter() - began
+        self.seconds += took
+        self.error = None
+        if failed:
+            self.error = f"MLflow at {_public(self._uri)} failed ({reason}); all of the run is in its folder"
+            self._retry_at = time.monotonic() + max(RETRY_SECONDS, 20 * took)
+            if not self._warned:
+                self._warned = True
+                log.warning("%s, and what MLflow lacks is sent again later", self.error)
+
+    def _register(self, folder: Path, values: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model
+
+        client, task = self._client, "token-classification"
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        tokenizer = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        if self.model_id is None:  # else this is a second attempt
+            name, about = re.sub(r"[^\w-]", "_", self.name), {"folder": str(folder), "step": str(step)}
+            made = client.create_logged_model(self.experiment_id, name, self.id, params=about, model_type=task)
+            self.model_id = made.model_id
+        card = Model(run_id=self.id, model_id=self.model_id)
+        card.add_flavor("python_function", loader_module="mlflow.transformers", python_version=sys.version.split()[0])
+        card.add_flavor(
+            "transformers",
+            task=task,
+            instance_type="TokenClassificationPipeline",
+            pipeline_model_type=config["architectures"][0],
+            local_base_model_path=str(folder),
+            components=["tokenizer"],
+            tokenizer_type=tokenizer["tokenizer_class"],
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            card.save(f"{scratch}/MLmodel")
+            client.log_model_artifact(self.model_id, f"{scratch}/MLmodel")
+        for file in sorted(folder.iterdir()):
+            if file.suffix != ".safetensors":
+                client.log_model_artifact(self.model_id, str(file), "components/tokenizer")
+        client.finalize_logged_model(self.model_id, "READY")
+        client.log_outputs(self.id, [LoggedModelOutput(self.model_id, step)])
+        client.log_batch(self.id, metrics=self._finite(values, step, self.model_id))
+
+
+def _ask_server(uri: str) -> None:
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+    path, query = "/api/2.0/mlflow/experiments/search", {"max_results": 1}
+    server = get_default_host_creds(uri)
+    answer = http_request(server, path, "GET", params=query, max_retries=0, timeout=ANSWER_SECONDS)
+    verify_rest_response(answer, path)
+
+
+def _make_tables(uri: str, output_dir: Path) -> str:
+    import sqlalchemy
+    from mlflow import MlflowClient
+    from mlflow.store.tracking import sqlalchemy_store  # noqa: F401  a second of imports, before the lock
+
+    url = sqlalchemy.make_url(uri)
+    lock, options = output_dir / "mlflow.lock", {"connect_timeout": ANSWER_SECONDS}
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise ValueError(f"tracking.uri={uri}: expected a file, as in sqlite:////home/me/mlflow.db")
+        file = Path(url.database).absolute()
+        url = url.set(database=str(file))
+        lock, options = Path(f"{file}.lock"), {}
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    uri = url.render_as_string(hide_password=False)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if url.get_backend_name() == "sqlite" and not file.exists():
+            # made aside: MLflow cannot always go on with a file that was left half made (killed at 1 of 10 moments)
+            for old in file.parent.glob(f"{glob.escape(file.name)}.new*"):
+                old.unlink()
+            MlflowClient(f"sqlite:///{file}.new").search_experiments(max_results=1)
+            Path(f"{file}.new").replace(file)
+        engine = sqlalchemy.create_engine(url, connect_args=options)
+        engine.connect().close()  # MLflow would try ten times, for 100 s, where this fails
+        engine.dispose()
+        MlflowClient(uri).search_experiments(max_results=1)
+    return uri
+
+
+def _experiment(client: Any, uri: str, output_dir: Path, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        folder = (output_dir / "mlartifacts" / re.sub(r"[^\w-]", "_", name)).absolute()
+        where = None if uri.startswith("http") else folder.as_uri()
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # so the UI opens with runs, not with traces
+        try:
+            return client.create_experiment(name, where, kind)
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:  # else another process was faster
+                raise
+    if found.lifecycle_stage != "active":
+        raise ValueError(f"experiment {name}: deleted in MLflow; restore it there, or choose another name")
+    return found.experiment_id
+
+
+def _reopen(client: Any, run_id: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    else:
+        if run.info.lifecycle_stage == "active":
+            client.update_run(run_id, status="RUNNING")
+            return run
+    log.warning("MLflow run %s is gone; a new one is made", run_id)
+    return None
+
+
+@contextmanager
+def _one_line(uri: str) -> Iterator[None]:
+    """Readies MLflow for silence, and turns what the store raises into a ConnectionError of one line."""
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for name in ("mlflow", "alembic", "urllib3.connectionpool"):  # what fails is raised as well, and told here
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    outer = sys.exception()
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        what = "no MLflow server answers there" if uri.startswith("http") else "this store cannot be used"
+        remedy = "start it" if uri.startswith("http") else "check it"
+        line = f"tracking.uri={_public(uri)}: {what} ({_reason(error, outer)})"
+        raise ConnectionError(f"{line}; {remedy}, or leave tracking.uri empty for outputs/mlflow.db") from error
+
+
+def _reason(error: BaseException, outer: BaseException | None) -> str:
+    """The first line of the innermost cause, short of what was already being handled."""
+    while (inner := error.__cause__ or error.__context__) and inner is not outer:
+        error = inner
+    lines = str(error).strip().splitlines()
+    return _cut(_public(lines[0]), 300) if lines else type(error).__name__
+
+
+def _public(uri: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+
+
+def _name(key: str) -> str:
+    """The key with what MLflow forbids in names made "_": other characters, and empty, "." and ".." as path parts."""
+    parts = re.sub(r"[^\w.\- :/]", "_", key)[:250].split("/")
+    return "/".join("_" if part in ("", ".", "..") else part for part in parts)
+
+
+def _cut(value: Any, longest: int) -> str:
+    text = str(value)
+    return text if len(text) <= longest else f"{text[: longest - 40]}… (cut, {len(text)} characters)"

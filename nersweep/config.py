@@ -2,6 +2,8 @@
 
 import math
 import operator
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -47,6 +49,12 @@ def faults(config: Mapping[str, Any]) -> list[str]:
     """One line per setting of a fixed section that lies outside its range."""
     lines = []
     for section, schema in SECTIONS.items():
+        known = ", ".join(item.name for item in fields(schema))
+        if not isinstance(config[section], Mapping):
+            lines.append(f"{section}={config[section]}: is a section; it has {known}")
+            continue
+        unknown = config[section].keys() - {item.name for item in fields(schema)}
+        lines += [f"{section}.{key}={config[section][key]}: no such setting; {section} has {known}" for key in unknown]
         for item in fields(schema):
             value, bounds = config[section][item.name], item.metadata.get("bounds", ())
             choices = item.metadata.get("choices", (value,))
@@ -56,5 +64,19 @@ def faults(config: Mapping[str, Any]) -> list[str]:
                 holds = all(SIGNS[sign](value, bound) for sign, bound in bounds)
                 if not (holds and math.isfinite(value)):
                     allowed = " and ".join(f"{sign} {bound}" for sign, bound in bounds)
+                    allowed = f"finite and {allowed}" if holds else allowed
                     lines.append(f"{section}.{item.name}={value}: must be {allowed}")
     return lines
+
+
+def describe(hint: Any) -> str:
+    """What a type takes, in words."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(describe(option) for option in inner)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, inner))
+    if origin is not None:
+        return "a mapping" if issubclass(origin, Mapping) else "a list"
+    names = {float: "a number", int: "a whole number", bool: "true or false", str: "text", types.NoneType: "null"}
+    return names.get(hint, hint.__name__)

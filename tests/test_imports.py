@@ -15,13 +15,14 @@ CHECKOUT = Path(__file__).parents[1]
 ORDER = """
     (nersweep/__init__.py)
     config faults device progress store tracking stats weights labels report.pictures
-    data losses metrics
+    hub losses metrics
+    data
     batching
     encoder
     heads
     plan
     train
-    run
+    run command
     study report diagnose predict
     __main__
 """
@@ -100,7 +101,10 @@ def test_only_its_owner_imports(package, owner):
 def test_what_is_imported_is_declared():
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
-    providers = packages_distributions()
+    providers = {
+        package: {name.lower().replace("_", "-") for name in names}
+        for package, names in packages_distributions().items()
+    }
     for module in MODULES:
         for package in outside(module):
-            assert declared & set(providers[package]), f"{module} imports {package}, which pyproject.toml lacks"
+            assert declared & providers[package], f"{module} imports {package}, which pyproject.toml lacks"

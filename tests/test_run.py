@@ -76,7 +76,7 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
     client = MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
     tracked = client.get_run(result["run_id"])
     assert tracked.info.status == "FINISHED" and tracked.info.run_name == result["name"]
-    assert tracked.data.params["focal_gamma"] == "3.0" and tracked.data.params["train.epochs"] == "2"
+    assert tracked.data.params["focal_gamma"] == "3" and tracked.data.params["train.epochs"] == "2"
     assert tracked.data.tags["loss"] == "focal" and tracked.data.tags["fingerprint"] == result["fingerprint"]
     assert tracked.data.metrics["test/f1"] == pytest.approx(result["test"]["f1"])
     history = client.get_metric_history(result["run_id"], "dev/f1")
@@ -116,6 +116,7 @@ def test_fingerprints_follow_what_can_change_a_result(tmp_path, capsys, monkeypa
     first = fingerprint()
     assert fingerprint("tracking.experiment=other") == first
     assert fingerprint("loss=cross_entropy", "device=cpu") == first
+    assert fingerprint("loss=focal", "focal_gamma=3") == fingerprint("loss=focal", "focal_gamma=3.0")
     others = [fingerprint(x) for x in ("train.lr=2e-3", "data.seed=2", "loss=label_smoothing", "weights=effective")]
     assert len({first, *others}) == 5
 

@@ -14,7 +14,6 @@ from nersweep.heads.token import TokenHead
 from nersweep.labels import LabelSet
 from nersweep.losses import CrossEntropyLoss, FocalLoss
 from nersweep.metrics import score
-from nersweep.store import MetricsFile
 from nersweep.train import Diverged, Tagger, fit, predict
 
 LABELS = LabelSet(["LOC", "PER"])
@@ -35,52 +34,51 @@ def corpus(sentences: int = 48, doubt: float = 0.0) -> Corpus:
 NAMES = corpus()
 
 
-def train(tmp_path, config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES):
+def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES):
     torch.manual_seed(seed)
     encoder = Scratch(hidden=32, layers=1, heads=2, dropout=dropout, max_length=32, min_count=1, pieces="words").build(
         LABELS, NAMES
     )
     tagger = Tagger(encoder, TokenHead(encoder), loss or CrossEntropyLoss())
     splits = {name: tokenise(s, LABELS, encoder.tokenizer, encoder.max_length) for name, s in data.splits().items()}
-    log = MetricsFile(tmp_path / "metrics.jsonl")
-    try:
-        return tagger, splits, fit(tagger, splits["train"], splits["dev"], LABELS, config, seed, CPU, log)
-    finally:
-        log.close()
+    records = []
+    fitted = fit(tagger, splits["train"], splits["dev"], LABELS, config, seed, CPU, records.append)
+    assert [r for r in records if "step" in r] == fitted.steps and [r for r in records if "epoch" in r] == fitted.epochs
+    return tagger, splits, fitted
 
 
 def losses(fitted):
     return [step["loss"] for step in fitted.steps]
 
 
-def test_it_learns_what_can_be_learned(tmp_path):
-    _, _, fitted = train(tmp_path, replace(CONFIG, epochs=20))
+def test_it_learns_what_can_be_learned():
+    _, _, fitted = train(replace(CONFIG, epochs=20))
     assert fitted.dev["f1"] > 0.95
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
-    once, again, other = (train(tmp_path, seed=seed, dropout=0.2)[2] for seed in (1, 1, 2))
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
+    once, again, other = (train(seed=seed, dropout=0.2)[2] for seed in (1, 1, 2))
     assert once.steps == again.steps and once.dev == again.dev
     assert once.steps != other.steps
 
 
 @pytest.mark.parametrize("parts", [2, 4])
-def test_accumulation_changes_nothing(tmp_path, parts):
+def test_accumulation_changes_nothing(parts):
     loss = FocalLoss(2.0, weight=torch.tensor([0.1, 1.0, 2.0, 3.0, 1.0]))
-    whole = train(tmp_path, loss=loss)[2]
-    split = train(tmp_path, replace(CONFIG, accumulation=parts), loss=loss)[2]
+    whole = train(loss=loss)[2]
+    split = train(replace(CONFIG, accumulation=parts), loss=loss)[2]
     assert losses(split) == pytest.approx(losses(whole), rel=1e-4)
 
 
-def test_the_learning_rate_rises_and_falls_to_nothing(tmp_path):
-    rates = [step["lr"] for step in train(tmp_path, replace(CONFIG, epochs=4, warmup=0.25))[2].steps]
+def test_the_learning_rate_rises_and_falls_to_nothing():
+    rates = [step["lr"] for step in train(replace(CONFIG, epochs=4, warmup=0.25))[2].steps]
     assert len(rates) == 12
     assert rates == pytest.approx([CONFIG.lr * x for x in (1 / 4, 2 / 4, 3 / 4, *(k / 9 for k in range(9, 0, -1)))])
 
 
-def test_the_tagger_is_left_with_its_best_epoch(tmp_path):
+def test_the_tagger_is_left_with_its_best_epoch():
     # With half of the tags random the score falls once these are learned by heart.
-    tagger, splits, fitted = train(tmp_path, replace(CONFIG, epochs=40, lr=0.01), data=corpus(doubt=0.5))
+    tagger, splits, fitted = train(replace(CONFIG, epochs=40, lr=0.01), data=corpus(doubt=0.5))
     f1 = [epoch["dev"]["f1"] for epoch in fitted.epochs]
     assert fitted.best_epoch == 1 + int(np.argmax(f1)) and fitted.dev["f1"] == max(f1)
     assert f1[-1] < max(f1), "the last epoch is the best: this test shows nothing"
@@ -90,22 +88,22 @@ def test_the_tagger_is_left_with_its_best_epoch(tmp_path):
     assert score(dev.targets, predictions, dev.lengths(), LABELS)["f1"] == max(f1)
 
 
-def test_patience_stops_a_run_that_no_longer_improves(tmp_path):
-    _, _, fitted = train(tmp_path, replace(CONFIG, epochs=60, patience=2))
+def test_patience_stops_a_run_that_no_longer_improves():
+    _, _, fitted = train(replace(CONFIG, epochs=60, patience=2))
     assert len(fitted.epochs) < 60 and len(fitted.epochs) == fitted.best_epoch + 2
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_says_where(tmp_path):
+def test_a_loss_that_is_no_number_ends_the_run_and_says_where():
     with pytest.raises(Diverged, match=r"the loss is nan at step \d+ with learning rate .* last good loss: \d"):
-        train(tmp_path, replace(CONFIG, lr=1e30, warmup=0.0, max_grad_norm=1e30))
+        train(replace(CONFIG, lr=1e30, warmup=0.0, max_grad_norm=1e30))
 
 
-def test_gradients_are_clipped(tmp_path):
+def test_gradients_are_clipped():
     # AdamW's first step is lr whatever the gradient's size, so a tiny norm shows from the second step on through eps.
-    clipped = train(tmp_path, replace(CONFIG, max_grad_norm=1e-12))[2]
-    assert losses(clipped)[-1] > losses(train(tmp_path)[2])[-1] + 0.1
+    clipped = train(replace(CONFIG, max_grad_norm=1e-12))[2]
+    assert losses(clipped)[-1] > losses(train()[2])[-1] + 0.1
 
 
-def test_bf16_learns_like_fp32(tmp_path):
-    _, _, fitted = train(tmp_path, replace(CONFIG, epochs=20, precision="bf16"))
+def test_bf16_learns_like_fp32():
+    _, _, fitted = train(replace(CONFIG, epochs=20, precision="bf16"))
     assert fitted.dev["f1"] > 0.95

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nersweep import labels
+from nersweep import hub, labels
 from nersweep.data import SPLITS, Corpus, Sentence, tag_counts
+from nersweep.faults import reason
 
 Rows = list[tuple[str, ...]]  # one sentence as it is written: a tuple of columns per word
 
@@ -26,6 +27,9 @@ class LocalFiles:
     def __post_init__(self):
         if self.columns is not None and not {"word", "tag"} <= set(self.columns):
             raise ValueError(f"columns={list(self.columns)}: must name word and tag")
+        missing = [split for split in SPLITS if not Path(getattr(self, split)).exists()]
+        if missing:
+            raise ValueError("\n".join(f"{split}={getattr(self, split)}: no such file" for split in missing))
 
     def load(self) -> Corpus:
         files = {split: getattr(self, split) for split in SPLITS}
@@ -46,17 +50,26 @@ class Catalogued:
     columns: Sequence[str]
     hub: Mapping[str, Any]
 
-    def load(self) -> Corpus:
-        path = self.path
-        if path is None and "NERSWEEP_DATA" in os.environ:
-            path = str(Path(os.environ["NERSWEEP_DATA"]) / self.name)
-        if path is None:
-            return from_hub(self.name, self.hub["path"], self.hub["revision"], self.hub["columns"])
-        folder = Path(path)
-        missing = [file for file in self.files.values() if not (folder / file).exists()]
+    def __post_init__(self):
+        if set(self.files) != set(SPLITS):
+            raise ValueError(f"files={dict(self.files)}: must name train, dev and test")
+        folder = self.folder()
+        missing = folder and [file for file in self.files.values() if not (folder / file).exists()]
         if missing:
+            where = f"{folder}{' (of NERSWEEP_DATA)' * (self.path is None)}"
             expected = f"expected {', '.join(self.files.values())} ({' '.join(self.columns)})"
-            raise ValueError(f"data={self.name}: no {missing[0]} under {folder}; {expected}; type data.path=DIR")
+            raise ValueError(f"data={self.name}: no {missing[0]} under {where}; {expected}; type data.path=DIR")
+
+    def folder(self) -> Path | None:
+        """The local folder; None for the hub."""
+        if self.path is None and os.environ.get("NERSWEEP_DATA"):
+            return Path(os.environ["NERSWEEP_DATA"]) / self.name
+        return None if self.path is None else Path(self.path)
+
+    def load(self) -> Corpus:
+        folder = self.folder()
+        if folder is None:
+            return from_hub(self.name, self.hub["path"], self.hub["revision"], self.hub["columns"])
         return corpus(self.name, str(folder), {split: folder / self.files[split] for split in SPLITS}, self.columns)
 
 
@@ -110,12 +123,12 @@ def from_hub(name: str, path: str, revision: str, columns: Mapping[str, str]) ->
     import datasets  # costs a second, and most runs read local files
 
     try:
+        hub.ask(path, "README.md", revision, "dataset")  # the file that load_dataset begins with
         loaded = datasets.load_dataset(path, revision=revision)
     except Exception as error:  # the hub's errors share no base class
-        reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"data={name}: {path} cannot be fetched from the hub ({type(error).__name__}: {reason}); "
-            f"give a local copy with data.path=DIR, or a folder of data sets in NERSWEEP_DATA"
+            f"data={name}: {path} cannot be fetched from the hub ({reason(error)}); for a local copy type "
+            "data.path=DIR, or set NERSWEEP_DATA to a folder of data sets"
         ) from None
     splits = {}
     for split, hub_split in zip(SPLITS, ("train", "validation", "test"), strict=True):

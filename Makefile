@@ -1,0 +1,52 @@
+PYTHON ?= python3
+PORT ?= 5000
+
+SHELL := bash
+python := .venv/bin/python
+ready := .venv/set-up # when the last set-up ended
+store := outputs/mlflow.db
+
+.PHONY: help setup run test check ui
+
+help:
+	@echo "make setup   create .venv and install into it what constraints.txt pins; the others do this where needed"
+	@echo "make run     train on generated data with the focal loss: python -m nersweep loss=focal focal_gamma=3"
+	@echo "make test    run all tests"
+	@echo "make check   ruff's lint and format, then all tests"
+	@echo "make ui      open the MLflow UI over $(store) at http://127.0.0.1:$(PORT) (PORT=5001 for another port)"
+	@echo "PYTHON=python3.12 chooses the interpreter of a new .venv: 3.11 or later, now $(PYTHON)"
+
+setup: $(ready)
+
+# What pip builds on the way is built with pinned versions too: older pips take them from PIP_CONSTRAINT, newer ones
+# from PIP_BUILD_CONSTRAINT. Of pip's hundreds of lines, one in 20 packages is enough.
+$(ready): pyproject.toml constraints.txt
+	@test -x .venv/bin/pip || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+		$(PYTHON) -m venv .venv; } || { echo "no .venv made: needs Python 3.11 or later with venv, and $(PYTHON) is" \
+		"$$($(PYTHON) --version 2>/dev/null || echo missing); type make PYTHON=python3.12, or where yours is" >&2; exit 1; }
+	@echo "installing $$(grep -c == constraints.txt) packages into .venv, which takes some minutes"
+	@set -o pipefail; export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt; \
+		$(python) -m pip install --disable-pip-version-check --progress-bar off -e '.[dev,offline]' | \
+		awk '/^(Collecting|Processing|Requirement already)/ && ++n % 20 == 0 {print "  found " n}; \
+			/^Installing collected/ {print "  writing them"}; {fflush()}'
+	@touch $@
+
+run: $(ready)
+	$(python) -m nersweep loss=focal focal_gamma=3
+
+test: $(ready)
+	$(python) -m pytest
+
+check: $(ready)
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m pytest
+
+# Without job execution MLflow starts one process, not nine; without lifespan it leaves Docker alone, which nothing here
+# uses, and Ctrl-C prints no traceback.
+ui: $(ready)
+	@test -f $(store) || { echo "nothing to show yet: no $(store); type make run first" >&2; exit 1; }
+	@echo "MLflow UI: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
+	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore \
+		$(python) -m mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --uvicorn-opts "--lifespan off" \
+		--backend-store-uri sqlite:///$(store)

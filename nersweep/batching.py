@@ -16,10 +16,12 @@ from transformers import PreTrainedTokenizerFast
 from nersweep.data import Sentence
 from nersweep.labels import LabelSet
 
+ROUND_TO = 16  # pieces; T takes few values, because oneDNN keeps memory for each shape that it has seen
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Sentences side by side. Rows are windows, padded to the longest (R, T); words stand one after another (W,), in
+    """Sentences side by side. Rows are windows, padded to about the longest (R, T); words stand one after another (W,), in
     the order of their sentences, whatever windows they lie in."""
 
     input_ids: Tensor  # (R, T)
@@ -44,6 +46,7 @@ class Tokenised:
     word_place: np.ndarray  # (words,), the place of its first piece in that window
     targets: np.ndarray  # (words,), label ids
     pad_id: int
+    max_length: int  # pieces of a window
 
     def __len__(self) -> int:
         return len(self.sentence_words) - 1
@@ -64,7 +67,7 @@ class Tokenised:
         windows = np.concatenate([np.arange(*self.sentence_windows[i : i + 2]) for i in sentences])
         words = self.words_of(sentences)
         sizes = self.window_starts[windows + 1] - self.window_starts[windows]
-        longest = int(sizes.max())
+        longest = min(-(-int(sizes.max()) // ROUND_TO) * ROUND_TO, self.max_length)
         input_ids = np.full((len(windows), longest), self.pad_id, dtype=np.int64)
         for row, (window, size) in enumerate(zip(windows, sizes, strict=True)):
             start = self.window_starts[window]
@@ -114,6 +117,7 @@ def tokenise(
         *(np.array(a, dtype=np.int64) for a in arrays),
         targets=np.array(targets, dtype=np.int64),
         pad_id=tokenizer.pad_token_id,
+        max_length=max_length,
     )
 
 

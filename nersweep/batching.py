@@ -16,13 +16,14 @@ from transformers import PreTrainedTokenizerFast
 from nersweep.data import Sentence
 from nersweep.labels import LabelSet
 
+MOST_PIECES = 4096  # of a group, with padding: memory does not grow with the length of sentences
 ROUND_TO = 16  # pieces; T takes few values, because oneDNN keeps memory for each shape that it has seen
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sentences side by side. Rows are windows, padded to about the longest (R, T); words stand one after another (W,), in
-    the order of their sentences, whatever windows they lie in."""
+    """Sentences side by side. Rows are windows, padded to about the longest (R, T); words stand one after another
+    (W,), in the order of their sentences, whatever windows they lie in."""
 
     input_ids: Tensor  # (R, T)
     attention_mask: Tensor  # (R, T), 1 on pieces and 0 on padding
@@ -54,6 +55,20 @@ class Tokenised:
     def lengths(self) -> np.ndarray:
         """Words per sentence, (sentences,)."""
         return np.diff(self.sentence_words)
+
+    def groups(self, sentences: Sequence[int], size: int) -> list[list[int]]:
+        """These sentences in groups of like length: of at most `size`, and fewer where they are long."""
+        windows = np.diff(self.sentence_windows)
+        pieces = np.diff(self.window_starts[self.sentence_windows])
+        found: list[list[int]] = []
+        rows = longest = 0
+        for i in sorted(sentences, key=lambda i: -pieces[i]):
+            if not found or len(found[-1]) == size or (rows + windows[i]) * longest > MOST_PIECES:
+                found.append([])
+                rows, longest = 0, min(pieces[i], self.max_length)
+            found[-1].append(i)
+            rows += windows[i]
+        return found
 
     def words_of(self, sentences: Sequence[int]) -> np.ndarray:
         """Where the words of these sentences stand in the per-word arrays, (W,)."""
@@ -101,11 +116,12 @@ def tokenise(
     for sentence in sentences:
         of_words = [pieces_of[word][:room] for word in sentence.words]  # a word longer than a window loses its end
         first_window = len(window_starts) - 1
-        for start, end in windows([len(p) for p in of_words], room):
+        sizes = [len(p) for p in of_words]
+        bounds = windows(sizes, room)
+        for start, end in bounds:
             pieces += before + [piece for word in of_words[start:end] for piece in word] + after
             window_starts.append(len(pieces))
-        bounds = windows([len(p) for p in of_words], room)
-        for window, place in owners([len(p) for p in of_words], bounds):
+        for window, place in owners(sizes, bounds):
             word_window.append(first_window + window)
             word_place.append(len(before) + place)
         targets += labels.encode(sentence.tags)
@@ -174,9 +190,3 @@ def epoch_batches(sentences: int, size: int, seed: int, epoch: int) -> list[list
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(sentences, generator=generator).tolist()
     return [order[i : i + size] for i in range(0, sentences, size)]
-
-
-def length_batches(split: Tokenised, size: int) -> list[list[int]]:
-    """All sentences, those of like length together: little padding where the order does not matter."""
-    order = np.argsort(-split.lengths(), kind="stable").tolist()
-    return [order[i : i + size] for i in range(0, len(order), size)]

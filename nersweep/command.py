@@ -22,6 +22,9 @@ from nersweep.faults import CONF, fault_lines, knobs, not_read, reason
 
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises while it composes
 
+# Where Hydra's own classes are. Not all of hydra.: hydra.utils.get_object would import anything.
+HYDRA_ROOMS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
+
 Compose = Callable[[Sequence[str]], DictConfig]
 
 
@@ -37,13 +40,9 @@ def faults(typed: argparse.Namespace) -> list[str]:
 
     with initialize_config_module(CONF, version_base="1.3"):
         try:
-            composed([])
-        except COMPOSITION as error:
-            return [f"--config-name={typed.config_name}: {reason(error)}"]
-        try:
             overrides, lines = parse(typed.overrides)
             jobs, sweep_lines = jobs_of(overrides, typed.multirun, composed)
-        except COMPOSITION as error:  # of a sweep that Hydra cannot unfold
+        except COMPOSITION as error:  # no file of that name, or a sweep that Hydra cannot unfold
             return [reason(error)]
         lines += sweep_lines
         for job in jobs:
@@ -52,7 +51,7 @@ def faults(typed: argparse.Namespace) -> list[str]:
             lines += job_lines + foreign
             if not (foreign or typed.cfg or typed.info or typed.help):
                 lines += value_faults(config)
-    return list(dict.fromkeys(lines))
+    return lines
 
 
 def parse(typed: Sequence[str]) -> tuple[list[Override], list[str]]:
@@ -165,7 +164,7 @@ def beside(config: DictConfig, key: str) -> str:
         section = section.rpartition(".")[0]
         node = OmegaConf.select(config, section) if section else config
     choices = config.hydra.runtime.choices
-    typed = {knob.feeds: knob.name for knob in knobs() if knob.option == choices[knob.group]}
+    typed = {knob.feeds: knob.name for knob in knobs() if knob.option == choices.get(knob.group)}
     names = [str(name) for name in node if name not in ("_target_", "choice", "hydra")]
     names = [typed.get(f"{section}.{name}", name) for name in names]
     where = f"{section}={choices[section]}" if section in choices else section or "the top level"
@@ -180,7 +179,7 @@ def foreign_targets(config: DictConfig) -> list[str]:
     lines = []
     for key, value in targets(OmegaConf.to_container(config)):
         if key.startswith("hydra."):
-            if not str(value).startswith(("hydra.", "hydra_plugins.")):
+            if not str(value).startswith(HYDRA_ROOMS):
                 lines.append(f"{key}={value}: must be a class of Hydra's")
         elif key.count(".") != 1:
             lines.append(f"{key}={value}: a class can be named only as SECTION._target_")

@@ -31,6 +31,8 @@ from nersweep.data import Corpus
 from nersweep.faults import reason
 from nersweep.labels import LabelSet
 
+# The files of a model's folder that decide what it computes.
+IDENTITY = ("config.json", "*.safetensors", "*token*.json", "vocab.*", "merges.txt", "*.model")
 SPECIALS = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 
 
@@ -99,18 +101,20 @@ class Pretrained:
     def __post_init__(self):
         if self.max_length is not None and self.max_length < 8:
             raise ValueError(f"max_length={self.max_length}: must be ≥ 8 pieces")
+        if self.package is not None and not self.package.isidentifier():
+            raise ValueError(f"package={self.package}: must be the name of an installed package, without dots")
 
     def location(self) -> str:
         """The folder or hub id that is loaded."""
         spec = importlib.util.find_spec(self.package) if self.package else None
-        return str(Path(spec.origin).parent / "model") if spec else self.name
+        return str(Path(spec.origin).parent / "model") if spec and spec.origin else self.name
 
     def identity(self) -> str:
-        """What fixes the weights: the hub's commit, or a SHA-256 over config and weights of a local folder."""
+        """What fixes weights and pieces: the hub's commit, or a SHA-256 over the files of a local folder."""
         folder = Path(self.location())
         if folder.is_dir():
-            files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
-            if not files[0].is_file() or len(files) < 2:
+            files = sorted(file for pattern in IDENTITY for file in folder.glob(pattern))
+            if not (folder / "config.json").is_file() or not any(f.suffix == ".safetensors" for f in files):
                 raise ValueError(f"model.name={folder}: expected config.json and model.safetensors in the folder")
             return file_digest(tuple((str(file), file.stat().st_mtime_ns) for file in files))
         try:
@@ -142,7 +146,7 @@ class Pretrained:
                 dtype=torch.float32,
             )
             tokenizer = AutoTokenizer.from_pretrained(where, revision=self.revision, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, ImportError) as error:
             raise self.unavailable(error) from None
         if not tokenizer.is_fast:
             raise ValueError(f"model.name={self.name}: has no fast tokenizer, which words and pieces are aligned with")
@@ -220,6 +224,7 @@ class Scratch:
         vocabulary = [*SPECIALS.values(), *characters, *(f"##{c}" for c in characters)]
         if self.pieces == "words":
             vocabulary += words
+        vocabulary = list(dict.fromkeys(vocabulary))  # a word may be spelled like another piece: ##a, [SEP]
         backend = Tokenizer(
             models.WordPiece(
                 {piece: i for i, piece in enumerate(vocabulary)},

@@ -1,9 +1,10 @@
 """Faults in what a user gave, a line each: the setting as typed, the value, what is allowed, the remedy."""
 
+import json
 import os
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -35,11 +36,7 @@ def reason(error: BaseException) -> str:
 
 def shown(value: object) -> str:
     """A value as it is typed."""
-    return (
-        {None: "null", True: "true", False: "false"}[value]
-        if value is None or value is True or value is False
-        else str(value)
-    )
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def fault_lines(error: Exception) -> list[str]:
@@ -69,7 +66,7 @@ class Knob:
 
 @cache
 def knobs() -> tuple[Knob, ...]:
-    """Of all options: the top-level keys of those that are written for the global package."""
+    """Of all options that are written for the global package: the top-level keys that feed the option's own section."""
     found = []
     for group in sorted(folder.name for folder in files(CONF).iterdir() if folder.is_dir()):
         for file in sorted((files(CONF) / group).iterdir(), key=lambda file: file.name):
@@ -77,9 +74,10 @@ def knobs() -> tuple[Knob, ...]:
                 continue
             keys = OmegaConf.to_container(OmegaConf.create(text))
             own = keys.get(group, {})
-            for name in sorted(keys.keys() - {"defaults", group, "train"}):
-                feeds = next((key for key, value in own.items() if refers_to(value, name)), "")
-                found.append(Knob(name, group, file.name.removesuffix(".yaml"), f"{group}.{feeds}"))
+            for name in sorted(keys.keys() - {group}):
+                feeds = next((key for key, value in own.items() if refers_to(value, name)), None)
+                if feeds:
+                    found.append(Knob(name, group, file.name.removesuffix(".yaml"), f"{group}.{feeds}"))
     return tuple(found)
 
 
@@ -88,11 +86,11 @@ def refers_to(value: object, name: str) -> bool:
     return re.search(rf"\$\{{{re.escape(name)}\}}", str(value)) is not None
 
 
-def not_read(setting: str, name: str, choices: dict[str, str]) -> str | None:
+def not_read(setting: str, name: str, choices: Mapping[str, str]) -> str | None:
     """The fault of a knob without its option, as typed; None where no option has such a knob."""
     owners = [knob for knob in knobs() if knob.name == name]
     if not owners:
         return None
-    here = dict.fromkeys(f"{knob.group}={choices[knob.group]}" for knob in owners)
+    here = dict.fromkeys(f"{knob.group}={choices.get(knob.group)}" for knob in owners)
     belongs = " and ".join(knob.owner for knob in owners)
     return f"{setting}: nothing reads it with {' and '.join(here)}; it belongs to {belongs}"

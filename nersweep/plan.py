@@ -24,7 +24,7 @@ from nersweep import config as sections
 from nersweep import store
 from nersweep.config import TrainConfig, describe
 from nersweep.data import Corpus, tag_counts
-from nersweep.device import choose_device
+from nersweep.device import choose_device, choose_precision
 from nersweep.encoder import Pretrained, Scratch
 from nersweep.faults import Faults, knobs, not_read, reason, refers_to, shown
 from nersweep.heads.token import TokenHead
@@ -76,6 +76,7 @@ def make(config: DictConfig) -> Plan:
     """
     parts = check(config)
     resolved = OmegaConf.to_container(config, resolve=True)
+    device = choose_device(resolved["device"])
     corpus = parts["data"].load()
     labels = LabelSet(type_ for s in corpus.splits().values() for x in s for type_ in entity_types(x.tags))
     if not labels.types:
@@ -89,7 +90,7 @@ def make(config: DictConfig) -> Plan:
     return Plan(
         config=resolved,
         name=run_name(resolved),
-        fingerprint=fingerprint(resolved, corpus, parts["model"]),
+        fingerprint=fingerprint(resolved, corpus, parts["model"], device),
         corpus=corpus,
         labels=labels,
         counts=counts,
@@ -98,7 +99,7 @@ def make(config: DictConfig) -> Plan:
         head=parts["head"],
         loss=loss_class(**arguments, **wanted),
         train=TrainConfig(**resolved["train"]),
-        device=choose_device(resolved["device"]),
+        device=device,
     )
 
 
@@ -106,10 +107,12 @@ def entity_types(tags: Sequence[str]) -> Iterator[str]:
     return (tag[2:] for tag in tags if tag != "O")
 
 
-def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | Scratch) -> str:
-    """Of everything that can change the result: not of names, paths, the device or the tracker."""
+def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | Scratch, device: torch.device) -> str:
+    """Of everything that can change the result: not of names, paths, the device or the tracker; of the device only the
+    precision that it is found fit for."""
     described = {key: value for key, value in config.items() if key in {"model", "head", "loss", "weights", "train"}}
     described["model"] = {k: v for k, v in config["model"].items() if k not in {"name", "revision", "package"}}
+    described["train"] = config["train"] | {"precision": str(choose_precision(config["train"]["precision"], device))}
     return store.fingerprint(
         described
         | {
@@ -126,7 +129,7 @@ def run_name(config: Mapping[str, Any]) -> str:
     choice = config["choice"]
     parts = [choice["loss"]]
     for knob in sorted(config.keys() - FIXED):
-        option = next((k.option for k in knobs() if k.name == knob and k.option == choice[k.group]), "")
+        option = next((k.option for k in knobs() if k.name == knob and k.option == choice.get(k.group)), "")
         words = knob.split("_")
         own = [word for word in words if word not in option.split("_")]
         parts.append("".join(word[0] for word in own or words) + f"{config[knob]:g}" * is_number(config[knob]))
@@ -159,6 +162,8 @@ def check(config: DictConfig) -> dict[str, Any]:
             parts[section] = build(section, raw[section], resolved[section])
         except ValueError as error:
             lines += str(error).split("\n")
+    if resolved["loss"].get("reduction") == "none":
+        lines.append("loss.reduction=none: a run trains on one number; must be one of mean, token_mean, sum")
     if parts.get("weights") and "loss" in parts and "weight" not in signature(parts["loss"][0]):
         choice = resolved["choice"]
         lines.append(f"weights={choice['weights']}: loss={choice['loss']} takes no class weights; type weights=none")
@@ -214,7 +219,7 @@ def dead_knobs(raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[str]
     for name in sorted(map(str, raw.keys() - FIXED)):
         if refers_to(read_by, name):
             continue
-        beside = [knob.feeds for knob in knobs() if knob.name == name and knob.option == choice[knob.group]]
+        beside = [knob.feeds for knob in knobs() if knob.name == name and knob.option == choice.get(knob.group)]
         if beside:  # loss=focal loss.gamma=5
             value = flat(resolved).get(beside[0])
             lines.append(f"{beside[0]}={shown(value)}: is set by {name}; type {name}={shown(value)}")

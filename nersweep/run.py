@@ -3,6 +3,7 @@
 import json
 import platform
 import resource
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,17 +14,19 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 import transformers
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import nersweep
 from nersweep import metrics, plan, store, tracking
 from nersweep.batching import tokenise
 from nersweep.data import SPLITS, Sentence
+from nersweep.device import choose_precision
 from nersweep.faults import one_line
 from nersweep.metrics import flatten
 from nersweep.plan import Plan
 from nersweep.progress import console, table
-from nersweep.train import Fitted, Tagger, choose_precision, fit, predict
+from nersweep.train import Fitted, Tagger, fit, predict
 
 GET_CONLL = "real data: data=conll2003 reads CoNLL-2003 from the hub, or from a folder with data.path=DIR"
 
@@ -41,7 +44,7 @@ def execute(config: DictConfig) -> dict[str, Any]:
     prepared = plan.make(config)
     folder = prepared.folder
     output_dir, tracking_uri = Path(prepared.config["output_dir"]), prepared.config["tracking"]["uri"]
-    result = store.finished_result(folder)
+    result = store.finished_result(folder, prepared.fingerprint)
     if result and not prepared.config["rerun"]:
         console.print(f"{prepared.name}: finished before; rerun=true runs it again")
         conclude(result, folder, tracking.ui_command(tracking.store_uri(tracking_uri, output_dir)))
@@ -51,11 +54,11 @@ def execute(config: DictConfig) -> dict[str, Any]:
     uri = tracking.open_store(tracking_uri, output_dir)
     open_seconds = time.perf_counter() - opened
     introduce(prepared)
-    (folder / store.RESULT).unlink(missing_ok=True)
-    store.write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(prepared.config)))
     tracker = start_tracking(prepared, uri, output_dir)
     result = {"status": "failed", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
     try:
+        (folder / store.RESULT).unlink(missing_ok=True)
+        store.write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))))
         result |= train_and_score(prepared, tracker, started + open_seconds + tracker.seconds)
         result["status"] = "finished"
     except BaseException as error:
@@ -75,6 +78,8 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
     """Builds the model, trains it, scores the best epoch on test, writes everything but result.json."""
     config, corpus, labels, device = prepared.config, prepared.corpus, prepared.labels, prepared.device
     torch.manual_seed(config["seed"])
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     encoder = prepared.encoder.build(labels, corpus)
     if device.type == "cpu":
         # A MiniLM step on sentences of CoNLL-2003 takes .9 s with sdpa and .6 s with this: sdpa's backward is slow.
@@ -105,7 +110,7 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
     tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)
     epochs = len(fitted.epochs)
     return {
-        "config": config,
+        "config": shown(config),
         "best_epoch": fitted.best_epoch,
         "epochs": epochs,
         "dev": fitted.dev,
@@ -120,6 +125,12 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
         "notes": list(corpus.notes),
         "versions": versions(),
     }
+
+
+def shown(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as it is written down: without the tracker's password."""
+    uri = config["tracking"]["uri"]
+    return config | {"tracking": config["tracking"] | {"uri": tracking.public(uri) if uri else None}}
 
 
 def introduce(prepared: Plan) -> None:
@@ -170,15 +181,15 @@ def write_outputs(
     from nersweep.report import pictures
 
     folder, labels = prepared.folder, prepared.labels
-    files = []
+    files, predicted = [], {}
     for split, ids in predictions.items():
         sentences = prepared.corpus.splits()[split]
-        predicted = split_words(labels.decode(ids), [len(s.words) for s in sentences])
+        predicted[split] = split_words(labels.decode(ids), [len(s.words) for s in sentences])
         files.append(folder / "predictions" / f"{split}.conll")
-        store.write_text(files[-1], conll_columns(sentences, predicted))
+        store.write_text(files[-1], conll_columns(sentences, predicted[split]))
     gold = [list(sentence.tags) for sentence in prepared.corpus.test]
     files += [folder / "report.txt", folder / "learning_curves.png", folder / "confusion_matrix.png"]
-    store.write_text(folder / "report.txt", classification_report(gold, predicted, digits=4, zero_division=0))
+    store.write_text(folder / "report.txt", classification_report(gold, predicted["test"], digits=4, zero_division=0))
     pictures.learning_curves(folder / "learning_curves.png", fitted.steps, fitted.epochs)
     counts = metrics.confusion(test_targets, predictions["test"], labels)
     title = f"{prepared.name}: labels of words, {prepared.corpus.name} test"
@@ -207,7 +218,8 @@ def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:
     settings = plan.flat(
         {key: value for key, value in config.items() if key not in ("tracking", "output_dir", "rerun")}
     )
-    command = "python -m nersweep " + " ".join(map(str, sys.argv[1:]))
+    overrides = HydraConfig.get().overrides.task
+    command = shlex.join(["python", "-m", "nersweep", *(o for o in overrides if not o.startswith("tracking.uri="))])
     tracker = tracking.Run.start(
         uri,
         output_dir,
@@ -221,12 +233,13 @@ def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:
             "code_version": nersweep.__version__,
             "folder": prepared.folder.absolute(),
         },
-        note=f"`{command.strip()}`",
+        note=f"`{command}`",
     )
+    checksum = corpus.checksum()
     for split in SPLITS:
         sentences = corpus.splits()[split]
         profile = {"num_rows": len(sentences), "words": sum(len(s.words) for s in sentences)}
-        tracker.dataset(corpus.name, corpus.source, corpus.checksum(), split, profile)
+        tracker.dataset(corpus.name, corpus.source, checksum, split, profile)
     for name, count, weight in zip(prepared.labels.names, prepared.counts, prepared.weights, strict=True):
         tracker.metrics({f"train/{name}/words": float(count), f"train/{name}/weight": float(weight)}, step=0)
     return tracker

@@ -55,10 +55,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def finished_result(folder: Path) -> dict[str, Any] | None:
-    """The result of a finished run, or None; an unreadable file counts as none."""
+def finished_result(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The result of this run where it has finished, or None; an unreadable file counts as none."""
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
-    return result if isinstance(result, dict) and result.get("status") == "finished" else None
+    done = isinstance(result, dict) and result.get("status") == "finished" and result.get("fingerprint") == fingerprint
+    return result if done else None

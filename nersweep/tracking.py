@@ -60,7 +60,7 @@ def open_store(uri: str | None, output_dir: Path) -> str:
     kind = re.split(r"[:+]", uri, maxsplit=1)[0]
     if kind not in ("sqlite", "postgresql", "mysql", "http", "https") or "://" not in uri:
         expected = "sqlite:///FILE, postgresql://…, mysql://…, http://… or https://…"
-        raise ValueError(f"tracking.uri={_public(uri)}: expected {expected}, or nothing for outputs/mlflow.db")
+        raise ValueError(f"tracking.uri={public(uri)}: expected {expected}, or nothing for outputs/mlflow.db")
     with _one_line(uri):
         if kind in ("http", "https"):
             _ask_server(uri)
@@ -74,8 +74,8 @@ def ui_command(uri: str) -> str:
     Passwords are shown as ***.
     """
     if uri.startswith("http"):
-        return _public(uri)
-    store = shlex.quote(_public(uri))
+        return public(uri)
+    store = shlex.quote(public(uri))
     return f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri {store}"
 
 
@@ -255,7 +255,7 @@ class Run:
         self.seconds += took
         self.error = None
         if failed:
-            self.error = f"MLflow at {_public(self._uri)} failed ({reason}); all of the run is in its folder"
+            self.error = f"MLflow at {public(self._uri)} failed ({reason}); all of the run is in its folder"
             self._retry_at = time.monotonic() + max(RETRY_SECONDS, 20 * took)
             if not self._warned:
                 self._warned = True
@@ -385,7 +385,7 @@ def _one_line(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         what = "no MLflow server answers there" if uri.startswith("http") else "this store cannot be used"
         remedy = "start it" if uri.startswith("http") else "check it"
-        line = f"tracking.uri={_public(uri)}: {what} ({_reason(error, outer)})"
+        line = f"tracking.uri={public(uri)}: {what} ({_reason(error, outer)})"
         raise ConnectionError(f"{line}; {remedy}, or leave tracking.uri empty for outputs/mlflow.db") from error
 
 
@@ -394,10 +394,10 @@ def _reason(error: BaseException, outer: BaseException | None) -> str:
     while (inner := error.__cause__ or error.__context__) and inner is not outer:
         error = inner
     lines = str(error).strip().splitlines()
-    return _cut(_public(lines[0]), 300) if lines else type(error).__name__
+    return _cut(public(lines[0]), 300) if lines else type(error).__name__
 
 
-def _public(uri: str) -> str:
+def public(uri: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 

@@ -1,7 +1,7 @@
 """The train loop."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nersweep.batching import Tokenised, epoch_batches, length_batches
+from nersweep.batching import Tokenised, epoch_batches
 from nersweep.config import TrainConfig
 from nersweep.device import choose_precision
 from nersweep.encoder import Encoder
@@ -77,10 +77,11 @@ def fit(
             for sentences in epoch_batches(len(train), config.batch_size, seed, epoch):
                 targets = torch.from_numpy(train.targets_of(sentences)).to(device)
                 loss = torch.zeros((), device=device)
-                for part in micro_batches(sentences, train.lengths(), config.accumulation):
+                for part in train.groups(sentences, -(-len(sentences) // config.accumulation)):
                     batch = train.batch(part).to(device)
                     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                        emissions = head(encoder.features(batch))  # (W, C)
+                        features = encoder.features(batch)  # (W, hidden)
+                    emissions = head(features.float())  # (W, C)
                     part_loss = criterion(emissions, batch.targets, targets)
                     part_loss.backward()
                     loss += part_loss.detach()
@@ -125,24 +126,17 @@ def parameter_groups(tagger: nn.Module, weight_decay: float) -> list[dict[str, A
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-def micro_batches(sentences: Sequence[int], lengths: np.ndarray, parts: int) -> list[Sequence[int]]:
-    """The sentences of one optimiser step in at most so many parts of like size, each of sentences of like length: the
-    sum of their gradients is that of the step, and little is padding."""
-    size = -(-len(sentences) // parts)
-    by_length = sorted(sentences, key=lambda i: -lengths[i])
-    return [by_length[i : i + size] for i in range(0, len(sentences), size)]
-
-
 def read_losses(unread: list[tuple], done: list[dict[str, float]], record: Callable[[dict], None]) -> None:
     """Moves the losses and gradient norms of the last steps from the device to `done`, and records them."""
     if not unread:
         return
     values = torch.stack([torch.stack([loss, norm]) for _, loss, norm in unread]).tolist()
     for (lr, _, _), (loss, norm) in zip(unread, values, strict=True):
-        if not np.isfinite(loss):
+        if not (np.isfinite(loss) and np.isfinite(norm)):
             last = f"{done[-1]['loss']:.4g}" if done else "none"
             raise Diverged(
-                f"the loss is {loss} at step {len(done) + 1} with learning rate {lr:.3g}; last good loss: {last}; "
+                f"the loss is {loss:.4g} and its gradient's norm {norm:.4g} at step {len(done) + 1} with learning rate "
+                f"{lr:.3g}; last good loss: {last}; "
                 "a lower train.lr or train.max_grad_norm may help"
             )
         done.append({"step": len(done) + 1, "loss": loss, "lr": lr, "grad_norm": norm})
@@ -155,9 +149,10 @@ def predict(tagger: Tagger, split: Tokenised, device: torch.device, dtype: torch
     """Label ids of all words of a split, (words,), in the order of its sentences."""
     tagger.eval()
     predictions = np.zeros(len(split.targets), dtype=np.int64)
-    for sentences in length_batches(split, size=64):
+    for sentences in split.groups(range(len(split)), size=64):
         batch = split.batch(sentences).to(device)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            emissions = tagger.head(tagger.encoder.features(batch))
-        predictions[split.words_of(sentences)] = tagger.head.decode(emissions.float(), batch.lengths).cpu().numpy()
+            features = tagger.encoder.features(batch)
+        labels = tagger.head.decode(tagger.head(features.float()), batch.lengths)
+        predictions[split.words_of(sentences)] = labels.cpu().numpy()
     return predictions

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from nersweep.batching import epoch_batches, length_batches, owners, special_pieces, tokenise, windows, word_pieces
+from nersweep.batching import epoch_batches, owners, special_pieces, tokenise, windows, word_pieces
 from nersweep.data import Corpus, Sentence
 from nersweep.encoder import Scratch
 from nersweep.labels import LabelSet
@@ -90,12 +90,22 @@ def test_all_words_come_back_in_order_from_any_batches(tokenizer):
     data = sentences([5, 40, 2, 9, 1, 17], seed=4)
     split = tokenise(data, LABELS, tokenizer, max_length=12)
     seen = np.zeros(len(split.targets), dtype=int)
-    for chosen in length_batches(split, size=2):
+    for chosen in split.groups(range(len(split)), size=2):
         batch = split.batch(chosen)
         where = split.words_of(chosen)
         assert batch.targets.tolist() == split.targets[where].tolist()
         seen[where] += 1
     assert (seen == 1).all()
+
+
+def test_groups_are_of_like_length_and_bounded_in_size_and_in_pieces(tokenizer):
+    data = sentences([3, 40, 5, 4, 1500, 41, 1400, 2], seed=5)
+    split = tokenise(data, LABELS, tokenizer, max_length=64)
+    groups = split.groups(range(8), size=3)
+    assert sorted(i for group in groups for i in group) == list(range(8))
+    assert [sorted(group) for group in groups] == [[4], [6], [1, 2, 5], [0, 3, 7]]
+    for group in groups[2:]:
+        assert split.batch(group).input_ids.numel() <= 4096
 
 
 def test_a_word_longer_than_a_window_keeps_its_beginning(tokenizer):

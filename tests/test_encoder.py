@@ -79,6 +79,16 @@ def test_the_scratch_vocabulary_spells_what_it_does_not_know():
     assert tokenizer.tokenize("Ärger") == ["[UNK]"]
 
 
+def test_words_that_look_like_pieces_are_words():
+    words = ("###", "[SEP]", "##a", "a", "###", "[SEP]", "##a")
+    sentences = [Sentence(words, ("O",) * len(words))]
+    encoder = SCRATCH.build(LABELS, Corpus("odd", "here", sentences, sentences, sentences))
+    vocabulary = encoder.tokenizer.get_vocab()
+    assert sorted(vocabulary.values()) == list(range(encoder.model.config.vocab_size))
+    split = tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length)
+    assert encoder.classify(encoder.features(split.batch([0]))).shape == (7, len(LABELS))
+
+
 def test_characters_alone_spell_every_word():
     tokenizer = Scratch(
         hidden=16, layers=1, heads=2, dropout=0.0, max_length=32, min_count=1, pieces="characters"
@@ -109,8 +119,10 @@ def test_identity_follows_the_weights_and_not_the_place(tmp_path):
     with torch.no_grad():
         next(encoder.parameters()).add_(1e-3)
     encoder.save(tmp_path / "c")
-    a, b, c = (Pretrained(name=str(tmp_path / x)).identity() for x in "abc")
-    assert a == b != c
+    encoder.save(tmp_path / "d")
+    (tmp_path / "d" / "tokenizer.json").write_text("{}")
+    a, b, c, d = (Pretrained(name=str(tmp_path / x)).identity() for x in "abcd")
+    assert a == b and len({b, c, d}) == 3
 
 
 def test_other_labels_than_the_saved_ones_give_a_new_classifier(tmp_path):
@@ -138,6 +150,11 @@ def test_a_folder_without_safetensors_is_refused(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"never read")
     with pytest.raises(ValueError, match=r"expected config\.json and model\.safetensors"):
         Pretrained(name=str(tmp_path)).identity()
+
+
+def test_no_package_is_imported_to_find_a_model():
+    with pytest.raises(ValueError, match=r"^package=evil\.model: must be"):
+        Pretrained(name="x", package="evil.model")
 
 
 def test_the_packaged_minilm_needs_no_hub():

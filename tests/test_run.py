@@ -11,7 +11,9 @@ from seqeval.metrics import f1_score
 from transformers import pipeline
 
 from nersweep import __main__ as cli
+from nersweep.run import shown
 
+CHECKOUT = Path(__file__).parents[1]
 SMALL = [
     "data.train=150", "data.dev=40", "data.test=40", "train.epochs=2", "model.hidden=32", "model.layers=1",
 ]  # fmt: skip
@@ -31,6 +33,12 @@ def result_of(out):
     assert last.startswith("result: ")
     file = Path(last.removeprefix("result: "))
     return json.loads(file.read_text(encoding="utf-8")), file.parent
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One output folder for many runs: to make the tables of a tracking store takes seconds."""
+    return tmp_path_factory.mktemp("outputs")
 
 
 @pytest.fixture
@@ -107,9 +115,9 @@ def test_the_same_command_gives_the_same_numbers_and_another_seed_others(tmp_pat
     assert results[0][0] != results[2][0] and results[0][3] != results[2][3]
 
 
-def test_fingerprints_follow_what_can_change_a_result(tmp_path, capsys, monkeypatch):
+def test_fingerprints_follow_what_can_change_a_result(shared, capsys, monkeypatch):
     def fingerprint(*arguments):
-        code, out, err = run(capsys, monkeypatch, f"output_dir={tmp_path}", *SMALL, "train.epochs=1", *arguments)
+        code, out, err = run(capsys, monkeypatch, f"output_dir={shared}", *SMALL, "train.epochs=1", *arguments)
         assert code == 0, err
         return result_of(out)[0]["fingerprint"]
 
@@ -121,18 +129,32 @@ def test_fingerprints_follow_what_can_change_a_result(tmp_path, capsys, monkeypa
     assert len({first, *others}) == 5
 
 
-def test_the_default_says_how_to_get_real_data(focal, capsys, monkeypatch):
-    *_, arguments = focal
-    _, out, _ = run(capsys, monkeypatch, *arguments, "rerun=true")
+def test_the_default_says_how_to_get_real_data(shared, capsys, monkeypatch):
+    _, out, _ = run(capsys, monkeypatch, f"output_dir={shared}", *SMALL)
     assert "data=conll2003" in out and "label" in out and "weight" in out
 
 
-def test_real_data_by_folder(tmp_path, capsys, monkeypatch, local_data):
+def test_real_data_by_folder(shared, capsys, monkeypatch, local_data):
     """One short epoch on WNUT-17: its odd separators, its labels, its path."""
-    arguments = ["data=wnut17", f"data.path={local_data('wnut17')}", f"output_dir={tmp_path}"]
+    arguments = ["data=wnut17", f"data.path={local_data('wnut17')}", f"output_dir={shared}"]
     code, out, err = run(capsys, monkeypatch, *arguments, "train.epochs=1", "model.hidden=16", "model.layers=1")
     assert code == 0, err
     result, _ = result_of(out)
     assert set(result["test"]["types"]) == {
         "corporation", "creative-work", "group", "location", "person", "product",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", sorted(file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml")))
+def test_every_loss_trains(loss, shared, capsys, monkeypatch):
+    """A new conf/loss/*.yaml is covered by existing."""
+    code, out, err = run(capsys, monkeypatch, f"loss={loss}", f"output_dir={shared}", *SMALL, "seed=7")
+    assert code == 0, err
+    result, folder = result_of(out)
+    losses = [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0] and result["config"]["choice"]["loss"] == loss
+
+
+def test_a_password_of_the_tracker_is_not_shown():
+    config = {"seed": 1, "tracking": {"uri": "postgresql://me:s3cret@db/runs", "experiment": "x"}}
+    assert "s3cret" not in str(shown(config)) and "me:***@db/runs" in str(shown(config))

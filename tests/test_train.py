@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulation_changes_nothing(parts):
     loss = FocalLoss(2.0, weight=torch.tensor([0.1, 1.0, 2.0, 3.0, 1.0]))
-    whole = train(loss=loss)[2]
+    whole = train(replace(CONFIG, accumulation=1), loss=loss)[2]
     split = train(replace(CONFIG, accumulation=parts), loss=loss)[2]
     assert losses(split) == pytest.approx(losses(whole), rel=1e-4)
 
@@ -94,7 +94,9 @@ def test_patience_stops_a_run_that_no_longer_improves():
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_says_where():
-    with pytest.raises(Diverged, match=r"the loss is nan at step \d+ with learning rate .* last good loss: \d"):
+    with pytest.raises(
+        Diverged, match=r"the loss is nan and its .* at step \d+ with learning rate .* last good loss: \d"
+    ):
         train(replace(CONFIG, lr=1e30, warmup=0.0, max_grad_norm=1e30))
 
 

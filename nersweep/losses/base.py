@@ -66,10 +66,11 @@ class TokenLoss(nn.Module, ABC):
         return losses.sum() / self.denominator(targets if step_targets is None else step_targets)
 
     def denominator(self, targets: Tensor) -> Tensor:
-        """Σ w_y for "mean", N for "token_mean", over the real ones among targets (...); 1 where that is 0."""
+        """Σ w_y for "mean", N for "token_mean", over the real ones among targets (...); infinite where that is 0, which
+        makes value and gradient 0."""
         real = targets[targets != IGNORE]  # (N,)
         if self.weight is None or self.reduction == "token_mean":
             total = torch.tensor(real.numel(), device=targets.device)
         else:
             total = self.weight[real].sum()
-        return torch.where(total > 0, total, 1)
+        return torch.where(total > 0, total, torch.inf)

@@ -48,27 +48,20 @@ def softmax(logits):
     return e / e.sum(-1, keepdims=True)
 
 
-def numpy_value(loss_class, logits, targets, weight):
-    p = softmax(logits.numpy())
-    y = targets.numpy()
-    w = weight.double().numpy()
-    p_y = p[np.arange(len(y)), y]
-    if loss_class is CrossEntropyLoss:
-        terms = -w[y] * np.log(p_y)
-    elif loss_class is FocalLoss:
-        terms = -w[y] * (1 - p_y) ** 2 * np.log(p_y)
-    else:
-        assert loss_class is LabelSmoothingLoss
-        onehot = np.eye(p.shape[1])[y]
-        terms = -((0.9 * onehot + 0.1 / p.shape[1]) * w * np.log(p)).sum(-1)
-    return terms.sum() / w[y].sum()
+# The loss of each token, from p (N, C), p_y (N,), the gold class as onehot (N, C), and the weight of each class (C,).
+FORMULAS = {
+    CrossEntropyLoss: lambda p, p_y, onehot, w: -(onehot @ w) * np.log(p_y),
+    FocalLoss: lambda p, p_y, onehot, w: -(onehot @ w) * (1 - p_y) ** 2 * np.log(p_y),
+    LabelSmoothingLoss: lambda p, p_y, onehot, w: -((0.9 * onehot + 0.1 / p.shape[1]) * w * np.log(p)).sum(-1),
+}
 
 
-def test_value_is_that_of_the_formula(loss_class):
+@pytest.mark.parametrize("of", FORMULAS, ids=lambda loss: loss.__name__)
+def test_value_is_that_of_the_formula(of):
     logits, targets = some(dtype=torch.float64)
-    assert loss_class(weight=WEIGHT)(logits, targets).item() == pytest.approx(
-        numpy_value(loss_class, logits, targets, WEIGHT), rel=1e-7
-    )
+    p, onehot, w = softmax(logits.numpy()), np.eye(4)[targets.numpy()], WEIGHT.double().numpy()
+    expected = FORMULAS[of](p, (p * onehot).sum(-1), onehot, w).sum() / (onehot @ w).sum()
+    assert of(weight=WEIGHT)(logits, targets).item() == pytest.approx(expected, rel=1e-7)
 
 
 def test_gradient_is_that_of_the_value(loss_class):
@@ -103,14 +96,20 @@ def test_reductions_of_one_loss(loss_class):
     assert losses["mean"].item() == pytest.approx(losses["sum"].item() / WEIGHT[targets[real]].sum().item())
 
 
-@pytest.mark.parametrize("weight", [None, WEIGHT, torch.zeros(4)], ids=["plain", "weighted", "all zero"])
-def test_where_nothing_counts_the_value_and_gradient_are_zero(loss_class, weight):
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+def test_without_real_tokens_value_and_gradient_are_zero(loss_class, weight, reduction):
     logits, targets = some()
-    if weight is None or weight.any():
-        targets[:] = -100
-    for reduction in REDUCTIONS:
-        value, gradient = value_and_gradient(loss_class(weight=weight, reduction=reduction), logits, targets)
-        assert value == 0 and gradient is not None and not gradient.any()
+    targets[:] = -100
+    value, gradient = value_and_gradient(loss_class(weight=weight, reduction=reduction), logits, targets)
+    assert value == 0 and gradient is not None and not gradient.any()
+
+
+@pytest.mark.parametrize("weight", [torch.zeros(4), torch.tensor([0.0, 1, 1, 1])], ids=["all zero", "gold zero"])
+def test_a_mean_in_which_no_gold_class_has_weight_is_zero(loss_class, weight):
+    logits, targets = some()
+    value, gradient = value_and_gradient(loss_class(weight=weight), logits, torch.zeros_like(targets))
+    assert value == 0 and gradient is not None and not gradient.any()
 
 
 @pytest.mark.parametrize("scale", [1e3, -1e3])

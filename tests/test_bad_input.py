@@ -1,0 +1,509 @@
+"""Bad input gets one line per fault, exit code 1, and leaves nothing half-written."""
+
+import http.server
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from nersweep import __main__ as cli
+from nersweep import hub
+from nersweep.progress import TrainingProgress
+
+TRAIN = "has epochs, batch_size, accumulation, lr, warmup, weight_decay, max_grad_norm, patience, precision"
+SMALL = ["train.epochs=1", "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32"]
+SENTENCES = "Ada B-PER\nlives O\nin O\nParis B-LOC\n\nAda B-PER\nB I-PER\nsang O\n\n" * 8
+
+
+@pytest.fixture
+def cli_run(tmp_path, capsys, monkeypatch):
+    """cli_run(*arguments): exit code, standard output and lines of standard error, from an empty folder."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.delenv("NERSWEEP_DATA", raising=False)
+    monkeypatch.setenv("NERSWEEP_TRACEBACK", "")  # main may set it
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nersweep", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capsys.readouterr()
+        return end.value.code, printed.out, printed.err.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def refused(cli_run):
+    """refused(arguments, *lines): the command says these lines and nothing else, and writes nothing."""
+
+    def check(arguments, *lines):
+        code, out, err = cli_run(*arguments)
+        assert err == [f"nersweep: {line}" for line in lines]
+        assert (code, out) == (1, "")
+        assert not list(Path.cwd().iterdir())
+
+    return check
+
+
+@pytest.fixture
+def column_files(tmp_path):
+    """column_files(train=TEXT): the arguments that name three column files; those not given are good ones."""
+
+    def write(**given):
+        arguments = ["data=conll"]
+        for split in ("train", "dev", "test"):
+            file = tmp_path / f"{split}.conll"
+            text = given.get(split, SENTENCES)
+            file.write_bytes(text if isinstance(text, bytes) else text.encode())
+            arguments.append(f"data.{split}={file}")
+        return arguments
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def output_dir(tmp_path_factory):
+    """One for all runs here: to make the tables of a tracking store takes seconds."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+def status_in_mlflow(output_dir, result):
+    with sqlite3.connect(output_dir / "mlflow.db") as store:
+        return store.execute("select status from runs where run_uuid = ?", [result["run_id"]]).fetchone()[0]
+
+
+def results(output_dir):
+    files = sorted((output_dir / "runs").glob("*/result.json"), key=lambda file: file.stat().st_mtime_ns)
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+# What the command line says
+
+MISTYPED = {
+    "loss=nope": ["loss=nope: no such option; loss takes cross_entropy, focal, label_smoothing"],
+    "loss=": ["loss=: no such option; loss takes cross_entropy, focal, label_smoothing"],
+    "model=bert": [
+        "model=bert: no such option; model takes bert_base, deberta_v3_base, hf, minilm, modernbert_base, "
+        "roberta_base, tiny"
+    ],
+    "data=conll2004": ["data=conll2004: no such option; data takes conll, conll2003, generated, wnut17"],
+    "weights=x": ["weights=x: no such option; weights takes effective, inverse, inverse_sqrt, none"],
+    "loss=[focal]": ["loss: takes one option, as in loss=NAME"],
+    "loss@x=focal": ["loss@x=focal: an option stays at its place; type loss=NAME"],
+    "+loss=focal": ["+loss=focal: loss is there already; type loss=focal"],
+    "~loss": ["~loss: cannot be left out; type loss=VALUE"],
+    "~seed": ["~seed: cannot be left out; type seed=VALUE"],
+    # A setting that does not exist
+    "sed=3": [
+        "sed=3: no such setting; the top level has train, tracking, data, model, head, weights, loss, seed, device, "
+        "output_dir, rerun"
+    ],
+    "+sed=3": [
+        "sed=3: no such setting; the top level has data, device, head, loss, model, output_dir, rerun, seed, "
+        "tracking, train, weights"
+    ],
+    "train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
+    "+train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
+    "train.epochs.x=3": [f"train.epochs.x=3: no such setting; train {TRAIN}"],
+    "tracking.url=x": ["tracking.url=x: no such setting; tracking has uri, experiment"],
+    "data.pth=x": [
+        "data.pth=x: no such setting; data=generated has imbalance, o_share, ambiguity, unseen, label_noise, train, "
+        "dev, test, seed"
+    ],
+    "model.layer=3": [
+        "model.layer=3: no such setting; model=tiny has hidden, layers, heads, dropout, max_length, min_count, pieces"
+    ],
+    "loss=focal loss.gama=3": ["loss.gama=3: no such setting; loss=focal has focal_gamma, reduction"],
+    "loss=focal +loss.gama=3": ["loss.gama=3: no such setting; loss has focal_gamma, reduction"],
+    "weights.cap=3": ["weights.cap=3: no such setting; weights=none has no settings"],
+    "choice.loss=focal": ["choice: tells the options that were taken; type an option itself, as in loss=NAME"],
+    # A knob that nothing would read
+    "focal_gamma=3": ["focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to loss=focal"],
+    "+focal_gamma=3": ["focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to loss=focal"],
+    "loss.gamma=5": ["loss.gamma=5: no such setting here; it belongs to loss=focal, as focal_gamma"],
+    "loss=focal loss.gamma=5": ["loss.gamma=5: is set by focal_gamma; type focal_gamma=5"],
+    # Types
+    "train=5": [f"train=5: is a section; it {TRAIN}"],
+    "train.epochs=abc": ["train.epochs=abc: expected a whole number"],
+    "train.epochs=2.5": ["train.epochs=2.5: expected a whole number"],
+    "train.patience=abc": ["train.patience=abc: expected a whole number or null"],
+    "loss=focal focal_gamma=abc": ["focal_gamma=abc: expected a number"],
+    "loss=focal focal_gamma=null": ["focal_gamma=null: expected a number"],
+    "seed=x": ["seed=x: must be a whole number in [0, 2^32)"],
+    "rerun=yes": ["rerun=yes: must be true or false"],
+    "output_dir=null": ["output_dir=null: expected a folder"],
+    "data.train=abc": ["data.train=abc: expected a whole number"],
+    "data=conll data.train=3 data.dev=3 data.test=3": [f"data.{x}=3: expected text" for x in ("train", "dev", "test")],
+    # Ranges
+    "train.epochs=0": ["train.epochs=0: must be ≥ 1"],
+    "train.lr=inf": ["train.lr=inf: must be finite and > 0"],
+    "train.precision=fp16": ["train.precision=fp16: must be one of auto, fp32, bf16"],
+    "loss=focal focal_gamma=-1": ["focal_gamma=-1: must be ≥ 0 (0 is cross entropy)"],
+    "loss=focal focal_gamma=nan": ["focal_gamma=nan: must be ≥ 0 (0 is cross entropy)"],
+    "loss=label_smoothing label_smoothing=1": ["label_smoothing=1: must be in [0, 1) (0 is cross entropy)"],
+    "loss=label_smoothing label_smoothing=-0.1": ["label_smoothing=-0.1: must be in [0, 1) (0 is cross entropy)"],
+    "weights=effective effective_beta=1": [
+        "effective_beta=1: must be in [0, 1) (0 is uniform, near 1 is the inverse count)"
+    ],
+    "model.heads=3": ["model.hidden=128: must be a multiple of heads=3"],
+    "device=gpu": ["device=gpu: must be auto, cpu, cuda or cuda:N"],
+    # What must be given, and places that are not there
+    "data=conll": [
+        f"data.{split}=???: must be given, as in data=conll data.{split}=VALUE" for split in ("dev", "test", "train")
+    ],
+    "model=hf": ["model.name=???: must be given, as in model=hf model.name=VALUE"],
+    "data=conll2003 data.path=/nowhere": [
+        "data=conll2003: no train.txt under /nowhere; expected train.txt, valid.txt, test.txt (word pos chunk tag); "
+        "type data.path=DIR"
+    ],
+    "data=conll data.train=/a data.dev=/b data.test=/dev/null": [
+        "data.train=/a: no such file",
+        "data.dev=/b: no such file",
+    ],
+    # Grammar, interpolations, options of Hydra's
+    "train.lr=[": ["train.lr=[: cannot be read; write name=value, with quotes around special characters"],
+    "loss": ["loss: cannot be read; write name=value, with quotes around special characters"],
+    "=3": ["=3: cannot be read; write name=value, with quotes around special characters"],
+    "loss=focal focal_gamma='${nope}'": ["focal_gamma=${nope}: Interpolation key 'nope' not found"],
+    "seed=1,2": ["seed=1,2: a sweep needs -m; for one value put quotes around it"],
+    "--config-dir=/nowhere": ["--config-dir=/nowhere: no such folder"],
+    "--config-name=x": ["Cannot find primary config 'x'. Check that it's in your config search path."],
+    "--nope": ["unrecognized arguments: --nope; see python -m nersweep --help"],
+    "hydra/launcher=x": ["hydra/launcher=x: no such option; hydra/launcher takes basic"],
+    # Sweeps: no job starts when one is at fault
+    "-m loss=focal,nope": ["loss=nope: no such option; loss takes cross_entropy, focal, label_smoothing"],
+    "-m loss=focal,cross_entropy focal_gamma=1,2": [
+        "focal_gamma=1: nothing reads it with loss=cross_entropy; it belongs to loss=focal",
+        "focal_gamma=2: nothing reads it with loss=cross_entropy; it belongs to loss=focal",
+    ],
+    "-m loss=focal focal_gamma=1,-1 seed=1,2": ["focal_gamma=-1: must be ≥ 0 (0 is cross entropy)"],
+    "-m train.lr=interval(0,1)": [
+        "train.lr=interval(0,1): only values or a range can be swept, as in a=1,2 or a=range(1,4)"
+    ],
+    # A class is chosen by its option alone
+    "loss._target_=os.system": ["loss._target_=os.system: a class comes with its option; type loss=NAME"],
+    "+model.hidden._target_=os.system": [
+        "+model.hidden._target_=os.system: a class comes with its option; type model=NAME"
+    ],
+    "loss={_target_:os.system}": ["loss._target_=os.system: must be a class of nersweep.losses"],
+}
+
+
+@pytest.mark.parametrize("typed", MISTYPED)
+def test_what_was_mistyped_is_said_in_one_line(typed, refused):
+    refused(typed.replace("'", "").split(), *MISTYPED[typed])
+
+
+def test_all_faults_are_told_together_and_each_once(refused):
+    refused(
+        [
+            *("train.epocs=3", "train.epochs=0", "train.warmup=1", "loss=focal", "focal_gamma=-1", "seed=x"),
+            *(
+                "weights=effective",
+                "effective_beta=1",
+                "weights.cap=0",
+                "data=wnut17",
+                "data.path=/nowhere",
+                "rerun=no",
+            ),
+        ],
+        f"train.epocs=3: no such setting; train {TRAIN}",
+        "train.epochs=0: must be ≥ 1",
+        "train.warmup=1.0: must be ≥ 0 and < 1",
+        "seed=x: must be a whole number in [0, 2^32)",
+        "rerun=no: must be true or false",
+        "data=wnut17: no train.conll under /nowhere; expected train.conll, dev.conll, test.conll (word tag); "
+        "type data.path=DIR",
+        "focal_gamma=-1: must be ≥ 0 (0 is cross entropy)",
+        "weights.cap=0: must be > 0, or null for no cap",
+        "effective_beta=1: must be in [0, 1) (0 is uniform, near 1 is the inverse count)",
+    )
+
+
+def test_what_hangs_on_a_mistyped_option_is_not_told(refused):
+    refused(
+        ["loss=focl", "focal_gamma=3", "data=conl", "data.train=x"],
+        "loss=focl: no such option; loss takes cross_entropy, focal, label_smoothing",
+        "data=conl: no such option; data takes conll, conll2003, generated, wnut17",
+    )
+
+
+def test_cuda_where_there_is_none_is_no_silent_fall_back(refused, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    refused(["device=cuda"], "device=cuda: no CUDA device was found; type device=auto or device=cpu")
+
+
+def test_the_environment_may_name_a_folder_that_is_not_there(refused, monkeypatch):
+    monkeypatch.setenv("NERSWEEP_DATA", "/nowhere")
+    refused(
+        ["data=wnut17"],
+        "data=wnut17: no train.conll under /nowhere/wnut17 (of NERSWEEP_DATA); expected train.conll, dev.conll, "
+        "test.conll (word tag); type data.path=DIR",
+    )
+
+
+@pytest.mark.parametrize("show", ["environment", "hydra.verbose=true"])
+def test_a_traceback_is_shown_when_asked_for(show, cli_run, monkeypatch):
+    if show == "environment":
+        monkeypatch.setenv("NERSWEEP_TRACEBACK", "1")
+    code, _, err = cli_run("seed=x", *([show] if "=" in show else []))
+    assert code == 1 and "Traceback (most recent call last):" in err
+    assert err[-1] == "nersweep: seed=x: must be a whole number in [0, 2^32)"
+
+
+# Classes from a stranger's configuration
+
+FOREIGN = [
+    "evil.Loss",  # a module that can be imported
+    "os.system",
+    "nersweep.losses.base.torch.load",  # what a module of ours has imported
+    "nersweep.losses.base.torch.nn.Linear",
+    "nersweep.losses.base.math.sqrt",
+    "nersweep.losses.base.TokenLoss",  # abstract
+    "nersweep.losses.base.require",  # no class
+    "nersweep.losses._module",
+    "nersweep.losses.__class__",
+    "nersweep.weights.Inverse",  # of another section
+    "nersweep.losses.nothing.There",
+    "nersweep.losses.evil",
+]
+
+
+@pytest.fixture
+def evil(tmp_path, monkeypatch):
+    """A module that says on import that it was imported."""
+    (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path('imported').touch()\nclass Loss: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    assert "evil" not in sys.modules
+
+
+@pytest.mark.parametrize("target", FOREIGN)
+def test_only_classes_of_a_section_s_room_are_imported_and_called(target, tmp_path, refused, evil):
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "conf" / "loss" / "mine.yaml").write_text(f"_target_: {target}\ngamma: 1.0\n")
+    line = f"loss._target_={target}: must be a class of nersweep.losses"
+    refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
+
+
+@pytest.mark.parametrize("place", ["+hydra.callbacks.x", "hydra.launcher", "hydra.sweeper"])
+@pytest.mark.parametrize("target", ["evil.Loss", "hydra.utils.get_object"])
+def test_hydra_calls_no_class_but_its_own(place, target, refused, evil):
+    line = f"{place.lstrip('+')}._target_={target}: must be a class of Hydra's"
+    refused([f"{place}._target_={target}"], line)
+
+
+def test_nested_classes_are_refused(tmp_path, refused, evil):
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    text = "_target_: nersweep.losses.CrossEntropyLoss\nreduction: {_target_: evil.Loss}\n"
+    (tmp_path / "conf" / "loss" / "mine.yaml").write_text(text)
+    line = "loss.reduction._target_=evil.Loss: a class can be named only as SECTION._target_"
+    refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
+
+
+# What is in the data
+
+BAD_FILES = {
+    "ragged row": ("Ada NNP B-PER\nsang VBD\n", ":2: 2 columns, expected 3"),
+    "one column": ("Ada\n", ":1: 1 columns, expected 2"),
+    "no sentence": ("", ": no sentence in it"),
+    "blank lines alone": ("\n\n\t\n", ": no sentence in it"),
+    "no tag": ("Ada PER\n", ":1: tag 'PER': expected O, or one of B- I- E- S- followed by a type"),
+    "not UTF-8": (b"Ada B-PER\nM\xfcller I-PER\n", ":2: not valid UTF-8 (byte 0xfc)"),
+}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("fault", BAD_FILES)
+def test_a_bad_data_file_is_told_by_its_line(fault, split, column_files, refused, tmp_path):
+    text, told = BAD_FILES[fault]
+    refused(column_files(**{split: text}), f"{tmp_path / split}.conll{told}")
+
+
+def test_a_data_file_that_is_a_folder(column_files, refused, tmp_path):
+    *arguments, _ = column_files()
+    refused([*arguments, f"data.test={tmp_path}"], f"{tmp_path}: is a folder, expected a column file")
+
+
+def test_data_without_entities(column_files, refused):
+    plain = "no O\nname O\n"
+    told = "data=conll: no entity in it; expected tags such as B-PER and I-PER"
+    refused(column_files(train=plain, dev=plain, test=plain), told)
+
+
+def test_labels_that_training_lacks_and_broken_entities_are_told_and_the_run_goes_on(column_files, cli_run, output_dir):
+    dev = "Ada B-PER\nB O\nC I-PER\nin O\n\nRex B-DOG\nand O\nBo B-DOG\n"
+    code, out, err = cli_run(*column_files(dev=dev), f"output_dir={output_dir}", *SMALL)
+    assert (code, err) == (0, [])
+    assert "note: dev: 1 I- tags began an entity and are read as B-" in out.splitlines()
+    assert "note: dev: B-DOG (2 words) is not in the training data" in out.splitlines()
+    result = results(output_dir)[-1]
+    assert result["dev"]["types"]["DOG"]["support"] == 2 and result["dev"]["types"]["PER"]["support"] == 2
+    assert len(result["notes"]) == 2
+
+
+# Places and servers
+
+
+@pytest.mark.parametrize("folder", ["/proc/nersweep", __file__ + "/outputs"])
+def test_an_output_folder_that_cannot_be_written_to(folder, column_files, cli_run):
+    code, _, err = cli_run(*column_files(), f"output_dir={folder}")
+    assert code == 1 and len(err) == 1
+    assert err[0].startswith(f"nersweep: output_dir={folder}: cannot be written to (")
+    assert err[0].endswith("); type output_dir=DIR")
+
+
+@pytest.mark.parametrize("server", ["silent", "absent"])
+def test_a_tracking_server_that_does_not_answer(server, column_files, cli_run):
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        if server == "silent":
+            deaf.listen()
+        uri = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        began = time.monotonic()
+        code, _, err = cli_run(*column_files(), f"tracking.uri={uri}")
+    assert time.monotonic() - began < 10
+    assert code == 1 and len(err) == 1
+    assert err[0].startswith(f"nersweep: tracking.uri={uri}: no MLflow server answers there (")
+    assert not list(Path.cwd().glob("outputs/*"))
+
+
+@pytest.fixture
+def fake_hub(monkeypatch):
+    """A hub of our own; `fake_hub(status, code)` sets what it answers to everything."""
+    answer = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(answer["status"])
+            if answer["code"]:
+                self.send_header("X-Error-Code", answer["code"])
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(hub, "hf_hub_url", lambda name, file, **_: f"http://127.0.0.1:{server.server_port}/{file}")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: None)
+    yield lambda status, code="": answer.update(status=status, code=code)
+    server.shutdown()
+    server.server_close()
+
+
+LOCAL_COPY = "; for a local copy type model=hf model.name=DIR"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (404, "RepoNotFound", "the hub has no model of that name, or it is private"),
+        (403, "GatedRepo", "it is gated: accept its terms on the hub, then type hf auth login"),
+        (404, "RevisionNotFound", "the hub has no revision v9 of it"),
+        (404, "EntryNotFound", "it has no config.json"),
+    ],
+)
+def test_a_model_that_the_hub_does_not_give(status, code, told, fake_hub, column_files, cli_run):
+    fake_hub(status, code)
+    typed = [*column_files(), "model=hf", "model.name=some/model", "model.revision=v9"]
+    code, out, err = cli_run(*typed)
+    line = f"nersweep: model.name=some/model: cannot be loaded as a folder or from the hub ({told}){LOCAL_COPY}"
+    assert (code, err) == (1, [line])
+    assert out == "asking the hub for some/model\n"
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.parametrize("name", ["/nowhere/model", "a/b/c"])
+def test_a_model_that_is_neither_a_folder_nor_a_name(name, column_files, refused):
+    told = "neither a folder nor a name of the form OWNER/NAME"
+    refused(
+        [*column_files(), "model=hf", f"model.name={name}"],
+        f"model.name={name}: cannot be loaded as a folder or from the hub ({told}){LOCAL_COPY}",
+    )
+
+
+def test_without_a_network_the_hub_is_asked_once(column_files, cli_run, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(hub, "hf_hub_url", lambda *_, **__: f"http://127.0.0.1:{port}/config.json")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: None)
+    began = time.monotonic()
+    code, out, err = cli_run(*column_files(), "model=bert_base")
+    assert time.monotonic() - began < 5
+    assert code == 1 and out == "asking the hub for bert-base-cased\n" and len(err) == 1
+    assert err[0].startswith("nersweep: model.name=bert-base-cased: cannot be loaded as a folder or from the hub (the ")
+    assert err[0].endswith(LOCAL_COPY)
+
+    code, out, err = cli_run("data=wnut17")
+    assert code == 1 and out == "asking the hub for leondz/wnut_17\n" and len(err) == 1
+    assert err[0].startswith("nersweep: data=wnut17: leondz/wnut_17 cannot be fetched from the hub (the hub does not ")
+    assert err[0].endswith("; for a local copy type data.path=DIR, or set NERSWEEP_DATA to a folder of data sets")
+
+
+# Runs that end early
+
+
+def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_run, output_dir):
+    arguments = [*column_files(), f"output_dir={output_dir}", *SMALL, "train.batch_size=2", "train.warmup=0"]
+    before = len(results(output_dir))
+    code, _, err = cli_run("-m", *arguments, "train.max_grad_norm=1e30", "train.lr=1e30,1e-3")
+    assert code == 1 and len(err) == 1
+    failed, finished = results(output_dir)[before:]
+    folder = output_dir / "runs" / "{name}-{fingerprint:.8}".format(**failed)
+    steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert err[0].startswith("nersweep: the loss is ")
+    assert err[0].endswith(
+        f" at step {len(steps) + 1} with learning rate 8.75e+29; last good loss: "
+        f"{steps[-1]['loss']:.4g}; a lower train.lr or train.max_grad_norm may help"
+    )
+    assert failed["status"] == "failed" and f"nersweep: {failed['error']}" == err[0]
+    assert status_in_mlflow(output_dir, failed) == "FAILED"
+    assert finished["status"] == status_in_mlflow(output_dir, finished).lower() == "finished"
+
+
+def test_sigterm_marks_the_run_killed(column_files, cli_run, output_dir, monkeypatch):
+    monkeypatch.setattr(TrainingProgress, "step", lambda _: signal.raise_signal(signal.SIGTERM))
+    code, _, err = cli_run(*column_files(), f"output_dir={output_dir}", *SMALL, "seed=15")
+    assert (code, err) == (143, ["nersweep: stopped by SIGTERM"])
+    result = results(output_dir)[-1]
+    assert result["status"] == "killed" and result["error"] == "stopped by SIGTERM"
+    assert status_in_mlflow(output_dir, result) == "KILLED"
+
+
+def test_ctrl_c_marks_the_run_killed(column_files, output_dir, tmp_path):
+    command = [sys.executable, "-m", "nersweep", *column_files(), f"output_dir={output_dir}", *SMALL, "seed=2"]
+    process = subprocess.Popen(
+        [*command, "train.epochs=100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a job in the background ignores it
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith("epoch 2/"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (130, "nersweep: interrupted\n")
+    result = results(output_dir)[-1]
+    assert result["status"] == "killed"
+    assert status_in_mlflow(output_dir, result) == "KILLED"

@@ -15,6 +15,7 @@ from nersweep.run import shown
 
 CHECKOUT = Path(__file__).parents[1]
 SMALL = [
+    "train.precision=fp32",
     "data.train=150", "data.dev=40", "data.test=40", "train.epochs=2", "model.hidden=32", "model.layers=1",
 ]  # fmt: skip
 

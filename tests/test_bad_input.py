@@ -89,15 +89,18 @@ def results(output_dir):
 
 # What the command line says
 
+
+def options(group):
+    """The options of a group, as a fault lists them."""
+    return ", ".join(sorted(file.stem for file in (Path(__file__).parents[1] / "conf" / group).glob("*.yaml")))
+
+
 MISTYPED = {
-    "loss=nope": ["loss=nope: no such option; loss takes cross_entropy, focal, label_smoothing"],
-    "loss=": ["loss=: no such option; loss takes cross_entropy, focal, label_smoothing"],
-    "model=bert": [
-        "model=bert: no such option; model takes bert_base, deberta_v3_base, hf, minilm, modernbert_base, "
-        "roberta_base, tiny"
-    ],
-    "data=conll2004": ["data=conll2004: no such option; data takes conll, conll2003, generated, wnut17"],
-    "weights=x": ["weights=x: no such option; weights takes effective, inverse, inverse_sqrt, none"],
+    "loss=nope": [f"loss=nope: no such option; loss takes {options('loss')}"],
+    "loss=": [f"loss=: no such option; loss takes {options('loss')}"],
+    "model=bert": [f"model=bert: no such option; model takes {options('model')}"],
+    "data=conll2004": [f"data=conll2004: no such option; data takes {options('data')}"],
+    "weights=x": [f"weights=x: no such option; weights takes {options('weights')}"],
     "loss=[focal]": ["loss: takes one option, as in loss=NAME"],
     "loss@x=focal": ["loss@x=focal: an option stays at its place; type loss=NAME"],
     "+loss=focal": ["+loss=focal: loss is there already; type loss=focal"],
@@ -181,7 +184,7 @@ MISTYPED = {
     "--nope": ["unrecognized arguments: --nope; see python -m nersweep --help"],
     "hydra/launcher=x": ["hydra/launcher=x: no such option; hydra/launcher takes basic"],
     # Sweeps: no job starts when one is at fault
-    "-m loss=focal,nope": ["loss=nope: no such option; loss takes cross_entropy, focal, label_smoothing"],
+    "-m loss=focal,nope": [f"loss=nope: no such option; loss takes {options('loss')}"],
     "-m loss=focal,cross_entropy focal_gamma=1,2": [
         "focal_gamma=1: nothing reads it with loss=cross_entropy; it belongs to loss=focal",
         "focal_gamma=2: nothing reads it with loss=cross_entropy; it belongs to loss=focal",
@@ -233,8 +236,8 @@ def test_all_faults_are_told_together_and_each_once(refused):
 def test_what_hangs_on_a_mistyped_option_is_not_told(refused):
     refused(
         ["loss=focl", "focal_gamma=3", "data=conl", "data.train=x"],
-        "loss=focl: no such option; loss takes cross_entropy, focal, label_smoothing",
-        "data=conl: no such option; data takes conll, conll2003, generated, wnut17",
+        f"loss=focl: no such option; loss takes {options('loss')}",
+        f"data=conl: no such option; data takes {options('data')}",
     )
 
 

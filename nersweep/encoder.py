@@ -47,10 +47,6 @@ class Encoder(nn.Module):
         self.tokenizer = tokenizer
         self.max_length = min(position_limit(model.config), tokenizer.model_max_length, max_length or 10**9)
 
-    @property
-    def hidden_size(self) -> int:
-        return self.model.config.hidden_size
-
     def features(self, batch: Batch) -> Tensor:
         """The last hidden state of each word's first piece, (words, hidden)."""
         states = self.model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)

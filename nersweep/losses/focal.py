@@ -1,10 +1,8 @@
 """Focal loss."""
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
-from nersweep.losses.base import TokenLoss, finite, require
+from nersweep.losses.base import TokenLoss, finite, gold_log_probabilities, require
 
 
 class FocalLoss(TokenLoss):
@@ -22,9 +20,5 @@ class FocalLoss(TokenLoss):
         self.gamma = gamma
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
-        log_p = logits.log_softmax(-1)  # (N, C)
-        # log(1-p_y) as the log-sum of the other classes: 1 - exp(log p_y) has a NaN gradient for gamma < 1 at p_y = 1.
-        log_rest = log_p.scatter(-1, targets[:, None], -torch.inf).logsumexp(-1)  # (N,)
-        return (self.gamma * log_rest).exp() * functional.nll_loss(
-            log_p, targets, self.weight_as(logits), reduction="none"
-        )
+        log_p, log_rest = gold_log_probabilities(logits, targets)  # log p_y and log(1-p_y), (N,)
+        return -(self.gamma * log_rest).exp() * log_p

@@ -21,6 +21,7 @@ class LabelSmoothingLoss(TokenLoss):
         self.smoothing = smoothing
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(
-            logits, targets, self.weight_as(logits), reduction="none", label_smoothing=self.smoothing
-        )
+        return self.weighted(logits, targets, None)
+
+    def weighted(self, logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
+        return functional.cross_entropy(logits, targets, weight, reduction="none", label_smoothing=self.smoothing)

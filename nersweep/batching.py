@@ -5,8 +5,8 @@ cut into overlapping windows, and each word belongs to the window in which it ha
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -22,17 +22,28 @@ ROUND_TO = 16  # pieces; T takes few values, because oneDNN keeps memory for eac
 
 @dataclass(frozen=True)
 class Batch:
-    """Sentences side by side. Rows are windows, padded to about the longest (R, T); words stand one after another
-    (W,), in the order of their sentences, whatever windows they lie in."""
+    """What the encoder sees of some sentences. Rows are windows, padded to about the longest (R, T); words stand one
+    after another (W,), in the order of their sentences, whatever windows they lie in."""
 
     input_ids: Tensor  # (R, T)
     attention_mask: Tensor  # (R, T), 1 on pieces and 0 on padding
     first: Tensor  # (W,), where each word's first piece lies in input_ids.flatten()
-    targets: Tensor  # (W,), label ids
-    lengths: Tensor  # (S,), words of each sentence
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)))
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What is true of some sentences, whose words stand one after another."""
+
+    labels: Tensor  # (W,), label ids
+    lengths: Tensor  # (S,), words of each sentence
+    columns: dict[str, Tensor] = field(default_factory=dict)  # further annotations, ids (W,) under the column's name
+
+    def to(self, device: torch.device) -> "Gold":
+        columns = {name: ids.to(device, non_blocking=True) for name, ids in self.columns.items()}
+        return Gold(self.labels.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), columns)
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ class Tokenised:
     sentence_words: np.ndarray  # (sentences + 1,), into the per-word arrays
     word_window: np.ndarray  # (words,), the window that a word is read from
     word_place: np.ndarray  # (words,), the place of its first piece in that window
-    targets: np.ndarray  # (words,), label ids
+    labels: np.ndarray  # (words,), label ids
+    columns: dict[str, np.ndarray]  # further annotations, ids (words,) under the column's name
     pad_id: int
     max_length: int  # pieces of a window
 
@@ -74,9 +86,10 @@ class Tokenised:
         """Where the words of these sentences stand in the per-word arrays, (W,)."""
         return np.concatenate([np.arange(*self.sentence_words[i : i + 2]) for i in sentences])
 
-    def targets_of(self, sentences: Sequence[int]) -> np.ndarray:
-        """Label ids of the words of these sentences, (W,)."""
-        return self.targets[self.words_of(sentences)]
+    def gold(self, sentences: Sequence[int]) -> Gold:
+        words = self.words_of(sentences)
+        columns = {name: torch.from_numpy(ids[words]) for name, ids in self.columns.items()}
+        return Gold(torch.from_numpy(self.labels[words]), torch.from_numpy(self.lengths()[list(sentences)]), columns)
 
     def batch(self, sentences: Sequence[int]) -> Batch:
         windows = np.concatenate([np.arange(*self.sentence_windows[i : i + 2]) for i in sentences])
@@ -87,22 +100,26 @@ class Tokenised:
         for row, (window, size) in enumerate(zip(windows, sizes, strict=True)):
             start = self.window_starts[window]
             input_ids[row, :size] = self.pieces[start : start + size]
-        # Within a batch a sentence's windows are neighbours, so the row of a window follows from its sentence's first.
-        row_of = dict(zip(windows.tolist(), range(len(windows)), strict=True))
-        rows = np.fromiter((row_of[w] for w in self.word_window[words].tolist()), np.int64, len(words))
+        # A sentence's windows are neighbours: a word's row is that of its sentence's first window, and so many further.
+        counts = np.diff(self.sentence_windows)[list(sentences)]
+        shift = np.cumsum([0, *counts[:-1]]) - self.sentence_windows[list(sentences)]
+        rows = self.word_window[words] + np.repeat(shift, self.lengths()[list(sentences)])
         return Batch(
             input_ids=torch.from_numpy(input_ids),
             attention_mask=torch.from_numpy((np.arange(longest) < sizes[:, None]).astype(np.int64)),
             first=torch.from_numpy(rows * longest + self.word_place[words]),
-            targets=torch.from_numpy(self.targets[words]),
-            lengths=torch.from_numpy(self.lengths()[list(sentences)]),
         )
 
 
 def tokenise(
-    sentences: Sequence[Sentence], labels: LabelSet, tokenizer: PreTrainedTokenizerFast, max_length: int
+    sentences: Sequence[Sentence],
+    labels: LabelSet,
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    vocabularies: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Tokenised:
-    """max_length: pieces of a window, special ones included."""
+    """max_length: pieces of a window, special ones included. vocabularies: the ids of further columns to be kept, by
+    the column's name."""
     words = list(dict.fromkeys(word for sentence in sentences for word in sentence.words))
     pieces_of = dict(zip(words, word_pieces(words, tokenizer), strict=True))
     before, after = special_pieces(tokenizer)
@@ -112,7 +129,7 @@ def tokenise(
     window_starts, sentence_windows, sentence_words = [0], [0], [0]
     word_window: list[int] = []
     word_place: list[int] = []
-    targets: list[int] = []
+    ids: list[int] = []
     for sentence in sentences:
         of_words = [pieces_of[word][:room] for word in sentence.words]  # a word longer than a window loses its end
         first_window = len(window_starts) - 1
@@ -124,14 +141,18 @@ def tokenise(
         for window, place in owners(sizes, bounds):
             word_window.append(first_window + window)
             word_place.append(len(before) + place)
-        targets += labels.encode(sentence.tags)
+        ids += labels.encode(sentence.tags)
         sentence_windows.append(len(window_starts) - 1)
-        sentence_words.append(len(targets))
+        sentence_words.append(len(ids))
     arrays = [window_starts, sentence_windows, sentence_words, word_window, word_place]
     return Tokenised(
         np.array(pieces, dtype=np.int32),
         *(np.array(a, dtype=np.int64) for a in arrays),
-        targets=np.array(targets, dtype=np.int64),
+        labels=np.array(ids, dtype=np.int64),
+        columns={
+            column: np.array([known[value] for s in sentences for value in s.columns[column]], dtype=np.int64)
+            for column, known in (vocabularies or {}).items()
+        },
         pad_id=tokenizer.pad_token_id,
         max_length=max_length,
     )
@@ -185,8 +206,34 @@ def owners(sizes: Sequence[int], bounds: Sequence[tuple[int, int]]) -> Iterator[
         yield best, int(ends[word] - ends[bounds[best][0]])
 
 
-def epoch_batches(sentences: int, size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The sentences of each optimiser step: a plain shuffle, a function of seed and epoch alone, whatever the loss."""
+def entity_importance(split: Tokenised, labels: LabelSet) -> np.ndarray:
+    """How much a sentence adds of rare types, (sentences,), at least 1: sqrt(1 + Σ_t r_t·c_t), c_t the words of type t
+    in it and r_t = -log2 of the share of t in all words. Wang and Wang 2022, the resampling function sCR, there rounded
+    up to a number of copies."""
+    types = labels.type_ids[split.labels]
+    shares = np.bincount(types, minlength=len(labels.types) + 1) / len(types)
+    rareness = -np.log2(shares, where=shares > 0, out=np.zeros_like(shares))
+    rareness[0] = 0.0  # O
+    return np.sqrt(1 + np.add.reduceat(rareness[types], split.sentence_words[:-1]))
+
+
+def epoch_batches(
+    sentences: int, size: int, seed: int, epoch: int, importance: np.ndarray | None = None
+) -> list[list[int]]:
+    """The sentences of each optimiser step, a function of seed and epoch alone, whatever the loss: a plain shuffle;
+    with importance (sentences,) as many draws with replacement, each sentence as likely as it is important."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(sentences, generator=generator).tolist()
+    if importance is None:
+        order = torch.randperm(sentences, generator=generator).tolist()
+    else:
+        order = torch.from_numpy(importance).multinomial(sentences, replacement=True, generator=generator).tolist()
     return [order[i : i + size] for i in range(0, sentences, size)]
+
+
+def absent_shares(batches: Sequence[Sequence[int]], split: Tokenised, labels: LabelSet) -> dict[str, float]:
+    """For each type, the share of steps with no word of it: whatever the loss, such a step teaches nothing of it."""
+    sentence_of_word = np.repeat(np.arange(len(split)), split.lengths())
+    holds = np.zeros((len(split), len(labels.types) + 1), dtype=bool)
+    holds[sentence_of_word, labels.type_ids[split.labels]] = True
+    present = np.mean([holds[batch].any(axis=0) for batch in batches], axis=0)
+    return {name: float(1 - share) for name, share in zip(labels.types, present[1:], strict=True)}

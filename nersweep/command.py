@@ -1,6 +1,7 @@
 """What was typed after `python -m nersweep`, checked before Hydra starts anything: all faults at once."""
 
 import argparse
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -181,8 +182,8 @@ def foreign_targets(config: DictConfig) -> list[str]:
         if key.startswith("hydra."):
             if not str(value).startswith(HYDRA_ROOMS):
                 lines.append(f"{key}={value}: must be a class of Hydra's")
-        elif key.count(".") != 1:
-            lines.append(f"{key}={value}: a class can be named only as SECTION._target_")
+        elif not re.fullmatch(r"\w+\._target_|loss(\.terms\.\w+)+\._target_", key):
+            lines.append(f"{key}={value}: a class can be named only as SECTION._target_, or in loss.terms")
     return lines
 
 

@@ -24,10 +24,12 @@ class TrainConfig:
     batch_size: int = within(32, ("≥", 1))  # sentences per optimiser step
     accumulation: int = within(2, ("≥", 1))  # micro-batches that one optimiser step is split into, by length
     lr: float = within(5e-5, (">", 0))  # peak learning rate of AdamW
+    head_lr: float | None = within(None, (">", 0))  # of what is no part of the encoder (CRF, aux heads); null: lr
     warmup: float = within(0.1, ("≥", 0), ("<", 1))  # share of the steps in which the rate rises; then it falls to 0
     weight_decay: float = within(0.0, ("≥", 0))
     max_grad_norm: float = within(1.0, (">", 0))
     patience: int | None = within(None, ("≥", 1))  # stop after so many epochs without a better dev F1; null: never
+    sampler: str = field(default="random", metadata={"choices": ("random", "entity_balanced")})  # of sentences
     precision: str = field(default="auto", metadata={"choices": ("auto", "fp32", "bf16")})
 
 

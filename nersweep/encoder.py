@@ -6,6 +6,7 @@ Both give a transformers token-classification model with its tokenizer, wrapped 
 import hashlib
 import importlib.util
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +30,6 @@ from nersweep import hub
 from nersweep.batching import Batch
 from nersweep.data import Corpus
 from nersweep.faults import reason
-from nersweep.labels import LabelSet
 
 # The files of a model's folder that decide what it computes.
 IDENTITY = ("config.json", "*.safetensors", "*token*.json", "vocab.*", "merges.txt", "*.model")
@@ -126,12 +126,13 @@ class Pretrained:
             f"{missing}; for a local copy type model=hf model.name=DIR"
         )
 
-    def build(self, labels: LabelSet, corpus: Corpus) -> Encoder:
+    def build(self, outputs: Sequence[str], corpus: Corpus | None = None) -> Encoder:
+        """outputs: the names of the classifier's scores. The corpus is for encoders that are made from it."""
         where = self.location()
         try:
             config = AutoConfig.from_pretrained(where, revision=self.revision, trust_remote_code=False)
-            same_labels = config.id2label == dict(enumerate(labels.names))
-            config.update(label_names(labels))
+            same_labels = config.id2label == dict(enumerate(outputs))
+            config.update(label_names(outputs))
             model = AutoModelForTokenClassification.from_pretrained(
                 where,
                 config=config,
@@ -161,8 +162,9 @@ def file_digest(files: tuple[tuple[str, int], ...]) -> str:
     return digest.hexdigest()
 
 
-def label_names(labels: LabelSet) -> dict:
-    return {"num_labels": len(labels), "id2label": dict(enumerate(labels.names)), "label2id": labels.ids}
+def label_names(outputs: Sequence[str]) -> dict:
+    names = dict(enumerate(outputs))
+    return {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,8 @@ class Scratch:
     def identity(self) -> str:
         return "scratch"  # the config and the training words say the rest
 
-    def build(self, labels: LabelSet, corpus: Corpus) -> Encoder:
+    def build(self, outputs: Sequence[str], corpus: Corpus) -> Encoder:
+        """outputs: the names of the classifier's scores."""
         tokenizer = self.tokenizer(corpus)
         config = BertConfig(
             vocab_size=len(tokenizer),
@@ -208,7 +211,7 @@ class Scratch:
             attention_probs_dropout_prob=self.dropout,
             max_position_embeddings=self.max_length,
             pad_token_id=tokenizer.pad_token_id,
-            **label_names(labels),
+            **label_names(outputs),
         )
         return Encoder(BertForTokenClassification(config), tokenizer)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -52,7 +53,8 @@ def fault_lines(error: Exception) -> list[str]:
 
 @dataclass(frozen=True)
 class Knob:
-    """A setting at the top level that belongs to an option: focal_gamma, of loss=focal, feeds loss.gamma."""
+    """A setting at the top level that belongs to an option: focal_gamma, of loss=focal, feeds loss.gamma;
+    class_balance_beta, of loss=class_balanced, feeds effective_beta."""
 
     name: str
     group: str
@@ -66,18 +68,18 @@ class Knob:
 
 @cache
 def knobs() -> tuple[Knob, ...]:
-    """Of all options that are written for the global package: the top-level keys that feed the option's own section."""
+    """Of all options that are written for the global package: the top-level keys that feed another setting there."""
     found = []
     for group in sorted(folder.name for folder in files(CONF).iterdir() if folder.is_dir()):
         for file in sorted((files(CONF) / group).iterdir(), key=lambda file: file.name):
             if not file.name.endswith(".yaml") or "# @package _global_" not in (text := file.read_text("utf-8")):
                 continue
             keys = OmegaConf.to_container(OmegaConf.create(text))
-            own = keys.get(group, {})
-            for name in sorted(keys.keys() - {group}):
-                feeds = next((key for key, value in own.items() if refers_to(value, name)), None)
+            leaves = flat(keys)
+            for name in sorted(keys.keys() - {group, "defaults"}):
+                feeds = next((key for key, value in leaves.items() if refers_to(value, name)), None)
                 if feeds:
-                    found.append(Knob(name, group, file.name.removesuffix(".yaml"), f"{group}.{feeds}"))
+                    found.append(Knob(name, group, file.name.removesuffix(".yaml"), feeds))
     return tuple(found)
 
 
@@ -94,3 +96,14 @@ def not_read(setting: str, name: str, choices: Mapping[str, str]) -> str | None:
     here = dict.fromkeys(f"{knob.group}={choices.get(knob.group)}" for knob in owners)
     belongs = " and ".join(knob.owner for knob in owners)
     return f"{setting}: nothing reads it with {' and '.join(here)}; it belongs to {belongs}"
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            out |= {f"{key}.{name}": inner for name, inner in flat(value).items()}
+        else:
+            out[key] = value
+    return out

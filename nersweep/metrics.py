@@ -25,14 +25,12 @@ def entities(ids: np.ndarray, lengths: np.ndarray, labels: LabelSet, strict: boo
     return found[labels.begins[ids][found[:, 0]]] if strict else found
 
 
-def entity_counts(
-    gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, labels: LabelSet, strict: bool = False
-) -> np.ndarray:
-    """Per type (rows, as in `labels.types`): entities that are correct, predicted, and gold, (types, 3)."""
-    rows = [entities(ids, lengths, labels, strict) for ids in (gold, predicted)]
-    keys = [(r[:, 0] * (len(gold) + 1) + r[:, 1]) * (len(labels.types) + 1) + r[:, 2] for r in rows]
-    correct = rows[0][np.isin(keys[0], keys[1], assume_unique=True)]
-    by_type = [np.bincount(r[:, 2], minlength=len(labels.types) + 1)[1:] for r in (correct, rows[1], rows[0])]
+def entity_counts(gold: np.ndarray, predicted: np.ndarray, words: int, types: int) -> np.ndarray:
+    """Of entities as rows (start, end, type) over so many words: per type those that are correct, predicted, and gold,
+    (types, 3)."""
+    keys = [(rows[:, 0] * (words + 1) + rows[:, 1]) * (types + 1) + rows[:, 2] for rows in (gold, predicted)]
+    correct = gold[np.isin(keys[0], keys[1], assume_unique=True)]
+    by_type = [np.bincount(rows[:, 2], minlength=types + 1)[1:] for rows in (correct, predicted, gold)]
     return np.stack(by_type, axis=1)
 
 
@@ -45,20 +43,31 @@ def rates(correct: float, predicted: float, gold: float) -> dict[str, float]:
     }
 
 
-def score(gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, labels: LabelSet) -> dict[str, Any]:
+def score(
+    gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, labels: LabelSet, spans: np.ndarray | None = None
+) -> dict[str, Any]:
     """All scores of one split, in [0, 1]: micro f1, precision and recall over entities; macro_f1, the mean over types
     that have gold entities; accuracy over words; strict, the micro scores in strict mode; types, the scores of each
-    type with its support (gold entities)."""
-    counts = entity_counts(gold, predicted, lengths, labels)
+    type with its support (gold entities).
+
+    gold and predicted: label ids (words,). spans: the predicted entities, rows as in `entities`, where they are not
+    those of the predicted labels.
+    """
+
+    def counts(strict: bool) -> np.ndarray:
+        found = entities(predicted, lengths, labels, strict) if spans is None else spans
+        return entity_counts(entities(gold, lengths, labels, strict), found, len(gold), len(labels.types))
+
+    by_type = counts(strict=False)
     types = {
-        name: rates(*row.tolist()) | {"support": int(row[2])} for name, row in zip(labels.types, counts, strict=True)
+        name: rates(*row.tolist()) | {"support": int(row[2])} for name, row in zip(labels.types, by_type, strict=True)
     }
     supported = [scores["f1"] for scores in types.values() if scores["support"]]
     return {
-        **rates(*counts.sum(0).tolist()),
+        **rates(*by_type.sum(0).tolist()),
         "macro_f1": float(np.mean(supported)) if supported else 0.0,
         "accuracy": float((gold == predicted).mean()),
-        "strict": rates(*entity_counts(gold, predicted, lengths, labels, strict=True).sum(0).tolist()),
+        "strict": rates(*counts(strict=True).sum(0).tolist()),
         "types": types,
     }
 

@@ -18,15 +18,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import nersweep
-from nersweep import metrics, plan, store, tracking
+from nersweep import metrics, plan, saved, store, tracking
 from nersweep.batching import tokenise
 from nersweep.data import SPLITS, Sentence
 from nersweep.device import choose_precision
-from nersweep.faults import one_line
+from nersweep.faults import flat, one_line
 from nersweep.metrics import flatten
-from nersweep.plan import Plan
+from nersweep.plan import Facts, Plan
 from nersweep.progress import console, table
-from nersweep.train import Fitted, Tagger, fit, predict
+from nersweep.train import Fitted, Predictions, Tagger, fit, predict
 
 GET_CONLL = "real data: data=conll2003 reads CoNLL-2003 from the hub, or from a folder with data.path=DIR"
 
@@ -76,19 +76,22 @@ def execute(config: DictConfig) -> dict[str, Any]:
 
 def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> dict[str, Any]:
     """Builds the model, trains it, scores the best epoch on test, writes everything but result.json."""
-    config, corpus, labels, device = prepared.config, prepared.corpus, prepared.labels, prepared.device
+    config, corpus, labels, device = prepared.config, prepared.facts.corpus, prepared.facts.labels, prepared.device
     torch.manual_seed(config["seed"])
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    encoder = prepared.encoder.build(labels, corpus)
+    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), corpus)
     if device.type == "cpu":
         # A MiniLM step on sentences of CoNLL-2003 takes .9 s with sdpa and .6 s with this: sdpa's backward is slow.
         encoder.model.set_attn_implementation("eager")
-    tagger = Tagger(encoder, prepared.head(encoder), prepared.loss).to(device)
+    aux = prepared.aux.build(encoder.model.config.hidden_size, prepared.vocabularies) if prepared.aux else None
+    tagger = Tagger(encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux).to(device)
     splits = {
         split: tokenise(sentences, labels, encoder.tokenizer, encoder.max_length)
         for split, sentences in corpus.splits().items()
+        if split != "train"
     }
+    splits["train"] = tokenise(corpus.train, labels, encoder.tokenizer, encoder.max_length, prepared.vocabularies)
     dtype = choose_precision(config["train"]["precision"], device)
     console.print(
         f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}: "
@@ -100,11 +103,11 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
         fitted = fit(tagger, splits["train"], splits["dev"], labels, prepared.train, config["seed"], device, record)
     eval_started = time.perf_counter()
     test, test_predictions = splits["test"], predict(tagger, splits["test"], device, dtype)
-    test_scores = metrics.score(test.targets, test_predictions, test.lengths(), labels)
+    test_scores = metrics.score(test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans)
     eval_seconds = fitted.eval_seconds + time.perf_counter() - eval_started
-    encoder.save(prepared.folder / "model")
+    saved.save(prepared.folder / "model", tagger, prepared.head, labels)
     predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
-    files = write_outputs(prepared, fitted, predictions, splits["test"].targets)
+    files = write_outputs(prepared, fitted, predictions, test.labels)
     for file in files:
         tracker.artifact(file, "predictions" if file.suffix == ".conll" else None)
     tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)
@@ -113,11 +116,12 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
         "config": shown(config),
         "best_epoch": fitted.best_epoch,
         "epochs": epochs,
+        "absent": fitted.epochs[-1]["absent"],
         "dev": fitted.dev,
         "test": test_scores,
         "seconds": {"setup": setup_seconds, "train": fitted.train_seconds, "eval": eval_seconds},
         "sentences_per_second": epochs * len(splits["train"]) / fitted.train_seconds,
-        "words_per_second": epochs * len(splits["train"].targets) / fitted.train_seconds,
+        "words_per_second": epochs * len(splits["train"].labels) / fitted.train_seconds,
         "peak_memory_bytes": peak_memory(device),
         "device": str(device),
         "precision": str(dtype).removeprefix("torch."),
@@ -134,16 +138,26 @@ def shown(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def introduce(prepared: Plan) -> None:
-    """What is about to run: the data, its labels with their weights, and what is odd about them."""
-    corpus = prepared.corpus
+    """What is about to run, and what is odd about it."""
+    console.print(f"{prepared.name}:")
+    show_facts(prepared.facts)
+    accumulation = prepared.config["train"]["accumulation"]
+    if not prepared.loss.splits and accumulation > 1:
+        loss = prepared.config["choice"]["loss"]
+        console.print(f"note: loss={loss} sees a step as a whole, so train.accumulation={accumulation} saves no memory")
+
+
+def show_facts(facts: Facts) -> None:
+    """The data, and its labels with their weights. With two pointers an entity counts once, at its first word."""
+    corpus = facts.corpus
     sizes = ", ".join(f"{len(sentences):,} {split}" for split, sentences in corpus.splits().items())
-    console.print(f"{prepared.name} on {corpus.name} ({corpus.source}): {sizes} sentences")
+    console.print(f"{corpus.name} ({corpus.source}): {sizes} sentences")
     for note in corpus.notes:
         console.print(f"note: {note}")
     if corpus.name == "generated":
         console.print(GET_CONLL)
-    rows = zip(prepared.labels.names, prepared.counts, prepared.weights, strict=True)
-    table("", ["label", "words", "weight"], [[name, f"{count:,}", f"{weight:.4g}"] for name, count, weight in rows])
+    rows = zip(facts.classes, facts.counts, facts.weights, strict=True)
+    table("", ["label", "count", "weight"], [[name, f"{count:,}", f"{weight:.4g}"] for name, count, weight in rows])
 
 
 def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
@@ -173,26 +187,26 @@ def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
 
 
 def write_outputs(
-    prepared: Plan, fitted: Fitted, predictions: dict[str, np.ndarray], test_targets: np.ndarray
+    prepared: Plan, fitted: Fitted, predictions: dict[str, Predictions], test_gold: np.ndarray
 ) -> list[Path]:
     """Predictions in CoNLL columns, seqeval's report, pictures. Returns the files."""
     from seqeval.metrics import classification_report  # a second, through scikit-learn
 
     from nersweep.report import pictures
 
-    folder, labels = prepared.folder, prepared.labels
+    folder, labels, corpus = prepared.folder, prepared.facts.labels, prepared.facts.corpus
     files, predicted = [], {}
-    for split, ids in predictions.items():
-        sentences = prepared.corpus.splits()[split]
-        predicted[split] = split_words(labels.decode(ids), [len(s.words) for s in sentences])
+    for split, found in predictions.items():
+        sentences = corpus.splits()[split]
+        predicted[split] = split_words(labels.decode(found.labels), [len(s.words) for s in sentences])
         files.append(folder / "predictions" / f"{split}.conll")
         store.write_text(files[-1], conll_columns(sentences, predicted[split]))
-    gold = [list(sentence.tags) for sentence in prepared.corpus.test]
+    gold = [list(sentence.tags) for sentence in corpus.test]
     files += [folder / "report.txt", folder / "learning_curves.png", folder / "confusion_matrix.png"]
     store.write_text(folder / "report.txt", classification_report(gold, predicted["test"], digits=4, zero_division=0))
     pictures.learning_curves(folder / "learning_curves.png", fitted.steps, fitted.epochs)
-    counts = metrics.confusion(test_targets, predictions["test"], labels)
-    title = f"{prepared.name}: labels of words, {prepared.corpus.name} test"
+    counts = metrics.confusion(test_gold, predictions["test"].labels, labels)
+    title = f"{prepared.name}: labels of words, {corpus.name} test"
     pictures.confusion_matrix(folder / "confusion_matrix.png", counts, labels.names, title)
     return [folder / "config.yaml", *files]
 
@@ -214,10 +228,8 @@ def conll_columns(sentences: Sequence[Sentence], predicted: Sequence[Sequence[st
 
 def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:
     """A run of the tracker that knows configuration, label counts, weights, data and the command."""
-    config, corpus = prepared.config, prepared.corpus
-    settings = plan.flat(
-        {key: value for key, value in config.items() if key not in ("tracking", "output_dir", "rerun")}
-    )
+    config, corpus, facts = prepared.config, prepared.facts.corpus, prepared.facts
+    settings = flat({key: value for key, value in config.items() if key not in ("tracking", "output_dir", "rerun")})
     overrides = HydraConfig.get().overrides.task
     command = shlex.join(["python", "-m", "nersweep", *(o for o in overrides if not o.startswith("tracking.uri="))])
     tracker = tracking.Run.start(
@@ -227,7 +239,7 @@ def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:
         name=prepared.name,
         params=settings,
         tags={
-            **{key: config["choice"][key] for key in ("loss", "weights", "data", "model", "head")},
+            **{key: config["choice"][key] for key in ("loss", "weights", "data", "model", "head", "aux")},
             "seed": config["seed"],
             "fingerprint": prepared.fingerprint,
             "code_version": nersweep.__version__,
@@ -240,8 +252,8 @@ def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:
         sentences = corpus.splits()[split]
         profile = {"num_rows": len(sentences), "words": sum(len(s.words) for s in sentences)}
         tracker.dataset(corpus.name, corpus.source, checksum, split, profile)
-    for name, count, weight in zip(prepared.labels.names, prepared.counts, prepared.weights, strict=True):
-        tracker.metrics({f"train/{name}/words": float(count), f"train/{name}/weight": float(weight)}, step=0)
+    for name, count, weight in zip(facts.classes, facts.counts, facts.weights, strict=True):
+        tracker.metrics({f"train/{name}/count": float(count), f"train/{name}/weight": float(weight)}, step=0)
     return tracker
 
 
@@ -252,11 +264,14 @@ def recorder(file: TextIO, tracker: tracking.Run) -> Callable[[dict[str, Any]], 
         file.write(json.dumps(values) + "\n")
         if "epoch" in values:
             scores = flatten(values["dev"], "dev")
-            tracker.metrics(scores | {"train/epoch_loss": values["loss"]}, step=values["epoch"])
+            absent = {f"train/{type_}/absent_steps": share for type_, share in values["absent"].items()}
+            tracker.metrics(scores | absent | {"train/epoch_loss": values["loss"]}, step=values["epoch"])
             file.flush()
             tracker.flush()
         else:
-            tracker.metrics({f"train/{key}": values[key] for key in ("loss", "lr", "grad_norm")}, step=values["step"])
+            shown = {f"train/{key}": values[key] for key in ("loss", "lr", "grad_norm")}
+            shown |= {f"train/{name}_loss": value for name, value in values.get("terms", {}).items()}
+            tracker.metrics(shown, step=values["step"])
 
     return record
 

@@ -1,20 +1,24 @@
 """The train loop."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from nersweep.batching import Tokenised, epoch_batches
+from nersweep.batching import Gold, Tokenised, absent_shares, entity_importance, epoch_batches
 from nersweep.config import TrainConfig
 from nersweep.device import choose_precision
 from nersweep.encoder import Encoder
+from nersweep.heads.base import Head
 from nersweep.labels import LabelSet
+from nersweep.losses.base import Loss, Terms
 from nersweep.metrics import score
+from nersweep.multitask import AuxiliaryHeads
 from nersweep.progress import TrainingProgress
 
 READ_EVERY = 50  # steps between two looks at the loss: each look waits for the device
@@ -25,11 +29,23 @@ class Diverged(RuntimeError):
 
 
 class Tagger(nn.Module):
-    """Encoder, head and loss: everything that has parameters."""
+    """Encoder, head, loss and, where there are any, auxiliary heads: everything that has parameters."""
 
-    def __init__(self, encoder: Encoder, head: nn.Module, loss: nn.Module):
+    def __init__(self, encoder: Encoder, head: Head, loss: Loss, aux: AuxiliaryHeads | None = None):
         super().__init__()
-        self.encoder, self.head, self.loss = encoder, head, loss
+        self.encoder, self.head, self.loss, self.aux = encoder, head, loss, aux
+
+    def terms(self, features: Tensor, gold: Gold, step: Gold) -> Terms:
+        """The terms of the training loss, for word features (W, hidden) of a micro-batch of the step."""
+        terms = self.head.terms(self.loss, features, gold, step)
+        return self.aux.terms(terms, features, gold, step) if self.aux else terms
+
+
+class Predictions(NamedTuple):
+    """Of the words of a split, in the order of its sentences."""
+
+    labels: np.ndarray  # (words,), label ids
+    spans: np.ndarray | None  # (n, 3), rows (start, end, type id), where the head predicts spans
 
 
 @dataclass
@@ -38,9 +54,9 @@ class Fitted:
 
     best_epoch: int = 0
     dev: dict[str, Any] = field(default_factory=dict)  # scores of the best epoch
-    dev_predictions: np.ndarray | None = None  # label ids (words,)
-    epochs: list[dict[str, Any]] = field(default_factory=list)  # of each: epoch, loss, dev scores
-    steps: list[dict[str, float]] = field(default_factory=list)  # of each: step, loss, lr, grad_norm
+    dev_predictions: Predictions | None = None
+    epochs: list[dict[str, Any]] = field(default_factory=list)  # of each: epoch, loss, dev scores, absent
+    steps: list[dict[str, Any]] = field(default_factory=list)  # of each: step, loss, lr, grad_norm, terms of the loss
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
 
@@ -57,36 +73,42 @@ def fit(
 ) -> Fitted:
     """Trains for config.epochs, scores dev after each, and leaves the weights of the best epoch in the tagger.
 
-    `record` is told of each step (step, loss, lr, grad_norm), some steps late, and of each epoch (epoch, loss, dev).
+    `record` is told of each step (step, loss, lr, grad_norm, and the terms of the loss where it has several), some
+    steps late, and of each epoch (epoch, loss, dev, and absent: for each type the share of steps without it).
 
     Raises Diverged where the loss is no longer finite.
     """
-    encoder, head, criterion = tagger.encoder, tagger.head, tagger.loss
+    encoder = tagger.encoder
     dtype = choose_precision(config.precision, device)
-    optimiser = torch.optim.AdamW(parameter_groups(tagger, config.weight_decay), lr=config.lr, fused=True)
+    optimiser = torch.optim.AdamW(parameter_groups(tagger, config), lr=config.lr, fused=True)
     steps = config.epochs * -(-len(train) // config.batch_size)
     rising = round(config.warmup * steps)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda done: (done + 1) / (rising + 1) if done < rising else (steps - done) / (steps - rising)
     )
+    importance = entity_importance(train, labels) if config.sampler == "entity_balanced" else None
     fitted, best_state, unread = Fitted(), {}, []
     with TrainingProgress(steps) as progress:
         for epoch in range(1, config.epochs + 1):
             tagger.train()
             started = time.perf_counter()
-            for sentences in epoch_batches(len(train), config.batch_size, seed, epoch):
-                targets = torch.from_numpy(train.targets_of(sentences)).to(device)
-                loss = torch.zeros((), device=device)
-                for part in train.groups(sentences, -(-len(sentences) // config.accumulation)):
-                    batch = train.batch(part).to(device)
+            batches = epoch_batches(len(train), config.batch_size, seed, epoch, importance)
+            for sentences in batches:
+                step = train.gold(sentences).to(device)
+                parts = train.groups(sentences, -(-len(sentences) // config.accumulation))
+                values: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
+                for together in [[part] for part in parts] if tagger.loss.splits else [parts]:
+                    inputs = [train.batch(part).to(device) for part in together]
+                    gold = train.gold([i for part in together for i in part]).to(device)
                     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                        features = encoder.features(batch)  # (W, hidden)
-                    emissions = head(features.float())  # (W, C)
-                    part_loss = criterion(emissions, batch.targets, targets)
-                    part_loss.backward()
-                    loss += part_loss.detach()
+                        features = torch.cat([encoder.features(batch) for batch in inputs])  # (W, hidden)
+                    terms = tagger.terms(features.float(), gold, step)
+                    loss = sum(weight * value for weight, value in terms.values())
+                    loss.backward()
+                    for name, value in {"loss": loss, **{name: value for name, (_, value) in terms.items()}}.items():
+                        values[name] += value.detach()
                 norm = nn.utils.clip_grad_norm_(tagger.parameters(), config.max_grad_norm)
-                unread.append((schedule.get_last_lr()[0], loss, norm))
+                unread.append((schedule.get_last_lr()[0], norm, values))
                 optimiser.step()
                 optimiser.zero_grad()
                 schedule.step()
@@ -97,10 +119,15 @@ def fit(
             read_losses(unread, fitted.steps, record)
             trained = time.perf_counter()
             predictions = predict(tagger, dev, device, dtype)
-            scores = score(dev.targets, predictions, dev.lengths(), labels)
+            scores = score(dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans)
             scored = time.perf_counter()
             in_epoch = fitted.steps[-(steps // config.epochs) :]
-            this_epoch = {"epoch": epoch, "loss": float(np.mean([step["loss"] for step in in_epoch])), "dev": scores}
+            this_epoch = {
+                "epoch": epoch,
+                "loss": float(np.mean([step["loss"] for step in in_epoch])),
+                "dev": scores,
+                "absent": absent_shares(batches, train, labels),
+            }
             fitted.epochs.append(this_epoch)
             record(this_epoch)
             if epoch == 1 or scores["f1"] > fitted.dev["f1"]:
@@ -119,19 +146,27 @@ def fit(
     return fitted
 
 
-def parameter_groups(tagger: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases and the scales of layer norms do not."""
-    matrices = [p for p in tagger.parameters() if p.dim() > 1]
-    vectors = [p for p in tagger.parameters() if p.dim() <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def parameter_groups(tagger: Tagger, config: TrainConfig) -> list[dict[str, Any]]:
+    """Matrices decay; biases and the scales of layer norms do not. What is no part of the encoder has head_lr."""
+    encoder = set(tagger.encoder.parameters())
+    return [
+        {
+            "params": [p for p in tagger.parameters() if (p in encoder, p.dim() > 1) == (inside, matrix)],
+            "lr": config.lr if inside else config.head_lr or config.lr,
+            "weight_decay": config.weight_decay if matrix else 0.0,
+        }
+        for inside in (True, False)
+        for matrix in (True, False)
+    ]
 
 
-def read_losses(unread: list[tuple], done: list[dict[str, float]], record: Callable[[dict], None]) -> None:
+def read_losses(unread: list[tuple], done: list[dict[str, Any]], record: Callable[[dict], None]) -> None:
     """Moves the losses and gradient norms of the last steps from the device to `done`, and records them."""
     if not unread:
         return
-    values = torch.stack([torch.stack([loss, norm]) for _, loss, norm in unread]).tolist()
-    for (lr, _, _), (loss, norm) in zip(unread, values, strict=True):
+    names = list(unread[0][2])  # loss, then its terms
+    read = torch.stack([torch.stack([norm, *(values[n] for n in names)]) for _, norm, values in unread]).tolist()
+    for (lr, _, _), (norm, loss, *terms) in zip(unread, read, strict=True):
         if not (np.isfinite(loss) and np.isfinite(norm)):
             last = f"{done[-1]['loss']:.4g}" if done else "none"
             raise Diverged(
@@ -139,20 +174,24 @@ def read_losses(unread: list[tuple], done: list[dict[str, float]], record: Calla
                 f"{lr:.3g}; last good loss: {last}; "
                 "a lower train.lr or train.max_grad_norm may help"
             )
-        done.append({"step": len(done) + 1, "loss": loss, "lr": lr, "grad_norm": norm})
+        several = {"terms": dict(zip(names[1:], terms, strict=True))} if len(terms) > 1 else {}
+        done.append({"step": len(done) + 1, "loss": loss, "lr": lr, "grad_norm": norm} | several)
         record(done[-1])
     unread.clear()
 
 
 @torch.inference_mode()
-def predict(tagger: Tagger, split: Tokenised, device: torch.device, dtype: torch.dtype) -> np.ndarray:
-    """Label ids of all words of a split, (words,), in the order of its sentences."""
+def predict(tagger: Tagger, split: Tokenised, device: torch.device, dtype: torch.dtype) -> Predictions:
     tagger.eval()
-    predictions = np.zeros(len(split.targets), dtype=np.int64)
+    labels, spans = np.zeros(len(split.labels), dtype=np.int64), []
     for sentences in split.groups(range(len(split)), size=64):
-        batch = split.batch(sentences).to(device)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            features = tagger.encoder.features(batch)
-        labels = tagger.head.decode(tagger.head(features.float()), batch.lengths)
-        predictions[split.words_of(sentences)] = labels.cpu().numpy()
-    return predictions
+            features = tagger.encoder.features(split.batch(sentences).to(device))
+        lengths = split.gold(sentences).lengths.to(device)
+        decoded = tagger.head.decode(tagger.head(features.float()), lengths)
+        words = split.words_of(sentences)
+        labels[words] = decoded.labels.cpu().numpy()
+        if decoded.spans is not None:
+            start, end, types = decoded.spans.numpy().T
+            spans.append(np.stack([words[start], words[end - 1] + 1, types], axis=1))
+    return Predictions(labels, np.concatenate(spans) if spans else None)

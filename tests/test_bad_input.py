@@ -338,6 +338,39 @@ def test_a_data_file_that_is_a_folder(column_files, refused, tmp_path):
     refused([*arguments, f"data.test={tmp_path}"], f"{tmp_path}: is a folder, expected a column file")
 
 
+CLUENER = '{"text": "李白在成都", "label": {"name": {"李白": [[0, 1]]}, "address": {"成都": [[3, 4]]}}}\n'
+BAD_OFFSETS = {
+    "overlapping": (
+        '{"text": "李白在成都", "label": {"name": {"李白": [[0, 1]]}, "game": {"白在": [[1, 2]]}}}',
+        "name [0, 1] and game [1, 2] overlap",
+    ),
+    "outside": (
+        '{"text": "李白在成都", "label": {"address": {"成都": [[4, 5]]}}}',
+        'address "成都" [4, 5]: outside the text, whose offsets are 0 to 4',
+    ),
+}
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+@pytest.mark.parametrize("fault", BAD_OFFSETS)
+def test_bad_offsets_are_told_by_their_line(fault, split, refused, tmp_path):
+    line, told = BAD_OFFSETS[fault]
+    for name in ("train", "dev"):
+        text = 3 * CLUENER + (f"{line}\n" if name == split else "")
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    refused(["data=cluener", f"data.path={tmp_path}"], f"{tmp_path}/{split}.json:4: {told}")
+
+
+def test_cluener_without_a_folder_says_where_it_comes_from(refused):
+    origin = "https://github.com/CLUEbenchmark/CLUENER2020"
+    refused(
+        ["data=cluener", "data.dev_seed=-1"],
+        "data.dev_seed=-1: must be ≥ 0",
+        f"data=cluener: no folder given; type data.path=DIR with train.json and dev.json of {origin}, or set "
+        "NERSWEEP_DATA to a folder of data sets",
+    )
+
+
 def test_data_without_entities(column_files, refused):
     plain = "no O\nname O\n"
     told = "data=conll: no entity in it; expected tags such as B-PER and I-PER"

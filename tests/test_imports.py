@@ -19,11 +19,14 @@ ORDER = """
     data
     batching
     encoder
-    heads
-    plan
-    train
-    run command
-    study report diagnose predict
+    heads multitask
+    build
+    plan train
+    saved
+    run
+    command
+    cli
+    study report diagnose
     __main__
 """
 LEVEL = {room: level for level, line in enumerate(ORDER.split("\n")) for room in line.split()}

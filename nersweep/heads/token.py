@@ -1,21 +1,53 @@
 """The token head: each word is labelled by itself."""
 
-from torch import Tensor, nn
+from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
+from nersweep.batching import Gold
 from nersweep.encoder import Encoder
+from nersweep.heads.base import Decoded, Head
+from nersweep.labels import LabelSet
+from nersweep.losses.base import Loss, Terms
+from nersweep.losses.crf import viterbi
 
 
-class TokenHead(nn.Module):
-    """The encoder's own classifier; the label is the one with the highest score."""
+class TokenHead(Head):
+    """One score per label. decode: "argmax" takes each word's best label; "viterbi" the best sequence of labels that
+    IOB2 allows, in which I-X follows only B-X or I-X."""
 
-    def __init__(self, encoder: Encoder):
-        super().__init__()
-        self.classify = encoder.classify  # its parameters are the encoder's, and are saved with it
+    gives = Head.gives | {"lengths", "step_lengths"}
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Word features (W, hidden) -> emissions (W, C), raw scores."""
-        return self.classify(features)
+    def __init__(self, encoder: Encoder, labels: LabelSet, decode: Literal["argmax", "viterbi"] = "argmax"):
+        super().__init__(encoder, labels)
+        self.constrained = decode == "viterbi"
+        start, step = (torch.from_numpy(allowed).float().log() for allowed in labels.legal_transitions())  # 0 or -inf
+        self.register_buffer("start", start, persistent=False)
+        self.register_buffer("step", step, persistent=False)
 
-    def decode(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """Emissions (W, C) of sentences with so many words each (S,) -> label ids (W,)."""
-        return emissions.argmax(-1)
+    @staticmethod
+    def classes(labels: LabelSet) -> tuple[str, ...]:
+        return labels.names
+
+    @staticmethod
+    def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
+        return (gold.labels,)
+
+    def given(self, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
+        return {
+            "logits": self(features),
+            "targets": gold.labels,
+            "lengths": gold.lengths,
+            "features": features,
+            "step_targets": step.labels,
+            "step_lengths": step.lengths,
+        }
+
+    def terms(self, criterion: Loss, features: Tensor, gold: Gold, step: Gold) -> Terms:
+        return criterion.terms(self.given(features, gold, step))
+
+    def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
+        if not self.constrained:
+            return Decoded(emissions.argmax(-1))
+        return Decoded(viterbi(emissions, lengths, self.start, self.step, torch.zeros_like(self.start)))

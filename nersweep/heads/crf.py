@@ -1,0 +1,30 @@
+"""The CRF head: a sentence's labels are scored together."""
+
+from typing import Any
+
+from torch import Tensor
+
+from nersweep.batching import Gold
+from nersweep.encoder import Encoder
+from nersweep.heads.base import Decoded
+from nersweep.heads.token import TokenHead
+from nersweep.labels import LabelSet
+from nersweep.losses.crf import CRF
+
+
+class CRFHead(TokenHead):
+    """A linear-chain CRF over the token head's scores, decoded by Viterbi. constrained: transitions that IOB2 does not
+    allow are forbidden, in training and in decoding."""
+
+    gives = TokenHead.gives | {"crf"}
+    asks = frozenset({"crf"})
+
+    def __init__(self, encoder: Encoder, labels: LabelSet, constrained: bool = True):
+        super().__init__(encoder, labels)
+        self.crf = CRF(len(labels), *(labels.legal_transitions() if constrained else ()))
+
+    def given(self, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
+        return super().given(features, gold, step) | {"crf": self.crf}
+
+    def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
+        return Decoded(self.crf.decode(emissions, lengths))

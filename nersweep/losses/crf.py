@@ -1,0 +1,251 @@
+"""The linear-chain conditional random field, its best paths and its loss."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from nersweep.losses.base import IGNORE, Loss, require
+
+REDUCTIONS = ("token_mean", "mean", "sum")
+
+
+def places(lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of W words, S sentences of these lengths one after another: each word's sentence (W,), how many words precede
+    it there (W,) and how many follow (W,)."""
+    sentence = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+    before = torch.arange(len(sentence), device=lengths.device) - (lengths.cumsum(0) - lengths)[sentence]
+    return sentence, before, lengths[sentence] - 1 - before
+
+
+def columns(lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The words of each sentence from its first to its last, (T, S), T the longest length, and from its last to its
+    first. A column goes on with its last word where the sentence is shorter, and is not to be used there."""
+    place = torch.arange(int(lengths.max()), device=lengths.device)[:, None].minimum(lengths - 1)
+    last = lengths.cumsum(0) - 1
+    every = int(lengths.sum()) - 1
+    return (last - lengths + 1 + place).clamp(0, every), (last - place).clamp(0, every)  # no word: any word
+
+
+def at_end(columns: list[Tensor], lengths: Tensor) -> Tensor:
+    """Of T times (S, K), what stands at each sentence's last word, (S, K)."""
+    return torch.stack(columns)[(lengths - 1).clamp(min=0), torch.arange(len(lengths), device=lengths.device)]
+
+
+def log_partition(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
+    """log Z of each sentence, (S,): the forward recursion with logarithms, exact for scores of any size."""
+    # The gradient of a logsumexp over nothing but -inf is NaN.
+    emissions, start, transitions, end = (x.clamp(min=-1e30) for x in (emissions, start, transitions, end))
+    emitted = emissions[columns(lengths)[0]]  # (T, S, K)
+    sums = [start + emitted[0]]
+    for now in emitted[1:]:
+        sums.append(torch.logsumexp(sums[-1][:, :, None] + transitions, 1) + now)  # (S, K)
+    return torch.logsumexp(at_end(sums, lengths) + end, -1).where(lengths > 0, 0)
+
+
+class LogPartition(torch.autograd.Function):
+    """`log_partition` with its gradient, faster, for scores ≤ 0; and whether it was exact.
+
+    The recursion is over probabilities, divided by their sum at each word (Rabiner 1989, section V.A). One loop takes
+    each sentence and its reverse together: both directions give the gradient, which is the expected counts of labels
+    and of pairs of labels. Exact means that no probability came so near to the dtype's smallest number that what was
+    lost below it is more than rounding.
+    """
+
+    @staticmethod
+    def forward(ctx, emissions, start, transitions, end, lengths):
+        classes, size = emissions.shape[1], len(lengths)
+        column = torch.stack(columns(lengths), 1)  # (T, 2, S)
+        emitted = emissions.exp().index_select(0, column.flatten()).view(*column.shape, classes)  # (T, 2, S, K)
+        step = transitions.exp()
+        steps = torch.stack([step, step.mT])  # (2, K, K)
+        steps = torch.cat([steps, steps.new_ones(2, classes, 1)], -1)  # the last column gives the sum of what comes in
+        starts = torch.stack([start, end])[:, None]  # (2, 1, K)
+
+        # What comes to each word without its own emission, and beside it the sum of what left the word before; what
+        # leaves each word, its own emission included.
+        arriving = emitted.new_ones(*column.shape, classes + 1)  # (T, 2, S, K+1)
+        leaving = torch.empty_like(emitted)  # (T, 2, S, K)
+        arriving[0, ..., :-1] = starts.exp()
+        now = torch.mul(arriving[0, ..., :-1], emitted[0], out=leaving[0])
+        parts = (arriving, *arriving.split([classes, 1], -1), emitted, leaving)
+        for product, message, total, emission, result in zip(*(part[1:].unbind() for part in parts), strict=True):
+            torch.bmm(now, steps, out=product)
+            now = torch.div(message, total, out=result).mul_(emission)
+
+        limits = torch.finfo(emitted.dtype)
+        least = classes**2 * limits.tiny / limits.eps
+        # A label that cannot start is 0. One that no step reaches is 0 as well, and passes for inexact.
+        exact = ((leaving[0] >= least) | starts.isneginf()).all()
+        exact &= (leaving[1:] >= least).all() & (arriving[1:] >= least).all()
+
+        sentence, before, after = places(lengths)
+        ahead = before * 2 * size + sentence  # (W,), each word's row among T·2·S
+        back = (after * 2 + 1) * size + sentence
+        arriving, leaving = arriving.flatten(0, 2), leaving.flatten(0, 2)
+        forward = leaving.index_select(0, ahead)  # (W, K)
+        backward = arriving.index_select(0, back)[:, :-1]  # (W, K)
+        log_z = arriving[:, -1].index_select(0, ahead).log()  # (W,)
+        log_z += torch.where(after == 0, (forward * backward).sum(-1).log(), 0)
+        forward /= forward.sum(-1, keepdim=True)
+        labels = forward * backward
+        total = labels.sum(-1, keepdim=True)
+        onward = leaving.index_select(0, back)  # (W, K), to the word before
+        ctx.save_for_backward(labels / total, forward / total, onward, step, sentence, before, after)
+        return log_z.new_zeros(size).index_add_(0, sentence, log_z), bool(exact)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient, _):
+        labels, forward, onward, step, sentence, before, after = ctx.saved_tensors
+        gradient = gradient.index_select(0, sentence)[:, None]  # (W, 1)
+        emissions = labels * gradient
+        left = forward * gradient * (after > 0)[:, None]
+        with torch.autocast(step.device.type, enabled=False):
+            transitions = step * (left[:-1].mT @ onward[1:])
+        return emissions, emissions[before == 0].sum(0), transitions, emissions[after == 0].sum(0), None
+
+
+@torch.no_grad()
+def viterbi(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
+    """The labels (W,) of each sentence's best path: the one with the highest sum of scores.
+
+    emissions (W, K), raw scores of the words of S sentences one after another; lengths (S,) in words, their sum W;
+    start (K,), transitions (K, K) from row to column, end (K,). A score of -inf forbids, and is kept to as long as
+    some path is allowed.
+    """
+    if not len(emissions):
+        return lengths.new_zeros(0)
+    lengths = lengths.to(emissions.device)
+    emitted = emissions.to(torch.promote_types(emissions.dtype, torch.float32))[columns(lengths)[0]]  # (T, S, K)
+    steps = transitions.mT.contiguous()  # (K, K), from column to row
+    best, origins = [start + emitted[0]], []
+    for now in emitted[1:]:
+        value, origin = (best[-1][:, None] + steps).max(-1)  # (S, K), (S, K)
+        best.append(value + now)
+        origins.append(origin)
+    last = (at_end(best, lengths) + end).argmax(-1)  # (S,)
+    labels = [last]
+    for place in reversed(range(len(origins))):
+        previous = origins[place].gather(1, labels[-1][:, None])[:, 0]
+        labels.append(torch.where(place < lengths - 1, previous, last))
+    sentence, before, _ = places(lengths)
+    return torch.stack(labels[::-1])[before, sentence]
+
+
+def allowed(name: str, mask, shape: tuple[int, ...]) -> Tensor:
+    """The mask as booleans of this shape, None as True everywhere."""
+    mask = torch.ones(shape, dtype=torch.bool) if mask is None else torch.as_tensor(mask, dtype=torch.bool)
+    require(mask.shape == shape, name, tuple(mask.shape), f"booleans of shape {shape}")
+    require(bool(mask.any()), name, mask.tolist(), "True somewhere")
+    return mask
+
+
+class CRF(nn.Module):
+    """Linear-chain conditional random field: p(path) = exp(score(path)) / Z, Z the sum over all paths, with
+
+        score(path) = start[y_1] + Σ emissions[t, y_t] + Σ transitions[y_t, y_t+1] + end[y_T]
+
+    classes K ≥ 1; start (K,), transitions (K, K) from row to column, and end (K,) are learned, from 0. start_allowed
+    (K,) and step_allowed (K, K), booleans as from `LabelSet.legal_transitions`, forbid the rest, in training and
+    decoding: it scores -inf. None allows everything. The masks are not saved.
+
+    Sentences stand one after another without padding: emissions (W, K), raw scores, and lengths (S,) in words, their
+    sum W. The recursion is over words: pieces without a label are dropped before. Scores are computed in float32 at
+    least. Raises ValueError for a mask of another shape or that allows nothing, and where emissions and lengths do
+    not fit. Lafferty et al. 2001.
+    """
+
+    def __init__(self, classes: int, start_allowed=None, step_allowed=None):
+        super().__init__()
+        require(classes >= 1, "classes", classes, "≥ 1")
+        self.start = nn.Parameter(torch.zeros(classes))
+        self.transitions = nn.Parameter(torch.zeros(classes, classes))
+        self.end = nn.Parameter(torch.zeros(classes))
+        start_allowed = allowed("start_allowed", start_allowed, (classes,))
+        self.register_buffer("start_allowed", start_allowed, persistent=False)
+        step_allowed = allowed("step_allowed", step_allowed, (classes, classes))
+        self.register_buffer("step_allowed", step_allowed, persistent=False)
+
+    def scores(self) -> tuple[Tensor, Tensor, Tensor]:
+        """start, transitions and end, -inf where forbidden."""
+        start = self.start.masked_fill(~self.start_allowed, -torch.inf)
+        return start, self.transitions.masked_fill(~self.step_allowed, -torch.inf), self.end
+
+    def neg_log_likelihood(self, emissions: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+        """log Z - score(gold path) of each sentence, (S,): targets (W,) in [0, K). 0 for a sentence without words,
+        infinite where the gold path is forbidden. Raises ValueError for targets outside [0, K)."""
+        emissions, lengths = self.check(emissions, lengths)
+        classes = len(self.start)
+        require(targets.shape == emissions.shape[:1], "targets", tuple(targets.shape), f"of shape ({len(emissions)},)")
+        if not len(targets):
+            return emissions.sum() + emissions.new_zeros(len(lengths))
+        low, high = (int(x) for x in targets.aminmax())
+        require(low >= 0, "targets", low, f"in [0, {classes}); drop words without a label, and shorten lengths")
+        require(high < classes, "targets", high, f"in [0, {classes})")
+        # Less their maximum, which changes every path alike, all scores are ≤ 0 and Z is near the best path.
+        emissions = emissions - emissions.detach().amax(-1, keepdim=True)
+        start, transitions, end = (x.to(emissions.dtype) - x.detach().amax() for x in self.scores())
+
+        log_z, exact = LogPartition.apply(emissions, start, transitions, end, lengths)
+        if not exact:
+            log_z = log_partition(emissions, lengths, start, transitions, end)
+        sentence, before, after = places(lengths)
+        gold = emissions.gather(1, targets[:, None])[:, 0]  # (W,)
+        pairs = transitions.flatten().index_select(0, targets.roll(1) * classes + targets)
+        gold = gold + torch.where(before == 0, start.index_select(0, targets), pairs)
+        gold = gold + torch.where(after == 0, end.index_select(0, targets), 0)
+        return log_z - gold.new_zeros(len(lengths)).index_add(0, sentence, gold)
+
+    def decode(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        """The labels (W,) of each sentence's best path."""
+        return viterbi(*self.check(emissions, lengths), *self.scores())
+
+    def check(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The emissions in float32 at least, the lengths on their device."""
+        shape, words = tuple(emissions.shape), len(emissions)
+        require(shape == (words, len(self.start)), "emissions", shape, f"of shape (words, {len(self.start)})")
+        require(int(lengths.sum()) == words, "lengths", lengths.tolist(), f"{words} in sum, the words of emissions")
+        dtype = torch.promote_types(torch.promote_types(emissions.dtype, self.start.dtype), torch.float32)
+        return emissions.to(dtype), lengths.to(emissions.device)
+
+
+class CRFLoss(Loss):
+    """The negative log-likelihood of a `CRF`, log Z - score(gold path), summed over the sentences.
+
+    Called as `loss(logits, targets, lengths, crf)`: logits (W, K), raw scores of the words of S sentences one after
+    another; targets (W,) in [0, K); lengths (S,) in words; crf, the module with the scores of start, transitions and
+    end. reduction: "token_mean" divides by the number of words, "mean" by the number of sentences, "sum" by nothing.
+    Of one micro-batch, step_targets and step_lengths take those of the whole optimiser step, whose words and
+    sentences then count. Exactly 0 with a zero gradient where there are no words.
+
+    Infinite where the gold path is forbidden. Raises ValueError for an unknown reduction, and for what `CRF` refuses,
+    such as a target of -100: the recursion is over words, so that pieces without a label are dropped before.
+    Lafferty et al. 2001.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("logits", "targets", "lengths", "crf", "step_targets", "step_lengths")
+
+    def __init__(self, reduction: str = "token_mean"):
+        super().__init__()
+        require(reduction in REDUCTIONS, "reduction", reduction, "one of " + ", ".join(REDUCTIONS))
+        self.reduction = reduction
+
+    def forward(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        lengths: Tensor,
+        crf: CRF,
+        step_targets: Tensor | None = None,
+        step_lengths: Tensor | None = None,
+    ) -> Tensor:
+        total = crf.neg_log_likelihood(logits, targets, lengths).sum()
+        if self.reduction == "sum":
+            return total
+        if self.reduction == "mean":
+            count = len(lengths if step_lengths is None else step_lengths)
+        else:
+            count = int(((targets if step_targets is None else step_targets) != IGNORE).sum())
+        return total / max(count, 1)

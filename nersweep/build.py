@@ -26,8 +26,9 @@ ROOMS = {
 # What tells the classes that can be chosen from others in the same room.
 METHOD = {"data": "load", "model": "build", "head": "decode", "loss": "terms", "weights": "raw", "aux": "vocabularies"}
 
-# What is known only once the data is read, given to the losses and heads whose signature asks for it: class weights and
-# training counts of the classes that the loss sees, their names; the encoder and the labels of a head.
+# Losses and heads wait for what is known only once the data is read, and are given what their signature asks for: class
+# weights and training counts of the classes that the loss sees, and their names; the encoder and the labels of a head.
+WAITING = ("loss", "head")
 FACTS = {"weight", "counts", "labels", "encoder"}
 STAND_INS = {"counts": (1, 1, 1), "labels": ("O", "B-X", "I-X")}  # for losses that are tried before the data is read
 
@@ -41,24 +42,26 @@ class Recipe:
     arguments: dict[str, Any]
     raw: Mapping[str, Any]  # the section before its interpolations are resolved
 
-    @property
     def terms(self) -> dict[str, "Recipe"]:
-        return self.arguments.get("terms", {})
+        """Those of a compound loss that have a weight."""
+        weights = self.arguments.get("weights", {})
+        return {name: term for name, term in self.arguments.get("terms", {}).items() if weights.get(name, 1) != 0}
 
     def make(self, **facts: Any) -> Any:
         """Raises ValueError under the names that a user types, where arguments and facts do not fit."""
-        terms = {"terms": {name: term.make(**facts) for name, term in self.terms.items()}} if self.terms else {}
+        arguments = dict(self.arguments)
+        if "terms" in arguments:
+            arguments["terms"] = {name: term.make(**facts) for name, term in self.terms().items()}
+            arguments["weights"] = {name: w for name, w in arguments["weights"].items() if name in arguments["terms"]}
         wanted = {name: fact for name, fact in facts.items() if name in signature(self.target)}
         try:
-            return self.target(**self.arguments | terms, **wanted)
+            return self.target(**arguments, **wanted)
         except ValueError as error:
             raise ValueError(with_typed_name(self.section, str(error), self.raw)) from None
 
     def losses(self) -> list[type]:
-        """The class of this loss, or of each of its terms that has a weight."""
-        weights = self.arguments.get("weights") or {}
-        used = [term for name, term in self.terms.items() if weights.get(name, 1) != 0]
-        return [loss for term in used for loss in term.losses()] or [self.target]
+        """The class of this loss, or of each of its terms."""
+        return [loss for term in self.terms().values() for loss in term.losses()] or [self.target]
 
 
 def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> Any:
@@ -73,6 +76,8 @@ def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> 
         return None
     target = locate(section, resolved["_target_"])
     arguments = {key: value for key, value in resolved.items() if key not in ("_target_", "terms")}
+    if section == "loss" and "weight" in signature(target):
+        arguments.pop("weight", None)  # focal_alpha: class weights, which come as a fact
     terms, faults = built_terms(section, raw, resolved)
     faults |= argument_faults(section, target, arguments | terms, raw)
     made = None
@@ -80,7 +85,7 @@ def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> 
         made = tried(section, target, {k: v for k, v in (arguments | terms).items() if k not in faults}, raw, faults)
     if faults:
         raise Faults(list(faults.values()))
-    return Recipe(section, target, arguments | terms, raw) if section.startswith(("loss", "head")) else made
+    return Recipe(section, target, arguments | terms, raw) if section.startswith(WAITING) else made
 
 
 def built_terms(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> tuple[dict, dict[str, str]]:
@@ -115,7 +120,7 @@ def tried(section: str, target: type, left: dict[str, Any], raw: Mapping[str, An
             return target(**left, **facts)
         except ValueError as error:
             name = str(error).partition("=")[0]
-            if name not in FACTS:
+            if name not in (FACTS if section.startswith(WAITING) else ()):  # those can be told only of the data
                 faults[name] = "\n".join(with_typed_name(section, line, raw) for line in str(error).split("\n"))
             if left.pop(name, None) is None:
                 return None
@@ -171,7 +176,8 @@ def with_typed_name(section: str, line: str, raw: Mapping[str, Any]) -> str:
 def argument_faults(section: str, target: type, arguments: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, str]:
     """argument -> what is wrong with its name or its type."""
     known, hints = signature(target), typing.get_type_hints(target.__init__)
-    settings = {key: parameter for key, parameter in known.items() if key not in FACTS}
+    waits = FACTS if section.startswith(WAITING) else set()
+    settings = {key: parameter for key, parameter in known.items() if key not in waits}
     faults = {}
     for name, value in arguments.items():
         if name not in settings:

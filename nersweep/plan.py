@@ -3,6 +3,7 @@
 Everything that can be checked without data is checked first, and all faults are told at once.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,34 +135,42 @@ def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | S
 
 
 def run_name(config: Mapping[str, Any]) -> str:
-    """The loss, weights, head and aux where they are not the usual ones, knobs by their initials, the seed:
-    focal-g3-s1."""
+    """The loss; weights, head and aux where they are not the usual ones; knobs that are numbers, by their initials; the
+    seed: focal-g3-s1."""
     choice = config["choice"]
     parts = [choice["loss"]]
-    for knob in sorted(config.keys() - FIXED):
+    fed = {k.feeds for k in knobs() if k.option == choice.get(k.group)}
+    for knob in sorted(config.keys() - FIXED - fed):
+        if not is_number(config[knob]):
+            continue
         option = next((k.option for k in knobs() if k.name == knob and k.option == choice.get(k.group)), "")
         words = knob.split("_")
         own = [word for word in words if word not in option.split("_")]
-        value = f"{config[knob]:g}" if is_number(config[knob]) else ""
-        parts.append("".join(word[0] for word in own or words) + value)
+        parts.append("".join(word[0] for word in own or words) + f"{config[knob]:g}")
     usual = {"weights": "none", "head": "token", "aux": "none"}
     parts[1:1] = [choice[group] for group, option in usual.items() if choice[group] not in (option, choice["loss"])]
     return "-".join([*parts, f"s{config['seed']}"])
 
 
 def check(config: DictConfig) -> dict[str, Any]:
-    """The parts that need no data: data, model, weights (or None), head class, and the loss as (class, arguments).
+    """The parts that need no data, by their section: data, model, weights and aux as objects (or None), head and loss
+    as recipes.
 
     Raises Faults with a line for each thing that is wrong.
     """
     lines = [f"~{name}: cannot be left out; type {name}=VALUE" for name in sorted(FIXED - config.keys())]
     lines = lines or choice_faults(OmegaConf.to_container(config.choice) if OmegaConf.is_dict(config.choice) else {})
-    if lines := lines or interpolation_faults(config):
+    if lines:
         raise Faults(lines)
+    missing = sorted(key for key, value in flat(OmegaConf.to_container(config)).items() if value == "???")
+    choice = OmegaConf.to_container(config.choice, resolve=True)
+    lines = [f"{key}=???: must be given, as in {example(key, choice)}" for key in missing]
+    if any("." not in key for key in missing):  # a knob, which other settings take their value from
+        raise Faults(lines)
+    if unresolved := interpolation_faults(config):
+        raise Faults(lines + unresolved)
     raw = OmegaConf.to_container(config, resolve=False)
     resolved = OmegaConf.to_container(config, resolve=True)
-    missing = sorted(OmegaConf.missing_keys(config))
-    lines += [f"{key}=???: must be given, as in {example(key, resolved['choice'])}" for key in missing]
     lines += dead_knobs(raw, resolved)
     lines += sections.faults(resolved)
     lines += scalar_faults(resolved)
@@ -178,8 +187,15 @@ def check(config: DictConfig) -> dict[str, Any]:
     lines += alpha_faults(parts, raw, resolved)
     lines += fit_faults(parts, resolved)
     if lines:
-        raise Faults(lines)
+        raise Faults([under_its_source(line, raw) for line in lines])
     return parts
+
+
+def under_its_source(line: str, raw: Mapping[str, Any]) -> str:
+    """A fault of a knob that takes its value from another is the other's: effective_beta, from class_balance_beta."""
+    name, sign, rest = line.partition("=")
+    source = re.fullmatch(r"\$\{(\w+)\}", str(raw.get(name)))
+    return f"{source[1]}{sign}{rest}" if source else line
 
 
 def alpha_faults(parts: dict[str, Any], raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[str]:
@@ -228,8 +244,9 @@ def fit_faults(parts: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[st
 
 
 def example(key: str, choice: Mapping[str, str]) -> str:
+    owner = next((f"{k.group}={k.option} " for k in knobs() if k.name == key and k.option == choice.get(k.group)), "")
     section = key.partition(".")[0]
-    return f"{section}={choice[section]} {key}=VALUE" if section in choice else f"{key}=VALUE"
+    return f"{section}={choice[section]} {key}=VALUE" if section in choice else f"{owner}{key}=VALUE"
 
 
 def interpolation_faults(config: DictConfig) -> list[str]:

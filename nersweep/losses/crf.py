@@ -77,8 +77,9 @@ class LogPartition(torch.autograd.Function):
         limits = torch.finfo(emitted.dtype)
         least = classes**2 * limits.tiny / limits.eps
         # A label that cannot start is 0. One that no step reaches is 0 as well, and passes for inexact.
-        exact = ((leaving[0] >= least) | starts.isneginf()).all()
-        exact &= (leaving[1:] >= least).all() & (arriving[1:] >= least).all()
+        smallest = [torch.where(starts.isneginf(), 1, leaving[0]).amin()]
+        smallest += [x[1:].amin() for x in (leaving, arriving) if len(x) > 1]
+        exact = bool(torch.stack(smallest).amin() >= least)
 
         sentence, before, after = places(lengths)
         ahead = before * 2 * size + sentence  # (W,), each word's row among T·2·S
@@ -93,7 +94,7 @@ class LogPartition(torch.autograd.Function):
         total = labels.sum(-1, keepdim=True)
         onward = leaving.index_select(0, back)  # (W, K), to the word before
         ctx.save_for_backward(labels / total, forward / total, onward, step, sentence, before, after)
-        return log_z.new_zeros(size).index_add_(0, sentence, log_z), bool(exact)
+        return log_z.new_zeros(size).index_add_(0, sentence, log_z), exact
 
     @staticmethod
     @once_differentiable

@@ -14,7 +14,7 @@ class EmbeddingSmoothingLoss(TokenLoss):
     """Cross entropy against a target that gives a class the more of the smoothing, the more it resembles the gold one:
     (1-smoothing)·onehot + smoothing·softmax(inverse_temperature · cosine of the label embeddings).
 
-    smoothing in [0, 1), no unit; 0 gives cross entropy. inverse_temperature ≥ 0, no unit; 0 smooths evenly, as does
+    smoothing in [0, 1], no unit; 0 gives cross entropy. inverse_temperature ≥ 0, no unit; 0 smooths evenly, as does
     a cosine that is the same for all. over: the classes of that softmax. "others" leaves out the gold class, whose
     target is then 1-smoothing exactly; "all" has the gold class in it, with its cosine of 1, so that it gets a part of
     the smoothing back: at inverse temperature 10 nearly all of it, where the others are far.
@@ -46,7 +46,7 @@ class EmbeddingSmoothingLoss(TokenLoss):
         reduction: str = "mean",
     ):
         super().__init__(weight, reduction)
-        require(0 <= smoothing < 1, "smoothing", smoothing, "in [0, 1) (0 is cross entropy)")
+        require(0 <= smoothing <= 1, "smoothing", smoothing, "in [0, 1] (0 is cross entropy)")
         even = "≥ 0 (0 smooths evenly)"
         require(
             finite(inverse_temperature) and inverse_temperature >= 0, "inverse_temperature", inverse_temperature, even

@@ -164,7 +164,7 @@ def test_a_better_prediction_tends_to_zero_and_is_still_told_from_a_perfect_one(
     values = [make()(torch.eye(4) * scale, targets).item() for scale in (5.0, 10.0, 20.0, 30.0)]
     assert values == sorted(values, reverse=True) and 0 < values[-1] < 1e-11
     exact = make()(torch.eye(4, dtype=torch.float64) * 30, targets).item()
-    assert values[-1] == pytest.approx(exact, rel=1e-5)  # 1 - (1-x) would be 0 in float32
+    assert values[-1] == pytest.approx(exact, rel=1e-5, abs=0)  # 1 - (1-x) would be 0 in float32
 
 
 @pytest.mark.parametrize("smooth", [0.0, 0.5, 1.0])

@@ -194,6 +194,65 @@ def test_extreme_parameters_stay_exact(parameter):
     assert torch.allclose(value.double(), expected, rtol=1e-5, atol=1e-3)
 
 
+def test_the_only_way_may_lead_through_an_improbable_word():
+    # O is e^2000 times as likely as B-PER, and then I-PER, which only B-PER may precede, e^2000 times as likely as O.
+    crf, _, _ = drawn(torch.tensor([4]), 5, LABELS.legal_transitions())
+    for place in range(3):
+        emissions = torch.full((4, 5), -1000.0)
+        emissions[:, 0] = 1000
+        emissions[place + 1] = emissions[place + 1].roll(LABELS.ids["I-PER"])
+        targets, lengths = torch.zeros(4, dtype=torch.long), torch.tensor([4])
+        expected = by_enumeration(crf.double(), emissions.double(), targets, lengths)
+        of_all = gradients(crf, emissions.double(), lambda x, y=targets, n=lengths: by_enumeration(crf, x, y, n).sum())
+        value = crf.float().neg_log_likelihood(emissions, targets, lengths)
+        found = gradients(crf, emissions, lambda x, y=targets, n=lengths: crf.neg_log_likelihood(x, y, n).sum())
+        assert torch.allclose(value.double(), expected, atol=1e-3)
+        assert close([g.double() for g in found], of_all, atol=1e-3)
+
+
+def test_scores_of_any_size_lose_nothing():
+    lengths = torch.tensor([4])
+    for seed in range(300):
+        generator = torch.Generator().manual_seed(seed)
+        crf, emissions, _ = drawn(lengths, seed=seed)
+        with torch.no_grad():
+            for scores in (emissions, *crf.parameters()):
+                size = torch.tensor([1.0, 20, 40, 60, 100])[torch.randint(0, 5, (1,), generator=generator)]
+                scores.copy_((scores.sign() * size).float())
+        targets = torch.randint(0, 3, (4,), generator=generator)
+        expected = log_partition(emissions, lengths, *crf.scores()) - score(crf, emissions, targets.tolist())
+        value = crf.float().neg_log_likelihood(emissions.float(), targets, lengths)
+        assert value.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-3), seed
+
+
+@pytest.mark.parametrize(
+    ("emissions", "transitions", "end"),
+    [
+        ([[-80.0, -100, 0]], torch.zeros(3, 3), [-70.0, 0, -130]),  # in the first word alone
+        (torch.zeros(4, 3), [[-30.0, -40, -55], [-66, -30, -66], [-80, 0, -80]], [-50.0, -66, 0]),  # in a step alone
+    ],
+)
+def test_numbers_too_small_for_float32_are_noticed(emissions, transitions, end):
+    crf, emissions = CRF(3), torch.as_tensor(emissions)
+    crf.transitions.data, crf.end.data = torch.as_tensor(transitions), torch.as_tensor(end)
+    targets, lengths = torch.zeros(len(emissions), dtype=torch.long), torch.tensor([len(emissions)])
+    value = crf.neg_log_likelihood(emissions, targets, lengths).double()
+    assert torch.allclose(value, by_enumeration(crf.double(), emissions.double(), targets, lengths), atol=1e-4)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1000.0])
+def test_ordinary_scores_need_no_logarithms(shift, monkeypatch):
+    monkeypatch.setattr("nersweep.losses.crf.log_partition", None)
+    lengths = torch.tensor([40, 1, 12])
+    crf, emissions, targets = drawn(lengths, 5, LABELS.legal_transitions(), torch.float32)
+    expected = crf.neg_log_likelihood(emissions * 3, targets, lengths)
+    with torch.no_grad():
+        for scores in crf.parameters():
+            scores += shift
+    value = crf.neg_log_likelihood(emissions * 3 - shift, targets, lengths)
+    assert value.isfinite().all() and torch.allclose(value, expected, rtol=1e-3)
+
+
 def test_a_long_sentence_of_extreme_emissions_stays_finite():
     lengths = torch.tensor([300, 7])
     crf, emissions, targets = drawn(lengths, 5, LABELS.legal_transitions(), torch.float32)

@@ -573,7 +573,7 @@ def test_self_adjusting_dice_stays_finite_where_a_class_is_certain(alpha, square
         (lambda: effective_weights(COUNTS, 1.0), "beta=1.0"),
         (lambda: effective_weights(-COUNTS, 0.9), "counts="),
         (lambda: effective_weights(torch.ones(2, 2), 0.9), "counts="),
-        (lambda: EmbeddingSmoothingLoss(1.0), "smoothing=1.0"),
+        (lambda: EmbeddingSmoothingLoss(1.1), "smoothing=1.1"),
         (lambda: EmbeddingSmoothingLoss(-0.1), "smoothing=-0.1"),
         (lambda: EmbeddingSmoothingLoss(inverse_temperature=-1.0), "inverse_temperature=-1.0"),
         (lambda: EmbeddingSmoothingLoss(inverse_temperature=math.inf), "inverse_temperature=inf"),

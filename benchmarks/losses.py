@@ -88,6 +88,8 @@ def measurable() -> tuple[dict[str, Loss], dict[str, str]]:
     for name, class_ in sorted(vars(nersweep.losses).items()):
         if not inspect.isclass(class_) or not issubclass(class_, Loss) or class_.__name__ != name:
             continue
+        if class_ is Loss or inspect.isabstract(class_):
+            continue
         arguments = inspect.signature(class_).parameters.values()
         unknown = [a.name for a in arguments if a.default is a.empty and a.name not in facts]
         if unknown:

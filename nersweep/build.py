@@ -110,7 +110,8 @@ def tried(section: str, target: type, left: dict[str, Any], raw: Mapping[str, An
     if section == "head":
         return None
     if "terms" in left:
-        left["terms"] = {name: tried(t.section, t.target, t.arguments, t.raw, {}) for name, t in left["terms"].items()}
+        terms: dict[str, Recipe] = left["terms"]
+        left["terms"] = {name: tried(t.section, t.target, {**t.arguments}, t.raw, {}) for name, t in terms.items()}
         if None in left["terms"].values():
             return None
     known = signature(target)

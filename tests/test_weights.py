@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nersweep.weights import Effective, Inverse, InverseSqrt
+from nersweep.weights import Effective, Inverse, InverseSqrt, Manual
 
 # O, B-LOC, I-LOC, B-MISC, I-MISC, B-ORG, I-ORG, B-PER, I-PER
 CONLL = np.array([169578, 7140, 1157, 3438, 1155, 6321, 3704, 6600, 4528])
@@ -84,3 +84,36 @@ def test_smoothing_draws_weights_together():
 def test_options_outside_their_range_are_refused_by_name(scheme, options):
     with pytest.raises(ValueError, match=f"^{next(iter(options))}="):
         scheme(**options)
+
+
+NAMES = ("O", "B-PER", "I-PER")
+
+
+def test_manual_weights_by_list_and_by_name():
+    counts = np.array([90, 6, 4])
+    assert Manual(values=[0.5, 2, 3])(counts, NAMES).tolist() == [0.5, 2, 3]
+    assert Manual(values={"I-PER": 3, "O": 0.5})(counts, NAMES).tolist() == [0.5, 1, 3]
+    # The mean over tokens: (90 · .5 + 6 · 2 + 4 · 3) / 100 = .69.
+    assert Manual(values=[0.5, 2, 3], normalize="token_mean")(counts, NAMES) == pytest.approx(
+        np.array([0.5, 2, 3]) / 0.69
+    )
+    assert Manual(values=[0.5, 2, 3], o_weight="one", cap=2.5)(counts, NAMES).tolist() == [1, 2, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1, 2], "2 weights for 3 classes, which are O, B-PER, I-PER"),
+        ({"PER": 2}, "no class PER; there are O, B-PER, I-PER"),
+        ({"O": -1}, "the weight of O must be a finite number ≥ 0"),
+        ([1, float("nan"), 1], "the weight of 1 must be a finite number ≥ 0"),
+        ([1, True, 1], "the weight of 1 must be a finite number ≥ 0"),
+    ],
+)
+def test_manual_weights_that_fit_no_class_are_refused(values, said):
+    with pytest.raises(ValueError, match=f"^values=.*{said}$"):
+        Manual(values=values)(np.array([90, 6, 4]), NAMES)
+
+
+def test_weights_of_zero_alone_stay_zero():
+    assert Manual(values=[0, 0, 0], normalize="mean")(np.array([90, 6, 4]), NAMES).tolist() == [0, 0, 0]

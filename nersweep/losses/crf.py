@@ -28,9 +28,9 @@ def columns(lengths: Tensor) -> tuple[Tensor, Tensor]:
     return (last - lengths + 1 + place).clamp(0, every), (last - place).clamp(0, every)  # no word: any word
 
 
-def at_end(columns: list[Tensor], lengths: Tensor) -> Tensor:
-    """Of T times (S, K), what stands at each sentence's last word, (S, K)."""
-    return torch.stack(columns)[(lengths - 1).clamp(min=0), torch.arange(len(lengths), device=lengths.device)]
+def at_end(rows: list[Tensor], lengths: Tensor) -> Tensor:
+    """Of T times (S, K), one for each place, what stands at each sentence's last word, (S, K)."""
+    return torch.stack(rows)[(lengths - 1).clamp(min=0), torch.arange(len(lengths), device=lengths.device)]
 
 
 def log_partition(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
@@ -74,9 +74,10 @@ class LogPartition(torch.autograd.Function):
             torch.bmm(now, steps, out=product)
             now = torch.div(message, total, out=result).mul_(emission)
 
+        # A sum of K products that is at least this loses no more than rounding with those that are below tiny.
         limits = torch.finfo(emitted.dtype)
         least = classes**2 * limits.tiny / limits.eps
-        # A label that cannot start is 0. One that no step reaches is 0 as well, and passes for inexact.
+        # A label that cannot start is rightly 0. So is one that no step reaches, but it passes for inexact.
         smallest = [torch.where(starts.isneginf(), 1, leaving[0]).amin()]
         smallest += [x[1:].amin() for x in (leaving, arriving) if len(x) > 1]
         exact = bool(torch.stack(smallest).amin() >= least)

@@ -8,6 +8,12 @@ from torch import Tensor, nn
 
 from nersweep.losses.base import IGNORE, TokenLoss, require
 
+LOSS = (
+    "a sum over tokens with weights known beforehand, as the Trainer shows it one micro-batch of a step at a time; use "
+    "this one in plain PyTorch or in nersweep's own loop"
+)
+REDUCTION = "token_mean, or mean without weights; the Trainer tells the number of a step's tokens, not their weights"
+
 
 class TrainerLoss(nn.Module):
     """A token loss as the Hugging Face Trainer calls it: `Trainer(..., compute_loss_func=TrainerLoss(FocalLoss()))`.
@@ -18,7 +24,8 @@ class TrainerLoss(nn.Module):
 
     Called as `loss(outputs, labels, num_items_in_batch)`: outputs, a mapping with "logits" or an object that has them,
     (..., C), raw scores; labels (...), class ids, -100 ignored; num_items_in_batch, a number or a tensor, None for the
-    number of real tokens at hand. 0 with a zero gradient where it is 0. The loss moves to the device of the logits.
+    number of real tokens at hand. Where that is 0, exactly 0 with a zero gradient. The loss moves to the device of the
+    logits.
 
     loss: a `TokenLoss` whose sum over a micro-batch needs nothing of the rest of the step, with reduction "token_mean",
     or "mean" without weights, which is the same. Raises ValueError for another loss or reduction, such as a dice loss,
@@ -29,21 +36,14 @@ class TrainerLoss(nn.Module):
     def __init__(self, loss: TokenLoss):
         super().__init__()
         fixed = isinstance(loss, TokenLoss) and type(loss).class_weights is TokenLoss.class_weights
-        wanted = (
-            "a sum over tokens with weights known beforehand, as the Trainer shows it one micro-batch of a step at a "
-            "time; use this one in plain PyTorch or in nersweep's own loop"
-        )
-        require(fixed and loss.splits, "loss", type(loss).__name__, wanted)
+        require(fixed and loss.splits, "loss", type(loss).__name__, LOSS)
         counts_tokens = loss.reduction == "token_mean" or (loss.reduction == "mean" and loss.weight is None)
-        wanted = (
-            "token_mean, or mean without weights; the Trainer tells the number of a step's tokens, not their weights"
-        )
-        require(counts_tokens, "reduction", loss.reduction, wanted)
+        require(counts_tokens, "reduction", loss.reduction, REDUCTION)
         self.loss = loss
 
     def forward(self, outputs: Any, labels: Tensor | None, num_items_in_batch: Tensor | float | None = None) -> Tensor:
         require(labels is not None, "labels", labels, 'a tensor; the Trainer takes them from the inputs\' "labels"')
-        logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs.logits
+        logits = outputs.logits
         labels = labels.to(logits.device)
         here = (labels != IGNORE).sum()
         # Under DataParallel the Trainer gives the number once for each of n devices, and multiplies the loss by n.

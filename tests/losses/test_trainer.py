@@ -118,7 +118,7 @@ def apart(a: Tensor, b: Tensor) -> float:
 def test_accumulation_changes_nothing(loss, tmp_path):
     by_hand = trained_by_hand(loss)
     for batch, accumulation in ((8, 1), (2, 4), (1, 8)):
-        assert apart(trained(tmp_path, TrainerLoss(loss), batch, accumulation), by_hand) < 1e-6
+        assert apart(trained(tmp_path, TrainerLoss(loss), batch, accumulation), by_hand) < 1e-12
 
 
 def test_averaging_the_means_of_micro_batches_does_change_something(tmp_path):
@@ -132,7 +132,7 @@ def test_averaging_the_means_of_micro_batches_does_change_something(tmp_path):
 
 def test_several_devices_in_one_process_change_nothing(tmp_path):
     loss = FocalLoss(weight=WEIGHT, reduction="token_mean")
-    assert apart(trained(tmp_path, TrainerLoss(loss), 1, 4, devices=2), trained_by_hand(loss)) < 1e-6
+    assert apart(trained(tmp_path, TrainerLoss(loss), 1, 4, devices=2), trained_by_hand(loss)) < 1e-12
 
 
 def test_the_loss_of_an_evaluation_is_the_loss(tmp_path):

@@ -1,0 +1,29 @@
+"""The examples in docs/ run, and end with what is shown under them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+# A block of Python, and where a block of text follows it, the end of what it prints.
+EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.S | re.M)
+EXAMPLES = [
+    pytest.param(found[1], found[2], id=f"{file.name}:{text[: found.start()].count(chr(10)) + 1}")
+    for file in sorted(DOCS.glob("*.md"))
+    for text in [file.read_text(encoding="utf-8")]
+    for found in EXAMPLE.finditer(text)
+]
+
+
+@pytest.mark.parametrize(("code", "shown"), EXAMPLES)
+def test_an_example_prints_what_is_shown(code, shown, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(code, {"__name__": "example"})
+    printed = capsys.readouterr().out
+    assert printed and printed.endswith(shown or "")
+
+
+def test_every_example_of_using_the_losses_shows_what_it_prints():
+    shown = [example.values[1] for example in EXAMPLES if example.id.startswith("using-the-losses.md:")]
+    assert len(shown) == 5 and all(shown)

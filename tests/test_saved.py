@@ -1,0 +1,89 @@
+"""Saved taggers: each head comes back and predicts the same, in another process too."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nersweep import saved
+from nersweep.build import build
+from nersweep.data import Corpus, Sentence
+from nersweep.encoder import Scratch
+from nersweep.labels import LabelSet
+from nersweep.losses import CrossEntropyLoss
+from nersweep.train import Tagger
+
+LABELS = LabelSet(["LOC", "PER"])
+SENTENCES = [Sentence(("Ada", "saw", "Pau"), ("B-PER", "O", "B-LOC")), Sentence(("Kim",) * 20, ("B-PER",) * 20)]
+CORPUS = Corpus("small", "here", SENTENCES, SENTENCES, SENTENCES)
+WORDS = [["Ada", "Kim", "saw", "Lyon"], ["Pau"], ["Kim", "Ada"] * 9]
+HEADS = {
+    "argmax": {"_target_": "nersweep.heads.token.TokenHead", "decode": "argmax"},
+    "viterbi": {"_target_": "nersweep.heads.token.TokenHead", "decode": "viterbi"},
+    "crf": {"_target_": "nersweep.heads.crf.CRFHead", "constrained": True},
+    "free crf": {"_target_": "nersweep.heads.crf.CRFHead", "constrained": False},
+    "span": {"_target_": "nersweep.heads.span.SpanHead"},
+}
+IN_A_NEW_PROCESS = """
+import json, sys
+from pathlib import Path
+from nersweep.saved import SavedTagger
+print(json.dumps(SavedTagger(Path(sys.argv[1])).predict(json.loads(sys.argv[2]))))
+"""
+
+
+def save(folder, config):
+    """A tagger with random weights, large enough that it predicts something."""
+    torch.manual_seed(3)
+    recipe = build("head", config, config)
+    scratch = Scratch(hidden=16, layers=1, heads=2, dropout=0.0, max_length=12, min_count=1, pieces="words")
+    encoder = scratch.build(recipe.target.outputs(LABELS), CORPUS)
+    tagger = Tagger(encoder, recipe.make(encoder=encoder, labels=LABELS), CrossEntropyLoss()).eval()
+    for parameter in (encoder.model.get_input_embeddings().weight, encoder.model.classifier.weight):
+        torch.nn.init.normal_(parameter)
+    for parameter in tagger.head.parameters():
+        torch.nn.init.normal_(parameter)
+    saved.save(folder, tagger, recipe, LABELS)
+    return tagger
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_saved_head_predicts_the_same_in_a_new_process(head, tmp_path):
+    tagger = save(tmp_path, HEADS[head])
+    again = saved.SavedTagger(tmp_path)
+    assert {n: p.tolist() for n, p in again.tagger.named_parameters()} == {
+        n: p.tolist() for n, p in tagger.named_parameters()
+    }
+    here = again.predict(WORDS)
+    assert [len(tags) for tags, _ in here] == [4, 1, 18] and any(spans for _, spans in here)
+    command = [sys.executable, "-c", IN_A_NEW_PROCESS, str(tmp_path), json.dumps(WORDS)]
+    there = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(there) == json.loads(json.dumps(here))
+
+
+def test_a_head_that_is_none_of_ours_is_refused(tmp_path):
+    save(tmp_path, HEADS["crf"])
+    facts = json.loads((tmp_path / saved.HEAD).read_text())
+    for target in ("os.system", "nersweep.losses.CrossEntropyLoss", "nersweep.heads.base.Head"):
+        facts["head"]["_target_"] = target
+        (tmp_path / saved.HEAD).write_text(json.dumps(facts))
+        with pytest.raises(ValueError, match=r"must be a class of nersweep\.heads"):
+            saved.SavedTagger(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no head", "not json", "no weights", "other weights"])
+def test_a_damaged_folder_is_told_in_one_line(damage, tmp_path):
+    save(tmp_path, HEADS["crf"])
+    if damage == "no head":
+        (tmp_path / saved.HEAD).unlink()
+    elif damage == "not json":
+        (tmp_path / saved.HEAD).write_text("{")
+    elif damage == "no weights":
+        (tmp_path / saved.HEAD_WEIGHTS).unlink()
+    elif damage == "other weights":
+        (tmp_path / saved.HEAD_WEIGHTS).write_bytes(b"pickle?")
+    folder = tmp_path / "gone" if damage == "no folder" else tmp_path
+    with pytest.raises(ValueError, match=r"not the model folder of a run \(.+\)$"):
+        saved.SavedTagger(folder)

@@ -6,13 +6,14 @@ python := .venv/bin/python
 ready := .venv/set-up # when the last set-up ended
 store := outputs/mlflow.db
 
-.PHONY: help setup run test check ui
+.PHONY: help setup run test check docs ui
 
 help:
 	@echo "make setup   create .venv and install into it what constraints.txt pins; the others do this where needed"
 	@echo "make run     train on generated data with the focal loss: python -m nersweep loss=focal focal_gamma=3"
 	@echo "make test    run all tests"
 	@echo "make check   ruff's lint and format, then all tests"
+	@echo "make docs    write docs/losses.md, the catalogue of the losses, and its pictures"
 	@echo "make ui      open the MLflow UI over $(store) at http://127.0.0.1:$(PORT) (PORT=5001 for another port)"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new .venv: 3.11 or later, now $(PYTHON)"
 
@@ -41,6 +42,9 @@ check: $(ready)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m pytest
+
+docs: $(ready)
+	$(python) -m nersweep.report.catalogue
 
 # Without job execution MLflow starts one process, not nine; without lifespan it leaves Docker alone, which nothing here
 # uses, and Ctrl-C prints no traceback.

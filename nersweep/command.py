@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from nersweep.config import SECTIONS, describe
-from nersweep.faults import CONF, fault_lines, knobs, not_read, reason
+from nersweep.faults import CONF, Knob, fault_lines, knobs, not_read, options_of, reason
 
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises while it composes
 
@@ -145,9 +145,13 @@ def composition_line(override: Override, error: Exception, config: DictConfig) -
         return f"{typed}: expected {describe(hint)}" if hint else f"{typed}: {reason(error)}"
     if there:
         return f"{typed}: {reason(error)}"
+    fed: dict[str, list[Knob]] = {}
     for knob in knobs():
         if key == knob.feeds:
-            return f"{typed}: no such setting here; it belongs to {knob.owner}, as {knob.name}"
+            fed.setdefault(knob.name, []).append(knob)
+    if fed:
+        belongs = " and ".join(f"{options_of(owners)}, as {name}" for name, owners in fed.items())
+        return f"{typed}: no such setting here; it belongs to {belongs}"
     choices = OmegaConf.to_container(config.hydra.runtime.choices)
     return not_read(typed, key, choices) or f"{typed}: no such setting; {beside(config, key)}"
 

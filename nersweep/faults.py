@@ -61,10 +61,6 @@ class Knob:
     option: str
     feeds: str
 
-    @property
-    def owner(self) -> str:
-        return f"{self.group}={self.option}"
-
 
 @cache
 def knobs() -> tuple[Knob, ...]:
@@ -94,8 +90,15 @@ def not_read(setting: str, name: str, choices: Mapping[str, str]) -> str | None:
     if not owners:
         return None
     here = dict.fromkeys(f"{knob.group}={choices.get(knob.group)}" for knob in owners)
-    belongs = " and ".join(knob.owner for knob in owners)
-    return f"{setting}: nothing reads it with {' and '.join(here)}; it belongs to {belongs}"
+    return f"{setting}: nothing reads it with {' and '.join(here)}; it belongs to {options_of(owners)}"
+
+
+def options_of(owners: Sequence[Knob]) -> str:
+    """loss=focal|weighted_focal for the knobs of these options."""
+    groups: dict[str, list[str]] = {}
+    for knob in owners:
+        groups.setdefault(knob.group, []).append(knob.option)
+    return " and ".join(f"{group}={'|'.join(options)}" for group, options in groups.items())
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

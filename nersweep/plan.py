@@ -235,9 +235,10 @@ def fit_faults(parts: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[st
         )
     if parts.get("weights") and not any("weight" in signature(loss) for loss in losses):
         lines.append(f"weights={choice['weights']}: loss={choice['loss']} takes no class weights; type weights=none")
-    if resolved["train"].get("head_lr") is not None and not (head.asks or parts.get("aux")):
+    head_lr = resolved["train"]["head_lr"] if isinstance(resolved["train"], Mapping) else None
+    if head_lr is not None and not (head.asks or parts.get("aux")):
         lines.append(
-            f"train.head_lr={resolved['train']['head_lr']}: nothing reads it, because head={choice['head']} aux=none "
+            f"train.head_lr={head_lr}: nothing reads it, because head={choice['head']} aux=none "
             "adds no parameter to the encoder's; type train.lr"
         )
     return lines

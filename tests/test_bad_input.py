@@ -18,7 +18,11 @@ from nersweep import __main__ as cli
 from nersweep import hub
 from nersweep.progress import TrainingProgress
 
-TRAIN = "has epochs, batch_size, accumulation, lr, warmup, weight_decay, max_grad_norm, patience, precision"
+TRAIN = (
+    "has epochs, batch_size, accumulation, lr, head_lr, warmup, weight_decay, max_grad_norm, patience, sampler, "
+    "precision"
+)
+WITH_GAMMA = "loss=batch_balanced|class_balanced|compound|focal|weighted_focal"
 SMALL = ["train.epochs=1", "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32"]
 SENTENCES = "Ada B-PER\nlives O\nin O\nParis B-LOC\n\nAda B-PER\nB I-PER\nsang O\n\n" * 8
 
@@ -108,11 +112,11 @@ MISTYPED = {
     "~seed": ["~seed: cannot be left out; type seed=VALUE"],
     # A setting that does not exist
     "sed=3": [
-        "sed=3: no such setting; the top level has train, tracking, data, model, head, weights, loss, seed, device, "
-        "output_dir, rerun"
+        "sed=3: no such setting; the top level has train, tracking, data, model, head, weights, aux, loss, seed, "
+        "device, output_dir, rerun"
     ],
     "+sed=3": [
-        "sed=3: no such setting; the top level has data, device, head, loss, model, output_dir, rerun, seed, "
+        "sed=3: no such setting; the top level has aux, data, device, head, loss, model, output_dir, rerun, seed, "
         "tracking, train, weights"
     ],
     "train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
@@ -126,14 +130,17 @@ MISTYPED = {
     "model.layer=3": [
         "model.layer=3: no such setting; model=tiny has hidden, layers, heads, dropout, max_length, min_count, pieces"
     ],
-    "loss=focal loss.gama=3": ["loss.gama=3: no such setting; loss=focal has focal_gamma, reduction"],
+    "loss=focal loss.gama=3": ["loss.gama=3: no such setting; loss=focal has focal_gamma, focal_alpha, reduction"],
     "loss=focal +loss.gama=3": ["loss.gama=3: no such setting; loss has focal_gamma, reduction"],
     "weights.cap=3": ["weights.cap=3: no such setting; weights=none has no settings"],
     "choice.loss=focal": ["choice: tells the options that were taken; type an option itself, as in loss=NAME"],
     # A knob that nothing would read
-    "focal_gamma=3": ["focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to loss=focal"],
-    "+focal_gamma=3": ["focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to loss=focal"],
-    "loss.gamma=5": ["loss.gamma=5: no such setting here; it belongs to loss=focal, as focal_gamma"],
+    "focal_gamma=3": [f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"],
+    "+focal_gamma=3": [f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"],
+    "loss.gamma=5": [
+        "loss.gamma=5: no such setting here; it belongs to loss=batch_balanced|class_balanced|focal|weighted_focal, as "
+        "focal_gamma and loss=tversky, as tversky_gamma"
+    ],
     "loss=focal loss.gamma=5": ["loss.gamma=5: is set by focal_gamma; type focal_gamma=5"],
     # Types
     "train=5": [f"train=5: is a section; it {TRAIN}"],
@@ -186,8 +193,8 @@ MISTYPED = {
     # Sweeps: no job starts when one is at fault
     "-m loss=focal,nope": [f"loss=nope: no such option; loss takes {options('loss')}"],
     "-m loss=focal,cross_entropy focal_gamma=1,2": [
-        "focal_gamma=1: nothing reads it with loss=cross_entropy; it belongs to loss=focal",
-        "focal_gamma=2: nothing reads it with loss=cross_entropy; it belongs to loss=focal",
+        f"focal_gamma=1: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}",
+        f"focal_gamma=2: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}",
     ],
     "-m loss=focal focal_gamma=1,-1 seed=1,2": ["focal_gamma=-1: must be ≥ 0 (0 is cross entropy)"],
     "-m train.lr=interval(0,1)": [
@@ -273,6 +280,9 @@ FOREIGN = [
     "nersweep.losses.base.torch.nn.Linear",
     "nersweep.losses.base.math.sqrt",
     "nersweep.losses.base.TokenLoss",  # abstract
+    "nersweep.losses.base.Loss",
+    "nersweep.losses.CRF",  # no loss
+    "nersweep.losses.TrainerLoss",
     "nersweep.losses.base.require",  # no class
     "nersweep.losses._module",
     "nersweep.losses.__class__",
@@ -310,8 +320,87 @@ def test_nested_classes_are_refused(tmp_path, refused, evil):
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     text = "_target_: nersweep.losses.CrossEntropyLoss\nreduction: {_target_: evil.Loss}\n"
     (tmp_path / "conf" / "loss" / "mine.yaml").write_text(text)
-    line = "loss.reduction._target_=evil.Loss: a class can be named only as SECTION._target_"
+    line = "loss.reduction._target_=evil.Loss: a class can be named only as SECTION._target_, or in loss.terms"
     refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
+
+
+def test_a_term_of_a_compound_loss_is_held_to_the_room_of_losses(tmp_path, refused, evil):
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    text = "_target_: nersweep.losses.CompoundLoss\nweights: {x: 1.0}\nterms: {x: {_target_: evil.Loss}}\n"
+    (tmp_path / "conf" / "loss" / "mine.yaml").write_text(text)
+    line = "loss.terms.x._target_=evil.Loss: must be a class of nersweep.losses"
+    refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
+
+
+# Losses, weights and heads
+
+CLASSES = "O, B-LOC, I-LOC, B-PER, I-PER"
+PARTS = {
+    # Weights by hand
+    "weights=manual": ["manual_weights=???: must be given, as in weights=manual manual_weights=VALUE"],
+    "weights=manual manual_weights=[1,2]": [f"manual_weights=[1, 2]: 2 weights for 5 classes, which are {CLASSES}"],
+    "weights=manual manual_weights={O:0.2,PER:3}": [
+        f"manual_weights={{O: 0.2, PER: 3}}: no class PER; there are {CLASSES}"
+    ],
+    "weights=manual manual_weights={O:-1}": ["manual_weights={O: -1}: the weight of O must be a finite number ≥ 0"],
+    "weights=manual manual_weights={O:inf}": ["manual_weights={O: inf}: the weight of O must be a finite number ≥ 0"],
+    "weights=manual manual_weights=3": ["manual_weights=3: expected a list or a mapping"],
+    "loss=focal focal_alpha=[1,2]": [f"focal_alpha=[1, 2]: 2 weights for 5 classes, which are {CLASSES}"],
+    "loss=focal focal_alpha={B-PER:nan}": ["focal_alpha={B-PER: nan}: the weight of B-PER must be a finite number ≥ 0"],
+    "loss=focal focal_alpha=3": ["focal_alpha=3: expected a list, or a mapping label: weight"],
+    "loss=focal focal_alpha=[1,1,1,1,1] weights=inverse": [
+        "focal_alpha=[1, 1, 1, 1, 1]: weighs the classes as weights=inverse does; type weights=none"
+    ],
+    "head=span weights=manual manual_weights={B-PER:2}": [
+        "manual_weights={B-PER: 2}: no class B-PER; there are O, LOC, PER"
+    ],
+    "weights=inverse weights.smoothing=-1": ["weights.smoothing=-1: must be ≥ 0"],
+    "weights=inverse weights.cap=0": ["weights.cap=0: must be > 0, or null for no cap"],
+    "loss=dice weights=inverse": ["weights=inverse: loss=dice takes no class weights; type weights=none"],
+    "loss=class_balanced weights=inverse": [
+        "class_balance_beta=0.999: nothing reads it with weights=inverse; it belongs to weights=effective"
+    ],
+    "loss=class_balanced effective_beta=0.9": [
+        "effective_beta=0.9: is set by class_balance_beta; type class_balance_beta=0.9"
+    ],
+    # Knobs outside their range, under the name as typed
+    "loss=class_balanced class_balance_beta=1": [
+        "class_balance_beta=1: must be in [0, 1) (0 is uniform, near 1 is the inverse count)"
+    ],
+    "loss=compound compound_weights.dice=-1": ["compound_weights.dice=-1: must be a finite number ≥ 0"],
+    "loss=boundary boundary_window=-2": ["boundary_window=-2: must be ≥ 0 tokens"],
+    "loss=boundary boundary_weight=-1": ["boundary_weight=-1: must be a finite number ≥ 0"],
+    "loss=logit_adjusted logit_adjusted_tau=-1": ["logit_adjusted_tau=-1: must be ≥ 0 (0 is cross entropy)"],
+    "loss=dice dice_exclude=[B-ORG]": [f"dice_exclude=['B-ORG']: must be among the labels: {CLASSES}"],
+    "loss=dice dice_absent=never": ["dice_absent=never: expected one of include, skip"],
+    # Losses, heads and data that do not fit each other
+    "loss=crf head=token": ["loss=crf head=token: the loss needs scores of transitions between labels; type head=crf"],
+    "loss=crf head=span": [
+        "loss=crf head=span: the loss needs scores of transitions between labels and labels in the order of a "
+        "sentence; type head=crf"
+    ],
+    "loss=boundary head=span": [
+        "loss=boundary head=span: the loss needs labels in the order of a sentence; type head=token"
+    ],
+    "loss=focal head=crf": [
+        "loss=focal head=crf: nothing trains the transitions of this head; type loss=crf, or head=token "
+        "head.decode=viterbi"
+    ],
+    "head.decode=beam": ["head.decode=beam: expected one of argmax, viterbi"],
+    "train.head_lr=0.01": [
+        "train.head_lr=0.01: nothing reads it, because head=token aux=none adds no parameter to the encoder's; type "
+        "train.lr"
+    ],
+    "train.sampler=rare": ["train.sampler=rare: must be one of random, entity_balanced"],
+    "aux=pos": ["aux=pos: data=conll has no column pos; it has no further column"],
+    "aux=pos aux_weight=-1": ["aux_weight=-1: must be ≥ 0, or uncertainty for weights that are learned"],
+    "aux=pos aux_weight={chunk:1}": ["aux_weight={'chunk': 1}: must name the columns pos"],
+}
+
+
+@pytest.mark.parametrize("typed", PARTS)
+def test_parts_that_are_at_fault_or_do_not_fit_are_told_in_one_line(typed, column_files, refused):
+    refused([*column_files(), *typed.split(" ")], *PARTS[typed])
 
 
 # What is in the data
@@ -335,7 +424,7 @@ def test_a_bad_data_file_is_told_by_its_line(fault, split, column_files, refused
 
 def test_a_data_file_that_is_a_folder(column_files, refused, tmp_path):
     *arguments, _ = column_files()
-    refused([*arguments, f"data.test={tmp_path}"], f"{tmp_path}: is a folder, expected a column file")
+    refused([*arguments, f"data.test={tmp_path}"], f"{tmp_path}: is a folder, expected a file")
 
 
 CLUENER = '{"text": "李白在成都", "label": {"name": {"李白": [[0, 1]]}, "address": {"成都": [[3, 4]]}}}\n'

@@ -197,7 +197,7 @@ def test_auxiliary_tasks_on_the_columns_of_conll(shared, capsys, monkeypatch, lo
             capsys, monkeypatch, *arguments, "aux=pos_chunk", f"aux_weight={weight}", "weights=inverse"
         )
         assert code == 0, err
-        result, folder = result_of(out)
+        _, folder = result_of(out)
         steps = [x for x in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if "step" in x]
         names = {"ner", "pos", "chunk"} | ({"uncertainty"} if weight == "uncertainty" else set())
         assert all(step["terms"].keys() == names for step in steps)

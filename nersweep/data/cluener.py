@@ -1,15 +1,15 @@
 """CLUENER: Chinese news with ten entity types, as JSON lines with character offsets (Xu et al. 2020)."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from nersweep.data import Corpus, Sentence
+from nersweep.data import Corpus, Sentence, local_folder, missing_files, read_utf8
 from nersweep.data.columns import assemble
+from nersweep.faults import Faults
 from nersweep.labels import Span, tags_from_spans
 
 FILES = ("train.json", "dev.json")
@@ -42,29 +42,17 @@ class Cluener:
 
     def __post_init__(self):
         faults = [] if self.dev_seed >= 0 else [f"dev_seed={self.dev_seed}: must be ≥ 0"]
-        folder = self.folder()
-        missing = [file for file in FILES if folder is None or not (folder / file).is_file()]
-        if folder is None:
+        faults += missing_files("cluener", self.path, FILES, f"of {ORIGIN}")
+        if local_folder("cluener", self.path) is None:
             faults.append(
                 f"data=cluener: no folder given; type data.path=DIR with {' and '.join(FILES)} of {ORIGIN}, "
                 "or set NERSWEEP_DATA to a folder of data sets"
             )
-        elif missing:
-            where = f"{folder}{' (of NERSWEEP_DATA)' * (self.path is None)}"
-            faults.append(
-                f"data=cluener: no {missing[0]} under {where}; expected {', '.join(FILES)} of {ORIGIN}; "
-                "type data.path=DIR"
-            )
         if faults:
-            raise ValueError("\n".join(faults))
-
-    def folder(self) -> Path | None:
-        if self.path is None and os.environ.get("NERSWEEP_DATA"):
-            return Path(os.environ["NERSWEEP_DATA"]) / "cluener"
-        return None if self.path is None else Path(self.path)
+            raise Faults(faults)
 
     def load(self) -> Corpus:
-        folder = self.folder()
+        folder = local_folder("cluener", self.path)
         whole, whole_notes = read_file(folder / "train.json")
         test, test_notes = read_file(folder / "dev.json")
         if len(whole) < 2:
@@ -92,13 +80,8 @@ def divide(sentences: Sequence[Sentence], seed: int) -> tuple[list[Sentence], li
 
 def read_file(path: Path) -> tuple[list[Sentence], list[str]]:
     """The sentences of one file, and notes on entities that were left out. Raises ValueError with file and line."""
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}:{line}: not valid UTF-8 (byte {error.object[error.start]:#04x})") from None
     sentences, notes = [], []
-    for number, line in enumerate(content.split("\n"), start=1):
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

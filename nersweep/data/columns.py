@@ -1,6 +1,5 @@
 """Column files: one word a line with its annotations, a blank line between sentences (CoNLL, WNUT and their kin)."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nersweep import hub, labels
-from nersweep.data import SPLITS, Corpus, Sentence, tag_counts
-from nersweep.faults import reason
+from nersweep.data import SPLITS, Corpus, Sentence, local_folder, missing_files, read_utf8, tag_counts
+from nersweep.faults import Faults, reason
 
 Rows = list[tuple[str, ...]]  # one sentence as it is written: a tuple of columns per word
 
@@ -53,21 +52,12 @@ class Catalogued:
     def __post_init__(self):
         if set(self.files) != set(SPLITS):
             raise ValueError(f"files={dict(self.files)}: must name train, dev and test")
-        folder = self.folder()
-        missing = folder and [file for file in self.files.values() if not (folder / file).exists()]
-        if missing:
-            where = f"{folder}{' (of NERSWEEP_DATA)' * (self.path is None)}"
-            expected = f"expected {', '.join(self.files.values())} ({' '.join(self.columns)})"
-            raise ValueError(f"data={self.name}: no {missing[0]} under {where}; {expected}; type data.path=DIR")
-
-    def folder(self) -> Path | None:
-        """The local folder; None for the hub."""
-        if self.path is None and os.environ.get("NERSWEEP_DATA"):
-            return Path(os.environ["NERSWEEP_DATA"]) / self.name
-        return None if self.path is None else Path(self.path)
+        columns = f"({' '.join(self.columns)})"
+        if faults := missing_files(self.name, self.path, list(self.files.values()), columns):
+            raise Faults(faults)
 
     def load(self) -> Corpus:
-        folder = self.folder()
+        folder = local_folder(self.name, self.path)
         if folder is None:
             return from_hub(self.name, self.hub["path"], self.hub["revision"], self.hub["columns"])
         return corpus(self.name, str(folder), {split: folder / self.files[split] for split in SPLITS}, self.columns)
@@ -79,15 +69,7 @@ def corpus(name: str, source: str, files: Mapping[str, str | Path], columns: Seq
 
 def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence]:
     """The sentences of one file, tags as they are written. Raises ValueError with file and line."""
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder, expected a column file")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}:{line}: not valid UTF-8 (byte {error.object[error.start]:#04x})") from None
+    text = read_utf8(path)
     sentences: list[Sentence] = []
     rows: Rows = []
     for number, line in enumerate([*text.split("\n"), ""], start=1):

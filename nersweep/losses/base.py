@@ -44,7 +44,7 @@ def gold_log_probabilities(logits: Tensor, targets: Tensor) -> tuple[Tensor, Ten
     return log_p_y, log_p.scatter(-1, targets[:, None], -torch.inf).logsumexp(-1)
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """What every loss is: a module whose value is a number to go down.
 
     needs: the names of what `forward` takes, of those that a head gives: logits (N, C), targets (N,), lengths (S,) of
@@ -57,12 +57,16 @@ class Loss(nn.Module):
     needs: ClassVar[tuple[str, ...]] = ("logits", "targets")
     splits: bool = True
 
+    @abstractmethod
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        """The value, a scalar."""
+
     def terms(self, given: Mapping[str, object]) -> Terms:
         """What is trained and logged, of everything that a head gives."""
         return {"ner": (1.0, self(**{name: given[name] for name in self.needs}))}
 
 
-class TokenLoss(Loss, ABC):
+class TokenLoss(Loss):
     """A loss per token, reduced over the real tokens: those whose target is not -100.
 
     Called like `nn.CrossEntropyLoss`, as `loss(logits, targets)`: logits (..., C), raw scores; targets (...), class

@@ -43,7 +43,7 @@ class TrainerLoss(nn.Module):
 
     def forward(self, outputs: Any, labels: Tensor | None, num_items_in_batch: Tensor | float | None = None) -> Tensor:
         require(labels is not None, "labels", labels, 'a tensor; the Trainer takes them from the inputs\' "labels"')
-        logits = outputs.logits
+        logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs.logits
         labels = labels.to(logits.device)
         here = (labels != IGNORE).sum()
         # Under DataParallel the Trainer gives the number once for each of n devices, and multiplies the loss by n.

@@ -9,10 +9,10 @@ import inspect
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.abc import Traversable
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +45,8 @@ CONLL = {
 }
 SMALL = {"O": 16, "B-X": 3, "I-X": 1}  # the batch in which one word's p_y varies; the others have p_y = .8
 STEP = {"O": 540, "B-X": 50, "I-X": 10}  # an optimiser step
-P = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
-GRADIENT = "|d loss / d logit of the gold class|"
+P = torch.linspace(0.005, 0.995, 100, dtype=torch.float64)
+GRADIENT = "|d loss / d logit_y|"
 
 
 class Curve(NamedTuple):
@@ -65,7 +65,6 @@ class Picture:
     x_label: str = "p_y, the probability of the gold class"
     loss: str = "loss"
     gradient: str = GRADIENT
-    scale: str = "linear"
 
 
 class Option:
@@ -90,9 +89,10 @@ class Option:
         made = self.recipe(*settings).make(counts=list(counts.values()), labels=tuple(counts), weight=weight)
         return made.eval()  # GHM-C and moving centroids keep what they have seen as it is
 
-    def weights(self, counts: Mapping[str, int]) -> np.ndarray:
+    def weights(self, counts: Mapping[str, int], *settings: str) -> np.ndarray:
         """(C,), by the scheme that the option chooses."""
-        return self.part("weights", self.config)(np.array([*counts.values()]), tuple(counts))
+        config = OmegaConf.merge(self.config, OmegaConf.from_dotlist(list(settings)))
+        return self.part("weights", config)(np.array([*counts.values()]), tuple(counts))
 
     def default(self, knob: str) -> str:
         value = self.groups.get(knob, OmegaConf.select(self.config, knob))
@@ -176,20 +176,23 @@ def of_class(option: Option, name: str, counts: Mapping[str, int], loss: Any, la
     return curve(label, loss(logits, torch.full((len(P),), gold), **more), logits, gold)
 
 
-def by_weight(option: Option) -> Picture:
-    """A frequent and two rare classes, with the option's class weights."""
-    weights = dict(zip(CONLL, option.weights(CONLL), strict=True))
-    loss = option.loss("loss.reduction=none", counts=CONLL, weight=torch.tensor([*weights.values()]))
-    lines = [
-        of_class(option, name, CONLL, loss, f"{name}: {CONLL[name]:,} words, weight {weights[name]:.3g}")
-        for name in ("O", "B-PER", "I-MISC")
-    ]
-    return Picture(
-        lines,
-        f"One word of each class under the default, weights={option.groups['weights']}, from the label counts of "
-        "CoNLL-2003; the loss is shown before it is divided by the sum of weights. Logarithmic scale.",
-        scale="log",
-    )
+def by_weight(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
+    """lines: (settings, class)."""
+
+    def draw(option: Option) -> Picture:
+        curves = []
+        for settings, name in lines:
+            weights = option.weights(CONLL, *settings.split())
+            loss = option.loss("loss.reduction=none", counts=CONLL, weight=torch.from_numpy(weights))
+            label = f"{settings or 'defaults'}, {name}: weight {weights[[*CONLL].index(name)]:.3g}"
+            curves.append(of_class(option, name, CONLL, loss, label))
+        return Picture(
+            curves,
+            f"One word of the class, weighted from the label counts of CoNLL-2003 ({CONLL['O']:,} words O, "
+            f"{CONLL['B-PER']:,} B-PER, {CONLL['I-MISC']:,} I-MISC), before the loss is divided by the sum of weights.",
+        )
+
+    return draw
 
 
 def by_prior(option: Option) -> Picture:
@@ -218,8 +221,7 @@ def by_step(option: Option) -> Picture:
     return Picture(
         lines,
         f"One word of each class under the default, in a step of {sum(STEP.values())} words ({counts}); the loss is "
-        "shown before it is divided by the sum of weights. Logarithmic scale.",
-        scale="log",
+        "shown before it is divided by the sum of weights.",
     )
 
 
@@ -230,10 +232,10 @@ def by_likeness(option: Option) -> Picture:
     features, targets = torch.zeros(len(P), 3), torch.zeros(len(P), dtype=torch.long)
     lines = []
     for setting, other, where in (
-        ("embedding_smoothing=0", 1, "the rest on either"),
-        ("embedding_smoothing=0.1", 1, "the rest on the class that is alike"),
-        ("embedding_smoothing=0.1", 2, "the rest on the class that is not"),
-        ("embedding_smoothing=0.3", 1, "the rest on the class that is alike"),
+        ("embedding_smoothing=0", 1, "either"),
+        ("embedding_smoothing=0.1", 1, "alike"),
+        ("embedding_smoothing=0.1", 2, "not alike"),
+        ("embedding_smoothing=0.3", 1, "alike"),
     ):
         loss = option.loss(setting, "loss.reduction=none")
         loss.embeddings = vectors
@@ -242,9 +244,9 @@ def by_likeness(option: Option) -> Picture:
     return Picture(
         lines,
         f"One word, three classes; the label embeddings of the other two have cosines {alike:g} and {far:g} with that "
-        "of the gold class, and one of them gets nine tenths of the rest. The gradient is that of this class's logit: "
-        "at the gold class's own the two do not differ.",
-        gradient="|d loss / d logit of the class with the rest|",
+        "of the gold class, and one of them, as named, gets nine tenths of the rest. The gradient is that of its "
+        "logit: at the gold class's own the two do not differ.",
+        gradient="|d loss / d logit of that class|",
     )
 
 
@@ -255,7 +257,7 @@ def in_batch(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
         gold = torch.arange(len(SMALL)).repeat_interleave(torch.tensor([*SMALL.values()]))  # (N,)
         others = torch.stack([spread(torch.full((1,), 0.8, dtype=P.dtype), y, even(3))[0] for y in gold.tolist()])
         curves = [
-            one_of(f"{name} word{', ' * bool(settings)}{settings}", option.loss(*settings.split()), others, gold, name)
+            one_of(f"{name} word, {settings or 'defaults'}", option.loss(*settings.split()), others, gold, name)
             for settings, name in lines
         ]
         counts = ", ".join(f"{count} {name}" for name, count in SMALL.items())
@@ -282,7 +284,7 @@ def by_density(option: Option) -> Picture:
     p = torch.tensor([0.97] * 12 + [0.85] * 3 + [0.45] * 2 + [0.05] * 2, dtype=P.dtype)
     gold, lines = torch.zeros(len(p) + 1, dtype=torch.long), []
     others = spread(p, 0, even(3)).detach()
-    for bins in (1, 5, 10, 20):
+    for bins in (1, 4, 10):
         loss, varied = option.loss(f"ghm_bins={bins}"), spread(P, 0, even(3))
         values = torch.stack([loss(torch.cat([row[None], others]), gold) for row in varied])
         lines.append(curve(f"ghm_bins={bins}", values, varied, 0))
@@ -300,7 +302,7 @@ def by_transition(option: Option) -> Picture:
     labels = LabelSet(["X"])
     gold, lengths = torch.tensor(labels.encode(["B-X", "I-X", "O"])), torch.tensor([3])
     onehot = torch.nn.functional.one_hot(gold, len(labels)).double()
-    x, lines = torch.linspace(-6, 6, 121, dtype=torch.float64), []
+    x, lines = torch.linspace(-6, 6, 97, dtype=torch.float64), []
     for lead, constrained in ((0, False), (0, True), (1, True), (3, True)):
         crf, loss = CRF(len(labels), *(labels.legal_transitions() if constrained else ())).double(), option.loss()
         values, slopes = [], []
@@ -355,7 +357,7 @@ def by_overlap(option: Option) -> Picture:
 def by_similarity(option: Option) -> Picture:
     """Two words of a class and an O word at right angles to both."""
     targets, lines = torch.tensor([1, 1, 0]), []
-    x = torch.linspace(-0.99, 0.99, 199, dtype=torch.float64)
+    x = torch.linspace(-0.99, 0.99, 100, dtype=torch.float64)
     base = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
     for setting in (
         "contrastive_temperature=0.1",
@@ -390,7 +392,7 @@ class Entry:
     example: str = ""  # settings of the command
     use: str
     avoid: str
-    sources: Mapping[str, str] = field(default_factory=dict)  # citation, as the docstring has it -> title
+    sources: Mapping[str, str] = field(default_factory=dict)  # citation, as the docstring has it -> title and notes
     picture: Callable[[Option], Picture]
 
 
@@ -402,21 +404,21 @@ KINDS = {
 }
 GAMMA = "how much confident words are scaled down"
 WEIGHTS = "the scheme of the class weights"
-FOCAL_FORM = r"-(1-p_y)^\gamma \log p_y"
+FOCAL_FORM = r"(1-p_y)^\gamma \log p_y"
 
 ENTRIES: dict[str, Entry] = {
     "cross_entropy": Entry(
         title="Cross entropy",
         kind="token",
         formula=r"\ell = -\log p_y",
-        use="The default, and what every other loss is to be compared with.",
-        avoid="Nothing in it answers imbalance: every word counts the same, so that O has most of the sum.",
+        use="Always first: it is the default, and what every other loss is compared with.",
+        avoid="Rare types are missed: every word counts the same, and most words are O.",
         picture=by_setting("loss.reduction=none"),
     ),
     "focal": Entry(
         title="Focal loss",
         kind="token",
-        formula=rf"\ell = {FOCAL_FORM}",
+        formula=rf"\ell = -{FOCAL_FORM}",
         knobs={
             "focal_gamma": GAMMA,
             "focal_alpha": "the paper's α, one weight per class: a list, or a mapping label: weight; "
@@ -427,7 +429,7 @@ ENTRIES: dict[str, Entry] = {
         avoid="Labels have errors: a word that stays wrong keeps its loss while the others lose theirs. It looks at "
         "confidence, not at the class: a rare type that is easy is scaled down too. Probabilities come out less "
         "extreme than those of cross entropy.",
-        sources={"Lin et al. 2017, eq. 4-5": "Focal Loss for Dense Object Detection"},
+        sources={"Lin et al. 2017, eq. 4-5": "*Focal Loss for Dense Object Detection*"},
         picture=by_setting("focal_gamma=0", "focal_gamma=0.5", "focal_gamma=2", "focal_gamma=5"),
     ),
     "label_smoothing": Entry(
@@ -439,7 +441,7 @@ ENTRIES: dict[str, Entry] = {
         use="The model is too sure of itself, or a few labels are wrong.",
         avoid="Imbalance is the only trouble: each rare class gets the same ε/K at every O word, and no class is "
         "favoured. Nor does it know which classes are confused; `embedding_smoothing` does.",
-        sources={"Szegedy et al. 2016, section 7": "Rethinking the Inception Architecture for Computer Vision"},
+        sources={"Szegedy et al. 2016, section 7": "*Rethinking the Inception Architecture for Computer Vision*"},
         picture=by_setting("label_smoothing=0", "label_smoothing=0.05", "label_smoothing=0.1", "label_smoothing=0.3"),
     ),
     "embedding_smoothing": Entry(
@@ -455,11 +457,14 @@ ENTRIES: dict[str, Entry] = {
         },
         example="embedding_smoothing=0.05",
         use="Some types are confused with each other for good reason, as ORG and LOC, and the errors in the labels "
-        "are of that kind.",
-        avoid="The features are still random, as at the start of a model trained from scratch: the similarities are "
-        "then arbitrary. The label embeddings e are the classes' mean features, moved with each step and never "
+        "are of that kind. The label embeddings e are the classes' mean features, moved with each step and never "
         "trained through the target.",
-        sources={"Szegedy et al. 2016, section 7": "no form of this loss is standard; the even one is this paper's"},
+        avoid="The features are still random, as at the start of a model trained from scratch: the similarities are "
+        "then arbitrary.",
+        sources={
+            "Szegedy et al. 2016, section 7": "*Rethinking the Inception Architecture for Computer Vision*, "
+            "for even similarities; no form of this loss is standard"
+        },
         picture=by_likeness,
     ),
     "logit_adjusted": Entry(
@@ -475,8 +480,8 @@ ENTRIES: dict[str, Entry] = {
         "at τ = 1 the logits are free of the prior, so that rare types are predicted more often than they occur. With "
         "`weights=` besides, the same imbalance is corrected twice.",
         sources={
-            "Menon et al. 2021, eq. 10": "Long-tail learning via logit adjustment",
-            "Ren et al. 2020, eq. 4": "Balanced Meta-Softmax for Long-Tailed Visual Recognition",
+            "Menon et al. 2021, eq. 10": "*Long-tail learning via logit adjustment*",
+            "Ren et al. 2020, eq. 4": "*Balanced Meta-Softmax for Long-Tailed Visual Recognition*",
         },
         picture=by_prior,
     ),
@@ -486,11 +491,11 @@ ENTRIES: dict[str, Entry] = {
         formula=r"\ell = -\log p_y + \varepsilon\,(1-p_y)",
         knobs={"poly1_epsilon": "ε, added to the first coefficient of the expansion of cross entropy"},
         example="poly1_epsilon=2",
-        use="As the smallest change to cross entropy: its gradient times 1 + ε·p_y. Above 0 words that are nearly "
-        "right count more, below 0 less, as in focal loss; at −1 the gradient is (1−p_y)².",
+        use="The smallest change to cross entropy is to be tried: its gradient times 1 + ε·p_y. Above 0 words that are "
+        "nearly right count more, below 0 less, as in focal loss; at −1 the gradient is (1−p_y)².",
         avoid="Words that are badly wrong are to count more or less: there, where p_y is near 0, it is cross entropy "
         "at any ε.",
-        sources={"Leng et al. 2022, section 4.3": "PolyLoss: A Polynomial Expansion Perspective"},
+        sources={"Leng et al. 2022, section 4.3": "*PolyLoss: A Polynomial Expansion Perspective*"},
         picture=by_setting("poly1_epsilon=-1", "poly1_epsilon=0", "poly1_epsilon=1", "poly1_epsilon=4"),
     ),
     "gce": Entry(
@@ -504,8 +509,8 @@ ENTRIES: dict[str, Entry] = {
         avoid="Labels are clean and types rare: the words of a rare type start with a small p_y, look mislabelled, and "
         "are learned slowly; the more so, the nearer q is to 1.",
         sources={
-            "Zhang & Sabuncu 2018, eq. 6": "Generalized Cross Entropy Loss for Training Deep Neural Networks with "
-            "Noisy Labels"
+            "Zhang & Sabuncu 2018, eq. 6": "*Generalized Cross Entropy Loss for Training Deep Neural Networks with "
+            "Noisy Labels*"
         },
         picture=by_setting("gce_q=0.01", "gce_q=0.3", "gce_q=0.7", "gce_q=1"),
     ),
@@ -520,11 +525,11 @@ ENTRIES: dict[str, Entry] = {
             "self_adjusting_dice_square": "f² for f in the denominator",
         },
         example="self_adjusting_dice_alpha=0.01 self_adjusting_dice_square=true",
-        use="A bounded loss per word, in the spirit of F1. The authors advise α = .01 with the square for many "
-        "classes.",
-        avoid="With a large α: f falls again near p = 1, and the loss with it rises, as the figure shows; a word that "
-        "is surely wrong has next to no gradient.",
-        sources={"Li et al. 2020, section 3.4": "Dice Loss for Data-imbalanced NLP Tasks"},
+        use="A bounded loss per word is wanted, in the form of a soft F1. The authors advise α = .01 with the square "
+        "for many classes.",
+        avoid="α is near 1, as by default: f falls to 0 at p = 1 as at p = 0, so that a word that is surely right "
+        "keeps a loss of 1/(1+s), and one that is surely wrong costs no more.",
+        sources={"Li et al. 2020, section 3.4": "*Dice Loss for Data-imbalanced NLP Tasks*"},
         picture=by_setting(
             "self_adjusting_dice_alpha=0",
             "self_adjusting_dice_alpha=0.01 self_adjusting_dice_square=true",
@@ -541,23 +546,23 @@ ENTRIES: dict[str, Entry] = {
         use="Rare types are missed, and recall may be bought with precision.",
         avoid="Some class has so few words that its weight makes them the whole step: take `weights=inverse_sqrt`, "
         "`weights=effective` or a cap, `weights.cap=10`. Mislabelled words of rare classes are weighted up too.",
-        picture=by_weight,
+        picture=by_weight(("", "O"), ("", "B-PER"), ("", "I-MISC")),
     ),
     "weighted_focal": Entry(
         title="Weighted focal loss",
         kind="weighted",
-        formula=rf"\ell = w_y \cdot {FOCAL_FORM}",
+        formula=rf"\ell = -w_y {FOCAL_FORM}",
         knobs={"weights": WEIGHTS, "focal_gamma": GAMMA},
         example="weights=effective effective_beta=0.9999",
         use="Both are wanted: rare classes up, easy words down.",
-        avoid="Before each has been tried alone: both take from O, whose words are frequent and easy.",
-        sources={"Lin et al. 2017, eq. 4-5": "Focal Loss for Dense Object Detection; the weight is its α"},
-        picture=by_weight,
+        avoid="Neither has been tried alone: both take from O, whose words are frequent and easy.",
+        sources={"Lin et al. 2017, eq. 4-5": "*Focal Loss for Dense Object Detection*; the weight is its α"},
+        picture=by_weight(("", "O"), ("", "B-PER"), ("", "I-MISC")),
     ),
     "class_balanced": Entry(
         title="Class-balanced loss",
         kind="weighted",
-        formula=rf"\ell = w_y \cdot {FOCAL_FORM}, \qquad w_c \propto \frac{{1-\beta}}{{1-\beta^{{\,n_c}}}}",
+        formula=rf"\ell = -w_y {FOCAL_FORM}, \qquad w_c \propto \frac{{1-\beta}}{{1-\beta^{{\,n_c}}}}",
         knobs={
             "class_balance_beta": "β of the effective number of words of a class; 0 is uniform, towards 1 it nears the "
             "inverse count",
@@ -567,22 +572,27 @@ ENTRIES: dict[str, Entry] = {
         use="Weights are wanted between none and the inverse count, with one number to tune: on a logarithmic scale of "
         "1−β, as [class weights](#class-weights) shows.",
         avoid="All classes have far more than 1/(1−β) words: their weights are then equal, and it is focal loss.",
-        sources={"Cui et al. 2019, eq. 2": "Class-Balanced Loss Based on Effective Number of Samples"},
-        picture=by_weight,
+        sources={"Cui et al. 2019, eq. 2": "*Class-Balanced Loss Based on Effective Number of Samples*"},
+        picture=by_weight(
+            ("class_balance_beta=0.999", "O"),
+            ("class_balance_beta=0.999", "I-MISC"),
+            ("class_balance_beta=0.9999", "O"),
+            ("class_balance_beta=0.9999", "I-MISC"),
+        ),
     ),
     "batch_balanced": Entry(
         title="Focal loss balanced by the step",
         kind="weighted",
-        formula=rf"\ell = w_y \cdot {FOCAL_FORM}, \qquad w_c \propto \frac{{1-\beta}}{{1-\beta^{{\,m_c}}}}",
+        formula=rf"\ell = -w_y {FOCAL_FORM}, \qquad w_c \propto \frac{{1-\beta}}{{1-\beta^{{\,m_c}}}}",
         knobs={
             "batch_balance_beta": "β, with the counts m of the optimiser step; absent classes take no part",
             "focal_gamma": GAMMA,
         },
         example="batch_balance_beta=0.99",
         use="Counts of the training split are unknown or change, as in a stream; otherwise `class_balanced`.",
-        avoid="Steps are small: the same word then weighs more or less by what else is in its step. A step has fewer "
-        "words than 1/(1−β) of most classes, so that at the default the weights are nearly its inverse counts.",
-        sources={"Cui et al. 2019, eq. 2": "Class-Balanced Loss Based on Effective Number of Samples"},
+        avoid="Steps are small: the same word then weighs more or less by what else is in its step. A class with far "
+        "fewer than 1/(1−β) words in the step weighs nearly the inverse of its count there.",
+        sources={"Cui et al. 2019, eq. 2": "*Class-Balanced Loss Based on Effective Number of Samples*"},
         picture=by_step,
     ),
     "dice": Entry(
@@ -598,13 +608,13 @@ ENTRIES: dict[str, Entry] = {
             "dice_log": "minus the logarithm of the coefficient for one minus it",
         },
         example="dice_exclude=[O] dice_absent=skip",
-        use="One minus a soft F1 of each class, so that every class has the same say however few its words.",
+        use="Every class is to have the same say however few its words: it is one minus the mean soft F1 of classes.",
         avoid="Steps are so small that most classes have no gold word: those have nothing to gain, and under `include` "
         "only pay for their false positives. The gradient fades where p_y is near 0; `compound` adds a token loss.",
         sources={
-            "Milletari et al. 2016, section 3": "V-Net: Fully Convolutional Neural Networks for Volumetric Medical "
-            "Image Segmentation",
-            "Li et al. 2020, section 3.3": "Dice Loss for Data-imbalanced NLP Tasks",
+            "Milletari et al. 2016, section 3": "*V-Net: Fully Convolutional Neural Networks for Volumetric Medical "
+            "Image Segmentation*",
+            "Li et al. 2020, section 3.3": "*Dice Loss for Data-imbalanced NLP Tasks*",
         },
         picture=in_batch(("", "O"), ("", "I-X"), ("dice_smooth=0", "I-X"), ("dice_square=true", "I-X")),
     ),
@@ -620,14 +630,14 @@ ENTRIES: dict[str, Entry] = {
             "tversky_smooth": "s, in words",
         },
         example="tversky_a=0.5 tversky_b=0.5",
-        use="As dice loss, of which it is a form at a = b = ½, where precision and recall are not worth the same: a "
-        "larger a favours precision, a larger b recall.",
-        avoid="Where dice loss is to be avoided.",
+        use="Precision and recall are not worth the same: a larger a favours precision, a larger b recall. At "
+        "a = b = ½ and γ = 1 it is dice loss with twice the s.",
+        avoid="As for dice loss.",
         sources={
-            "Salehi et al. 2017, section 2.2": "Tversky loss function for image segmentation using 3D fully "
-            "convolutional deep networks",
-            "Abraham & Khan 2019": "A Novel Focal Tversky loss function with improved Attention U-Net for lesion "
-            "segmentation; of it the γ",
+            "Salehi et al. 2017, section 2.2": "*Tversky loss function for image segmentation using 3D fully "
+            "convolutional deep networks*",
+            "Abraham & Khan 2019": "*A Novel Focal Tversky loss function with improved Attention U-Net for lesion "
+            "segmentation*; of it the γ",
         },
         picture=in_batch(
             ("", "O"),
@@ -650,7 +660,7 @@ ENTRIES: dict[str, Entry] = {
         "that is not empty has the same weight in all.",
         avoid="Steps are small: a bin with one word gives it the weight of a whole bin, and the loss jumps from step "
         "to step. Hard words that are many, as at the start of training, are taken for a crowd and count less.",
-        sources={"Li, Liu & Wang 2019": "Gradient Harmonized Single-stage Detector, eq. 4-8"},
+        sources={"Li, Liu & Wang 2019": "*Gradient Harmonized Single-stage Detector*, eq. 4-8"},
         picture=by_density,
     ),
     "crf": Entry(
@@ -666,10 +676,10 @@ ENTRIES: dict[str, Entry] = {
         use="A word's label depends on its neighbours' labels: the loss is of the whole sequence, and Viterbi decodes "
         "it. The scores of transitions are trained with the model; `train.head_lr` gives them a rate of their own.",
         avoid="Only illegal sequences are to be ruled out: `head.decode=viterbi` does so with any token loss, and "
-        "trains nothing. It takes no class weights.",
+        "trains nothing.",
         sources={
-            "Lafferty et al. 2001": "Conditional Random Fields: Probabilistic Models for Segmenting and Labeling "
-            "Sequence Data"
+            "Lafferty et al. 2001": "*Conditional Random Fields: Probabilistic Models for Segmenting and Labeling "
+            "Sequence Data*"
         },
         picture=by_transition,
     ),
@@ -685,9 +695,9 @@ ENTRIES: dict[str, Entry] = {
         },
         example="boundary_weight=1",
         use="Types are right and edges wrong: spans a word too long or too short.",
-        avoid="Spurious spans are the trouble: far from gold spans they cost it nothing, so it is an addition to a "
-        "token loss and never alone. Another gold span of the same type within the window counts as outside.",
-        sources={"Of no publication": "an auxiliary loss without a published standard"},
+        avoid="Spurious spans are the trouble: far from gold spans they cost it nothing, so it is only ever "
+        "added to a token loss. Another gold span of the same type within the window counts as outside.",
+        sources={"Of no publication": "there is no standard form"},
         picture=by_overlap,
     ),
     "contrastive": Entry(
@@ -707,8 +717,8 @@ ENTRIES: dict[str, Entry] = {
         avoid="Steps are small: an anchor needs another word of its label, here of B-PER and not of PER, in the same "
         "step. Memory grows with anchors × words.",
         sources={
-            "Khosla et al. 2020, eq. 2": "Supervised Contrastive Learning",
-            "Hadsell et al. 2006, eq. 4": "Dimensionality Reduction by Learning an Invariant Mapping",
+            "Khosla et al. 2020, eq. 2": "*Supervised Contrastive Learning*",
+            "Hadsell et al. 2006, eq. 4": "*Dimensionality Reduction by Learning an Invariant Mapping*",
         },
         picture=by_similarity,
     ),
@@ -730,7 +740,7 @@ ENTRIES: dict[str, Entry] = {
         picture=in_batch(
             ("compound_weights.dice=0", "I-X"),
             ("compound_weights.focal=0", "I-X"),
-            ("compound_weights.focal=1", "I-X"),
+            ("", "I-X"),
             ("compound_weights.dice=3", "I-X"),
         ),
     ),
@@ -750,16 +760,18 @@ this page: defaults come from `conf/loss`, ranges from the classes' own refusals
 CONVENTIONS = """## What all share
 
 - **Notation.** p = softmax(z) over the K classes, z the logits of a word, y its gold class, p_y the probability of the
-  gold class; N real words in an optimiser step, n_c words of class c in the training split, w_c the weight of c.
-- **Words.** A word counts once, by its first piece. Pieces and padding have the target `-100`: they have no part in any
-  sum, count or mean.
+  gold class; N real words in an optimiser step, n_c words of class c in the training split, w_c the weight of c;
+  [k=y] is 1 where it is true and 0 elsewhere.
+- **Words.** A word counts once, by its first piece. Targets of `-100`, which further pieces and padding have in other
+  code, take no part in any sum, count or mean; only the CRF refuses them, as its recursion is over words.
 - **Reduction.** The token losses and their weighted variants have `loss.reduction`: `mean`, the default, is Σ w_y·ℓ
   over Σ w_y; `token_mean` divides by N whatever the weights; `sum` by nothing. Formulas with ℓ are of one word, those
   with L of a step.
 - **Nothing to count.** A step without real words, or with weights of 0 only, gives 0 and a zero gradient.
-- **Class weights.** `weights=NAME` goes with every loss whose class has a `weight`; others refuse it.
+- **Class weights.** `weights=NAME` goes with every loss whose class has a `weight`; others refuse it. In the two
+  smoothing losses the term of each class k has the weight w_k.
 - **Splitting.** A step of a loss that can be split goes through the model in `train.accumulation` micro-batches,
-  divided by what the whole step has, with the same gradient. A step of another loss goes through it as a whole.
+  divided by what the whole step has, with the same gradient. A step of another loss is kept whole.
 - **In other code.** Each class works without the rest: `from nersweep.losses import FocalLoss`.
 """
 
@@ -771,10 +783,11 @@ def write(folder: Path, conf: Traversable | None = None) -> None:
     found = catalogue(conf)
     images = folder / "img" / "losses"
     images.mkdir(parents=True, exist_ok=True)
-    for option in found:
-        draw(images / f"{option.name}.svg", ENTRIES[option.name].picture(option))
+    pictures = {option.name: ENTRIES[option.name].picture(option) for option in found}
+    for name, picture in pictures.items():
+        draw(images / f"{name}.svg", picture)
     draw_weights(images / "class_weights.svg", conf)
-    (folder / "losses.md").write_text(document(found, conf), encoding="utf-8")
+    (folder / "losses.md").write_text(document(found, pictures, conf), encoding="utf-8")
 
 
 def catalogue(conf: Traversable) -> list[Option]:
@@ -783,7 +796,7 @@ def catalogue(conf: Traversable) -> list[Option]:
     where = "nersweep/report/catalogue.py"
     lines = [f"loss={name}: no entry in ENTRIES of {where}; write one" for name in there if name not in ENTRIES]
     lines += [
-        f"loss={name}: has an entry in {where} and no conf/loss/{name}.yaml" for name in ENTRIES.keys() - {*there}
+        f"loss={name}: has an entry in {where} and no conf/loss/{name}.yaml" for name in ENTRIES if name not in there
     ]
     found = [Option(name, conf) for name in ENTRIES if name in there]
     for option in found:
@@ -799,11 +812,11 @@ def catalogue(conf: Traversable) -> list[Option]:
     return found
 
 
-def document(found: Sequence[Option], conf: Traversable) -> str:
+def document(found: Sequence[Option], pictures: Mapping[str, Picture], conf: Traversable) -> str:
     parts = [HEAD, overview(found), CONVENTIONS]
     for kind, heading in KINDS.items():
         chosen = [option for option in found if ENTRIES[option.name].kind == kind]
-        parts += [f"## {heading}\n", *(chapter(option, conf) for option in chosen)]
+        parts += [f"## {heading}\n", *(chapter(option, pictures[option.name], conf) for option in chosen)]
     return "\n".join([*parts, weights_chapter(conf)])
 
 
@@ -822,11 +835,12 @@ def overview(found: Sequence[Option]) -> str:
     return table(("`loss=`", "kind", "knobs", "class weights", "step splits", "class"), rows)
 
 
-def takes_weights(option: Option) -> bool:
-    return any("weight" in signature(loss) for loss in option.recipe().losses())
+def takes_weights(option: Option) -> list[str]:
+    """The classes that do: its own, or those of its terms."""
+    return [loss.__name__ for loss in option.recipe().losses() if "weight" in signature(loss)]
 
 
-def chapter(option: Option, conf: Traversable) -> str:
+def chapter(option: Option, picture: Picture, conf: Traversable) -> str:
     entry = ENTRIES[option.name]
     command = " ".join(f"python -m nersweep loss={option.name} {entry.example}".split())
     lines = [f"### {option.name}", "", f"{entry.title}.", "", "```math", entry.formula, "```", ""]
@@ -834,16 +848,17 @@ def chapter(option: Option, conf: Traversable) -> str:
         rows = [(f"`{k}`", f"`{option.default(k)}`", option.range(k, conf), entry.knobs[k]) for k in entry.knobs]
         lines += [table(("knob", "default", "range", "meaning"), rows)]
     lines += ["```bash", command, "```", ""]
-    lines += [f"**Use it when:** {entry.use}", "", f"**Think twice when:** {entry.avoid}", ""]
-    sources = "; ".join(f"{citation}: *{title}*" for citation, title in entry.sources.items())
+    lines += [f"**When to use it.** {entry.use}", "", f"**When not.** {entry.avoid}", ""]
+    weighted = takes_weights(option)
+    by = f" by {' and '.join(weighted)}" if option.recipe().target.__name__ not in weighted else ""
+    sources = "; ".join(f"{citation}: {title}" for citation, title in entry.sources.items())
     facts = {
         "A step": "can be split." if option.loss().splits else "cannot be split.",
-        "Class weights": "are taken." if takes_weights(option) else "are refused.",
+        "Class weights": f"are taken{by}." if weighted else "are refused.",
         "Class": "; its terms: ".join(filter(None, map(", ".join, classes(option)))) + ".",
         "Source": f"{sources}." if sources else "",
     }
     lines += [" ".join(f"**{name}** {text}" for name, text in facts.items() if text), ""]
-    picture = entry.picture(option)
     lines += [f"![{entry.title}: loss and gradient](img/losses/{option.name}.svg)", "", f"*{picture.caption}*", ""]
     return "\n".join(lines)
 
@@ -871,6 +886,11 @@ def schemes(conf: Traversable) -> dict[str, np.ndarray]:
     return {"weights=none": np.ones(len(CONLL))} | {text: weights_of(conf, text) for text in typed}
 
 
+def short(typed: Iterable[str]) -> list[str]:
+    """weights=inverse -> inverse; weights=effective effective_beta=0.99 -> β=0.99."""
+    return [text.rpartition("weights=")[2].replace("effective effective_beta=", "β=") for text in typed]
+
+
 def weights_of(conf: Traversable, typed: str) -> np.ndarray:
     """(C,), of what is typed: "weights=inverse weights.cap=10"."""
     scheme, *settings = typed.split()
@@ -890,13 +910,13 @@ def weights_chapter(conf: Traversable) -> str:
     head = [
         "label",
         "words",
-        *(f"`{text.split('=', 1)[1].replace('effective effective_beta=', 'β=')}`" for text in found),
+        *(f"`{name}`" for name in short(found)),
     ]
     rows = [
-        [f"{name}", f"{count:,}", *(f"{weights[i]:#.3g}" for weights in found.values())]
+        [f"{name}", f"{count:,}", *(f"{weights[i]:.3g}" for weights in found.values())]
         for i, (name, count) in enumerate(CONLL.items())
     ]
-    rows += [["largest / smallest", "", *(f"{w.max() / w.min():#.3g}" for w in found.values())]]
+    rows += [["largest / smallest", "", *(f"{w.max() / w.min():.3g}" for w in found.values())]]
     rows += [["entities' share of Σ n·w", "", *(f"{of_entities(w):.1%}" for w in found.values())]]
     pinned = "weights=inverse weights.o_weight=one weights.normalize=entity_mean"
     config = section(conf, "weights", "effective").weights
@@ -915,8 +935,8 @@ def weights_chapter(conf: Traversable) -> str:
         "prints and logs them. Of the class c with n_c of N words, K classes occurring:",
         "",
         "```math",
-        r"\mathrm{inverse:}\ \frac{N}{K n_c} \qquad \mathrm{inverse\_sqrt:}\ \sqrt{\frac{N}{K n_c}} \qquad "
-        r"\mathrm{effective:}\ \frac{1-\beta}{1-\beta^{\,n_c}}",
+        r"\text{inverse: } \frac{N}{K n_c} \qquad \text{inverse sqrt: } \sqrt{\frac{N}{K n_c}} \qquad "
+        r"\text{effective: } \frac{1-\beta}{1-\beta^{\,n_c}}",
         "```",
         "",
         table(("setting", "default", "meaning"), settings),
@@ -962,7 +982,7 @@ def draw(path: Path, picture: Picture) -> None:
         left.plot(picture.x, line.loss, label=line.label, **style)
         right.plot(picture.x, line.gradient, **style)
     for axes, what in ((left, picture.loss), (right, picture.gradient)):
-        axes.set(xlabel=picture.x_label, ylabel=what, yscale=picture.scale)
+        axes.set(xlabel=picture.x_label, ylabel=what)
         axes.grid(color="0.9", linewidth=0.6)
     left.set_title("loss")
     right.set_title("gradient")
@@ -973,7 +993,7 @@ def draw(path: Path, picture: Picture) -> None:
 
 def draw_weights(path: Path, conf: Traversable) -> None:
     found = schemes(conf)
-    names = [text.replace("weights=", "").replace("effective effective_", "effective, ") for text in found]
+    names = short(found)
     figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     counts = np.array([*CONLL.values()])
@@ -987,8 +1007,8 @@ def draw_weights(path: Path, conf: Traversable) -> None:
     for row, share in enumerate(shares):
         right.text(share + 0.01, row, f"{share:.0%}", va="center", fontsize=9)
     right.invert_yaxis()
-    right.set(xlim=(0, 1), xlabel="entities' share of Σ n·w", title="what entities get")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    right.set(xlim=(0, 1.12), xticks=np.linspace(0, 1, 6), xlabel="entities' share of Σ n·w", title="what entities get")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     save(path, figure)
 
 

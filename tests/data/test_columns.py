@@ -96,7 +96,7 @@ def test_faults_name_file_and_line(tmp_path, content, fault):
 
 
 def test_a_folder_or_nothing_in_the_place_of_a_file(tmp_path):
-    with pytest.raises(ValueError, match="is a folder, expected a column file"):
+    with pytest.raises(ValueError, match="is a folder, expected a file"):
         read_file(tmp_path)
     with pytest.raises(ValueError, match="no such file"):
         read_file(tmp_path / "nothing")

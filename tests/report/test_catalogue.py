@@ -14,7 +14,11 @@ from hydra._internal.utils import get_args_parser
 
 from nersweep import command
 from nersweep import config as sections
-from nersweep.report import catalogue
+from nersweep.report.catalogue.__main__ import main
+from nersweep.report.catalogue.curves import P, Picture, draw
+from nersweep.report.catalogue.document import draw_weights, write
+from nersweep.report.catalogue.entries import ENTRIES
+from nersweep.report.catalogue.options import CONLL, Option
 
 CHECKOUT = Path(__file__).parents[2]
 CONF = CHECKOUT / "conf"
@@ -24,7 +28,7 @@ OPTIONS = sorted(file.stem for file in (CONF / "loss").glob("*.yaml"))
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs")
-    assert catalogue.main([str(folder)]) == 0
+    assert main([str(folder)]) == 0
     return folder
 
 
@@ -56,7 +60,7 @@ def rows(chapter):
 
 
 def curves(name):
-    return catalogue.ENTRIES[name].picture(catalogue.Option(name, CONF)).curves
+    return ENTRIES[name].picture(Option(name, CONF)).curves
 
 
 def test_the_committed_catalogue_is_what_the_command_gives(written):
@@ -90,7 +94,7 @@ def test_a_knob_is_shown_with_the_default_of_its_yaml(name, chapters):
 def test_defaults_follow_the_yaml(conf):
     file = conf / "loss" / "focal.yaml"
     file.write_text(file.read_text("utf-8").replace("focal_gamma: 2.0", "focal_gamma: 1.25"), encoding="utf-8")
-    assert catalogue.Option("focal", conf).default("focal_gamma") == "1.25"
+    assert Option("focal", conf).default("focal_gamma") == "1.25"
 
 
 def test_ranges_are_what_the_classes_say(chapters):
@@ -109,11 +113,11 @@ def test_commands_are_accepted(name, chapters):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_sources_are_those_of_the_docstrings(name):
-    option = catalogue.Option(name, CONF)
+    option = Option(name, CONF)
     targets = [option.recipe().target, *(term.target for term in option.recipe().arguments.get("terms", {}).values())]
     targets += [import_module("nersweep.weights").Effective]
     told = " ".join(" ".join(inspect.getdoc(target).split()) for target in targets)
-    for citation in catalogue.ENTRIES[name].sources:
+    for citation in ENTRIES[name].sources:
         assert citation in told
 
 
@@ -126,7 +130,7 @@ def test_whether_a_step_splits_is_what_the_losses_say(chapters):
 def test_an_option_without_an_entry_is_refused(conf, tmp_path):
     (conf / "loss" / "newcomer.yaml").write_text("_target_: nersweep.losses.CrossEntropyLoss\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"^loss=newcomer: no entry in ENTRIES of [^\n]+; write one$"):
-        catalogue.write(tmp_path / "docs", conf)
+        write(tmp_path / "docs", conf)
     assert not (tmp_path / "docs").exists()
 
 
@@ -134,31 +138,31 @@ def test_a_knob_that_no_entry_explains_is_refused(conf, tmp_path):
     file = conf / "loss" / "gce.yaml"
     file.write_text(file.read_text("utf-8").replace("gce_q", "gce_power"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"gce_power: the entry .*\n.*gce_q: .* no such knob"):
-        catalogue.write(tmp_path / "docs", conf)
+        write(tmp_path / "docs", conf)
 
 
 def test_an_entry_without_an_option_is_refused(conf, tmp_path):
     (conf / "loss" / "poly1.yaml").unlink()
     with pytest.raises(ValueError, match=r"^loss=poly1: has an entry"):
-        catalogue.write(tmp_path / "docs", conf)
+        write(tmp_path / "docs", conf)
 
 
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path, capsys):
     (tmp_path / "docs").write_text("a file", encoding="utf-8")
-    assert catalogue.main([str(tmp_path / "docs")]) == 1
+    assert main([str(tmp_path / "docs")]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_pictures_are_the_same_bytes_each_time(tmp_path):
     for name in ("a", "b"):
-        catalogue.draw(tmp_path / f"{name}.svg", catalogue.Picture(curves("focal"), ""))
-        catalogue.draw_weights(tmp_path / f"{name}-weights.svg", CONF)
+        draw(tmp_path / f"{name}.svg", Picture(curves("focal"), ""))
+        draw_weights(tmp_path / f"{name}-weights.svg", CONF)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a-weights.svg").read_bytes() == (tmp_path / "b-weights.svg").read_bytes()
 
 
 def test_the_curves_are_those_of_the_formulas():
-    p = catalogue.P.numpy()
+    p = P.numpy()
     (line,) = curves("cross_entropy")
     assert line.loss == pytest.approx(-np.log(p)) and line.gradient == pytest.approx(1 - p)
     assert curves("focal")[2].label == "focal_gamma=2"
@@ -175,11 +179,11 @@ def test_the_curves_are_those_of_the_formulas():
 def test_the_weights_are_those_of_the_counts(written):
     text = (written / "losses.md").read_text(encoding="utf-8").split("\n## Class weights")[1]
     cells = {line.split(" | ")[0]: line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")}
-    head, counts = cells["| label"], np.array([*catalogue.CONLL.values()])
+    head, counts = cells["| label"], np.array([*CONLL.values()])
     inverse = 1 / counts / (1 / counts).mean()
     effective = (1 - 0.9999) / (1 - 0.9999**counts)
     for name, expected in {"inverse": inverse, "β=0.9999": effective / effective.mean()}.items():
-        column = [float(cells[f"| {label}"][head.index(f"`{name}`")]) for label in catalogue.CONLL]
+        column = [float(cells[f"| {label}"][head.index(f"`{name}`")]) for label in CONLL]
         assert column == pytest.approx(expected, rel=0.005)
 
 

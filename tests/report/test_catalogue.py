@@ -189,3 +189,9 @@ def test_the_weights_are_those_of_the_counts(written):
 
 def test_make_docs_writes_it():
     assert "\ndocs: $(ready)\n\t$(python) -m nersweep.report.catalogue\n" in (CHECKOUT / "Makefile").read_text("utf-8")
+
+
+def test_pictures_say_numbers_in_full(written):
+    """Coordinates are cut to two digits, what a reader reads is not."""
+    texts = "".join(ElementTree.parse(written / "img" / "losses" / "class_weights.svg").getroot().itertext())
+    assert all(f"β={beta}" in texts for beta in ("0.99", "0.999", "0.9999", "0.99999"))

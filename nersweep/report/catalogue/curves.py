@@ -318,4 +318,5 @@ def save(path: Path, figure: Figure) -> None:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nersweep", "font.sans-serif": fonts}):
         figure.savefig(path, metadata={"Date": None, "Creator": None})
     text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"(\d\.\d\d)\d+", r"\1", text), encoding="utf-8")
+    short = re.sub(r'="[^"]*"', lambda attribute: re.sub(r"(\d\.\d\d)\d+", r"\1", attribute[0]), text)
+    path.write_text(short, encoding="utf-8")

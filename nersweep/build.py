@@ -44,7 +44,7 @@ class Recipe:
 
     def terms(self) -> dict[str, "Recipe"]:
         """Those of a compound loss that have a weight."""
-        weights = self.arguments.get("weights", {})
+        weights = self.arguments.get("weights") or {}
         return {name: term for name, term in self.arguments.get("terms", {}).items() if weights.get(name, 1) != 0}
 
     def make(self, **facts: Any) -> Any:
@@ -52,7 +52,8 @@ class Recipe:
         arguments = dict(self.arguments)
         if "terms" in arguments:
             arguments["terms"] = {name: term.make(**facts) for name, term in self.terms().items()}
-            arguments["weights"] = {name: w for name, w in arguments["weights"].items() if name in arguments["terms"]}
+            weights = arguments.get("weights") or {}
+            arguments["weights"] = {name: weight for name, weight in weights.items() if name in arguments["terms"]}
         wanted = {name: fact for name, fact in facts.items() if name in signature(self.target)}
         try:
             return self.target(**arguments, **wanted)

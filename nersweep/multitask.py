@@ -12,6 +12,7 @@ from nersweep.data import Corpus
 from nersweep.losses import CrossEntropyLoss
 from nersweep.losses.base import Terms
 
+TAKEN = ("loss", "ner", "uncertainty")  # what the tracker calls other losses
 Vocabularies = dict[str, dict[str, int]]  # the ids of a column's values, by the column's name
 
 
@@ -21,13 +22,21 @@ class Multitask:
 
     weight: λ ≥ 0 of every column, or one for each by name, or "uncertainty": Σ exp(-s_i)·L_i + s_i/2 with learned s_i,
     one for NER and one per column, that begin at 0 (Kendall et al. 2018, as written for log-variances s). Class weights
-    touch the NER loss only. Raises ValueError for a negative weight, and for one that names no column.
+    touch the NER loss only. Raises ValueError for columns that are none, twice there or named as a loss is, for a
+    negative weight, and for one that names no column.
     """
 
     columns: Sequence[str]
     weight: float | Mapping[str, float] | Literal["uncertainty"] = 1.0
 
     def __post_init__(self):
+        typed = f"columns={list(self.columns)}"
+        if not self.columns or len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"{typed}: must name one or more columns, each once")
+        if taken := [name for name in self.columns if name in TAKEN or not name.isidentifier()]:
+            raise ValueError(
+                f"{typed}: {taken[0]} cannot name a task: it must be a word, and none of {', '.join(TAKEN)}"
+            )
         weights = self.weight if isinstance(self.weight, Mapping) else dict.fromkeys(self.columns, self.weight)
         if weights.keys() != set(self.columns):
             raise ValueError(f"weight={dict(weights)}: must name the columns {', '.join(self.columns)}")
@@ -57,7 +66,8 @@ class AuxiliaryHeads(nn.Module):
     def __init__(self, hidden: int, sizes: Mapping[str, int], weight: float | Mapping[str, float] | str):
         super().__init__()
         self.dropout = nn.Dropout(0.1)
-        self.heads = nn.ModuleDict({column: nn.Linear(hidden, size) for column, size in sizes.items()})
+        self.columns = tuple(sizes)
+        self.heads = nn.ModuleList(nn.Linear(hidden, size) for size in sizes.values())
         self.loss = CrossEntropyLoss()
         learned = weight == "uncertainty"
         self.log_variances = nn.Parameter(torch.zeros(1 + len(sizes))) if learned else None  # NER, then the columns
@@ -68,8 +78,9 @@ class AuxiliaryHeads(nn.Module):
         features = self.dropout(features)
         losses = {
             column: self.loss(head(features), gold.columns[column], step.columns[column])
-            for column, head in self.heads.items()
+            for column, head in zip(self.columns, self.heads, strict=True)
         }
+        assert not ner.keys() & losses.keys(), "a term of the loss and a column of one name"
         if self.log_variances is None:
             return ner | {column: (self.weights[column], loss) for column, loss in losses.items()}
         factors = (-self.log_variances).exp()
@@ -77,5 +88,5 @@ class AuxiliaryHeads(nn.Module):
         return (
             {name: (factors[0] * weight, value) for name, (weight, value) in ner.items()}
             | {column: (factor, losses[column]) for column, factor in zip(losses, factors[1:], strict=True)}
-            | {"uncertainty": (share, self.log_variances.sum() / 2)}
+            | {"uncertainty": (1.0, share * self.log_variances.sum() / 2)}
         )

@@ -182,7 +182,7 @@ def check(config: DictConfig) -> dict[str, Any]:
             parts[section] = build(section, raw[section], resolved[section])
         except ValueError as error:
             lines += str(error).split("\n")
-    if resolved["loss"].get("reduction") == "none":
+    if resolved["loss"].get("reduction") == "none" and "loss" in parts:
         lines.append("loss.reduction=none: a run trains on one number; must be one of mean, token_mean, sum")
     lines += alpha_faults(parts, raw, resolved)
     lines += fit_faults(parts, resolved)
@@ -204,15 +204,17 @@ def alpha_faults(parts: dict[str, Any], raw: Mapping[str, Any], resolved: Mappin
     if given is None:
         return []
     loss = {"values": raw["loss"]["weight"]}
-    typed = f"{typed_name('weights', 'values', loss)}={shown(given)}"
+    typed = f"{typed_name('loss', 'weight', raw['loss'])}={shown(given)}"
     if parts.get("weights"):
         return [f"{typed}: weighs the classes as weights={resolved['choice']['weights']} does; type weights=none"]
+    if "loss" in parts and "weight" not in signature(parts["loss"].target):
+        return []  # told already
+    if not isinstance(given, list | dict):
+        return [f"{typed}: expected a list, or a mapping label: weight"]
     try:
-        if not isinstance(given, list | dict):
-            raise ValueError(f"values={shown(given)}: expected a list, or a mapping label: weight")
         parts["weights"], parts["weights_raw"] = Manual(values=given), loss
     except ValueError as error:
-        return [with_typed_name("weights", str(error), loss)]
+        return [with_typed_name("loss", str(error), loss).replace("loss.values=", "loss.weight=", 1)]
     return []
 
 

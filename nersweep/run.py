@@ -23,6 +23,7 @@ from nersweep.batching import tokenise
 from nersweep.data import SPLITS, Sentence
 from nersweep.device import choose_precision
 from nersweep.faults import flat, one_line
+from nersweep.labels import LabelSet
 from nersweep.metrics import flatten
 from nersweep.plan import Facts, Plan
 from nersweep.progress import console, table
@@ -80,10 +81,7 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
     torch.manual_seed(config["seed"])
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), corpus)
-    if device.type == "cpu":
-        # A MiniLM step on sentences of CoNLL-2003 takes .9 s with sdpa and .6 s with this: sdpa's backward is slow.
-        encoder.model.set_attn_implementation("eager")
+    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), corpus).on(device)
     aux = prepared.aux.build(encoder.model.config.hidden_size, prepared.vocabularies) if prepared.aux else None
     tagger = Tagger(encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux).to(device)
     splits = {
@@ -105,7 +103,7 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
     test, test_predictions = splits["test"], predict(tagger, splits["test"], device, dtype)
     test_scores = metrics.score(test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans)
     eval_seconds = fitted.eval_seconds + time.perf_counter() - eval_started
-    saved.save(prepared.folder / "model", tagger, prepared.head, labels)
+    saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
     predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
     files = write_outputs(prepared, fitted, predictions, test.labels)
     for file in files:
@@ -201,9 +199,15 @@ def write_outputs(
         predicted[split] = split_words(labels.decode(found.labels), [len(s.words) for s in sentences])
         files.append(folder / "predictions" / f"{split}.conll")
         store.write_text(files[-1], conll_columns(sentences, predicted[split]))
+        if found.spans is not None:
+            files.append(files[-1].with_suffix(".spans.jsonl"))
+            store.write_text(files[-1], span_lines(sentences, found.spans, labels))
     gold = [list(sentence.tags) for sentence in corpus.test]
     files += [folder / "report.txt", folder / "learning_curves.png", folder / "confusion_matrix.png"]
-    store.write_text(folder / "report.txt", classification_report(gold, predicted["test"], digits=4, zero_division=0))
+    report = classification_report(gold, predicted["test"], digits=4, zero_division=0)
+    if predictions["test"].spans is not None:
+        report += "\nSpans that overlap an earlier one are left out here; result.json counts them.\n"
+    store.write_text(folder / "report.txt", report)
     pictures.learning_curves(folder / "learning_curves.png", fitted.steps, fitted.epochs)
     counts = metrics.confusion(test_gold, predictions["test"].labels, labels)
     title = f"{prepared.name}: labels of words, {corpus.name} test"
@@ -224,6 +228,16 @@ def conll_columns(sentences: Sequence[Sentence], predicted: Sequence[Sequence[st
         for s, tags in zip(sentences, predicted, strict=True)
     )
     return "\n\n".join(blocks) + "\n"
+
+
+def span_lines(sentences: Sequence[Sentence], spans: np.ndarray, labels: LabelSet) -> str:
+    """The predicted spans of each sentence, as a JSON list of [start, end, type] over words, end exclusive: columns
+    cannot hold spans that overlap."""
+    first = np.cumsum([0, *(len(sentence.words) for sentence in sentences)])
+    found: list[list] = [[] for _ in sentences]
+    for (start, end, type_), i in zip(spans.tolist(), np.searchsorted(first, spans[:, 0], "right") - 1, strict=True):
+        found[i].append([int(start - first[i]), int(end - first[i]), labels.types[type_ - 1]])
+    return "".join(json.dumps(sentence, ensure_ascii=False) + "\n" for sentence in found)
 
 
 def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:

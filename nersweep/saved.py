@@ -13,7 +13,8 @@ from nersweep import store
 from nersweep.batching import tokenise
 from nersweep.build import Recipe, build
 from nersweep.data import Sentence
-from nersweep.encoder import Encoder, Pretrained
+from nersweep.encoder import Pretrained
+from nersweep.faults import one_line
 from nersweep.labels import LabelSet, Span, spans
 from nersweep.losses import CrossEntropyLoss
 from nersweep.train import Predictions, Tagger, predict
@@ -22,46 +23,60 @@ HEAD = "nersweep.json"  # the head with its settings, the entity types, the piec
 HEAD_WEIGHTS = "head.safetensors"  # the parameters that are no part of the encoder
 
 
-def save(folder: Path, tagger: Tagger, head: Recipe, labels: LabelSet) -> None:
-    """`transformers.pipeline` loads the folder of a token head, which needs the encoder's files alone."""
+def save(folder: Path, tagger: Tagger, head: Recipe, labels: LabelSet, dtype: torch.dtype) -> None:
+    """`transformers.pipeline` loads the folder of a token head, which needs the encoder's files alone. dtype: that the
+    tagger was scored in."""
     tagger.encoder.save(folder)
     weights = {name: value.contiguous() for name, value in tagger.head.state_dict().items()}
     if weights:
         save_file(weights, folder / HEAD_WEIGHTS)
-    target = f"{head.target.__module__}.{head.target.__qualname__}"
-    described = {"_target_": target, **head.arguments}
-    facts = {"head": described, "types": labels.types, "max_length": tagger.encoder.max_length}
+    facts = {
+        "head": {"_target_": f"{head.target.__module__}.{head.target.__qualname__}", **head.arguments},
+        "types": labels.types,
+        "max_length": tagger.encoder.max_length,
+        "precision": str(dtype).removeprefix("torch."),
+    }
     store.write_json(folder / HEAD, facts)
 
 
 class SavedTagger:
-    """A tagger that a run has saved, ready to predict: `SavedTagger(Path("outputs/runs/focal-g3-s1-…/model"))`.
+    """A tagger that a run has saved, ready to predict: `SavedTagger("outputs/runs/focal-g3-s1-…/model")`. It computes
+    in the precision in which the run was scored, or in `dtype`.
 
     Nothing in the folder is run: the encoder is read from safetensors, and its head must be one of ours. Raises
     ValueError for a folder that is not what `save` leaves.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu"):
+    def __init__(self, folder: str | Path, device: str = "cpu", dtype: torch.dtype | None = None):
+        folder = Path(folder)
         try:
             facts = json.loads((folder / HEAD).read_text(encoding="utf-8"))
             self.labels = LabelSet(facts["types"])
             head = build("head", facts["head"], facts["head"])
-            encoder = Pretrained(str(folder), max_length=facts["max_length"]).build(head.target.outputs(self.labels))
+            encoder, whole = Pretrained(str(folder), max_length=facts["max_length"]).load(
+                head.target.outputs(self.labels)
+            )
+            if not whole:
+                raise ValueError(f"its weights are not those of a model with types {', '.join(self.labels.types)}")
+            self.device = torch.device(device)
+            encoder = encoder.on(self.device)
             self.tagger = Tagger(encoder, head.make(encoder=encoder, labels=self.labels), CrossEntropyLoss())
             if self.tagger.head.state_dict():
                 self.tagger.head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
-        except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, ValueError) as error:
-            raise ValueError(f"{folder}: not the model folder of a run ({str(error).splitlines()[0]})") from None
-        self.device = torch.device(device)
+            self.dtype = dtype or {"float32": torch.float32, "bfloat16": torch.bfloat16}[facts["precision"]]
+        except (OSError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError, ValueError) as error:
+            raise ValueError(f"{folder}: not the model folder of a run ({one_line(error)})") from None
         self.tagger.to(self.device)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[tuple[list[str], list[Span]]]:
         """For each sentence of words its IOB2 tags, and its entities as (start, end, type) over words, end exclusive;
         those of a span head may overlap."""
-        encoder: Encoder = self.tagger.encoder
+        encoder = self.tagger.encoder
         words = [Sentence(tuple(sentence), ("O",) * len(sentence)) for sentence in sentences]
+        if not any(sentence.words for sentence in words):
+            return [([], []) for _ in words]
         split = tokenise(words, self.labels, encoder.tokenizer, encoder.max_length)
-        found = predict(self.tagger, split, self.device, torch.float32)
+        found = predict(self.tagger, split, self.device, self.dtype)
         ends = split.sentence_words.tolist()
         tags = self.labels.decode(found.labels)
         return [(tags[start:end], self.spans_between(found, tags, start, end)) for start, end in pairwise(ends)]

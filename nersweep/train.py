@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -33,11 +34,12 @@ class Tagger(nn.Module):
 
     def __init__(self, encoder: Encoder, head: Head, loss: Loss, aux: AuxiliaryHeads | None = None):
         super().__init__()
-        self.encoder, self.head, self.loss, self.aux = encoder, head, loss, aux
+        self.encoder, self.head, self.aux = encoder, head, aux
+        self.criteria = nn.ModuleList([loss, *(deepcopy(loss) for _ in range(head.pointers - 1))])
 
     def terms(self, features: Tensor, gold: Gold, step: Gold) -> Terms:
         """The terms of the training loss, for word features (W, hidden) of a micro-batch of the step."""
-        terms = self.head.terms(self.loss, features, gold, step)
+        terms = self.head.terms(self.criteria, features, gold, step)
         return self.aux.terms(terms, features, gold, step) if self.aux else terms
 
 
@@ -97,7 +99,7 @@ def fit(
                 step = train.gold(sentences).to(device)
                 parts = train.groups(sentences, -(-len(sentences) // config.accumulation))
                 values: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
-                for together in [[part] for part in parts] if tagger.loss.splits else [parts]:
+                for together in [[part] for part in parts] if tagger.criteria[0].splits else [parts]:
                     inputs = [train.batch(part).to(device) for part in together]
                     gold = train.gold([i for part in together for i in part]).to(device)
                     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):

@@ -393,6 +393,12 @@ PARTS = {
     ],
     "train.sampler=rare": ["train.sampler=rare: must be one of random, entity_balanced"],
     "aux=pos": ["aux=pos: data=conll has no column pos; it has no further column"],
+    "aux=pos aux.columns=[ner]": [
+        "aux.columns=['ner']: ner cannot name a task, as loss, ner, uncertainty and what is no word cannot"
+    ],
+    "loss=dice dice_exclude=[99]": ["dice_exclude=[99]: must be class ids in [0, 5), or names with labels given"],
+    "loss=crf loss.reduction=none": ["loss.reduction=none: must be one of token_mean, mean, sum"],
+    "loss=weighted_focal weights=none +loss.weight=3": ["loss.weight=3: expected a list, or a mapping label: weight"],
     "aux=pos aux_weight=-1": ["aux_weight=-1: must be ≥ 0, or uncertainty for weights that are learned"],
     "aux=pos aux_weight={chunk:1}": ["aux_weight={'chunk': 1}: must name the columns pos"],
 }

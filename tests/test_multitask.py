@@ -36,15 +36,18 @@ def test_vocabularies_are_those_of_the_training_split():
 
 
 def test_data_without_the_column_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"^aux=ner_pos: data=two has no column ner; it has chunk, pos$"):
-        Multitask(["ner", "pos"]).vocabularies(CORPUS)
+    with pytest.raises(ValueError, match=r"^aux=lemma_pos: data=two has no column lemma; it has chunk, pos$"):
+        Multitask(["lemma", "pos"]).vocabularies(CORPUS)
 
 
 @pytest.mark.parametrize(("weight", "factors"), [(0.3, (0.3, 0.3)), ({"pos": 0.3, "chunk": 2.0}, (0.3, 2.0))])
 def test_fixed_weights_multiply_the_columns_and_leave_ner_alone(weight, factors):
     aux = heads(weight)
     terms = aux.terms(NER, FEATURES, GOLD, GOLD)
-    losses = [functional.cross_entropy(aux.heads[c](FEATURES), IDS[c]).item() for c in ("pos", "chunk")]
+    losses = [
+        functional.cross_entropy(head(FEATURES), IDS[c]).item()
+        for c, head in zip(("pos", "chunk"), aux.heads, strict=True)
+    ]
     assert {name: terms[name] for name in NER} == NER
     assert total(terms).item() == pytest.approx(0.5 + 0.25 * 2 + factors[0] * losses[0] + factors[1] * losses[1])
 
@@ -71,6 +74,16 @@ def test_learned_weights_settle_where_theory_says():
     assert aux.log_variances[0].item() == pytest.approx(torch.tensor(6.0).log().item(), abs=1e-3)
 
 
+def test_what_is_logged_of_micro_batches_is_that_of_the_step():
+    aux = heads("uncertainty")
+    aux.log_variances.data = torch.tensor([0.4, -0.2, 1.0])
+    part = Gold(GOLD.labels[:2], torch.tensor([2]), {c: ids[:2] for c, ids in IDS.items()})
+    whole = aux.terms({}, FEATURES, GOLD, GOLD)["uncertainty"]
+    some = aux.terms({}, FEATURES[:2], part, GOLD)["uncertainty"]
+    assert whole[0] == some[0] == 1
+    assert some[1].item() == pytest.approx(whole[1].item() * 2 / 3)
+
+
 @pytest.mark.parametrize("weight", [0.7, "uncertainty"])
 def test_micro_batches_add_up(weight):
     aux = heads(weight)
@@ -89,3 +102,9 @@ def test_micro_batches_add_up(weight):
 def test_weights_that_cannot_be_are_refused(weight):
     with pytest.raises(ValueError, match=r"^weight="):
         Multitask(["pos", "chunk"], weight)
+
+
+@pytest.mark.parametrize("columns", [[], ["pos", "pos"], ["ner"], ["loss"], ["uncertainty"], ["a.b"]])
+def test_columns_that_cannot_name_a_task_are_refused(columns):
+    with pytest.raises(ValueError, match=r"^columns="):
+        Multitask(columns)

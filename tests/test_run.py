@@ -218,7 +218,10 @@ def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
     assert "the test split" in out.replace("\n", " ") or "test is dev.json" in out
     _, folder = result_of(out)
     words, tags = predicted(folder)
-    assert len(words) == 120 and [found for found, _ in SavedTagger(folder / "model").predict(words)] == tags
+    found = SavedTagger(folder / "model").predict(words)
+    assert len(words) == 120 and [of_words for of_words, _ in found] == tags
+    written = (folder / "predictions" / "test.spans.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in written] == [[list(span) for span in spans] for _, spans in found]
 
 
 def test_diagnose_shows_labels_counts_and_weights_and_trains_nothing(tmp_path, capsys, monkeypatch):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from nersweep import saved
 from nersweep.build import build
@@ -28,13 +29,12 @@ HEADS = {
 }
 IN_A_NEW_PROCESS = """
 import json, sys
-from pathlib import Path
 from nersweep.saved import SavedTagger
-print(json.dumps(SavedTagger(Path(sys.argv[1])).predict(json.loads(sys.argv[2]))))
+print(json.dumps(SavedTagger(sys.argv[1]).predict(json.loads(sys.argv[2]))))
 """
 
 
-def save(folder, config):
+def save(folder, config, dtype=torch.float32):
     """A tagger with random weights, large enough that it predicts something."""
     torch.manual_seed(3)
     recipe = build("head", config, config)
@@ -45,7 +45,7 @@ def save(folder, config):
         torch.nn.init.normal_(parameter)
     for parameter in tagger.head.parameters():
         torch.nn.init.normal_(parameter)
-    saved.save(folder, tagger, recipe, LABELS)
+    saved.save(folder, tagger, recipe, LABELS, dtype)
     return tagger
 
 
@@ -61,6 +61,45 @@ def test_a_saved_head_predicts_the_same_in_a_new_process(head, tmp_path):
     command = [sys.executable, "-c", IN_A_NEW_PROCESS, str(tmp_path), json.dumps(WORDS)]
     there = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert json.loads(there) == json.loads(json.dumps(here))
+
+
+def test_long_sentences_are_cut_into_the_windows_of_the_run(tmp_path):
+    """The model could take more pieces than the run gave it."""
+    save(tmp_path, HEADS["argmax"])
+    facts = json.loads((tmp_path / saved.HEAD).read_text())
+    assert facts["max_length"] == 12
+    (tmp_path / saved.HEAD).write_text(json.dumps(facts | {"max_length": 8}))
+    assert saved.SavedTagger(tmp_path).tagger.encoder.max_length == 8
+
+
+def test_it_computes_in_the_precision_of_the_run(tmp_path):
+    save(tmp_path, HEADS["argmax"], torch.bfloat16)
+    assert saved.SavedTagger(tmp_path).dtype == torch.bfloat16
+    assert saved.SavedTagger(tmp_path, dtype=torch.float32).dtype == torch.float32
+
+
+def test_sentences_without_words(tmp_path):
+    save(tmp_path, HEADS["span"])
+    tagger = saved.SavedTagger(tmp_path)
+    assert tagger.predict([]) == [] and tagger.predict([[]]) == [([], [])]
+    assert tagger.predict([[], ["Ada"], []])[1] == tagger.predict([["Ada"]])[0]
+
+
+def test_weights_of_other_types_are_no_model_of_these(tmp_path):
+    save(tmp_path, HEADS["argmax"])
+    facts = json.loads((tmp_path / saved.HEAD).read_text())
+    (tmp_path / saved.HEAD).write_text(json.dumps(facts | {"types": ["X", "Y"]}))
+    with pytest.raises(ValueError, match=r"not the model folder of a run \(its weights are not those of"):
+        saved.SavedTagger(tmp_path)
+
+
+def test_a_model_that_lacks_its_classifier_is_refused(tmp_path):
+    save(tmp_path, HEADS["argmax"])
+    weights = load_file(tmp_path / "model.safetensors")
+    rest = {name: value for name, value in weights.items() if not name.startswith("classifier")}
+    save_file(rest, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"not the model folder of a run \(its weights are not those of"):
+        saved.SavedTagger(tmp_path)
 
 
 def test_a_head_that_is_none_of_ours_is_refused(tmp_path):

@@ -10,10 +10,11 @@ from nersweep.batching import tokenise
 from nersweep.config import TrainConfig
 from nersweep.data import Corpus, Sentence
 from nersweep.encoder import Scratch
+from nersweep.heads.span import SpanHead
 from nersweep.heads.token import TokenHead
 from nersweep.labels import LabelSet
 from nersweep.losses import BatchBalancedFocalLoss, CompoundLoss, CrossEntropyLoss, DiceLoss, FocalLoss
-from nersweep.metrics import score
+from nersweep.metrics import entities, score
 from nersweep.train import Diverged, Tagger, fit, predict
 
 LABELS = LabelSet(["LOC", "PER"])
@@ -34,12 +35,12 @@ def corpus(sentences: int = 48, doubt: float = 0.0) -> Corpus:
 NAMES = corpus()
 
 
-def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES):
+def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES, head=TokenHead):
     torch.manual_seed(seed)
     encoder = Scratch(hidden=32, layers=1, heads=2, dropout=dropout, max_length=32, min_count=1, pieces="words").build(
-        LABELS.names, NAMES
+        head.outputs(LABELS), NAMES
     )
-    tagger = Tagger(encoder, TokenHead(encoder, LABELS), loss or CrossEntropyLoss())
+    tagger = Tagger(encoder, head(encoder, LABELS), loss or CrossEntropyLoss())
     splits = {name: tokenise(s, LABELS, encoder.tokenizer, encoder.max_length) for name, s in data.splits().items()}
     records = []
     fitted = fit(tagger, splits["train"], splits["dev"], LABELS, config, seed, CPU, records.append)
@@ -118,6 +119,16 @@ def test_the_tagger_is_left_with_its_best_epoch():
     predictions = predict(tagger, dev, CPU, torch.float32)
     assert (predictions.labels == fitted.dev_predictions.labels).all()
     assert score(dev.labels, predictions.labels, dev.lengths(), LABELS)["f1"] == max(f1)
+
+
+def test_spans_that_overlap_are_scored_as_they_are():
+    # Barely trained, it points anywhere.
+    _, splits, fitted = train(replace(CONFIG, epochs=1, lr=1e-3), data=corpus(doubt=0.9), head=SpanHead)
+    dev, (labels, spans) = splits["dev"], fitted.dev_predictions
+    assert len(spans) > len(entities(labels, dev.lengths(), LABELS)), "no overlap: this test shows nothing"
+    gold = {tuple(row) for row in entities(dev.labels, dev.lengths(), LABELS).tolist()}
+    right = sum(tuple(row) in gold for row in spans.tolist())
+    assert right > 0 and fitted.dev["precision"] == pytest.approx(right / len(spans))
 
 
 def test_patience_stops_a_run_that_no_longer_improves():

@@ -1,5 +1,7 @@
 """Class weights, against values worked out by hand on the label counts of CoNLL-2003."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,17 @@ def test_inverse_on_conll():
     raw = Inverse(normalize="none")(CONLL)
     assert raw[0] == pytest.approx(0.133417, abs=1e-6)
     assert raw[4] == pytest.approx(19.588360, abs=1e-6)
+    assert raw == pytest.approx([203621 / (9 * count) for count in CONLL.tolist()])
+    # Their mean is the normaliser: Σ 1/n_c = .00292706, times 203621 / 81.
+    total = sum(1 / n for n in (169578, 7140, 1157, 3438, 1155, 6321, 3704, 6600, 4528))
+    assert Inverse()(CONLL) == pytest.approx([9 / (count * total) for count in CONLL.tolist()])
+
+
+def test_effective_on_conll():
+    # By exact fractions: (1-β) / (1-β^n) with β = 999/1000.
+    beta = Fraction(999, 1000)
+    expected = [float((1 - beta) / (1 - beta**count)) for count in CONLL.tolist()]
+    assert Effective(beta=0.999, normalize="none")(CONLL) == pytest.approx(expected, rel=1e-12)
 
 
 def test_inverse_sqrt_is_the_square_root_of_inverse():

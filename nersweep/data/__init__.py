@@ -35,13 +35,15 @@ class Corpus:
         return {split: getattr(self, split) for split in SPLITS}
 
     def checksum(self) -> str:
-        """SHA-256 over words, tags and further columns of all splits, in order: what a run can see of the data."""
+        """SHA-256 over words, tags and further columns with their names, of all splits, in order: what a run can see
+        of the data."""
         digest = hashlib.sha256()
         for split, sentences in self.splits().items():
             digest.update(f"\n\n{split}\n".encode())
             for sentence in sentences:
-                columns = [sentence.words, sentence.tags, *(sentence.columns[c] for c in sorted(sentence.columns))]
-                digest.update("\n\n".join("\n".join(column) for column in columns).encode() + b"\n\n\n")
+                columns = {"": sentence.words, "tag": sentence.tags, **sentence.columns}
+                text = "\n\n".join("\n".join((name, *columns[name])) for name in sorted(columns))
+                digest.update(text.encode() + b"\n\n\n")
         return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """What heads share: which classes a loss sees, and what is given to it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -24,10 +25,12 @@ class Head(nn.Module, ABC):
 
     gives: what it gives to a loss, by the names of `Loss.needs`.
     asks: what a loss must need, because else nothing trains it.
+    pointers: how many times the loss is applied, each time by a module of its own, as losses may have a state.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"logits", "targets", "features", "step_targets"})
     asks: ClassVar[frozenset[str]] = frozenset()
+    pointers: ClassVar[int] = 1
 
     def __init__(self, encoder: Encoder, labels: LabelSet):
         super().__init__()
@@ -47,12 +50,12 @@ class Head(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
-        """The gold classes (W,), once for each time that a loss is applied."""
+        """The gold classes (W,), for each pointer."""
 
     @abstractmethod
-    def terms(self, criterion: Loss, features: Tensor, gold: Gold, step: Gold) -> Terms:
-        """The terms of the training loss. `gold` belongs to the features; `step` to the whole optimiser step, of which
-        they are a micro-batch."""
+    def terms(self, criteria: Sequence[Loss], features: Tensor, gold: Gold, step: Gold) -> Terms:
+        """The terms of the training loss, with a criterion for each pointer. `gold` belongs to the features; `step` to
+        the whole optimiser step, of which they are a micro-batch."""
 
     @abstractmethod
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:

@@ -1,5 +1,7 @@
 """The span head: two pointers, to the first and to the last word of each entity."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +19,8 @@ class SpanHead(Head):
     Each start is joined with the nearest end of its type at or after it in the sentence. Such spans may overlap, and
     are scored as they are; where labels are wanted, a span that overlaps an earlier one is left out.
     """
+
+    pointers = 2
 
     @staticmethod
     def classes(labels: LabelSet) -> tuple[str, ...]:
@@ -36,13 +40,12 @@ class SpanHead(Head):
         goes_on[gold.lengths.cumsum(0) - 1] = False
         return types * begins, types * ~goes_on
 
-    def terms(self, criterion: Loss, features: Tensor, gold: Gold, step: Gold) -> Terms:
-        pointers = zip(
-            self(features).chunk(2, -1), self.targets(gold, self.labels), self.targets(step, self.labels), strict=True
-        )
+    def terms(self, criteria: Sequence[Loss], features: Tensor, gold: Gold, step: Gold) -> Terms:
+        scores = self(features).chunk(2, -1)
+        targets, step_targets = (self.targets(x, self.labels) for x in (gold, step))
         start, end = (
-            criterion.terms({"logits": logits, "targets": targets, "features": features, "step_targets": step_targets})
-            for logits, targets, step_targets in pointers
+            criterion.terms({"logits": z, "targets": y, "features": features, "step_targets": step_y})
+            for criterion, z, y, step_y in zip(criteria, scores, targets, step_targets, strict=True)
         )
         return {name: (weight, (value + end[name][1]) / 2) for name, (weight, value) in start.items()}
 

@@ -1,5 +1,6 @@
 """The token head: each word is labelled by itself."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -44,7 +45,8 @@ class TokenHead(Head):
             "step_lengths": step.lengths,
         }
 
-    def terms(self, criterion: Loss, features: Tensor, gold: Gold, step: Gold) -> Terms:
+    def terms(self, criteria: Sequence[Loss], features: Tensor, gold: Gold, step: Gold) -> Terms:
+        (criterion,) = criteria
         return criterion.terms(self.given(features, gold, step))
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:

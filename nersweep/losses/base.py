@@ -1,7 +1,6 @@
 """What losses share: which tokens count, by what a sum is divided, the numbers' precision, and what a loss asks of a
 head."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
@@ -20,10 +19,6 @@ def require(holds: bool, name: str, value: object, requirement: str) -> None:
     """Raises ValueError "name=value: must be requirement" unless `holds`. The name is the argument's own."""
     if not holds:
         raise ValueError(f"{name}={value}: must be {requirement}")
-
-
-def finite(value: float) -> bool:
-    return math.isfinite(value)
 
 
 def real_tokens(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

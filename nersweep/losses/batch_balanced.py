@@ -1,9 +1,11 @@
 """Focal loss, balanced by the class counts of the optimiser step."""
 
+import math
+
 import torch
 from torch import Tensor
 
-from nersweep.losses.base import TokenLoss, finite, gold_log_probabilities, require
+from nersweep.losses.base import TokenLoss, gold_log_probabilities, require
 
 
 def effective_weights(counts: Tensor, beta: float) -> Tensor:
@@ -40,7 +42,7 @@ class BatchBalancedFocalLoss(TokenLoss):
 
     def __init__(self, gamma: float = 2.0, beta: float = 0.999, reduction: str = "mean"):
         super().__init__(reduction=reduction)
-        require(finite(gamma) and gamma >= 0, "gamma", gamma, "≥ 0 (0 is cross entropy)")
+        require(math.isfinite(gamma) and gamma >= 0, "gamma", gamma, "≥ 0 (0 is cross entropy)")
         require(0 <= beta < 1, "beta", beta, "in [0, 1) (0 is focal loss, near 1 is the inverse count)")
         self.gamma = gamma
         self.beta = beta

@@ -1,10 +1,11 @@
 """Weighted sums of losses."""
 
+import math
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from nersweep.losses.base import Loss, Terms, finite, require
+from nersweep.losses.base import Loss, Terms, require
 
 OPTIONAL = {"step_targets", "step_lengths"}  # what a loss takes only in a micro-batch
 
@@ -31,7 +32,7 @@ class CompoundLoss(Loss):
         for name, weight in weights.items():
             require(name in terms, f"weights.{name}", weight, "the weight of a term: " + ", ".join(terms))
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
-            require(number and finite(weight) and weight >= 0, f"weights.{name}", weight, "a finite number ≥ 0")
+            require(number and math.isfinite(weight) and weight >= 0, f"weights.{name}", weight, "a finite number ≥ 0")
         self.weights = {name: float(weights.get(name, 1)) for name in terms}
         self.parts = nn.ModuleDict({name: loss for name, loss in terms.items() if self.weights[name]})
         require(len(self.parts) > 0, "weights", self.weights, "above 0 for at least one term")

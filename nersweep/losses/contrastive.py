@@ -1,11 +1,12 @@
 """Contrastive losses on the features under the logits."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from nersweep.losses.base import Loss, finite, real_tokens, require
+from nersweep.losses.base import Loss, real_tokens, require
 
 
 class SupConLoss(Loss):
@@ -41,9 +42,9 @@ class SupConLoss(Loss):
         outside: int = 0,
     ):
         super().__init__()
-        require(finite(temperature) and temperature > 0, "temperature", temperature, "> 0 and finite")
+        require(math.isfinite(temperature) and temperature > 0, "temperature", temperature, "> 0 and finite")
         require(form in ("supcon", "margin"), "form", form, "supcon or margin")
-        require(finite(margin) and margin > 0, "margin", margin, "> 0 and finite")
+        require(math.isfinite(margin) and margin > 0, "margin", margin, "> 0 and finite")
         self.temperature, self.form, self.margin, self.outside = temperature, form, margin, outside
 
     def forward(self, features: Tensor, targets: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Dice loss."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nersweep.losses.base import Loss, finite, gold_log_probabilities, real_tokens, require
+from nersweep.losses.base import Loss, gold_log_probabilities, real_tokens, require
 
 
 class DiceLoss(Loss):
@@ -44,20 +45,25 @@ class DiceLoss(Loss):
         labels: Sequence[str] | None = None,
     ):
         super().__init__()
-        require(finite(smooth) and smooth >= 0, "smooth", smooth, "≥ 0 and finite")
+        require(math.isfinite(smooth) and smooth >= 0, "smooth", smooth, "≥ 0 and finite")
         require(smooth > 0 or not log, "smooth", smooth, "> 0 with log, as the logarithm of 0 is not finite")
         require(absent in ("include", "skip"), "absent", absent, "include or skip")
         if labels is not None:
             unknown = [name for name in exclude if isinstance(name, str) and name not in labels]
             require(not unknown, "exclude", unknown, "among the labels: " + ", ".join(labels))
             exclude = [list(labels).index(name) if isinstance(name, str) else name for name in exclude]
+            self.check(exclude, len(labels))
         self.smooth, self.square, self.exclude, self.absent, self.log = smooth, square, exclude, absent, log
+
+    @staticmethod
+    def check(exclude: Sequence[int | str], classes: int) -> None:
+        unknown = [c for c in exclude if not isinstance(c, int) or not 0 <= c < classes]
+        require(not unknown, "exclude", unknown, f"class ids in [0, {classes}), or names with labels given")
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits, gold = real_tokens(logits, targets)  # (N, C), (N,)
         classes = logits.shape[-1]
-        unknown = [c for c in self.exclude if not isinstance(c, int) or not 0 <= c < classes]
-        require(not unknown, "exclude", unknown, f"class ids in [0, {classes}), or names with labels given")
+        self.check(self.exclude, classes)
         p, y = logits.softmax(-1), functional.one_hot(gold, classes).to(logits.dtype)  # (N, C)
         # |p - y|, with 1 - p_y from its logarithm: exact where p_y rounds to 1.
         apart = p.scatter(-1, gold[:, None], gold_log_probabilities(logits, gold)[1].exp()[:, None])  # (N, C)

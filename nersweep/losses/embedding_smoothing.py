@@ -1,5 +1,6 @@
 """Label smoothing towards the classes that are alike."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nersweep.losses.base import TokenLoss, finite, real_tokens, require
+from nersweep.losses.base import TokenLoss, real_tokens, require
 
 
 class EmbeddingSmoothingLoss(TokenLoss):
@@ -48,9 +49,7 @@ class EmbeddingSmoothingLoss(TokenLoss):
         super().__init__(weight, reduction)
         require(0 <= smoothing <= 1, "smoothing", smoothing, "in [0, 1] (0 is cross entropy)")
         even = "≥ 0 (0 smooths evenly)"
-        require(
-            finite(inverse_temperature) and inverse_temperature >= 0, "inverse_temperature", inverse_temperature, even
-        )
+        require(0 <= inverse_temperature < math.inf, "inverse_temperature", inverse_temperature, even)
         require(over in ("others", "all"), "over", over, "one of others, all")
         require(0 <= momentum < 1, "momentum", momentum, "in [0, 1) (0 keeps the last batch only)")
         self.learns = embeddings is None

@@ -1,8 +1,10 @@
 """Focal loss."""
 
+import math
+
 from torch import Tensor
 
-from nersweep.losses.base import TokenLoss, finite, gold_log_probabilities, require
+from nersweep.losses.base import TokenLoss, gold_log_probabilities, require
 
 
 class FocalLoss(TokenLoss):
@@ -16,7 +18,7 @@ class FocalLoss(TokenLoss):
 
     def __init__(self, gamma: float = 2.0, weight: Tensor | None = None, reduction: str = "mean"):
         super().__init__(weight, reduction)
-        require(finite(gamma) and gamma >= 0, "gamma", gamma, "≥ 0 (0 is cross entropy)")
+        require(math.isfinite(gamma) and gamma >= 0, "gamma", gamma, "≥ 0 (0 is cross entropy)")
         self.gamma = gamma
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """Logit-adjusted cross entropy."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nersweep.losses.base import TokenLoss, finite, require
+from nersweep.losses.base import TokenLoss, require
 
 
 class LogitAdjustedLoss(TokenLoss):
@@ -28,7 +29,7 @@ class LogitAdjustedLoss(TokenLoss):
         reduction: str = "mean",
     ):
         super().__init__(weight, reduction)
-        require(finite(tau) and tau >= 0, "tau", tau, "≥ 0 (0 is cross entropy)")
+        require(math.isfinite(tau) and tau >= 0, "tau", tau, "≥ 0 (0 is cross entropy)")
         counts = torch.as_tensor(counts, dtype=torch.float32)
         require(counts.dim() == 1, "counts", tuple(counts.shape), "a vector with one count per class")
         require(bool((counts.isfinite() & (counts >= 0)).all()), "counts", counts.tolist(), "finite and ≥ 0")

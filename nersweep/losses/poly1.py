@@ -1,8 +1,10 @@
 """Poly-1 loss."""
 
+import math
+
 from torch import Tensor
 
-from nersweep.losses.base import TokenLoss, finite, gold_log_probabilities, require
+from nersweep.losses.base import TokenLoss, gold_log_probabilities, require
 
 
 class Poly1Loss(TokenLoss):
@@ -16,7 +18,7 @@ class Poly1Loss(TokenLoss):
 
     def __init__(self, epsilon: float = 1.0, weight: Tensor | None = None, reduction: str = "mean"):
         super().__init__(weight, reduction)
-        require(finite(epsilon) and epsilon >= -1, "epsilon", epsilon, "≥ -1 (0 is cross entropy)")
+        require(math.isfinite(epsilon) and epsilon >= -1, "epsilon", epsilon, "≥ -1 (0 is cross entropy)")
         self.epsilon = epsilon
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
 """Self-adjusting dice loss."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nersweep.losses.base import TokenLoss, finite, require
+from nersweep.losses.base import TokenLoss, require
 
 
 class SelfAdjustingDiceLoss(TokenLoss):
@@ -29,8 +31,8 @@ class SelfAdjustingDiceLoss(TokenLoss):
         reduction: str = "mean",
     ):
         super().__init__(weight, reduction)
-        require(finite(alpha) and alpha >= 0, "alpha", alpha, "≥ 0 (0 is dice loss per token)")
-        require(finite(smooth) and smooth > 0, "smooth", smooth, "> 0")
+        require(math.isfinite(alpha) and alpha >= 0, "alpha", alpha, "≥ 0 (0 is dice loss per token)")
+        require(math.isfinite(smooth) and smooth > 0, "smooth", smooth, "> 0")
         self.alpha = alpha
         self.smooth = smooth
         self.square = square

@@ -1,10 +1,12 @@
 """Tversky loss."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nersweep.losses.base import Loss, finite, gold_log_probabilities, real_tokens, require
+from nersweep.losses.base import Loss, gold_log_probabilities, real_tokens, require
 
 
 class TverskyLoss(Loss):
@@ -31,11 +33,11 @@ class TverskyLoss(Loss):
 
     def __init__(self, a: float = 0.3, b: float = 0.7, gamma: float = 1.0, smooth: float = 1.0):
         super().__init__()
-        require(finite(a) and a >= 0, "a", a, "≥ 0 and finite")
-        require(finite(b) and b >= 0, "b", b, "≥ 0 and finite")
+        require(math.isfinite(a) and a >= 0, "a", a, "≥ 0 and finite")
+        require(math.isfinite(b) and b >= 0, "b", b, "≥ 0 and finite")
         require(a > 0 or b > 0, "a", a, "> 0 where b is 0")
-        require(finite(gamma) and gamma > 0, "gamma", gamma, "> 0 and finite (1 is the plain form)")
-        require(finite(smooth) and smooth >= 0, "smooth", smooth, "≥ 0 and finite")
+        require(math.isfinite(gamma) and gamma > 0, "gamma", gamma, "> 0 and finite (1 is the plain form)")
+        require(math.isfinite(smooth) and smooth >= 0, "smooth", smooth, "≥ 0 and finite")
         self.a, self.b, self.gamma, self.smooth = a, b, gamma, smooth
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from nersweep.batching import Gold
 from nersweep.heads.span import SpanHead, joined, labels_of
 from nersweep.labels import LabelSet, spans
-from nersweep.losses import CrossEntropyLoss, DiceLoss
+from nersweep.losses import CrossEntropyLoss, DiceLoss, GHMCLoss
+from nersweep.train import Tagger
 
 LABELS = LabelSet(["LOC", "PER"])
 NONE, LOC, PER = range(3)
@@ -81,8 +82,21 @@ def test_the_loss_is_the_mean_over_both_pointers(loss):
     features = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
     starts, ends = SpanHead.targets(true, LABELS)
     expected = (loss(features[:, :3], starts) + loss(features[:, 3:], ends)) / 2
-    ((weight, value),) = head().terms(loss, features, true, true).values()
+    ((weight, value),) = head().terms([loss, loss], features, true, true).values()
     assert weight == 1 and value.item() == pytest.approx(expected.item())
+
+
+def test_a_loss_with_a_state_has_one_for_each_pointer():
+    true = gold("B-PER I-PER O B-PER I-PER")
+    tagger = Tagger(torch.nn.Identity(), head(), GHMCLoss(momentum=0.5))
+    features = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
+    tagger.terms(features, true, true)
+    alone = GHMCLoss(momentum=0.5), GHMCLoss(momentum=0.5)
+    for loss, scores, targets in zip(alone, features.chunk(2, -1), SpanHead.targets(true, LABELS), strict=True):
+        loss(scores, targets)
+    for loss, criterion in zip(alone, tagger.criteria, strict=True):
+        assert criterion.average.tolist() == loss.average.tolist()
+    assert alone[0].average.tolist() != alone[1].average.tolist(), "both pointers are alike: this test shows nothing"
 
 
 def test_outputs_are_named_by_pointer_and_type():

@@ -394,7 +394,7 @@ PARTS = {
     "train.sampler=rare": ["train.sampler=rare: must be one of random, entity_balanced"],
     "aux=pos": ["aux=pos: data=conll has no column pos; it has no further column"],
     "aux=pos aux.columns=[ner]": [
-        "aux.columns=['ner']: ner cannot name a task, as loss, ner, uncertainty and what is no word cannot"
+        "aux.columns=['ner']: ner cannot name a task: it must be a word, and none of loss, ner, uncertainty"
     ],
     "loss=dice dice_exclude=[99]": ["dice_exclude=[99]: must be class ids in [0, 5), or names with labels given"],
     "loss=crf loss.reduction=none": ["loss.reduction=none: must be one of token_mean, mean, sum"],

@@ -54,7 +54,7 @@ def scores(trainer: Trainer, examples: list[dict[str, list[int]]], labels: Label
 def run(corpus: Corpus, seed: int, epochs: int, batch_size: int, lr: float, bf16: bool, by_length: bool) -> dict:
     labels = LabelSet(tag[2:] for s in corpus.train for tag in s.tags if tag != "O")
     torch.manual_seed(seed)
-    encoder = MINILM.build(labels, corpus)
+    encoder = MINILM.build(labels.names)
     examples = {split: encode(list(s), labels, encoder.tokenizer) for split, s in corpus.splits().items()}
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(

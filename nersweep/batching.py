@@ -6,7 +6,7 @@ cut into overlapping windows, and each word belongs to the window in which it ha
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -17,20 +17,36 @@ from nersweep.data import Sentence
 from nersweep.labels import LabelSet
 
 MOST_PIECES = 4096  # of a group, with padding: memory does not grow with the length of sentences
-ROUND_TO = 16  # pieces; T takes few values, because oneDNN keeps memory for each shape that it has seen
+# T takes few values, multiples of these, because oneDNN keeps memory for each shape that it has seen.
+PADDED_TO, PACKED_TO = 16, 64
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the encoder sees of some sentences. Rows are windows, padded to about the longest (R, T); words stand one
-    after another (W,), in the order of their sentences, whatever windows they lie in."""
+    """What the encoder sees of some sentences. Words stand one after another (W,), in the order of their sentences,
+    whatever windows they lie in. Packed, all windows stand in one row (1, T); padded, each has a row (R, T)."""
 
     input_ids: Tensor  # (R, T)
-    attention_mask: Tensor  # (R, T), 1 on pieces and 0 on padding
     first: Tensor  # (W,), where each word's first piece lies in input_ids.flatten()
+    sizes: np.ndarray  # (windows,), their pieces, in order; packed, the last may be windows of padding
+    pieces: int  # that are no padding
+    packed: bool
+
+    @property
+    def attention_mask(self) -> Tensor:
+        """(R, T), 1 on pieces and 0 on padding, of a padded batch."""
+        places = torch.arange(self.input_ids.shape[1], device=self.input_ids.device)
+        return (places < torch.from_numpy(self.sizes).to(places.device)[:, None]).long()
+
+    @property
+    def positions(self) -> Tensor:
+        """(1, T), each piece's place in its window, of a packed batch."""
+        starts = np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
+        return torch.from_numpy(np.arange(len(starts)) - starts)[None]
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)))
+        ids, first = (x.to(device, non_blocking=True) for x in (self.input_ids, self.first))
+        return replace(self, input_ids=ids, first=first)
 
 
 @dataclass(frozen=True)
@@ -68,18 +84,19 @@ class Tokenised:
         """Words per sentence, (sentences,)."""
         return np.diff(self.sentence_words)
 
-    def groups(self, sentences: Sequence[int], size: int) -> list[list[int]]:
+    def groups(self, sentences: Sequence[int], size: int, packed: bool) -> list[list[int]]:
         """These sentences in groups of like length: of at most `size`, and fewer where they are long."""
         windows = np.diff(self.sentence_windows)
         pieces = np.diff(self.window_starts[self.sentence_windows])
         found: list[list[int]] = []
-        rows = longest = 0
+        rows = longest = total = 0
         for i in sorted(sentences, key=lambda i: -pieces[i]):
-            if not found or len(found[-1]) == size or (rows + windows[i]) * longest > MOST_PIECES:
+            slots = total + pieces[i] if packed else (rows + windows[i]) * longest
+            if not found or len(found[-1]) == size or slots > MOST_PIECES:
                 found.append([])
-                rows, longest = 0, min(pieces[i], self.max_length)
+                rows, total, longest = 0, 0, min(pieces[i], self.max_length)
             found[-1].append(i)
-            rows += windows[i]
+            rows, total = rows + windows[i], total + pieces[i]
         return found
 
     def words_of(self, sentences: Sequence[int]) -> np.ndarray:
@@ -91,24 +108,28 @@ class Tokenised:
         columns = {name: torch.from_numpy(ids[words]) for name, ids in self.columns.items()}
         return Gold(torch.from_numpy(self.labels[words]), torch.from_numpy(self.lengths()[list(sentences)]), columns)
 
-    def batch(self, sentences: Sequence[int]) -> Batch:
+    def batch(self, sentences: Sequence[int], packed: bool) -> Batch:
         windows = np.concatenate([np.arange(*self.sentence_windows[i : i + 2]) for i in sentences])
         words = self.words_of(sentences)
         sizes = self.window_starts[windows + 1] - self.window_starts[windows]
-        longest = min(-(-int(sizes.max()) // ROUND_TO) * ROUND_TO, self.max_length)
-        input_ids = np.full((len(windows), longest), self.pad_id, dtype=np.int64)
-        for row, (window, size) in enumerate(zip(windows, sizes, strict=True)):
-            start = self.window_starts[window]
-            input_ids[row, :size] = self.pieces[start : start + size]
-        # A sentence's windows are neighbours: a word's row is that of its sentence's first window, and so many further.
+        pieces = np.concatenate([self.pieces[slice(*self.window_starts[w : w + 2])] for w in windows])
+        # A sentence's windows are neighbours: a word's is its sentence's first window, and so many further.
         counts = np.diff(self.sentence_windows)[list(sentences)]
-        shift = np.cumsum([0, *counts[:-1]]) - self.sentence_windows[list(sentences)]
-        rows = self.word_window[words] + np.repeat(shift, self.lengths()[list(sentences)])
-        return Batch(
-            input_ids=torch.from_numpy(input_ids),
-            attention_mask=torch.from_numpy((np.arange(longest) < sizes[:, None]).astype(np.int64)),
-            first=torch.from_numpy(rows * longest + self.word_place[words]),
-        )
+        shift = np.cumsum(counts) - counts - self.sentence_windows[list(sentences)]
+        window = self.word_window[words] + np.repeat(shift, self.lengths()[list(sentences)])
+        if packed:
+            first = (np.cumsum(sizes) - sizes)[window] + self.word_place[words]
+            padding = -len(pieces) % PACKED_TO
+            input_ids = np.concatenate([pieces, np.full(padding, self.pad_id, pieces.dtype)])[None]
+            whole, rest = divmod(padding, self.max_length)  # what fills the row up is windows too
+            sizes = np.concatenate([sizes, [self.max_length] * whole, [rest] * bool(rest)]).astype(np.int64)
+        else:
+            longest = min(-(-int(sizes.max()) // PADDED_TO) * PADDED_TO, self.max_length)
+            first = window * longest + self.word_place[words]
+            input_ids = np.full((len(windows), longest), self.pad_id, dtype=np.int64)
+            input_ids[np.arange(longest) < sizes[:, None]] = pieces
+        ids, first = torch.from_numpy(input_ids.astype(np.int64, copy=False)), torch.from_numpy(first)
+        return Batch(ids, first, sizes, len(pieces), packed)
 
 
 def tokenise(

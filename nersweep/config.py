@@ -22,7 +22,7 @@ def within(default: Any, *bounds: tuple[str, float]) -> Any:
 class TrainConfig:
     epochs: int = within(3, ("≥", 1))
     batch_size: int = within(32, ("≥", 1))  # sentences per optimiser step
-    accumulation: int = within(2, ("≥", 1))  # micro-batches that one optimiser step is split into, by length
+    accumulation: int = within(1, ("≥", 1))  # micro-batches that one optimiser step is split into, by length
     lr: float = within(5e-5, (">", 0))  # peak learning rate of AdamW
     head_lr: float | None = within(None, (">", 0))  # of what is no part of the encoder (CRF, aux heads); null: lr
     warmup: float = within(0.1, ("≥", 0), ("<", 1))  # share of the steps in which the rate rises; then it falls to 0

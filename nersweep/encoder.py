@@ -7,11 +7,13 @@ import hashlib
 import importlib.util
 from collections import Counter
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor, nn
@@ -29,7 +31,10 @@ from transformers.utils import cached_file
 from nersweep import hub
 from nersweep.batching import Batch
 from nersweep.data import Corpus
+from nersweep.dropout import Masks, use_masks
 from nersweep.faults import reason
+from nersweep.packing import ATTENTION, Layout
+from nersweep.vocabulary import UsedRows
 
 # The files of a model's folder that decide what it computes.
 IDENTITY = ("config.json", "*.safetensors", "*token*.json", "vocab.*", "merges.txt", "*.model")
@@ -46,18 +51,75 @@ class Encoder(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.max_length = min(position_limit(model.config), tokenizer.model_max_length, max_length or 10**9)
+        self.packed = False
+        self.masks: Masks | None = None  # of dropout, where torch's are slow
 
-    def on(self, device: torch.device) -> "Encoder":
-        """On this device, with the attention that is fast there: on CPU a MiniLM step on sentences of CoNLL-2003 takes
-        .9 s with sdpa, whose backward is slow, and .6 s with this."""
-        if device.type == "cpu":
+    def on(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Encoder":
+        """On this device, its body in this dtype and the classifier in float32, with packed batches where they give
+        what padded ones give. On CPU other attention is eager: sdpa's backward is slow there."""
+        self.to(device)
+        self.packed = self.packs()
+        if not self.packed and device.type == "cpu":
             self.model.set_attn_implementation("eager")
-        return self.to(device)
+        for parameter in self.model.base_model.parameters():  # not buffers: in bf16 rotary positions lose their place
+            parameter.data = parameter.data.to(dtype)
+        if (device.type, dtype) == ("cpu", torch.bfloat16):
+            self.masks = Masks(torch.initial_seed() % 2**63)
+            use_masks(self.model.base_model, self.masks)
+        return self
+
+    @torch.inference_mode()
+    def packs(self) -> bool:
+        """Do packed windows have the features of padded ones? Not every model gives its attention away, and not every
+        attention has a form that `packing` knows."""
+        table = self.model.get_input_embeddings()
+        known = table.used if isinstance(table, UsedRows) else torch.arange(table.num_embeddings)
+        known = known[known != self.tokenizer.pad_token_id]
+        sizes = np.minimum([3, 40, 17, 150], self.max_length)  # the longest exceeds the sliding windows of ModernBERT
+        windows = [known[torch.arange(i, i + size) * 7919 % len(known)] for i, size in enumerate(sizes)]
+        padded = nn.utils.rnn.pad_sequence(windows, batch_first=True, padding_value=self.tokenizer.pad_token_id)
+        pieces, device, training = int(sizes.sum()), self.model.device, self.training
+        places = np.flatnonzero(np.arange(sizes.max()) < sizes[:, None])
+        batches = {
+            "eager": Batch(padded, torch.from_numpy(places), sizes, pieces, packed=False),
+            ATTENTION: Batch(torch.cat(windows)[None], torch.arange(pieces), sizes, pieces, packed=True),
+        }
+        before, found, same = self.model.config._attn_implementation, [], False
+        self.eval()
+        try:
+            for attention, batch in batches.items():
+                self.model.set_attn_implementation(attention)
+                found.append(self.features(batch.to(device)))
+            same = bool((found[1] - found[0]).abs().max() <= 1e-4 * found[0].abs().max())
+        except (TypeError, ValueError, RuntimeError, AttributeError, LookupError):  # as many as there are models
+            pass
+        finally:
+            self.train(training)
+            if not same:
+                self.model.set_attn_implementation(before)
+        return same
 
     def features(self, batch: Batch) -> Tensor:
         """The last hidden state of each word's first piece, (words, hidden)."""
-        states = self.model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
-        return states.last_hidden_state.flatten(0, 1)[batch.first]
+        if batch.packed:
+            device = batch.input_ids.device
+            states = self.model.base_model(
+                input_ids=batch.input_ids,
+                position_ids=batch.positions.to(device) + first_position(self.model.config),
+                layout=Layout(batch.sizes, device),
+                masks=self.masks,
+            )
+        else:
+            states = self.model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        return states.last_hidden_state.flatten(0, 1).index_select(0, batch.first)
+
+    def use_rows(self, pieces: np.ndarray) -> None:
+        """Trains only these pieces' rows of the table of pieces, which `save` and `restore_rows` make whole."""
+        self.model.set_input_embeddings(UsedRows(self.model.get_input_embeddings(), pieces))
+
+    def restore_rows(self) -> None:
+        if isinstance(table := self.model.get_input_embeddings(), UsedRows):
+            self.model.set_input_embeddings(table.restored())
 
     def classifier(self) -> list[nn.Module]:
         """The model's modules that are not its body, in their order."""
@@ -77,15 +139,20 @@ class Encoder(nn.Module):
         return features
 
     def save(self, folder: Path) -> None:
+        self.restore_rows()
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
 
-def position_limit(config) -> int:
-    """How many pieces fit, special ones included. The RoBERTa family counts positions from pad_token_id + 1."""
-    limit = getattr(config, "max_position_embeddings", None) or 10**9
+def first_position(config) -> int:
+    """The RoBERTa family counts positions from pad_token_id + 1."""
     counts_from_pad = config.model_type in {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "longformer"}
-    return limit - config.pad_token_id - 1 if counts_from_pad else limit
+    return config.pad_token_id + 1 if counts_from_pad else 0
+
+
+def position_limit(config) -> int:
+    """How many pieces fit, special ones included."""
+    return (getattr(config, "max_position_embeddings", None) or 10**9) - first_position(config)
 
 
 @dataclass(frozen=True)
@@ -116,10 +183,10 @@ class Pretrained:
         """What fixes weights and pieces: the hub's commit, or a SHA-256 over the files of a local folder."""
         folder = Path(self.location())
         if folder.is_dir():
-            files = sorted(file for pattern in IDENTITY for file in folder.glob(pattern))
-            if not (folder / "config.json").is_file() or not any(f.suffix == ".safetensors" for f in files):
+            files = self.local_files()
+            if not (folder / "config.json").is_file() or not any(name.endswith(".safetensors") for name, _ in files):
                 raise ValueError(f"model.name={folder}: expected config.json and model.safetensors in the folder")
-            return file_digest(tuple((str(file), file.stat().st_mtime_ns) for file in files))
+            return file_digest(files)
         try:
             hub.ask(self.name, "config.json", self.revision)
             return Path(cached_file(self.name, "config.json", revision=self.revision)).parent.name
@@ -144,27 +211,46 @@ class Pretrained:
     def load(self, outputs: Sequence[str]) -> tuple[Encoder, bool]:
         """The encoder as it lies there, and whether all of its weights do, with a classifier of these outputs."""
         where = self.location()
+        files = self.local_files()
         try:
-            config = AutoConfig.from_pretrained(where, revision=self.revision, trust_remote_code=False)
-            same_outputs = config.id2label == dict(enumerate(outputs))
-            config.update(label_names(outputs))
-            model, info = AutoModelForTokenClassification.from_pretrained(
-                where,
-                config=config,
-                revision=self.revision,
-                trust_remote_code=False,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(where, revision=self.revision, trust_remote_code=False)
+            digest = file_digest(files) if files else ""
+            model, tokenizer, whole = checkpoint(where, self.revision, tuple(outputs), digest)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise self.unavailable(error) from None
-        if not tokenizer.is_fast:
-            raise ValueError(f"model.name={self.name}: has no fast tokenizer, which words and pieces are aligned with")
-        whole = same_outputs and not info["missing_keys"] and not info["mismatched_keys"]
-        return Encoder(model, tokenizer, self.max_length), whole
+        if not tokenizer.is_fast or tokenizer.pad_token_id is None:
+            raise ValueError(
+                f"model.name={self.name}: its tokenizer must be a fast one, which words and pieces are aligned with, "
+                "and have a padding piece"
+            )
+        return Encoder(deepcopy(model), tokenizer, self.max_length), whole
+
+    def local_files(self) -> tuple[tuple[str, int], ...]:
+        """The files that decide what a local folder computes, with their times; none for the hub."""
+        files = sorted(file for pattern in IDENTITY for file in Path(self.location()).glob(pattern))
+        return tuple((str(file), file.stat().st_mtime_ns) for file in files)
+
+
+@lru_cache(maxsize=1)
+def checkpoint(
+    where: str, revision: str | None, outputs: tuple[str, ...], digest: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, bool]:
+    """Model, tokenizer, and whether the checkpoint has all weights of a model with these outputs. Kept for the next
+    run of the same model; `digest` tells a folder whose files have changed."""
+    config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
+    same_outputs = config.id2label == dict(enumerate(outputs))
+    config.update(label_names(outputs))
+    model, info = AutoModelForTokenClassification.from_pretrained(
+        where,
+        config=config,
+        revision=revision,
+        trust_remote_code=False,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        dtype=torch.float32,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
+    return model, tokenizer, same_outputs and not info["missing_keys"] and not info["mismatched_keys"]
 
 
 @lru_cache

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import nersweep
 from nersweep import metrics, plan, saved, store, tracking
-from nersweep.batching import tokenise
+from nersweep.cache import tokenised
 from nersweep.data import SPLITS, Sentence
 from nersweep.device import choose_precision
 from nersweep.faults import flat, one_line
@@ -81,18 +81,28 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
     torch.manual_seed(config["seed"])
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), corpus).on(device)
+    dtype = choose_precision(config["train"]["precision"], device)
+    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), corpus)
     aux = prepared.aux.build(encoder.model.config.hidden_size, prepared.vocabularies) if prepared.aux else None
     tagger = Tagger(encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux).to(device)
+    cache = Path(config["output_dir"]) / "cache"
     splits = {
-        split: tokenise(sentences, labels, encoder.tokenizer, encoder.max_length)
+        split: tokenised(
+            sentences,
+            labels,
+            encoder.tokenizer,
+            encoder.max_length,
+            prepared.vocabularies if split == "train" else {},
+            cache,
+        )
         for split, sentences in corpus.splits().items()
-        if split != "train"
     }
-    splits["train"] = tokenise(corpus.train, labels, encoder.tokenizer, encoder.max_length, prepared.vocabularies)
-    dtype = choose_precision(config["train"]["precision"], device)
+    if config["train"]["weight_decay"] == 0:
+        encoder.use_rows(np.concatenate([split.pieces for split in splits.values()]))
+    encoder.on(device, dtype)
     console.print(
-        f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}: "
+        f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}, "
+        f"{'packed' if encoder.packed else 'padded by length, as this encoder cannot be packed'}: "
         f"{sum(p.numel() for p in tagger.parameters()):,} parameters, {len(splits['train']):,} sentences"
     )
     setup_seconds = time.perf_counter() - started
@@ -100,9 +110,10 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
         record = recorder(file, tracker)
         fitted = fit(tagger, splits["train"], splits["dev"], labels, prepared.train, config["seed"], device, record)
     eval_started = time.perf_counter()
-    test, test_predictions = splits["test"], predict(tagger, splits["test"], device, dtype)
+    test, test_predictions = splits["test"], predict(tagger, splits["test"], device)
     test_scores = metrics.score(test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans)
     eval_seconds = fitted.eval_seconds + time.perf_counter() - eval_started
+    tagger.float().load_state_dict(fitted.weights)
     saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
     predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
     files = write_outputs(prepared, fitted, predictions, test.labels)
@@ -115,6 +126,7 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
         "best_epoch": fitted.best_epoch,
         "epochs": epochs,
         "absent": fitted.epochs[-1]["absent"],
+        "padding": fitted.epochs[-1]["padding"],
         "dev": fitted.dev,
         "test": test_scores,
         "seconds": {"setup": setup_seconds, "train": fitted.train_seconds, "eval": eval_seconds},

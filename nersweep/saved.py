@@ -59,14 +59,14 @@ class SavedTagger:
             if not whole:
                 raise ValueError(f"its weights are not those of a model with types {', '.join(self.labels.types)}")
             self.device = torch.device(device)
-            encoder = encoder.on(self.device)
             self.tagger = Tagger(encoder, head.make(encoder=encoder, labels=self.labels), CrossEntropyLoss())
             if self.tagger.head.state_dict():
                 self.tagger.head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
-            self.dtype = dtype or {"float32": torch.float32, "bfloat16": torch.bfloat16}[facts["precision"]]
+            self.tagger.to(self.device).encoder.on(
+                self.device, dtype or {"float32": torch.float32, "bfloat16": torch.bfloat16}[facts["precision"]]
+            )
         except (OSError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError, ValueError) as error:
             raise ValueError(f"{folder}: not the model folder of a run ({one_line(error)})") from None
-        self.tagger.to(self.device)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[tuple[list[str], list[Span]]]:
         """For each sentence of words its IOB2 tags, and its entities as (start, end, type) over words, end exclusive;
@@ -76,7 +76,7 @@ class SavedTagger:
         if not any(sentence.words for sentence in words):
             return [([], []) for _ in words]
         split = tokenise(words, self.labels, encoder.tokenizer, encoder.max_length)
-        found = predict(self.tagger, split, self.device, self.dtype)
+        found = predict(self.tagger, split, self.device)
         ends = split.sentence_words.tolist()
         tags = self.labels.decode(found.labels)
         return [(tags[start:end], self.spans_between(found, tags, start, end)) for start, end in pairwise(ends)]

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from nersweep.batching import Gold, Tokenised, absent_shares, entity_importance, epoch_batches
 from nersweep.config import TrainConfig
-from nersweep.device import choose_precision
 from nersweep.encoder import Encoder
 from nersweep.heads.base import Head
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss, Terms
 from nersweep.metrics import score
 from nersweep.multitask import AuxiliaryHeads
+from nersweep.optimiser import AdamW
 from nersweep.progress import TrainingProgress
 
+PADDED_PARTS = 2  # a padded step is cut by length into twice as many micro-batches: long sentences pad short ones
 READ_EVERY = 50  # steps between two looks at the loss: each look waits for the device
 
 
@@ -57,6 +58,7 @@ class Fitted:
     best_epoch: int = 0
     dev: dict[str, Any] = field(default_factory=dict)  # scores of the best epoch
     dev_predictions: Predictions | None = None
+    weights: dict[str, Tensor] = field(default_factory=dict)  # of that epoch, in float32
     epochs: list[dict[str, Any]] = field(default_factory=list)  # of each: epoch, loss, dev scores, absent
     steps: list[dict[str, Any]] = field(default_factory=list)  # of each: step, loss, lr, grad_norm, terms of the loss
     train_seconds: float = 0.0
@@ -81,46 +83,43 @@ def fit(
     Raises Diverged where the loss is no longer finite.
     """
     encoder = tagger.encoder
-    dtype = choose_precision(config.precision, device)
-    optimiser = torch.optim.AdamW(parameter_groups(tagger, config), lr=config.lr, fused=True)
+    optimiser = AdamW(parameter_groups(tagger, config))
     steps = config.epochs * -(-len(train) // config.batch_size)
     rising = round(config.warmup * steps)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda done: (done + 1) / (rising + 1) if done < rising else (steps - done) / (steps - rising)
-    )
+    parts = config.accumulation if encoder.packed else config.accumulation * PADDED_PARTS
     importance = entity_importance(train, labels) if config.sampler == "entity_balanced" else None
-    fitted, best_state, unread = Fitted(), {}, []
+    fitted, unread, done = Fitted(), [], 0
     with TrainingProgress(steps) as progress:
         for epoch in range(1, config.epochs + 1):
             tagger.train()
             started = time.perf_counter()
             batches = epoch_batches(len(train), config.batch_size, seed, epoch, importance)
+            pieces = slots = 0
             for sentences in batches:
                 step = train.gold(sentences).to(device)
-                parts = train.groups(sentences, -(-len(sentences) // config.accumulation))
+                groups = train.groups(sentences, -(-len(sentences) // parts), encoder.packed)
                 values: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
-                for together in [[part] for part in parts] if tagger.criteria[0].splits else [parts]:
-                    inputs = [train.batch(part).to(device) for part in together]
-                    gold = train.gold([i for part in together for i in part]).to(device)
-                    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                        features = torch.cat([encoder.features(batch) for batch in inputs])  # (W, hidden)
+                for together in [[group] for group in groups] if tagger.criteria[0].splits else [groups]:
+                    inputs = [train.batch(group, encoder.packed).to(device) for group in together]
+                    gold = train.gold([i for group in together for i in group]).to(device)
+                    features = torch.cat([encoder.features(batch) for batch in inputs])  # (W, hidden)
                     terms = tagger.terms(features.float(), gold, step)
                     loss = sum(weight * value for weight, value in terms.values())
                     loss.backward()
                     for name, value in {"loss": loss, **{name: value for name, (_, value) in terms.items()}}.items():
                         values[name] += value.detach()
-                norm = nn.utils.clip_grad_norm_(tagger.parameters(), config.max_grad_norm)
-                unread.append((schedule.get_last_lr()[0], norm, values))
-                optimiser.step()
-                optimiser.zero_grad()
-                schedule.step()
+                    pieces += sum(batch.pieces for batch in inputs)
+                    slots += sum(batch.input_ids.numel() for batch in inputs)
+                factor = (done + 1) / (rising + 1) if done < rising else (steps - done) / (steps - rising)
+                unread.append((config.lr * factor, optimiser.step(factor, config.max_grad_norm), values))
+                done += 1
                 progress.step()
                 if len(unread) == READ_EVERY:
                     read_losses(unread, fitted.steps, record)
                     progress.show_loss(fitted.steps[-1]["loss"])
             read_losses(unread, fitted.steps, record)
             trained = time.perf_counter()
-            predictions = predict(tagger, dev, device, dtype)
+            predictions = predict(tagger, dev, device)
             scores = score(dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans)
             scored = time.perf_counter()
             in_epoch = fitted.steps[-(steps // config.epochs) :]
@@ -129,12 +128,13 @@ def fit(
                 "loss": float(np.mean([step["loss"] for step in in_epoch])),
                 "dev": scores,
                 "absent": absent_shares(batches, train, labels),
+                "padding": 1 - pieces / slots,
             }
             fitted.epochs.append(this_epoch)
             record(this_epoch)
             if epoch == 1 or scores["f1"] > fitted.dev["f1"]:
                 fitted.best_epoch, fitted.dev, fitted.dev_predictions = epoch, scores, predictions
-                best_state = {name: value.clone() for name, value in tagger.state_dict().items()}
+                fitted.weights = optimiser.weights_of(tagger)
             fitted.train_seconds += trained - started
             fitted.eval_seconds += scored - trained
             progress.epoch(
@@ -144,7 +144,7 @@ def fit(
             if config.patience is not None and epoch - fitted.best_epoch >= config.patience:
                 progress.epoch(f"stopped: no better dev F1 in {config.patience} epochs")
                 break
-    tagger.load_state_dict(best_state)
+    tagger.load_state_dict(fitted.weights)
     return fitted
 
 
@@ -183,12 +183,12 @@ def read_losses(unread: list[tuple], done: list[dict[str, Any]], record: Callabl
 
 
 @torch.inference_mode()
-def predict(tagger: Tagger, split: Tokenised, device: torch.device, dtype: torch.dtype) -> Predictions:
+def predict(tagger: Tagger, split: Tokenised, device: torch.device) -> Predictions:
     tagger.eval()
+    encoder = tagger.encoder
     labels, spans = np.zeros(len(split.labels), dtype=np.int64), []
-    for sentences in split.groups(range(len(split)), size=64):
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            features = tagger.encoder.features(split.batch(sentences).to(device))
+    for sentences in split.groups(range(len(split)), 64, encoder.packed):
+        features = encoder.features(split.batch(sentences, encoder.packed).to(device))
         lengths = split.gold(sentences).lengths.to(device)
         decoded = tagger.head.decode(tagger.head(features.float()), lengths)
         words = split.words_of(sentences)

@@ -78,7 +78,7 @@ def test_a_batch_holds_the_pieces_and_labels_of_its_words(tokenizer):
     data = sentences([3, 12, 1, 25, 7])
     split = tokenise(data, LABELS, tokenizer, max_length=16)
     chosen = [3, 0, 2]
-    batch, gold = split.batch(chosen), split.gold(chosen)
+    batch, gold = split.batch(chosen, packed=False), split.gold(chosen)
     words = [word for i in chosen for word in data[i].words]
     tags = [tag for i in chosen for tag in data[i].tags]
     assert gold.labels.tolist() == LABELS.encode(tags)
@@ -99,18 +99,40 @@ def test_all_words_come_back_in_order_from_any_batches(tokenizer):
     data = sentences([5, 40, 2, 9, 1, 17], seed=4)
     split = tokenise(data, LABELS, tokenizer, max_length=12)
     seen = np.zeros(len(split.labels), dtype=int)
-    for chosen in split.groups(range(len(split)), size=2):
+    for chosen in split.groups(range(len(split)), size=2, packed=False):
         where = split.words_of(chosen)
         assert split.gold(chosen).labels.tolist() == split.labels[where].tolist()
         seen[where] += 1
     assert (seen == 1).all()
 
 
+def test_a_packed_batch_is_one_row_of_the_same_pieces(tokenizer):
+    split = tokenise(sentences([3, 30, 3], seed=6), LABELS, tokenizer, max_length=12)
+    packed, padded = (split.batch([1, 0, 2], packed=x) for x in (True, False))
+    assert packed.input_ids.shape[0] == 1 and packed.input_ids.shape[1] % 64 == 0
+    assert packed.input_ids[0, : packed.pieces].tolist() == padded.input_ids[padded.attention_mask.bool()].tolist()
+    assert (packed.input_ids[0, packed.pieces :] == tokenizer.pad_token_id).all()
+    assert packed.input_ids.flatten()[packed.first].tolist() == padded.input_ids.flatten()[padded.first].tolist()
+    assert packed.pieces < packed.input_ids.shape[1], "nothing to fill up: this test shows less"
+    # Positions begin anew with each window; what fills the row up is a window of its own.
+    assert packed.positions[0].tolist() == [i for size in packed.sizes.tolist() for i in range(size)]
+    assert (
+        packed.sizes.sum() == packed.input_ids.shape[1]
+        and packed.sizes[: len(padded.sizes)].tolist() == padded.sizes.tolist()
+    )
+
+
+def test_packed_groups_are_bounded_by_their_pieces_alone(tokenizer):
+    split = tokenise(sentences([60, *[3] * 200], seed=7), LABELS, tokenizer, max_length=64)
+    assert len(split.groups(range(100), size=100, packed=True)) == 1
+    assert len(split.groups(range(100), size=100, packed=False)) > 1
+
+
 def test_a_sentence_drawn_twice_has_windows_of_its_own_twice(tokenizer):
     data = sentences([3, 30, 2], seed=6)
     split = tokenise(data, LABELS, tokenizer, max_length=12)
-    batch = split.batch([1, 2, 1])
-    once, rows = split.batch([1]), len(split.batch([1]).input_ids)
+    batch = split.batch([1, 2, 1], packed=False)
+    once, rows = split.batch([1], packed=False), len(split.batch([1], packed=False).input_ids)
     assert len(batch.input_ids) == 2 * rows + 1
     width = batch.input_ids.shape[1]
     assert torch.equal(batch.first[:30], once.first)
@@ -126,17 +148,17 @@ def test_further_columns_are_kept_as_ids(tokenizer):
 def test_groups_are_of_like_length_and_bounded_in_size_and_in_pieces(tokenizer):
     data = sentences([3, 40, 5, 4, 1500, 41, 1400, 2], seed=5)
     split = tokenise(data, LABELS, tokenizer, max_length=64)
-    groups = split.groups(range(8), size=3)
+    groups = split.groups(range(8), size=3, packed=False)
     assert sorted(i for group in groups for i in group) == list(range(8))
     assert [sorted(group) for group in groups] == [[4], [6], [1, 2, 5], [0, 3, 7]]
     for group in groups[2:]:
-        assert split.batch(group).input_ids.numel() <= 4096
+        assert split.batch(group, packed=False).input_ids.numel() <= 4096
 
 
 def test_a_word_longer_than_a_window_keeps_its_beginning(tokenizer):
     data = [Sentence(("a", "b" * 50, "c"), ("O", "B-PER", "O"))]
     split = tokenise(data, LABELS, tokenizer, max_length=10)
-    batch = split.batch([0])
+    batch = split.batch([0], packed=False)
     first = batch.input_ids.flatten()[batch.first].tolist()
     assert first == [tokenizer.convert_tokens_to_ids(p) for p in "abc"]
 

@@ -48,7 +48,7 @@ def random_encoder(architecture: str) -> Encoder:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_word_rows_are_the_whole_models_logits_at_first_pieces(architecture):
     encoder = random_encoder(architecture)
-    batch = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length).batch([1, 0, 2])
+    batch = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length).batch([1, 0, 2], packed=False)
     whole = encoder.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
     rows = encoder.classify(encoder.features(batch))
     assert rows.shape == (10, len(LABELS))
@@ -59,9 +59,19 @@ def test_word_rows_are_the_whole_models_logits_at_first_pieces(architecture):
 def test_padding_changes_no_logits(architecture):
     encoder = random_encoder(architecture)
     split = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
-    together = encoder.classify(encoder.features(split.batch([0, 1, 2])))
-    alone = torch.cat([encoder.classify(encoder.features(split.batch([i]))) for i in range(3)])
+    together = encoder.classify(encoder.features(split.batch([0, 1, 2], packed=False)))
+    alone = torch.cat([encoder.classify(encoder.features(split.batch([i], packed=False))) for i in range(3)])
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_in_bf16_rotary_positions_keep_their_digits():
+    encoder = random_encoder("modernbert")
+    before = {name: value.clone() for name, value in encoder.named_buffers() if value.is_floating_point()}
+    encoder.on(torch.device("cpu"), torch.bfloat16)
+    assert before and encoder.model.dtype == torch.bfloat16
+    for name, value in encoder.named_buffers():
+        assert name not in before or torch.equal(value, before[name])
+    assert all(p.dtype == torch.float32 for module in encoder.classifier() for p in module.parameters())
 
 
 def test_roberta_has_fewer_positions_than_its_table():
@@ -86,7 +96,7 @@ def test_words_that_look_like_pieces_are_words():
     vocabulary = encoder.tokenizer.get_vocab()
     assert sorted(vocabulary.values()) == list(range(encoder.model.config.vocab_size))
     split = tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length)
-    assert encoder.classify(encoder.features(split.batch([0]))).shape == (7, len(LABELS))
+    assert encoder.classify(encoder.features(split.batch([0], packed=False))).shape == (7, len(LABELS))
 
 
 def test_characters_alone_spell_every_word():
@@ -102,13 +112,15 @@ def test_a_saved_encoder_is_a_pipeline_and_loads_again(tmp_path):
     encoder.save(tmp_path)
     assert (tmp_path / "model.safetensors").exists() and not list(tmp_path.glob("*.bin"))
     split = tokenise(SENTENCES[:1], LABELS, encoder.tokenizer, encoder.max_length)
-    expected = encoder.classify(encoder.features(split.batch([0]))).softmax(-1)
+    expected = encoder.classify(encoder.features(split.batch([0], packed=False))).softmax(-1)
     found = pipeline("token-classification", model=str(tmp_path), ignore_labels=[])(" ".join(WORDS[0]))
     assert [entry["entity"] for entry in found] == LABELS.decode(expected.argmax(-1).tolist())
     assert [entry["score"] for entry in found] == pytest.approx(expected.max(-1).values.tolist(), rel=1e-4)
 
     again = Pretrained(name=str(tmp_path)).build(LABELS.names, CORPUS).eval()
-    assert torch.allclose(again.classify(again.features(split.batch([0]))).softmax(-1), expected, atol=1e-6)
+    assert torch.allclose(
+        again.classify(again.features(split.batch([0], packed=False))).softmax(-1), expected, atol=1e-6
+    )
 
 
 def test_identity_follows_the_weights_and_not_the_place(tmp_path):
@@ -130,7 +142,7 @@ def test_other_labels_than_the_saved_ones_give_a_new_classifier(tmp_path):
     more = LabelSet(["LOC", "ORG", "PER"])
     encoder = Pretrained(name=str(tmp_path)).build(more.names, CORPUS)
     assert encoder.model.config.id2label == dict(enumerate(more.names))
-    batch = tokenise(SENTENCES, more, encoder.tokenizer, encoder.max_length).batch([0])
+    batch = tokenise(SENTENCES, more, encoder.tokenizer, encoder.max_length).batch([0], packed=False)
     assert encoder.classify(encoder.features(batch)).shape == (5, 7)
 
 
@@ -166,4 +178,4 @@ def test_the_packaged_minilm_needs_no_hub():
     first = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
     words = encoder.tokenizer.convert_ids_to_tokens(first.pieces[: first.window_starts[1]].tolist())
     assert words == ["[CLS]", "ada", "lives", "in", "pau", ".", "[SEP]"]
-    assert np.isfinite(encoder.features(first.batch([0])).detach().numpy()).all()
+    assert np.isfinite(encoder.features(first.batch([0], packed=False)).detach().numpy()).all()

@@ -14,10 +14,11 @@ CHECKOUT = Path(__file__).parents[1]
 # A room may import the rooms of earlier lines, and itself. A room is a module or a package of nersweep.
 ORDER = """
     (nersweep/__init__.py)
-    config faults device progress store tracking stats weights labels report.pictures
+    config faults device progress store tracking stats weights labels report.pictures dropout vocabulary optimiser
     hub losses metrics
     data
     batching
+    packing cache
     encoder
     heads multitask
     build

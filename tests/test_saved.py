@@ -74,8 +74,8 @@ def test_long_sentences_are_cut_into_the_windows_of_the_run(tmp_path):
 
 def test_it_computes_in_the_precision_of_the_run(tmp_path):
     save(tmp_path, HEADS["argmax"], torch.bfloat16)
-    assert saved.SavedTagger(tmp_path).dtype == torch.bfloat16
-    assert saved.SavedTagger(tmp_path, dtype=torch.float32).dtype == torch.float32
+    assert saved.SavedTagger(tmp_path).tagger.encoder.model.dtype == torch.bfloat16
+    assert saved.SavedTagger(tmp_path, dtype=torch.float32).tagger.encoder.model.dtype == torch.float32
 
 
 def test_sentences_without_words(tmp_path):

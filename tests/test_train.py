@@ -40,6 +40,7 @@ def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES, head=TokenH
     encoder = Scratch(hidden=32, layers=1, heads=2, dropout=dropout, max_length=32, min_count=1, pieces="words").build(
         head.outputs(LABELS), NAMES
     )
+    encoder.on(CPU, {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision])
     tagger = Tagger(encoder, head(encoder, LABELS), loss or CrossEntropyLoss())
     splits = {name: tokenise(s, LABELS, encoder.tokenizer, encoder.max_length) for name, s in data.splits().items()}
     records = []
@@ -116,7 +117,7 @@ def test_the_tagger_is_left_with_its_best_epoch():
     assert fitted.best_epoch == 1 + int(np.argmax(f1)) and fitted.dev["f1"] == max(f1)
     assert f1[-1] < max(f1), "the last epoch is the best: this test shows nothing"
     dev = splits["dev"]
-    predictions = predict(tagger, dev, CPU, torch.float32)
+    predictions = predict(tagger, dev, CPU)
     assert (predictions.labels == fitted.dev_predictions.labels).all()
     assert score(dev.labels, predictions.labels, dev.lengths(), LABELS)["f1"] == max(f1)
 

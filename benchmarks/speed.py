@@ -1,0 +1,153 @@
+"""The train loop against the Hugging Face Trainer on the same work: MiniLM, CoNLL-2003, 32 sentences a step.
+
+    python benchmarks/speed.py --data DIR --share 0.25 --rounds 3
+
+DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. In one process after another, interleaved over the rounds:
+nersweep; the Trainer with the settings of its token-classification example (fp32, random batches); the Trainer with
+bf16 and group_by_length. Seconds of an epoch over a share of the training split, data loading included, of the
+evaluation of the development split, and the largest resident set. Prints Markdown: medians over the rounds, and the
+range; and the peak of a bf16 matrix product in the same run.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nersweep.data import Corpus
+from nersweep.data.columns import corpus as read_corpus
+from nersweep.labels import LabelSet
+
+LABELS = LabelSet(["LOC", "MISC", "ORG", "PER"])
+CONTENDERS = {
+    "nersweep": "nersweep",
+    "Trainer, as in its example": "plain",
+    "Trainer, bf16 and group_by_length": "best",
+}
+
+
+def corpus_of(folder: Path, share: float) -> Corpus:
+    files = {"train": folder / "train.txt", "dev": folder / "valid.txt", "test": folder / "test.txt"}
+    whole = read_corpus("conll2003", str(folder), files, ["word", "pos", "chunk", "tag"])
+    train = whole.train[: round(share * len(whole.train))]
+    return Corpus(whole.name, whole.source, train, whole.dev, whole.test)
+
+
+def ours(corpus: Corpus) -> tuple[float, float]:
+    """Seconds of one epoch, and of evaluating dev."""
+    from trainer import MINILM
+
+    from nersweep.batching import tokenise
+    from nersweep.config import TrainConfig
+    from nersweep.device import choose_precision
+    from nersweep.heads.token import TokenHead
+    from nersweep.losses import CrossEntropyLoss
+    from nersweep.train import Tagger, fit
+
+    torch.manual_seed(1)
+    device = torch.device("cpu")
+    encoder = MINILM.build(LABELS.names)
+    splits = {
+        name: tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length)
+        for name, sentences in corpus.splits().items()
+    }
+    encoder.use_rows(np.concatenate([split.pieces for split in splits.values()]))
+    encoder.on(device, choose_precision("auto", device))
+    tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
+    fitted = fit(tagger, splits["train"], splits["dev"], LABELS, TrainConfig(epochs=1), 1, device, lambda _: None)
+    return fitted.train_seconds, fitted.eval_seconds
+
+
+def theirs(corpus: Corpus, best: bool) -> tuple[float, float]:
+    from trainer import MINILM, encode, scores
+    from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
+
+    torch.manual_seed(1)
+    encoder = MINILM.build(LABELS.names)
+    train, dev = (encode(list(split), LABELS, encoder.tokenizer) for split in (corpus.train, corpus.dev))
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=32,
+            per_device_eval_batch_size=32,
+            learning_rate=5e-5,
+            num_train_epochs=1,
+            bf16=best,
+            bf16_full_eval=best,
+            train_sampling_strategy="group_by_length" if best else "random",
+            save_strategy="no",
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+        )
+        collator = DataCollatorForTokenClassification(encoder.tokenizer)
+        trainer = Trainer(encoder.model, arguments, collator, train, processing_class=encoder.tokenizer)
+        started = time.perf_counter()
+        trainer.train()
+        trained = time.perf_counter()
+        scores(trainer, dev, LABELS)
+        return trained - started, time.perf_counter() - trained
+
+
+def peak() -> float:
+    """GFLOP/s of a bf16 matrix product, the best of some."""
+    a = torch.randn(2048, 2048).bfloat16()
+    times = []
+    for _ in range(10):
+        started = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - started)
+    return 2 * 2048**3 / min(times) / 1e9
+
+
+def measure(contender: str, folder: Path, share: float) -> dict[str, float]:
+    corpus = corpus_of(folder, share)
+    train, dev = ours(corpus) if contender == "nersweep" else theirs(corpus, contender == "best")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # KiB on Linux
+    return {"train": train, "dev": dev, "memory": memory, "peak": peak()}
+
+
+def shown(values: list[float], digits: int = 1) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--share", type=float, default=1.0, help="of the training split")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--one", choices=CONTENDERS.values(), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(measure(given.one, given.data, given.share)))
+        return
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    for round_ in range(given.rounds):
+        for name, key in CONTENDERS.items():
+            print(f"round {round_ + 1} of {given.rounds}: {name}", file=sys.stderr, flush=True)
+            command = [sys.executable, __file__, "--data", given.data, "--share", str(given.share), "--one", key]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            results[name].append(json.loads(done.stdout.splitlines()[-1]))
+    cpu = next((x.split(": ")[1] for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), "")
+    print(f"{cpu or platform.processor()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    print("| | epoch, s | times ours | dev, s | times ours | memory, GB |\n|---|---|---|---|---|---|")
+    of = {name: {key: [r[key] for r in runs] for key in runs[0]} for name, runs in results.items()}
+    for name, runs in of.items():
+        pairs = {key: zip(runs[key], of["nersweep"][key], strict=True) for key in ("train", "dev")}
+        ratios = [[theirs / mine for theirs, mine in pair] for pair in pairs.values()]
+        cells = [shown(runs["train"]), shown(ratios[0]), shown(runs["dev"]), shown(ratios[1]), shown(runs["memory"], 2)]
+        print(f"| {name} | {' | '.join(cells)} |")
+    print(f"\nPeak of a bf16 matrix product: {max(max(runs['peak']) for runs in of.values()):.0f} GFLOP/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -80,14 +80,16 @@ class Tokenised:
     def __len__(self) -> int:
         return len(self.sentence_words) - 1
 
-    def lengths(self) -> np.ndarray:
-        """Words per sentence, (sentences,)."""
-        return np.diff(self.sentence_words)
+    def lengths(self, sentences: Sequence[int] | None = None) -> np.ndarray:
+        """Words of each of these sentences, or of all, (S,)."""
+        chosen = np.arange(len(self)) if sentences is None else np.asarray(sentences)
+        return self.sentence_words[chosen + 1] - self.sentence_words[chosen]
 
     def groups(self, sentences: Sequence[int], size: int, packed: bool) -> list[list[int]]:
         """These sentences in groups of like length: of at most `size`, and fewer where they are long."""
-        windows = np.diff(self.sentence_windows)
-        pieces = np.diff(self.window_starts[self.sentence_windows])
+        bounds = self.sentence_windows[np.asarray(sentences)[:, None] + [0, 1]]  # (S, 2), into windows
+        windows = dict(zip(sentences, np.diff(bounds)[:, 0].tolist(), strict=True))
+        pieces = dict(zip(sentences, np.diff(self.window_starts[bounds])[:, 0].tolist(), strict=True))
         found: list[list[int]] = []
         rows = longest = total = 0
         for i in sorted(sentences, key=lambda i: -pieces[i]):
@@ -106,7 +108,7 @@ class Tokenised:
     def gold(self, sentences: Sequence[int]) -> Gold:
         words = self.words_of(sentences)
         columns = {name: torch.from_numpy(ids[words]) for name, ids in self.columns.items()}
-        return Gold(torch.from_numpy(self.labels[words]), torch.from_numpy(self.lengths()[list(sentences)]), columns)
+        return Gold(torch.from_numpy(self.labels[words]), torch.from_numpy(self.lengths(sentences)), columns)
 
     def batch(self, sentences: Sequence[int], packed: bool) -> Batch:
         windows = np.concatenate([np.arange(*self.sentence_windows[i : i + 2]) for i in sentences])
@@ -114,9 +116,10 @@ class Tokenised:
         sizes = self.window_starts[windows + 1] - self.window_starts[windows]
         pieces = np.concatenate([self.pieces[slice(*self.window_starts[w : w + 2])] for w in windows])
         # A sentence's windows are neighbours: a word's is its sentence's first window, and so many further.
-        counts = np.diff(self.sentence_windows)[list(sentences)]
-        shift = np.cumsum(counts) - counts - self.sentence_windows[list(sentences)]
-        window = self.word_window[words] + np.repeat(shift, self.lengths()[list(sentences)])
+        chosen = np.asarray(sentences)
+        counts = self.sentence_windows[chosen + 1] - self.sentence_windows[chosen]
+        shift = np.cumsum(counts) - counts - self.sentence_windows[chosen]
+        window = self.word_window[words] + np.repeat(shift, self.lengths(sentences))
         if packed:
             first = (np.cumsum(sizes) - sizes)[window] + self.word_place[words]
             padding = -len(pieces) % PACKED_TO

@@ -1,8 +1,8 @@
 """Tokenised splits, made once: kept in the process, and on disk under a hash of what they are made of."""
 
 import hashlib
+import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from nersweep import store
 from nersweep.batching import Tokenised, tokenise
 from nersweep.data import Sentence
 from nersweep.labels import LabelSet
@@ -61,12 +62,10 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def write(file: Path, split: Tokenised) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     arrays = {item.name: getattr(split, item.name) for item in fields(split) if item.name != "columns"}
-    with open(beside, "wb") as opened:
-        np.savez(opened, **arrays, **{f"column {name}": ids for name, ids in split.columns.items()})
-    beside.replace(file)
+    whole = io.BytesIO()
+    np.savez(whole, **arrays, **{f"column {name}": ids for name, ids in split.columns.items()})
+    store.write_bytes(file, whole.getvalue())
 
 
 def read(file: Path, columns: Iterable[str]) -> Tokenised | None:
@@ -77,6 +76,6 @@ def read(file: Path, columns: Iterable[str]) -> Tokenised | None:
             single = {name: int(arrays[name]) for name in ("pad_id", "max_length")}
             names = {item.name for item in fields(Tokenised)} - {"columns", *single}
             return Tokenised(**{name: arrays[name] for name in names}, columns=further, **single)
-    # What numpy and zipfile raise where single bytes of a file are changed; a flag is a NotImplementedError.
+    # What numpy and zipfile raise, by which byte of the file was changed.
     except (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None

@@ -120,7 +120,7 @@ def attend(
     """What transformers calls in each layer: query (1, H, T, D), key and value (1, G, T, D), G dividing H
     -> (1, T, H, D)."""
     if softcap is not None:
-        raise NotImplementedError("packed attention has no soft cap")
+        raise ValueError(f"softcap={softcap}: must be None in packed attention")
     heads, size = query.shape[1], query.shape[3]
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
     places = layout.places(heads, sliding_window, causal, query.dtype)

@@ -73,6 +73,8 @@ class Manual(ClassWeights):
 
     def __post_init__(self):
         super().__post_init__()
+        if not self.values:
+            raise ValueError(f"values={self.shown()}: must weigh at least one class")
         named = isinstance(self.values, Mapping)
         for name, value in self.values.items() if named else enumerate(self.values):
             number = isinstance(value, int | float) and not isinstance(value, bool)

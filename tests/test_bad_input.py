@@ -47,8 +47,8 @@ def cli_run(tmp_path, capsys, monkeypatch):
 
 
 @pytest.fixture
-def refused(cli_run):
-    """refused(arguments, *lines) asserts that the command says these lines and nothing else, and writes nothing."""
+def assert_refused(cli_run):
+    """assert_refused(arguments, *lines): the command says these lines and nothing else, and writes nothing."""
 
     def check(arguments, *lines):
         code, out, err = cli_run(*arguments)
@@ -210,12 +210,12 @@ MISTYPED = {
 
 
 @pytest.mark.parametrize("typed", MISTYPED)
-def test_what_was_mistyped_is_said_in_one_line(typed, refused):
-    refused(typed.replace("'", "").split(), *MISTYPED[typed])
+def test_what_was_mistyped_is_said_in_one_line(typed, assert_refused):
+    assert_refused(typed.replace("'", "").split(), *MISTYPED[typed])
 
 
-def test_all_faults_are_told_together_and_each_once(refused):
-    refused(
+def test_all_faults_are_told_together_and_each_once(assert_refused):
+    assert_refused(
         [
             *("train.epocs=3", "train.epochs=0", "train.warmup=1", "loss=focal", "focal_gamma=-1", "seed=x"),
             *(
@@ -240,22 +240,22 @@ def test_all_faults_are_told_together_and_each_once(refused):
     )
 
 
-def test_what_hangs_on_a_mistyped_option_is_not_told(refused):
-    refused(
+def test_what_hangs_on_a_mistyped_option_is_not_told(assert_refused):
+    assert_refused(
         ["loss=focl", "focal_gamma=3", "data=conl", "data.train=x"],
         f"loss=focl: no such option; loss takes {options('loss')}",
         f"data=conl: no such option; data takes {options('data')}",
     )
 
 
-def test_cuda_where_there_is_none_is_no_silent_fall_back(refused, monkeypatch):
+def test_cuda_where_there_is_none_is_no_silent_fall_back(assert_refused, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    refused(["device=cuda"], "device=cuda: no CUDA device was found; type device=auto or device=cpu")
+    assert_refused(["device=cuda"], "device=cuda: no CUDA device was found; type device=auto or device=cpu")
 
 
-def test_the_environment_may_name_a_folder_that_is_not_there(refused, monkeypatch):
+def test_the_environment_may_name_a_folder_that_is_not_there(assert_refused, monkeypatch):
     monkeypatch.setenv("NERSWEEP_DATA", "/nowhere")
-    refused(
+    assert_refused(
         ["data=wnut17"],
         "data=wnut17: no train.conll under /nowhere/wnut17 (of NERSWEEP_DATA); expected train.conll, dev.conll, "
         "test.conll (word tag); type data.path=DIR",
@@ -302,34 +302,34 @@ def evil(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("target", FOREIGN)
-def test_only_classes_of_a_section_s_room_are_imported_and_called(target, tmp_path, refused, evil):
+def test_only_classes_of_a_section_s_room_are_imported_and_called(target, tmp_path, assert_refused, evil):
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     (tmp_path / "conf" / "loss" / "mine.yaml").write_text(f"_target_: {target}\ngamma: 1.0\n")
     line = f"loss._target_={target}: must be a class of nersweep.losses"
-    refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
+    assert_refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
 
 
 @pytest.mark.parametrize("place", ["+hydra.callbacks.x", "hydra.launcher", "hydra.sweeper"])
 @pytest.mark.parametrize("target", ["evil.Loss", "hydra.utils.get_object"])
-def test_hydra_calls_no_class_but_its_own(place, target, refused, evil):
+def test_hydra_calls_no_class_but_its_own(place, target, assert_refused, evil):
     line = f"{place.lstrip('+')}._target_={target}: must be a class of Hydra's"
-    refused([f"{place}._target_={target}"], line)
+    assert_refused([f"{place}._target_={target}"], line)
 
 
-def test_nested_classes_are_refused(tmp_path, refused, evil):
+def test_nested_classes_are_refused(tmp_path, assert_refused, evil):
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     text = "_target_: nersweep.losses.CrossEntropyLoss\nreduction: {_target_: evil.Loss}\n"
     (tmp_path / "conf" / "loss" / "mine.yaml").write_text(text)
     line = "loss.reduction._target_=evil.Loss: a class can be named only as SECTION._target_, or in loss.terms"
-    refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
+    assert_refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
 
 
-def test_a_term_of_a_compound_loss_is_held_to_the_room_of_losses(tmp_path, refused, evil):
+def test_a_term_of_a_compound_loss_is_held_to_the_room_of_losses(tmp_path, assert_refused, evil):
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     text = "_target_: nersweep.losses.CompoundLoss\nweights: {x: 1.0}\nterms: {x: {_target_: evil.Loss}}\n"
     (tmp_path / "conf" / "loss" / "mine.yaml").write_text(text)
     line = "loss.terms.x._target_=evil.Loss: must be a class of nersweep.losses"
-    refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
+    assert_refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
 
 
 # Losses, weights and heads
@@ -347,6 +347,7 @@ PARTS = {
     "weights=manual manual_weights=3": ["manual_weights=3: expected a list or a mapping"],
     "loss=focal focal_alpha=[1,2]": [f"focal_alpha=[1, 2]: 2 weights for 5 classes, which are {CLASSES}"],
     "loss=focal focal_alpha={B-PER:nan}": ["focal_alpha={B-PER: nan}: the weight of B-PER must be a finite number ≥ 0"],
+    "loss=focal focal_alpha=[]": ["focal_alpha=[]: must weigh at least one class"],
     "loss=focal focal_alpha=3": ["focal_alpha=3: expected a list, or a mapping label: weight"],
     "loss=focal focal_alpha=[1,1,1,1,1] weights=inverse": [
         "focal_alpha=[1, 1, 1, 1, 1]: weighs the classes as weights=inverse does; type weights=none"
@@ -405,8 +406,8 @@ PARTS = {
 
 
 @pytest.mark.parametrize("typed", PARTS)
-def test_parts_that_are_at_fault_or_do_not_fit_are_told_in_one_line(typed, column_files, refused):
-    refused([*column_files(), *typed.split(" ")], *PARTS[typed])
+def test_parts_that_are_at_fault_or_do_not_fit_are_told_in_one_line(typed, column_files, assert_refused):
+    assert_refused([*column_files(), *typed.split(" ")], *PARTS[typed])
 
 
 # What is in the data
@@ -423,14 +424,14 @@ BAD_FILES = {
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("fault", BAD_FILES)
-def test_a_bad_data_file_is_told_by_its_line(fault, split, column_files, refused, tmp_path):
+def test_a_bad_data_file_is_told_by_its_line(fault, split, column_files, assert_refused, tmp_path):
     text, told = BAD_FILES[fault]
-    refused(column_files(**{split: text}), f"{tmp_path / split}.conll{told}")
+    assert_refused(column_files(**{split: text}), f"{tmp_path / split}.conll{told}")
 
 
-def test_a_data_file_that_is_a_folder(column_files, refused, tmp_path):
+def test_a_data_file_that_is_a_folder(column_files, assert_refused, tmp_path):
     *arguments, _ = column_files()
-    refused([*arguments, f"data.test={tmp_path}"], f"{tmp_path}: is a folder, expected a file")
+    assert_refused([*arguments, f"data.test={tmp_path}"], f"{tmp_path}: is a folder, expected a file")
 
 
 CLUENER = '{"text": "李白在成都", "label": {"name": {"李白": [[0, 1]]}, "address": {"成都": [[3, 4]]}}}\n'
@@ -448,17 +449,17 @@ BAD_OFFSETS = {
 
 @pytest.mark.parametrize("split", ["train", "dev"])
 @pytest.mark.parametrize("fault", BAD_OFFSETS)
-def test_bad_offsets_are_told_by_their_line(fault, split, refused, tmp_path):
+def test_bad_offsets_are_told_by_their_line(fault, split, assert_refused, tmp_path):
     line, told = BAD_OFFSETS[fault]
     for name in ("train", "dev"):
         text = 3 * CLUENER + (f"{line}\n" if name == split else "")
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
-    refused(["data=cluener", f"data.path={tmp_path}"], f"{tmp_path}/{split}.json:4: {told}")
+    assert_refused(["data=cluener", f"data.path={tmp_path}"], f"{tmp_path}/{split}.json:4: {told}")
 
 
-def test_cluener_without_a_folder_says_where_it_comes_from(refused):
+def test_cluener_without_a_folder_says_where_it_comes_from(assert_refused):
     origin = "https://github.com/CLUEbenchmark/CLUENER2020"
-    refused(
+    assert_refused(
         ["data=cluener", "data.dev_seed=-1"],
         "data.dev_seed=-1: must be ≥ 0",
         f"data=cluener: no folder given; type data.path=DIR with train.json and dev.json of {origin}, or set "
@@ -466,10 +467,10 @@ def test_cluener_without_a_folder_says_where_it_comes_from(refused):
     )
 
 
-def test_data_without_entities(column_files, refused):
+def test_data_without_entities(column_files, assert_refused):
     plain = "no O\nname O\n"
     told = "data=conll: no entity in it; expected tags such as B-PER and I-PER"
-    refused(column_files(train=plain, dev=plain, test=plain), told)
+    assert_refused(column_files(train=plain, dev=plain, test=plain), told)
 
 
 def test_labels_that_training_lacks_and_broken_entities_are_told_and_the_run_goes_on(column_files, cli_run, output_dir):
@@ -556,9 +557,9 @@ def test_a_model_that_the_hub_does_not_give(status, code, told, fake_hub, column
 
 
 @pytest.mark.parametrize("name", ["/nowhere/model", "a/b/c"])
-def test_a_model_that_is_neither_a_folder_nor_a_name(name, column_files, refused):
+def test_a_model_that_is_neither_a_folder_nor_a_name(name, column_files, assert_refused):
     told = "neither a folder nor a name of the form OWNER/NAME"
-    refused(
+    assert_refused(
         [*column_files(), "model=hf", f"model.name={name}"],
         f"model.name={name}: cannot be loaded as a folder or from the hub ({told}){LOCAL_COPY}",
     )

@@ -116,6 +116,7 @@ def test_manual_weights_by_list_and_by_name():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({}, "must weigh at least one class"),
         ([1, 2], "2 weights for 3 classes, which are O, B-PER, I-PER"),
         ({"PER": 2}, "no class PER; there are O, B-PER, I-PER"),
         ({"O": -1}, "the weight of O must be a finite number ≥ 0"),

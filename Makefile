@@ -13,7 +13,7 @@ help:
 	@echo "make run     train on generated data with the focal loss: python -m nersweep loss=focal focal_gamma=3"
 	@echo "make test    run all tests"
 	@echo "make check   ruff's lint and format, then all tests"
-	@echo "make bench   measure the train loop and the losses; DATA=DIR holds CoNLL-2003 (nothing else should run beside it)"
+	@echo "make bench   measure the train loop, sweeps, growth and losses; DATA=DIR holds CoNLL-2003 (nothing else should run beside it)"
 	@echo "make docs    write docs/losses.md, the catalogue of the losses, and its pictures"
 	@echo "make ui      open the MLflow UI over $(store) at http://127.0.0.1:$(PORT) (PORT=5001 for another port)"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new .venv: 3.11 or later, now $(PYTHON)"
@@ -50,6 +50,8 @@ docs: $(ready)
 bench: $(ready)
 	@test -n "$(DATA)" || { echo "type make bench DATA=DIR, where DIR holds train.txt, valid.txt, test.txt of CoNLL-2003" >&2; exit 1; }
 	$(python) benchmarks/speed.py --data $(DATA)
+	$(python) benchmarks/sweep.py --data $(DATA)
+	OMP_NUM_THREADS=1 $(python) benchmarks/growth.py
 	$(python) benchmarks/losses.py
 
 # Without job execution MLflow starts one process, not nine; without lifespan it leaves Docker alone, which nothing here

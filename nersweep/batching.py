@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from nersweep.data import Sentence
+from nersweep.device import pinned, put
 from nersweep.labels import LabelSet
 
 MOST_PIECES = 4096  # of a group, with padding: memory does not grow with the length of sentences
@@ -36,17 +37,16 @@ class Batch:
     def attention_mask(self) -> Tensor:
         """(R, T), 1 on pieces and 0 on padding, of a padded batch."""
         places = torch.arange(self.input_ids.shape[1], device=self.input_ids.device)
-        return (places < torch.from_numpy(self.sizes).to(places.device)[:, None]).long()
+        return (places < put(torch.from_numpy(self.sizes), places.device)[:, None]).long()
 
     @property
     def positions(self) -> Tensor:
         """(1, T), each piece's place in its window, of a packed batch."""
         starts = np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
-        return torch.from_numpy(np.arange(len(starts)) - starts)[None]
+        return put(torch.from_numpy(np.arange(len(starts)) - starts)[None], self.input_ids.device)
 
     def to(self, device: torch.device) -> "Batch":
-        ids, first = (x.to(device, non_blocking=True) for x in (self.input_ids, self.first))
-        return replace(self, input_ids=ids, first=first)
+        return replace(self, input_ids=put(self.input_ids, device), first=put(self.first, device))
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Gold:
     """What is true of some sentences, whose words stand one after another."""
 
     labels: Tensor  # (W,), label ids
-    lengths: Tensor  # (S,), words of each sentence
+    lengths: Tensor  # (S,), words of each sentence; on the host, where loops over words are laid out
     columns: dict[str, Tensor] = field(default_factory=dict)  # further annotations, ids (W,) under the column's name
 
     def to(self, device: torch.device) -> "Gold":
-        columns = {name: ids.to(device, non_blocking=True) for name, ids in self.columns.items()}
-        return Gold(self.labels.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), columns)
+        columns = {name: put(ids, device) for name, ids in self.columns.items()}
+        return Gold(put(self.labels, device), pinned(self.lengths, device), columns)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class TrainConfig:
     patience: int | None = within(None, ("≥", 1))  # stop after so many epochs without a better dev F1; null: never
     sampler: str = field(default="random", metadata={"choices": ("random", "entity_balanced")})  # of sentences
     precision: str = field(default="auto", metadata={"choices": ("auto", "fp32", "bf16")})
+    checkpoint_minutes: float | None = within(10.0, ("≥", 0))  # the least time between two within an epoch; null: none
 
 
 @dataclass

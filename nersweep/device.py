@@ -4,6 +4,7 @@ import time
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 
 def choose_device(name: str) -> torch.device:
@@ -27,6 +28,16 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         name = "bf16" if bf16_is_faster(device) else "fp32"
     return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def put(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on this device, without a wait for what the device is doing."""
+    return pinned(tensor, device).to(device, non_blocking=True)
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor where it is, in memory from which it can be put on this device without a wait."""
+    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
 
 
 @lru_cache

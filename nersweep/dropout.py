@@ -32,6 +32,13 @@ class Masks:
             np.bitwise_and(part, factor, out=part)
         return torch.from_numpy(drawn[:count]).view(torch.bfloat16).view(shape)
 
+    def state(self) -> Tensor:
+        return torch.from_numpy(self.bits.state["state"]["state"].view(np.int64).copy())
+
+    def load(self, state: Tensor) -> None:
+        words = state.numpy().view(np.uint64)
+        self.bits.state = self.bits.state | {"state": {"state": words}}
+
 
 class Masked(torch.autograd.Function):
     """x times a mask, and so its gradient."""

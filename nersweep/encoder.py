@@ -102,11 +102,10 @@ class Encoder(nn.Module):
     def features(self, batch: Batch) -> Tensor:
         """The last hidden state of each word's first piece, (words, hidden)."""
         if batch.packed:
-            device = batch.input_ids.device
             states = self.model.base_model(
                 input_ids=batch.input_ids,
-                position_ids=batch.positions.to(device) + first_position(self.model.config),
-                layout=Layout(batch.sizes, device),
+                position_ids=batch.positions + first_position(self.model.config),
+                layout=Layout(batch.sizes, batch.input_ids.device),
                 masks=self.masks,
             )
         else:

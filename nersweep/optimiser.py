@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # as in torch
+STATE = ("master", "first", "second")  # of a slot
 CHUNK = 1 << 17  # elements at a time on CPU: what a chunk needs stays in a core's cache
 
 
@@ -71,6 +72,22 @@ class AdamW:
         for slot in slots:
             slot.update(factor, over)
         return norm
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on, but for the gradients; not copied."""
+        state = {}
+        for i, slot in enumerate(self.slots):
+            state |= {f"{i}.{name}": getattr(slot, name) for name in STATE}
+            state[f"{i}.steps"] = torch.tensor(slot.steps)
+        return state
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Tensor]) -> None:
+        for i, slot in enumerate(self.slots):
+            for name in STATE:
+                getattr(slot, name).copy_(state[f"{i}.{name}"])
+            slot.steps = int(state[f"{i}.steps"])
+            slot.parameter.copy_(slot.master)
 
     def weights_of(self, model: nn.Module) -> dict[str, Tensor]:
         """A copy of the model's state, with the parameters in float32."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from nersweep.device import put
 from nersweep.dropout import Masks
 from nersweep.dropout import dropout as drop
 
@@ -63,15 +64,15 @@ class Layout:
                 away = within[:, None] - within
                 near = (np.abs(away) < (window or length)) & ((away >= 0) | (not causal))
                 seen = (seen & near) | np.eye(length, dtype=bool)  # empty places see themselves, as all must see some
-            bias = torch.from_numpy(np.repeat(seen, heads, axis=0)).to(self.device)
+            bias = put(torch.from_numpy(np.repeat(seen, heads, axis=0)), self.device)
             bias = torch.zeros(bias.shape, dtype=dtype, device=self.device).masked_fill_(~bias, -torch.inf)
             groups.append((place.size, int(length), bias))
             at += place.size
         there, filled = torch.from_numpy(np.concatenate(there)), torch.from_numpy(np.concatenate(filled))
         return Places(
-            there.to(self.device),
-            torch.from_numpy(back.ravel()).to(self.device),
-            filled[:, None].to(self.device, dtype),
+            put(there, self.device),
+            put(torch.from_numpy(back.ravel()), self.device),
+            put(filled[:, None], self.device).to(dtype),
             groups,
         )
 

@@ -63,8 +63,12 @@ class Plan:
     device: torch.device
 
     @property
+    def output_dir(self) -> Path:
+        return Path(self.config["output_dir"])
+
+    @property
     def folder(self) -> Path:
-        return store.run_folder(Path(self.config["output_dir"]), self.name, self.fingerprint)
+        return store.run_folder(self.output_dir, self.name, self.fingerprint)
 
 
 def make(config: DictConfig) -> Plan:
@@ -122,7 +126,8 @@ def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | S
         key: value for key, value in config.items() if key in {"model", "head", "loss", "weights", "aux", "train"}
     }
     described["model"] = {k: v for k, v in config["model"].items() if k not in {"name", "revision", "package"}}
-    described["train"] = config["train"] | {"precision": str(choose_precision(config["train"]["precision"], device))}
+    described["train"] = {k: v for k, v in config["train"].items() if k != "checkpoint_minutes"}
+    described["train"]["precision"] = str(choose_precision(config["train"]["precision"], device))
     return store.fingerprint(
         described
         | {

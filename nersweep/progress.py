@@ -14,8 +14,8 @@ PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
 class TrainingProgress:
     """Steps done of all steps, with the latest loss. A context manager; `epoch` lines stay on the screen."""
 
-    def __init__(self, steps: int):
-        self.steps, self.done, self.loss = steps, 0, "not read yet"
+    def __init__(self, steps: int, done: int):
+        self.steps, self.done, self.loss = steps, done, "not read yet"
         self.last_line = time.monotonic()
         self.bar = Progress(
             TextColumn("training"),
@@ -27,7 +27,7 @@ class TrainingProgress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task("training", total=steps, loss=self.loss)
+        self.task = self.bar.add_task("training", total=steps, completed=done, loss=self.loss)
 
     def __enter__(self) -> "TrainingProgress":
         self.bar.start()

@@ -20,21 +20,23 @@ from omegaconf import DictConfig, OmegaConf
 import nersweep
 from nersweep import metrics, plan, saved, store, tracking
 from nersweep.cache import tokenised
+from nersweep.checkpoint import Checkpoint
 from nersweep.data import SPLITS, Sentence
 from nersweep.device import choose_precision
 from nersweep.faults import flat, one_line
+from nersweep.fitted import Fitted, Predictions
 from nersweep.labels import LabelSet
 from nersweep.metrics import flatten
 from nersweep.plan import Facts, Plan
 from nersweep.progress import console, table
-from nersweep.train import Fitted, Predictions, Tagger, fit, predict
+from nersweep.train import Tagger, fit, predict
 
 GET_CONLL = "real data: data=conll2003 reads CoNLL-2003 from the hub, or from a folder with data.path=DIR"
 
 
 def execute(config: DictConfig) -> dict[str, Any]:
-    """Runs what a composed configuration describes and returns its result, as in result.json; a run that has finished
-    before is not run again unless config.rerun.
+    """Runs what a composed configuration describes and returns its result, as in result.json. A run that has finished
+    before is not run again, and one that was ended early goes on from its last checkpoint, unless config.rerun.
 
     Raises ValueError for faults in configuration or data, Diverged for a loss that is no number; Ctrl-C goes through.
     Whatever ends the run early is written down in its result.json and in the tracker first.
@@ -43,24 +45,39 @@ def execute(config: DictConfig) -> dict[str, Any]:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     prepared = plan.make(config)
-    folder = prepared.folder
-    output_dir, tracking_uri = Path(prepared.config["output_dir"]), prepared.config["tracking"]["uri"]
-    result = store.finished_result(folder, prepared.fingerprint)
-    if result and not prepared.config["rerun"]:
+    folder, rerun = prepared.folder, prepared.config["rerun"]
+    uri = prepared.config["tracking"]["uri"]
+    before = store.read_result(folder, prepared.fingerprint)
+    if before.get("status") == "finished" and not rerun:
         console.print(f"{prepared.name}: finished before; rerun=true runs it again")
-        conclude(result, folder, tracking.ui_command(tracking.store_uri(tracking_uri, output_dir)))
-        return result
-    store.writable(output_dir)
+        conclude(before, folder, tracking.ui_command(tracking.store_uri(uri, prepared.output_dir)))
+        return before
+    store.writable(prepared.output_dir)
     opened = time.perf_counter()
-    uri = tracking.open_store(tracking_uri, output_dir)
+    uri = tracking.open_store(uri, prepared.output_dir)
     open_seconds = time.perf_counter() - opened
+    with store.claimed(folder):
+        checkpoint = Checkpoint(folder / store.CHECKPOINT, prepared.fingerprint, prepared.train.checkpoint_minutes)
+        if rerun:
+            checkpoint.remove()
+        run_id = None if rerun else store.read_result(folder, prepared.fingerprint).get("run_id")
+        result = perform(prepared, checkpoint, uri, run_id, started, open_seconds)
+    conclude(result, folder, tracking.ui_command(uri))
+    return result
+
+
+def perform(
+    prepared: Plan, checkpoint: Checkpoint, uri: str, run_id: str | None, started: float, open_seconds: float
+) -> dict[str, Any]:
+    """run_id: the tracker's name of this run, where it was begun before."""
+    result_file = prepared.folder / store.RESULT
     introduce(prepared)
-    tracker = start_tracking(prepared, uri, output_dir)
-    result = {"status": "failed", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
+    tracker = start_tracking(prepared, uri, run_id)
+    result = {"status": "running", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
     try:
-        (folder / store.RESULT).unlink(missing_ok=True)
-        store.write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))))
-        result |= train_and_score(prepared, tracker, started + open_seconds + tracker.seconds)
+        store.write_json(result_file, result)  # a killed run leaves it, with the tracker's name of the run
+        store.write_text(prepared.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))))
+        result |= train_and_score(prepared, tracker, checkpoint, started + open_seconds + tracker.seconds)
         result["status"] = "finished"
     except BaseException as error:
         result["status"] = "failed" if isinstance(error, Exception) else "killed"
@@ -70,12 +87,12 @@ def execute(config: DictConfig) -> dict[str, Any]:
         tracker.finish({"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}[result["status"]])
         if "seconds" in result:
             result["seconds"] |= {"tracking": open_seconds + tracker.seconds, "total": time.perf_counter() - started}
-        store.write_json(folder / store.RESULT, result)
-    conclude(result, folder, tracking.ui_command(uri))
+        store.write_json(result_file, result)
+    checkpoint.remove()
     return result
 
 
-def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> dict[str, Any]:
+def train_and_score(prepared: Plan, tracker: tracking.Run, checkpoint: Checkpoint, started: float) -> dict[str, Any]:
     """Builds the model, trains it, scores the best epoch on test, writes everything but result.json."""
     config, corpus, labels, device = prepared.config, prepared.facts.corpus, prepared.facts.labels, prepared.device
     torch.manual_seed(config["seed"])
@@ -85,7 +102,7 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
     encoder = prepared.encoder.build(prepared.head.target.outputs(labels), corpus)
     aux = prepared.aux.build(encoder.model.config.hidden_size, prepared.vocabularies) if prepared.aux else None
     tagger = Tagger(encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux).to(device)
-    cache = Path(config["output_dir"]) / "cache"
+    cache = prepared.output_dir / "cache"
     splits = {
         split: tokenised(
             sentences,
@@ -108,7 +125,8 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, started: float) -> di
     setup_seconds = time.perf_counter() - started
     with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
         record = recorder(file, tracker)
-        fitted = fit(tagger, splits["train"], splits["dev"], labels, prepared.train, config["seed"], device, record)
+        train, dev, seed = splits["train"], splits["dev"], config["seed"]
+        fitted = fit(tagger, train, dev, labels, prepared.train, seed, device, record, checkpoint)
     eval_started = time.perf_counter()
     test, test_predictions = splits["test"], predict(tagger, splits["test"], device)
     test_scores = metrics.score(test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans)
@@ -252,15 +270,17 @@ def span_lines(sentences: Sequence[Sentence], spans: np.ndarray, labels: LabelSe
     return "".join(json.dumps(sentence, ensure_ascii=False) + "\n" for sentence in found)
 
 
-def start_tracking(prepared: Plan, uri: str, output_dir: Path) -> tracking.Run:
-    """A run of the tracker that knows configuration, label counts, weights, data and the command."""
+def start_tracking(prepared: Plan, uri: str, run_id: str | None) -> tracking.Run:
+    """A run of the tracker that knows configuration, label counts, weights, data and the command. run_id: as it was
+    begun before."""
     config, corpus, facts = prepared.config, prepared.facts.corpus, prepared.facts
     settings = flat({key: value for key, value in config.items() if key not in ("tracking", "output_dir", "rerun")})
     overrides = HydraConfig.get().overrides.task
     command = shlex.join(["python", "-m", "nersweep", *(o for o in overrides if not o.startswith("tracking.uri="))])
     tracker = tracking.Run.start(
         uri,
-        output_dir,
+        prepared.output_dir,
+        run_id=run_id,
         experiment=config["tracking"]["experiment"],
         name=prepared.name,
         params=settings,

@@ -15,9 +15,10 @@ from nersweep.build import Recipe, build
 from nersweep.data import Sentence
 from nersweep.encoder import Pretrained
 from nersweep.faults import one_line
+from nersweep.fitted import Predictions
 from nersweep.labels import LabelSet, Span, spans
 from nersweep.losses import CrossEntropyLoss
-from nersweep.train import Predictions, Tagger, predict
+from nersweep.train import Tagger, predict
 
 HEAD = "nersweep.json"  # the head with its settings, the entity types, the pieces of a window
 HEAD_WEIGHTS = "head.safetensors"  # the parameters that are no part of the encoder

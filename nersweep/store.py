@@ -1,13 +1,16 @@
 """What a run leaves on disk: its folder, its fingerprint, files that are whole or not there."""
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-RESULT = "result.json"
+RESULT, CHECKPOINT, LOCK = "result.json", "checkpoint.safetensors", "lock"
 
 
 def fingerprint(facts: Any) -> str:
@@ -40,15 +43,24 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Whole or not at all: written beside, flushed to disk, renamed."""
+@contextmanager
+def in_place_of(path: Path) -> Iterator[Path]:
+    """A file beside this one to write to. It is flushed to disk and takes this one's place when all is written: whole
+    or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(beside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        yield beside
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with in_place_of(path) as beside:
+        beside.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,11 +71,28 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def finished_result(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The result of this run where it has finished, or None; an unreadable file counts as none."""
+def read_result(folder: Path, fingerprint: str) -> dict[str, Any]:
+    """What is written down of this run: with a status, or empty where there is nothing or it cannot be read."""
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    done = isinstance(result, dict) and result.get("status") == "finished" and result.get("fingerprint") == fingerprint
-    return result if done else None
+        return {}
+    same = isinstance(result, dict) and result.get("fingerprint") == fingerprint and "status" in result
+    return result if same else {}
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """This process alone works in the folder; the system ends the claim with the process, however that ends. Raises
+    ValueError where another process does."""
+    writable(folder)
+    with open(folder / LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(f"{folder.name}: {file.read() or 'another process'} is running it") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield

@@ -101,6 +101,7 @@ class Run:
         self._retry_at = 0.0
         self._warned = self._finished = False
         self._non_finite: dict[str, str] = {}
+        self._there: dict[str, int] = {}  # of metrics that a reopened run has: the last step, up to which none is sent
 
     @classmethod
     def start(
@@ -121,7 +122,8 @@ class Run:
         Artifacts go to `output_dir/mlartifacts`, or, with a server, where the server keeps them.
         params: flat; values beyond 1000 characters are cut, and say so. note: Markdown for the run's page.
         parent_id: the run that this one belongs to. run_id: reopens that run; parameters that differ now keep their
-        old value, and the tag `params_changed` tells both. If it is gone, a new run is made, with a warning.
+        old value, and the tag `params_changed` tells both; of metrics only later steps are added. If it is gone, a new
+        run is made, with a warning.
         Raises ValueError for an experiment that was deleted, ConnectionError if the store fails: one line.
         """
         began = time.perf_counter()
@@ -146,6 +148,10 @@ class Run:
         run = cls(client, uri, found.info.run_id, found.info.experiment_id, name)
         send = partial(client.log_batch, run.id)
         every = [Param(key, value) for key, value in run_params.items()]
+        for key in found.data.metrics:
+            run._there[key] = max(metric.step for metric in client.get_metric_history(run.id, key))
+        if found.outputs and found.outputs.model_outputs:
+            run.model_id = found.outputs.model_outputs[0].model_id
         run._requests.append(partial(send, tags=[RunTag(key, value) for key, value in run_tags.items()]))
         run._requests.extend(partial(send, params=every[i : i + 100]) for i in range(0, len(every), 100))
         run.seconds = time.perf_counter() - began
@@ -219,6 +225,8 @@ class Run:
 
         now, kept = int(time.time() * 1000), []
         for key, value in values.items():
+            if step <= self._there.get(_name(key), -1):
+                continue
             if isfinite(value):
                 kept.append(Metric(_name(key), float(value), now, step, model_id=model_id))
             elif key not in self._non_finite:

@@ -4,16 +4,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nersweep import signals
 from nersweep.batching import Gold, Tokenised, absent_shares, entity_importance, epoch_batches
+from nersweep.checkpoint import Checkpoint
 from nersweep.config import TrainConfig
 from nersweep.encoder import Encoder
+from nersweep.fitted import Fitted, Predictions
 from nersweep.heads.base import Head
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss, Terms
@@ -44,27 +46,6 @@ class Tagger(nn.Module):
         return self.aux.terms(terms, features, gold, step) if self.aux else terms
 
 
-class Predictions(NamedTuple):
-    """Of the words of a split, in the order of its sentences."""
-
-    labels: np.ndarray  # (words,), label ids
-    spans: np.ndarray | None  # (n, 3), rows (start, end, type id), where the head predicts spans
-
-
-@dataclass
-class Fitted:
-    """What training leaves: the tagger holds the weights of the best epoch."""
-
-    best_epoch: int = 0
-    dev: dict[str, Any] = field(default_factory=dict)  # scores of the best epoch
-    dev_predictions: Predictions | None = None
-    weights: dict[str, Tensor] = field(default_factory=dict)  # of that epoch, in float32
-    epochs: list[dict[str, Any]] = field(default_factory=list)  # of each: epoch, loss, dev scores, absent
-    steps: list[dict[str, Any]] = field(default_factory=list)  # of each: step, loss, lr, grad_norm, terms of the loss
-    train_seconds: float = 0.0
-    eval_seconds: float = 0.0
-
-
 def fit(
     tagger: Tagger,
     train: Tokenised,
@@ -74,28 +55,37 @@ def fit(
     seed: int,
     device: torch.device,
     record: Callable[[dict[str, Any]], None],
+    checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """Trains for config.epochs, scores dev after each, and leaves the weights of the best epoch in the tagger.
 
     `record` is told of each step (step, loss, lr, grad_norm, and the terms of the loss where it has several), some
-    steps late, and of each epoch (epoch, loss, dev, and absent: for each type the share of steps without it).
+    steps late, and of each epoch (epoch, loss, dev, and absent: for each type the share of steps without it). It is
+    told again of what was done before the checkpoint from which training goes on.
 
-    Raises Diverged where the loss is no longer finite.
+    Raises Diverged where the loss is no longer finite. A signal to end is obeyed after a step, with a checkpoint.
     """
     encoder = tagger.encoder
     optimiser = AdamW(parameter_groups(tagger, config))
-    steps = config.epochs * -(-len(train) // config.batch_size)
+    per_epoch = -(-len(train) // config.batch_size)
+    steps = config.epochs * per_epoch
     rising = round(config.warmup * steps)
     parts = config.accumulation if encoder.packed else config.accumulation * PADDED_PARTS
     importance = entity_importance(train, labels) if config.sampler == "entity_balanced" else None
-    fitted, unread, done = Fitted(), [], 0
-    with TrainingProgress(steps) as progress:
-        for epoch in range(1, config.epochs + 1):
+    fitted = checkpoint.restore(tagger, optimiser, encoder.masks) if checkpoint else Fitted()
+    replay(fitted, per_epoch, record)
+    unread, done = [], len(fitted.steps)
+    with TrainingProgress(steps, done) as progress, signals.held():
+        if done:
+            progress.epoch(f"going on after step {done} of {steps}")
+        for epoch in range(done // per_epoch + 1, config.epochs + 1):
+            if config.patience is not None and epoch - 1 - fitted.best_epoch >= config.patience:
+                progress.epoch(f"stopped: no better dev F1 in {config.patience} epochs")
+                break
             tagger.train()
             started = time.perf_counter()
             batches = epoch_batches(len(train), config.batch_size, seed, epoch, importance)
-            pieces = slots = 0
-            for sentences in batches:
+            for sentences in batches[done % per_epoch :]:
                 step = train.gold(sentences).to(device)
                 groups = train.groups(sentences, -(-len(sentences) // parts), encoder.packed)
                 values: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
@@ -108,28 +98,35 @@ def fit(
                     loss.backward()
                     for name, value in {"loss": loss, **{name: value for name, (_, value) in terms.items()}}.items():
                         values[name] += value.detach()
-                    pieces += sum(batch.pieces for batch in inputs)
-                    slots += sum(batch.input_ids.numel() for batch in inputs)
+                    fitted.pieces += sum(batch.pieces for batch in inputs)
+                    fitted.slots += sum(batch.input_ids.numel() for batch in inputs)
                 factor = (done + 1) / (rising + 1) if done < rising else (steps - done) / (steps - rising)
                 unread.append((config.lr * factor, optimiser.step(factor, config.max_grad_norm), values))
                 done += 1
                 progress.step()
-                if len(unread) == READ_EVERY:
+                pause = done % per_epoch and (signals.asked or (checkpoint and checkpoint.due()))
+                if len(unread) == READ_EVERY or pause:
                     read_losses(unread, fitted.steps, record)
                     progress.show_loss(fitted.steps[-1]["loss"])
+                if pause:
+                    fitted.train_seconds += time.perf_counter() - started
+                    if checkpoint:
+                        checkpoint.save(tagger, optimiser, encoder.masks, fitted)
+                    signals.end()
+                    started = time.perf_counter()
             read_losses(unread, fitted.steps, record)
             trained = time.perf_counter()
             predictions = predict(tagger, dev, device)
             scores = score(dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans)
             scored = time.perf_counter()
-            in_epoch = fitted.steps[-(steps // config.epochs) :]
             this_epoch = {
                 "epoch": epoch,
-                "loss": float(np.mean([step["loss"] for step in in_epoch])),
+                "loss": float(np.mean([step["loss"] for step in fitted.steps[-per_epoch:]])),
                 "dev": scores,
                 "absent": absent_shares(batches, train, labels),
-                "padding": 1 - pieces / slots,
+                "padding": 1 - fitted.pieces / fitted.slots,
             }
+            fitted.pieces = fitted.slots = 0
             fitted.epochs.append(this_epoch)
             record(this_epoch)
             if epoch == 1 or scores["f1"] > fitted.dev["f1"]:
@@ -141,9 +138,9 @@ def fit(
                 f"epoch {epoch}/{config.epochs}  loss {this_epoch['loss']:.4f}  dev F1 {scores['f1']:.4f}"
                 f"  ({trained - started:.1f} s)"
             )
-            if config.patience is not None and epoch - fitted.best_epoch >= config.patience:
-                progress.epoch(f"stopped: no better dev F1 in {config.patience} epochs")
-                break
+            if checkpoint and (epoch < config.epochs or signals.asked):
+                checkpoint.save(tagger, optimiser, encoder.masks, fitted)
+            signals.end()
     tagger.load_state_dict(fitted.weights)
     return fitted
 
@@ -160,6 +157,13 @@ def parameter_groups(tagger: Tagger, config: TrainConfig) -> list[dict[str, Any]
         for inside in (True, False)
         for matrix in (True, False)
     ]
+
+
+def replay(fitted: Fitted, per_epoch: int, record: Callable[[dict], None]) -> None:
+    for step in fitted.steps:
+        record(step)
+        if step["step"] % per_epoch == 0:
+            record(fitted.epochs[step["step"] // per_epoch - 1])
 
 
 def read_losses(unread: list[tuple], done: list[dict[str, Any]], record: Callable[[dict], None]) -> None:

@@ -5,6 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from nersweep import signals
+
+
+@pytest.fixture(autouse=True)
+def unsignalled():
+    """No test is ended by the signal that another one sent."""
+    yield
+    signals.asked.clear()
+
 
 @pytest.fixture(scope="session")
 def local_data():

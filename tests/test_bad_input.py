@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import shlex
 import signal
 import socket
 import sqlite3
@@ -20,7 +21,7 @@ from nersweep.progress import TrainingProgress
 
 TRAIN = (
     "has epochs, batch_size, accumulation, lr, head_lr, warmup, weight_decay, max_grad_norm, patience, sampler, "
-    "precision"
+    "precision, checkpoint_minutes"
 )
 WITH_GAMMA = "loss=batch_balanced|class_balanced|compound|focal|weighted_focal"
 SMALL = ["train.epochs=1", "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32"]
@@ -608,7 +609,8 @@ def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_ru
 def test_sigterm_marks_the_run_killed(column_files, cli_run, output_dir, monkeypatch):
     monkeypatch.setattr(TrainingProgress, "step", lambda _: signal.raise_signal(signal.SIGTERM))
     code, _, err = cli_run(*column_files(), f"output_dir={output_dir}", *SMALL, "seed=15")
-    assert (code, err) == (143, ["nersweep: stopped by SIGTERM"])
+    assert code == 143 and len(err) == 1
+    assert err[0].startswith("nersweep: stopped by SIGTERM; the same command goes on from there: python -m ")
     result = results(output_dir)[-1]
     assert result["status"] == "killed" and result["error"] == "stopped by SIGTERM"
     assert status_in_mlflow(output_dir, result) == "KILLED"
@@ -635,7 +637,9 @@ def test_ctrl_c_marks_the_run_killed(column_files, output_dir, tmp_path):
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert (process.returncode, err) == (130, "nersweep: interrupted\n")
+    again = shlex.join(["python", *command[1:], "train.epochs=100000"])
+    assert process.returncode == 130
+    assert err == f"nersweep: interrupted; the same command goes on from there: {again}\n"
     result = results(output_dir)[-1]
     assert result["status"] == "killed"
     assert status_in_mlflow(output_dir, result) == "KILLED"

@@ -14,7 +14,8 @@ CHECKOUT = Path(__file__).parents[1]
 # A room may import the rooms of earlier lines, and itself. A room is a module or a package of nersweep.
 ORDER = """
     (nersweep/__init__.py)
-    config faults device progress store tracking stats weights labels report.pictures dropout vocabulary optimiser
+    config faults device progress signals fitted store tracking stats weights labels
+    report.pictures dropout vocabulary optimiser
     hub losses metrics
     data
     batching
@@ -22,6 +23,7 @@ ORDER = """
     encoder
     heads multitask
     build
+    checkpoint
     plan train
     saved
     run

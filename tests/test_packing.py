@@ -8,11 +8,15 @@ from transformers import AutoConfig, AutoModelForTokenClassification
 
 from nersweep import encoder as encoders
 from nersweep.batching import Batch, tokenise
+from nersweep.config import TrainConfig
 from nersweep.data import Corpus, Sentence
 from nersweep.dropout import Masks
 from nersweep.encoder import Encoder, Scratch, label_names
+from nersweep.heads.token import TokenHead
 from nersweep.labels import LabelSet
+from nersweep.losses import CrossEntropyLoss
 from nersweep.packing import ATTENTION, Layout, attend
+from nersweep.train import Tagger, fit
 
 LABELS = LabelSet(["PER"])
 SCRATCH = Scratch(hidden=16, layers=1, heads=2, dropout=0.0, max_length=32, min_count=1, pieces="characters")
@@ -105,6 +109,26 @@ def test_the_check_leaves_the_mode_as_it_was():
     for training in (True, False):
         encoder = random_encoder("bert").train(training)
         assert encoder.packs() and all(module.training == training for module in encoder.modules())
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "modernbert"])
+def test_twenty_steps_of_training_have_the_losses_of_padded_ones(family):
+    rng = np.random.default_rng(3)
+    words = [rng.choice(list("abcdefghij"), size=size) for size in rng.integers(2, 45, size=40)]
+    tags = {letter: LABELS.names[i % 3] for i, letter in enumerate("abcdefghij")}
+    sentences = [Sentence(tuple(x), tuple(tags[letter] for letter in x)) for x in words]
+    config = TrainConfig(epochs=4, batch_size=8, lr=1e-3, warmup=0.0, precision="fp32")
+    losses = {}
+    for attention in (ATTENTION, "eager"):
+        encoder = random_encoder(family, **NO_DROPOUT).on(torch.device("cpu"))
+        encoder.packed = attention == ATTENTION
+        encoder.model.set_attn_implementation(attention)
+        split = tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length)
+        tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
+        fitted = fit(tagger, split, split, LABELS, config, 1, torch.device("cpu"), lambda _: None)
+        losses[attention] = [step["loss"] for step in fitted.steps]
+    assert len(losses["eager"]) == 20 and losses["eager"][-1] < 0.8 * losses["eager"][0]
+    assert losses[ATTENTION] == pytest.approx(losses["eager"], rel=1e-5)
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "mistral"])

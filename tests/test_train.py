@@ -35,11 +35,10 @@ def corpus(sentences: int = 48, doubt: float = 0.0) -> Corpus:
 NAMES = corpus()
 
 
-def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES, head=TokenHead):
+def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES, head=TokenHead, hidden=32):
     torch.manual_seed(seed)
-    encoder = Scratch(hidden=32, layers=1, heads=2, dropout=dropout, max_length=32, min_count=1, pieces="words").build(
-        head.outputs(LABELS), NAMES
-    )
+    scratch = Scratch(hidden, layers=1, heads=2, dropout=dropout, max_length=32, min_count=1, pieces="words")
+    encoder = scratch.build(head.outputs(LABELS), NAMES)
     encoder.on(CPU, {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision])
     tagger = Tagger(encoder, head(encoder, LABELS), loss or CrossEntropyLoss())
     splits = {name: tokenise(s, LABELS, encoder.tokenizer, encoder.max_length) for name, s in data.splits().items()}
@@ -62,6 +61,20 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     once, again, other = (train(seed=seed, dropout=0.2)[2] for seed in (1, 1, 2))
     assert once.steps == again.steps and once.dev == again.dev
     assert once.steps != other.steps
+
+
+def test_two_threads_learn_what_one_learns():
+    # They add up in another order: the same seed gives the same numbers up to rounding.
+    before, fits = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            fits.append(train(replace(CONFIG, batch_size=24), data=corpus(400, doubt=0.2), hidden=128)[2])
+    finally:
+        torch.set_num_threads(before)
+    one, two = fits
+    assert len(one.steps) == 27 and losses(two) == pytest.approx(losses(one), rel=1e-4)
+    assert 0.3 < one.dev["f1"] < 0.9 and two.dev["f1"] == pytest.approx(one.dev["f1"], abs=0.01)
 
 
 WEIGHT = torch.tensor([0.1, 1.0, 2.0, 3.0, 1.0])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nersweep.batching import Gold
+from nersweep.device import put
 from nersweep.heads.base import Decoded, Head
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss, Terms
@@ -33,11 +34,10 @@ class SpanHead(Head):
     @staticmethod
     def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
         """Of IOB2 labels: the type at B- and O elsewhere; the type at words that no I- follows and O elsewhere."""
-        begins, types = (
-            torch.from_numpy(x).to(gold.labels.device)[gold.labels] for x in (labels.begins, labels.type_ids)
-        )
+        device = gold.labels.device
+        begins, types = (put(torch.from_numpy(x), device)[gold.labels] for x in (labels.begins, labels.type_ids))
         goes_on = torch.roll((types > 0) & ~begins, -1)  # is the next word inside
-        goes_on[gold.lengths.cumsum(0) - 1] = False
+        goes_on.index_fill_(0, put(gold.lengths.cumsum(0) - 1, device), False)
         return types * begins, types * ~goes_on
 
     def terms(self, criteria: Sequence[Loss], features: Tensor, gold: Gold, step: Gold) -> Terms:

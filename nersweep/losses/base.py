@@ -21,11 +21,14 @@ def require(holds: bool, name: str, value: object, requirement: str) -> None:
         raise ValueError(f"{name}={value}: must be {requirement}")
 
 
-def real_tokens(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Of logits (..., C) and targets (...), those whose target is not -100: (N, C) in float32 at least, (N,)."""
+def real_tokens(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of logits (..., C) and targets (...), all tokens: logits (N, C) in float32 at least, gold classes (N,), and which
+    are real (N,), those whose target is not -100. The others, with logits and class 0, are for the loss to leave out:
+    without them the shapes would depend on the numbers, which a GPU would have to be waited for."""
+    targets = targets.flatten()
     real = targets != IGNORE
-    chosen = logits[real]
-    return chosen.to(torch.promote_types(chosen.dtype, torch.float32)), targets[real]
+    logits = logits.reshape(len(targets), logits.shape[-1]).masked_fill(~real[:, None], 0)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)), targets.where(real, 0), real
 
 
 def gold_log_probabilities(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,18 +102,19 @@ class TokenLoss(Loss):
         return losses if weight is None else losses * weight[targets]
 
     def class_weights(self, step_targets: Tensor, classes: int) -> Tensor | None:
-        """The weights (C,) that hold for an optimiser step with these real targets (N,)."""
+        """The weights (C,) that hold for an optimiser step with these targets (...)."""
         return self.weight
 
     def forward(self, logits: Tensor, targets: Tensor, step_targets: Tensor | None = None) -> Tensor:
-        chosen, gold = real_tokens(logits, targets)  # (N, C), (N,)
-        step = gold if step_targets is None else step_targets[step_targets != IGNORE]
+        step = targets if step_targets is None else step_targets
         weight = self.class_weights(step, logits.shape[-1])
-        losses = self.weighted(chosen, gold, None if weight is None else weight.to(chosen.dtype))  # (N,)
+        shape, (logits, targets, real) = targets.shape, real_tokens(logits, targets)  # (N, C), (N,), (N,)
+        losses = self.weighted(logits, targets, None if weight is None else weight.to(logits.dtype)).where(real, 0)
         if self.reduction == "none":
-            return losses.new_zeros(targets.shape).masked_scatter(targets != IGNORE, losses)
+            return losses.view(shape)
         if self.reduction == "sum":
             return losses.sum()
+        counts = step != IGNORE
         count_tokens = weight is None or self.reduction == "token_mean"
-        total = torch.tensor(step.numel(), device=step.device) if count_tokens else weight[step].sum()
+        total = counts.sum() if count_tokens else weight[step.where(counts, 0)].where(counts, 0).sum()
         return losses.sum() / torch.where(total > 0, total, torch.inf)  # 0 with a zero gradient where nothing counts

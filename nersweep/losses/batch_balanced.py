@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from nersweep.losses.base import TokenLoss, gold_log_probabilities, require
+from nersweep.losses.base import IGNORE, TokenLoss, gold_log_probabilities, require
 
 
 def effective_weights(counts: Tensor, beta: float) -> Tensor:
@@ -23,8 +23,13 @@ def effective_weights(counts: Tensor, beta: float) -> Tensor:
     counts = torch.as_tensor(counts).double()  # (C,)
     require(counts.dim() == 1, "counts", tuple(counts.shape), "a vector with one count per class")
     require(bool((counts.isfinite() & (counts >= 0)).all()), "counts", counts.tolist(), "finite and ≥ 0")
+    return weights_of(counts, beta)
+
+
+def weights_of(counts: Tensor, beta: float) -> Tensor:
+    """`effective_weights` of counts (C,) in float64 that are as they must be, which is not looked at."""
     occurs, rest = counts > 0, 1 - beta
-    raw = rest / -(counts * counts.new_tensor(-rest).log1p()).expm1()  # (C,), infinite or NaN where nothing occurs
+    raw = rest / -(counts * counts.new_full((), -rest).log1p()).expm1()  # (C,), infinite or NaN where nothing occurs
     mean = raw.where(occurs, 0).sum() / occurs.sum()
     return (raw / mean).where(occurs, 1).float()
 
@@ -48,7 +53,9 @@ class BatchBalancedFocalLoss(TokenLoss):
         self.beta = beta
 
     def class_weights(self, step_targets: Tensor, classes: int) -> Tensor:
-        return effective_weights(step_targets.bincount(minlength=classes), self.beta)
+        targets, counts = step_targets.flatten(), step_targets.new_zeros(classes)
+        counts = counts.scatter_add(0, targets.clamp(min=0), (targets != IGNORE).to(counts.dtype))  # (C,)
+        return weights_of(counts.double(), self.beta)
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
         log_p, log_rest = gold_log_probabilities(logits, targets)  # log p_y and log(1-p_y), (N,)

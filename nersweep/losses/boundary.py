@@ -25,8 +25,8 @@ class BoundaryIoULoss(Loss):
 
     A step cannot be split: the mean is over the spans of the whole step.
 
-    Raises ValueError for another kind of label, a negative window, logits that do not fit the labels, and lengths that
-    do not add up to the real words. Of no publication.
+    Raises ValueError for another kind of label, a negative window, logits that do not fit the labels, and, on CPU,
+    lengths that do not add up to the real words. Of no publication.
     """
 
     needs = ("logits", "targets", "lengths")
@@ -39,6 +39,7 @@ class BoundaryIoULoss(Loss):
         require(window >= 0, "window", window, "≥ 0 tokens")
         self.window = window
         types = sorted({name[2:] for name in labels} - {""})
+        self.types = len(types)
         type_of = torch.tensor([types.index(name[2:]) + 1 if name[2:] else 0 for name in labels])
         begins = torch.tensor([name.startswith("B-") for name in labels])
         self.register_buffer("type_of", type_of, persistent=False)  # (C,), 0 for O
@@ -47,33 +48,39 @@ class BoundaryIoULoss(Loss):
     def forward(self, logits: Tensor, targets: Tensor, lengths: Tensor | None = None) -> Tensor:
         classes = len(self.type_of)
         require(logits.shape[-1] == classes, "logits", tuple(logits.shape), f"(..., {classes}) with {classes} labels")
+        # How far a neighbour can be. Lengths are read: on the host, that waits for no GPU.
+        reach = min(self.window, targets.shape[-1] if lengths is None else max(lengths.tolist(), default=0))
         if lengths is None:
             real = targets != IGNORE
             lengths = real.sum(1) if targets.dim() == 2 else real.sum().reshape(1)
-        lengths = lengths.to(targets.device)  # (S,)
-        logits, gold = real_tokens(logits, targets)  # (N, C), (N,)
-        words = int(lengths.sum())
-        require(words == len(gold), "lengths", f"{words} words in all", f"those of the {len(gold)} real targets")
+        if targets.device.type == "cpu":
+            words, real = int(lengths.sum()), int((targets != IGNORE).sum())
+            require(words == real, "lengths", f"{words} words in all", f"those of the {real} real targets")
+        order = (targets == IGNORE).flatten().argsort(stable=True)  # (N,), the real ones first
+        logits, gold, real = (x.index_select(0, order) for x in real_tokens(logits, targets))  # (N, C), (N,), (N,)
         p = logits.softmax(-1)
 
-        sentence_ends = lengths.cumsum(0)  # (S,)
-        sentence = torch.repeat_interleave(lengths)  # (N,)
+        lengths = lengths.to(targets.device, non_blocking=True)  # (S,)
+        sentence_ends, position = lengths.cumsum(0), torch.arange(len(gold), device=gold.device)  # (S,), (N,)
+        sentence = torch.searchsorted(sentence_ends, position, right=True).clamp(max=len(lengths) - 1)  # (N,)
         begin, end = (sentence_ends - lengths)[sentence], sentence_ends[sentence]  # (N,), of a token's sentence
-        position, type_ = torch.arange(len(gold), device=gold.device), self.type_of[gold]  # (N,)
-        starts = (type_ > 0) & (self.begins[gold] | (position == begin) | (type_ != type_.roll(1)))  # (N,)
-        first = starts.nonzero().squeeze(1)  # (spans,)
-        size = torch.bincount(starts.cumsum(0)[type_ > 0] - 1, minlength=len(first))  # (spans,), in tokens
+        type_ = self.type_of[gold].where(real, 0)  # (N,)
+        inside = type_ > 0
+        starts = inside & (self.begins[gold] | (position == begin) | (type_ != type_.roll(1)))  # (N,)
+        stops = inside & (~inside.roll(-1) | starts.roll(-1) | (position + 1 == end))  # (N,), at a span's last token
 
-        # All pairs of a span and a token in it or near it, one after another: (P,).
-        low = torch.maximum(first - self.window, begin[first])  # (spans,)
-        near = torch.minimum(first + size + self.window, end[first]) - low  # (spans,), tokens in it or near it
-        span = torch.repeat_interleave(near)
-        token = low[span] + torch.arange(len(span), device=span.device) - (near.cumsum(0) - near)[span]
-        inside = (token >= first[span]) & (token < (first + size)[span])
-        of_type = self.type_of == type_[first][span, None]  # (P, C)
+        mass = p.new_zeros(len(p), self.types + 1).index_add(1, self.type_of, p)  # (N, types), m of each type, and of O
         # 1 - m of a token in the span is the probability of the other classes: no subtraction from 1.
-        wrong = (p[token] * (of_type ^ inside[:, None])).sum(1)  # (P,), 1 - m inside, m outside
-        zeros = p.new_zeros(len(first))
-        apart = zeros.index_add(0, span, wrong)  # (spans,)
-        union = size + zeros.index_add(0, span, wrong * ~inside)  # (spans,)
-        return (apart / union).sum() / max(len(first), 1)
+        missed = (p * (self.type_of != type_[:, None])).sum(1) * inside  # (N,)
+        # At a span's first token the m of those before it, at its last one of those after it.
+        away = torch.arange(1, reach + 1, device=gold.device)
+        before, after = position[:, None] - away, position[:, None] + away  # (N, reach)
+        counts = torch.cat([(before >= begin[:, None]) & starts[:, None], (after < end[:, None]) & stops[:, None]], 1)
+        near = torch.cat([before, after], 1).clamp(0, len(p) - 1) * mass.shape[1] + type_[:, None]  # (N, 2·reach)
+        outside = (mass.flatten().index_select(0, near.flatten()).view(near.shape) * counts).sum(1)  # (N,)
+        # As many places as there could be spans: how many there are, a GPU would have to be waited for.
+        span = (starts.cumsum(0) - 1).clamp(min=0)  # (N,)
+        wrong, size, spurious = (
+            torch.zeros_like(missed).index_add(0, span, x) for x in (missed + outside, inside.to(p.dtype), outside)
+        )
+        return (wrong / (size + spurious).clamp(min=1)).sum() / starts.sum().clamp(min=1)

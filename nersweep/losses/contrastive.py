@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nersweep.losses.base import Loss, real_tokens, require
+from nersweep.losses.base import IGNORE, Loss, require
 
 
 class SupConLoss(Loss):
@@ -49,7 +49,9 @@ class SupConLoss(Loss):
 
     def forward(self, features: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):  # it would multiply matrices in half precision
-            x, y = real_tokens(features, targets)  # (N, H), (N,)
+            # Selected, as anchors are, although a GPU is waited for: with masks it would be tokens × tokens numbers.
+            x, y = features[targets != IGNORE], targets[targets != IGNORE]  # (N, H), (N,)
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
             norm = x.norm(dim=-1, keepdim=True)  # (N, 1)
             z = x / torch.where(norm > 0, norm, torch.inf)  # (N, H)
             return self.supcon(z, y) if self.form == "supcon" else self.pairs(z, y)

@@ -11,21 +11,20 @@ from nersweep.losses.base import IGNORE, Loss, require
 REDUCTIONS = ("token_mean", "mean", "sum")
 
 
-def places(lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def places(lengths: Tensor, words: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of W words, S sentences of these lengths one after another: each word's sentence (W,), how many words precede
     it there (W,) and how many follow (W,)."""
-    sentence = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+    sentence = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths, output_size=words)
     before = torch.arange(len(sentence), device=lengths.device) - (lengths.cumsum(0) - lengths)[sentence]
     return sentence, before, lengths[sentence] - 1 - before
 
 
-def columns(lengths: Tensor) -> tuple[Tensor, Tensor]:
+def columns(lengths: Tensor, words: int, longest: int) -> tuple[Tensor, Tensor]:
     """The words of each sentence from its first to its last, (T, S), T the longest length, and from its last to its
     first. A column goes on with its last word where the sentence is shorter, and is not to be used there."""
-    place = torch.arange(int(lengths.max()), device=lengths.device)[:, None].minimum(lengths - 1)
+    place = torch.arange(longest, device=lengths.device)[:, None].minimum(lengths - 1)
     last = lengths.cumsum(0) - 1
-    every = int(lengths.sum()) - 1
-    return (last - lengths + 1 + place).clamp(0, every), (last - place).clamp(0, every)  # no word: any word
+    return (last - lengths + 1 + place).clamp(0, words - 1), (last - place).clamp(0, words - 1)  # no word: any word
 
 
 def at_end(rows: list[Tensor], lengths: Tensor) -> Tensor:
@@ -37,7 +36,7 @@ def log_partition(emissions: Tensor, lengths: Tensor, start: Tensor, transitions
     """log Z of each sentence, (S,): the forward recursion with logarithms, exact for scores of any size."""
     # The gradient of a logsumexp over nothing but -inf is NaN.
     emissions, start, transitions, end = (x.clamp(min=-1e30) for x in (emissions, start, transitions, end))
-    emitted = emissions[columns(lengths)[0]]  # (T, S, K)
+    emitted = emissions[columns(lengths, len(emissions), int(lengths.max()))[0]]  # (T, S, K)
     sums = [start + emitted[0]]
     for now in emitted[1:]:
         sums.append(torch.logsumexp(sums[-1][:, :, None] + transitions, 1) + now)  # (S, K)
@@ -54,9 +53,9 @@ class LogPartition(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, emissions, start, transitions, end, lengths):
+    def forward(ctx, emissions, start, transitions, end, lengths, longest):
         classes, size = emissions.shape[1], len(lengths)
-        column = torch.stack(columns(lengths), 1)  # (T, 2, S)
+        column = torch.stack(columns(lengths, len(emissions), longest), 1)  # (T, 2, S)
         emitted = emissions.exp().index_select(0, column.flatten()).view(*column.shape, classes)  # (T, 2, S, K)
         step = transitions.exp()
         steps = torch.stack([step, step.mT])  # (2, K, K)
@@ -82,7 +81,7 @@ class LogPartition(torch.autograd.Function):
         smallest += [x[1:].amin() for x in (leaving, arriving) if len(x) > 1]
         exact = bool(torch.stack(smallest).amin() >= least)
 
-        sentence, before, after = places(lengths)
+        sentence, before, after = places(lengths, len(emissions))
         ahead = before * 2 * size + sentence  # (W,), each word's row among T·2·S
         back = (after * 2 + 1) * size + sentence
         arriving, leaving = arriving.flatten(0, 2), leaving.flatten(0, 2)
@@ -106,7 +105,8 @@ class LogPartition(torch.autograd.Function):
         left = forward * gradient * (after > 0)[:, None]
         with torch.autocast(step.device.type, enabled=False):
             transitions = step * (left[:-1].mT @ onward[1:])
-        return emissions, emissions[before == 0].sum(0), transitions, emissions[after == 0].sum(0), None
+        starts, ends = ((emissions * (there == 0)[:, None]).sum(0) for there in (before, after))
+        return emissions, starts, transitions, ends, None, None
 
 
 @torch.no_grad()
@@ -119,8 +119,10 @@ def viterbi(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tens
     """
     if not len(emissions):
         return lengths.new_zeros(0)
-    lengths = lengths.to(emissions.device)
-    emitted = emissions.to(torch.promote_types(emissions.dtype, torch.float32))[columns(lengths)[0]]  # (T, S, K)
+    words, longest = len(emissions), int(lengths.max())
+    lengths = lengths.to(emissions.device, non_blocking=True)
+    emitted = emissions.to(torch.promote_types(emissions.dtype, torch.float32))
+    emitted = emitted[columns(lengths, words, longest)[0]]  # (T, S, K)
     steps = transitions.mT.contiguous()  # (K, K), from column to row
     best, origins = [start + emitted[0]], []
     for now in emitted[1:]:
@@ -132,7 +134,7 @@ def viterbi(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tens
     for place in reversed(range(len(origins))):
         previous = origins[place].gather(1, labels[-1][:, None])[:, 0]
         labels.append(torch.where(place < lengths - 1, previous, last))
-    sentence, before, _ = places(lengths)
+    sentence, before, _ = places(lengths, words)
     return torch.stack(labels[::-1])[before, sentence]
 
 
@@ -177,23 +179,27 @@ class CRF(nn.Module):
 
     def neg_log_likelihood(self, emissions: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         """log Z - score(gold path) of each sentence, (S,): targets (W,) in [0, K). 0 for a sentence without words,
-        infinite where the gold path is forbidden. Raises ValueError for targets outside [0, K)."""
+        infinite where the gold path is forbidden. Raises ValueError for targets outside [0, K), on CPU;
+        a GPU tells of them itself, later."""
         emissions, lengths = self.check(emissions, lengths)
         classes = len(self.start)
         require(targets.shape == emissions.shape[:1], "targets", tuple(targets.shape), f"of shape ({len(emissions)},)")
         if not len(targets):
             return emissions.sum() + emissions.new_zeros(len(lengths))
-        low, high = (int(x) for x in targets.aminmax())
-        require(low >= 0, "targets", low, f"in [0, {classes}); drop words without a label, and shorten lengths")
-        require(high < classes, "targets", high, f"in [0, {classes})")
+        if targets.device.type == "cpu":  # to look at them elsewhere is to wait for them
+            low, high = (int(x) for x in targets.aminmax())
+            require(low >= 0, "targets", low, f"in [0, {classes}); drop words without a label, and shorten lengths")
+            require(high < classes, "targets", high, f"in [0, {classes})")
+        longest = int(lengths.max())
+        lengths = lengths.to(emissions.device, non_blocking=True)
         # Less their maximum, which changes every path alike, all scores are ≤ 0 and Z is near the best path.
         emissions = emissions - emissions.detach().amax(-1, keepdim=True)
         start, transitions, end = (x.to(emissions.dtype) - x.detach().amax() for x in self.scores())
 
-        log_z, exact = LogPartition.apply(emissions, start, transitions, end, lengths)
+        log_z, exact = LogPartition.apply(emissions, start, transitions, end, lengths, longest)
         if not exact:
             log_z = log_partition(emissions, lengths, start, transitions, end)
-        sentence, before, after = places(lengths)
+        sentence, before, after = places(lengths, len(targets))
         gold = emissions.gather(1, targets[:, None])[:, 0]  # (W,)
         pairs = transitions.flatten().index_select(0, targets.roll(1) * classes + targets)
         gold = gold + torch.where(before == 0, start.index_select(0, targets), pairs)
@@ -205,12 +211,12 @@ class CRF(nn.Module):
         return viterbi(*self.check(emissions, lengths), *self.scores())
 
     def check(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The emissions in float32 at least, the lengths on their device."""
+        """The emissions in float32 at least, and the lengths, which are read: on the host, that waits for no GPU."""
         shape, words = tuple(emissions.shape), len(emissions)
         require(shape == (words, len(self.start)), "emissions", shape, f"of shape (words, {len(self.start)})")
         require(int(lengths.sum()) == words, "lengths", lengths.tolist(), f"{words} in sum, the words of emissions")
         dtype = torch.promote_types(torch.promote_types(emissions.dtype, self.start.dtype), torch.float32)
-        return emissions.to(dtype), lengths.to(emissions.device)
+        return emissions.to(dtype), lengths
 
 
 class CRFLoss(Loss):
@@ -247,7 +253,5 @@ class CRFLoss(Loss):
         if self.reduction == "sum":
             return total
         if self.reduction == "mean":
-            count = len(lengths if step_lengths is None else step_lengths)
-        else:
-            count = int(((targets if step_targets is None else step_targets) != IGNORE).sum())
-        return total / max(count, 1)
+            return total / max(len(lengths if step_lengths is None else step_lengths), 1)
+        return total / ((targets if step_targets is None else step_targets) != IGNORE).sum().clamp(min=1)

@@ -61,12 +61,14 @@ class DiceLoss(Loss):
         require(not unknown, "exclude", unknown, f"class ids in [0, {classes}), or names with labels given")
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        logits, gold = real_tokens(logits, targets)  # (N, C), (N,)
+        logits, gold, real = real_tokens(logits, targets)  # (N, C), (N,), (N,)
+        real = real[:, None]  # (N, 1)
         classes = logits.shape[-1]
         self.check(self.exclude, classes)
-        p, y = logits.softmax(-1), functional.one_hot(gold, classes).to(logits.dtype)  # (N, C)
+        p, y = logits.softmax(-1) * real, functional.one_hot(gold, classes).to(logits.dtype) * real  # (N, C)
         # |p - y|, with 1 - p_y from its logarithm: exact where p_y rounds to 1.
-        apart = p.scatter(-1, gold[:, None], gold_log_probabilities(logits, gold)[1].exp()[:, None])  # (N, C)
+        p_rest = gold_log_probabilities(logits, gold)[1].exp()[:, None] * real  # (N, 1)
+        apart = p.scatter(-1, gold[:, None], p_rest)  # (N, C)
         if self.square:
             apart, whole = apart.square().sum(0), (p.square() + y).sum(0)  # Σ (p-y)² is Σ p² + Σ y - 2Σ p·y
         else:
@@ -77,5 +79,6 @@ class DiceLoss(Loss):
             whole = whole + self.smooth
             losses = apart / torch.where(whole > 0, whole, torch.inf)  # (C,)
         counted = y.any(0) if self.absent == "skip" else torch.ones_like(losses, dtype=torch.bool)
-        counted = counted.index_fill(0, torch.tensor(list(self.exclude), dtype=torch.long, device=gold.device), False)
+        for c in self.exclude:
+            counted[c].fill_(False)
         return (losses * counted).sum() / counted.sum().clamp(min=1)

@@ -75,13 +75,13 @@ class EmbeddingSmoothingLoss(TokenLoss):
             self.learn(*real_tokens(features.detach(), targets), logits.shape[-1])
         return super().forward(logits, targets, step_targets)
 
-    def learn(self, features: Tensor, targets: Tensor, classes: int) -> None:
-        """Makes the centroids on first sight; in training mode moves those of the classes in targets (N,) towards the
-        means of their features (N, H)."""
+    def learn(self, features: Tensor, targets: Tensor, real: Tensor, classes: int) -> None:
+        """Makes the centroids on first sight; in training mode moves those of the classes in targets (N,), where they
+        are real (N,), towards the means of their features (N, H)."""
         old = features.new_zeros(classes, features.shape[-1]) if self.embeddings is None else self.embeddings
         old = old.to(features.device)  # (C, H)
         if self.training:
-            onehot = functional.one_hot(targets, classes).to(features.dtype)  # (N, C)
+            onehot = functional.one_hot(targets, classes).to(features.dtype) * real[:, None]  # (N, C)
             counts = onehot.sum(0)[:, None]  # (C, 1)
             with torch.autocast(features.device.type, enabled=False):  # a matrix product, as sums by index vary on CUDA
                 means = onehot.T @ features / counts.clamp(min=1)  # (C, H)

@@ -41,8 +41,9 @@ class TverskyLoss(Loss):
         self.a, self.b, self.gamma, self.smooth = a, b, gamma, smooth
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        logits, gold = real_tokens(logits, targets)  # (N, C), (N,)
-        p, y = logits.softmax(-1), functional.one_hot(gold, logits.shape[-1]).to(logits.dtype)  # (N, C)
+        logits, gold, real = real_tokens(logits, targets)  # (N, C), (N,), (N,)
+        p = logits.softmax(-1) * real[:, None]  # (N, C)
+        y = functional.one_hot(gold, logits.shape[-1]).to(logits.dtype) * real[:, None]  # (N, C)
         # 1 - p_y from its logarithm: exact where p_y rounds to 1.
         p_rest = gold_log_probabilities(logits, gold)[1].exp()[:, None]  # (N, 1)
         wrong = self.a * (p * (1 - y)).sum(0) + self.b * (p_rest * y).sum(0)  # (C,)

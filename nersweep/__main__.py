@@ -1,5 +1,6 @@
 """The command line: `python -m nersweep loss=focal focal_gamma=3`."""
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nersweep import cli, signals
@@ -11,7 +12,7 @@ def one_run(config: DictConfig) -> float:
     from nersweep import run  # torch and transformers cost seconds, which --help need not pay
 
     try:
-        return run.execute(config)["dev"]["f1"]
+        return run.execute(config, HydraConfig.get().overrides.task)["dev"]["f1"]
     except Exception as error:
         if signals.asked:
             raise

@@ -14,7 +14,6 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 import transformers
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import nersweep
@@ -29,17 +28,29 @@ from nersweep.labels import LabelSet
 from nersweep.metrics import flatten
 from nersweep.plan import Facts, Plan
 from nersweep.progress import console, table
-from nersweep.train import Tagger, fit, predict
+from nersweep.train import Diverged, Tagger, fit, predict
 
 GET_CONLL = "real data: data=conll2003 reads CoNLL-2003 from the hub, or from a folder with data.path=DIR"
 
 
-def execute(config: DictConfig) -> dict[str, Any]:
+class Pruned(Exception):
+    """Whoever watches a run has seen enough of it."""
+
+
+def execute(
+    config: DictConfig,
+    overrides: Sequence[str],
+    parent_id: str | None = None,
+    watch: Callable[[int, dict[str, Any]], None] = lambda epoch, dev: None,
+) -> dict[str, Any]:
     """Runs what a composed configuration describes and returns its result, as in result.json. A run that has finished
     before is not run again, and one that was ended early goes on from its last checkpoint, unless config.rerun.
 
-    Raises ValueError for faults in configuration or data, Diverged for a loss that is no number; Ctrl-C goes through.
-    Whatever ends the run early is written down in its result.json and in the tracker first.
+    overrides: what was typed for it. parent_id: the tracker's run that it belongs to. watch: is told the development
+    scores of each epoch, from the first on, and ends the run by raising Pruned.
+
+    Raises Pruned, ValueError for faults in configuration or data, Diverged for a loss that is no number; Ctrl-C goes
+    through. Whatever ends the run early is written down in its result.json and in the tracker first.
     """
     started = time.perf_counter()
     transformers.logging.set_verbosity_error()
@@ -61,38 +72,42 @@ def execute(config: DictConfig) -> dict[str, Any]:
         if rerun:
             checkpoint.remove()
         run_id = None if rerun else store.read_result(folder, prepared.fingerprint).get("run_id")
-        result = perform(prepared, checkpoint, uri, run_id, started, open_seconds)
+        tracker = start_tracking(prepared, uri, overrides, parent_id, run_id)
+        result = perform(prepared, checkpoint, tracker, watch, started, open_seconds)
     conclude(result, folder, tracking.ui_command(uri))
     return result
 
 
 def perform(
-    prepared: Plan, checkpoint: Checkpoint, uri: str, run_id: str | None, started: float, open_seconds: float
+    prepared: Plan, checkpoint: Checkpoint, tracker: tracking.Run, watch: Callable, started: float, open_seconds: float
 ) -> dict[str, Any]:
-    """run_id: the tracker's name of this run, where it was begun before."""
+    """From the start of the run to what it leaves, whatever happens."""
     result_file = prepared.folder / store.RESULT
     introduce(prepared)
-    tracker = start_tracking(prepared, uri, run_id)
     result = {"status": "running", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
     try:
         store.write_json(result_file, result)  # a killed run leaves it, with the tracker's name of the run
         store.write_text(prepared.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))))
-        result |= train_and_score(prepared, tracker, checkpoint, started + open_seconds + tracker.seconds)
+        result |= train_and_score(prepared, tracker, checkpoint, watch, started + open_seconds + tracker.seconds)
         result["status"] = "finished"
     except BaseException as error:
-        result["status"] = "failed" if isinstance(error, Exception) else "killed"
+        endings = {Pruned: "pruned", Diverged: "diverged", Exception: "failed", BaseException: "killed"}
+        result["status"] = next(status for kind, status in endings.items() if isinstance(error, kind))
         result["error"] = one_line(error)
         raise
     finally:
-        tracker.finish({"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}[result["status"]])
+        tracker.finish(result["status"])
         if "seconds" in result:
             result["seconds"] |= {"tracking": open_seconds + tracker.seconds, "total": time.perf_counter() - started}
         store.write_json(result_file, result)
-    checkpoint.remove()
+        if result["status"] in ("finished", "pruned", "diverged"):  # nothing goes on from there
+            checkpoint.remove()
     return result
 
 
-def train_and_score(prepared: Plan, tracker: tracking.Run, checkpoint: Checkpoint, started: float) -> dict[str, Any]:
+def train_and_score(
+    prepared: Plan, tracker: tracking.Run, checkpoint: Checkpoint, watch: Callable, started: float
+) -> dict[str, Any]:
     """Builds the model, trains it, scores the best epoch on test, writes everything but result.json."""
     config, corpus, labels, device = prepared.config, prepared.facts.corpus, prepared.facts.labels, prepared.device
     torch.manual_seed(config["seed"])
@@ -124,7 +139,7 @@ def train_and_score(prepared: Plan, tracker: tracking.Run, checkpoint: Checkpoin
     )
     setup_seconds = time.perf_counter() - started
     with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
-        record = recorder(file, tracker)
+        record = recorder(file, tracker, watch)
         train, dev, seed = splits["train"], splits["dev"], config["seed"]
         fitted = fit(tagger, train, dev, labels, prepared.train, seed, device, record, checkpoint)
     eval_started = time.perf_counter()
@@ -270,17 +285,19 @@ def span_lines(sentences: Sequence[Sentence], spans: np.ndarray, labels: LabelSe
     return "".join(json.dumps(sentence, ensure_ascii=False) + "\n" for sentence in found)
 
 
-def start_tracking(prepared: Plan, uri: str, run_id: str | None) -> tracking.Run:
-    """A run of the tracker that knows configuration, label counts, weights, data and the command. run_id: as it was
-    begun before."""
+def start_tracking(
+    prepared: Plan, uri: str, overrides: Sequence[str], parent_id: str | None, run_id: str | None
+) -> tracking.Run:
+    """A run of the tracker that knows configuration, label counts, weights, data and the command. run_id: the
+    tracker's name of it, where it was begun before."""
     config, corpus, facts = prepared.config, prepared.facts.corpus, prepared.facts
     settings = flat({key: value for key, value in config.items() if key not in ("tracking", "output_dir", "rerun")})
-    overrides = HydraConfig.get().overrides.task
     command = shlex.join(["python", "-m", "nersweep", *(o for o in overrides if not o.startswith("tracking.uri="))])
     tracker = tracking.Run.start(
         uri,
         prepared.output_dir,
         run_id=run_id,
+        parent_id=parent_id,
         experiment=config["tracking"]["experiment"],
         name=prepared.name,
         params=settings,
@@ -303,8 +320,9 @@ def start_tracking(prepared: Plan, uri: str, run_id: str | None) -> tracking.Run
     return tracker
 
 
-def recorder(file: TextIO, tracker: tracking.Run) -> Callable[[dict[str, Any]], None]:
-    """Writes what `fit` records as JSON lines, and tells the tracker; both are up to date after each epoch."""
+def recorder(file: TextIO, tracker: tracking.Run, watch: Callable) -> Callable[[dict[str, Any]], None]:
+    """Writes what `fit` records as JSON lines, and tells the tracker; both are up to date after each epoch, of which
+    then `watch` is told."""
 
     def record(values: dict[str, Any]) -> None:
         file.write(json.dumps(values) + "\n")
@@ -314,6 +332,7 @@ def recorder(file: TextIO, tracker: tracking.Run) -> Callable[[dict[str, Any]], 
             tracker.metrics(scores | absent | {"train/epoch_loss": values["loss"]}, step=values["epoch"])
             file.flush()
             tracker.flush()
+            watch(values["epoch"], values["dev"])
         else:
             shown = {f"train/{key}": values[key] for key in ("loss", "lr", "grad_norm")}
             shown |= {f"train/{name}_loss": value for name, value in values.get("terms", {}).items()}

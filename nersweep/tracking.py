@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 log = logging.getLogger(__name__)
 
@@ -206,19 +206,22 @@ class Run:
         self._requests.append(partial(self._register, folder.absolute(), dict(metrics), step))
         self._send()
 
-    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
-        """Sends all that waits, once more what failed, and ends the run. A second call does nothing."""
+    def finish(self, status: str = "finished") -> None:
+        """Sends all that waits, once more what failed, and ends the run, with its status as a tag: finished, failed,
+        diverged (MLflow knows it as FAILED), killed or pruned (KILLED). A second call does nothing."""
         if not self._finished:
             self._finished = True
             self._pack()
-            self._requests.append(partial(self._client.set_terminated, self.id, status))
+            known = {"finished": "FINISHED", "failed": "FAILED", "diverged": "FAILED"}.get(status, "KILLED")
+            self._requests.append(partial(self._client.set_tag, self.id, "status", status))
+            self._requests.append(partial(self._client.set_terminated, self.id, known))
             self._send(patience=FINISH_SECONDS)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        self.finish("FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED")
+        self.finish("finished" if kind is None else "failed" if issubclass(kind, Exception) else "killed")
 
     def _finite(self, values: Mapping[str, float], step: int, model_id: str | None = None) -> list[Any]:
         from mlflow.entities import Metric

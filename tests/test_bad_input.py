@@ -601,7 +601,7 @@ def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_ru
         f" at step {len(steps) + 1} with learning rate 8.75e+29; last good loss: "
         f"{steps[-1]['loss']:.4g}; a lower train.lr or train.max_grad_norm may help"
     )
-    assert failed["status"] == "failed" and f"nersweep: {failed['error']}" == err[0]
+    assert failed["status"] == "diverged" and f"nersweep: {failed['error']}" == err[0]
     assert status_in_mlflow(output_dir, failed) == "FAILED"
     assert finished["status"] == status_in_mlflow(output_dir, finished).lower() == "finished"
 

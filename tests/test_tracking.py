@@ -131,7 +131,7 @@ def test_the_status_tells_how_a_run_ended(uri, output_dir, client, error, status
 def test_a_killed_run_goes_on_where_it_stopped(uri, output_dir, client, caplog):
     parent = start(uri, output_dir)
     run = start(uri, output_dir, params={"seed": 1, "device": "cpu"}, parent_id=parent.id)
-    run.finish("KILLED")
+    run.finish("killed")
     again = start(uri, output_dir, params={"seed": 1, "device": "cuda", "epochs": 3}, run_id=run.id)
     assert again.id == run.id and client.get_run(run.id).info.status == "RUNNING"
     again.finish()

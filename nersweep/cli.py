@@ -41,7 +41,7 @@ def main(job: Callable[[DictConfig], object]) -> None:
         if "hydra.verbose=true" in typed.overrides:
             os.environ[TRACEBACK] = "1"
         if not (typed.shell_completion or typed.hydra_help or typed.config_path):
-            tell(command.faults(typed))
+            tell(command.read(typed).faults)
         if not told:
             hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name="config")(job)()
     except (Exception, KeyboardInterrupt, SystemExit) as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -259,6 +260,11 @@ def example(key: str, choice: Mapping[str, str]) -> str:
 
 def interpolation_faults(config: DictConfig) -> list[str]:
     """Settings that take their value from one that does not exist. What takes its value from them is not told."""
+    try:
+        OmegaConf.to_container(config, resolve=True)
+        return []
+    except OmegaConfBaseException:
+        pass
     lines: dict[str, str] = {}
     for key, value in sorted(flat(OmegaConf.to_container(config)).items(), key=lambda item: item[0].count(".")):
         try:
@@ -271,7 +277,8 @@ def interpolation_faults(config: DictConfig) -> list[str]:
 
 def choice_faults(raw: Mapping[str, Any]) -> list[str]:
     """`choice` says which options were taken, and must not say anything else."""
-    if raw == {group: f"${{hydra:runtime.choices.{group}}}" for group in ROOMS}:
+    taken = HydraConfig.get().runtime.choices
+    if raw in ({group: f"${{hydra:runtime.choices.{group}}}" for group in ROOMS}, {g: taken.get(g) for g in ROOMS}):
         return []
     return ["choice: tells the options that were taken; type an option itself, as in loss=NAME"]
 

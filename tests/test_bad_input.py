@@ -190,7 +190,7 @@ MISTYPED = {
     "--config-dir=/nowhere": ["--config-dir=/nowhere: no such folder"],
     "--config-name=x": ["Cannot find primary config 'x'. Check that it's in your config search path."],
     "--nope": ["unrecognized arguments: --nope; see python -m nersweep --help"],
-    "hydra/launcher=x": ["hydra/launcher=x: no such option; hydra/launcher takes basic"],
+    "hydra/launcher=x": ["hydra/launcher=x: no such option; hydra/launcher takes basic, joblib, submitit_local, submitit_slurm"],
     # Sweeps: no job starts when one is at fault
     "-m loss=focal,nope": [f"loss=nope: no such option; loss takes {options('loss')}"],
     "-m loss=focal,cross_entropy focal_gamma=1,2": [

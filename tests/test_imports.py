@@ -16,7 +16,7 @@ ORDER = """
     (nersweep/__init__.py)
     config faults device progress signals fitted store tracking stats weights labels
     report.pictures dropout vocabulary optimiser
-    hub losses metrics
+    hub losses metrics compose
     data
     batching
     packing cache

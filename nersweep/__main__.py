@@ -1,27 +1,29 @@
 """The command line: `python -m nersweep loss=focal focal_gamma=3`."""
 
+from collections.abc import Sequence
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nersweep import cli, signals
-from nersweep.faults import fault_lines
+from nersweep import cli
+from nersweep.compose import Composer
 
 
 def one_run(config: DictConfig) -> float:
-    """Runs a composed configuration; returns the best dev F1, or NaN where the run failed: a sweep then goes on."""
+    """Runs a composed configuration; returns the best dev F1."""
     from nersweep import run  # torch and transformers cost seconds, which --help need not pay
 
-    try:
-        return run.execute(config, HydraConfig.get().overrides.task)["dev"]["f1"]
-    except Exception as error:
-        if signals.asked:
-            raise
-        cli.tell(fault_lines(error))
-        return float("nan")
+    return run.execute(config, HydraConfig.get().overrides.task)["dev"]["f1"]
+
+
+def many_runs(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) -> list[str]:
+    from nersweep import sweep
+
+    return sweep.launch(runs, composer, command)
 
 
 def main() -> None:
-    cli.main(one_run)
+    cli.main(one_run, many_runs)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ cut into overlapping windows, and each word belongs to the window in which it ha
 """
 
 import json
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,7 @@ from nersweep.labels import LabelSet
 MOST_PIECES = 4096  # of a group, with padding: memory does not grow with the length of sentences
 # T takes few values, multiples of these, because oneDNN keeps memory for each shape that it has seen.
 PADDED_TO, PACKED_TO = 16, 64
+WORDS_AT_ONCE = 1024  # of a call of the tokeniser, which takes 1 to 2 kB a word while it lasts
 
 
 @dataclass(frozen=True)
@@ -149,32 +151,29 @@ def tokenise(
     before, after = special_pieces(tokenizer)
     room = max_length - len(before) - len(after)
 
-    pieces: list[int] = []
-    window_starts, sentence_windows, sentence_words = [0], [0], [0]
-    word_window: list[int] = []
-    word_place: list[int] = []
-    ids: list[int] = []
+    pieces = array("i")
+    window_starts, sentence_windows, sentence_words = (array("q", [0]) for _ in range(3))
+    word_window, word_place, ids = (array("q") for _ in range(3))
     for sentence in sentences:
         of_words = [pieces_of[word][:room] for word in sentence.words]  # a word longer than a window loses its end
         first_window = len(window_starts) - 1
         sizes = [len(p) for p in of_words]
         bounds = windows(sizes, room)
         for start, end in bounds:
-            pieces += before + [piece for word in of_words[start:end] for piece in word] + after
+            pieces.extend(before + [piece for word in of_words[start:end] for piece in word] + after)
             window_starts.append(len(pieces))
         for window, place in owners(sizes, bounds):
             word_window.append(first_window + window)
             word_place.append(len(before) + place)
-        ids += labels.encode(sentence.tags)
+        ids.extend(labels.encode(sentence.tags))
         sentence_windows.append(len(window_starts) - 1)
         sentence_words.append(len(ids))
-    arrays = [window_starts, sentence_windows, sentence_words, word_window, word_place]
+    arrays = [window_starts, sentence_windows, sentence_words, word_window, word_place, ids]
     return Tokenised(
-        np.array(pieces, dtype=np.int32),
-        *(np.array(a, dtype=np.int64) for a in arrays),
-        labels=np.array(ids, dtype=np.int64),
+        np.frombuffer(pieces, dtype=np.int32),
+        *(np.frombuffer(a, dtype=np.int64) for a in arrays),
         columns={
-            column: np.array([known[value] for s in sentences for value in s.columns[column]], dtype=np.int64)
+            column: np.fromiter((known[value] for s in sentences for value in s.columns[column]), dtype=np.int64)
             for column, known in (vocabularies or {}).items()
         },
         pad_id=tokenizer.pad_token_id,
@@ -188,8 +187,12 @@ def word_pieces(words: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> lis
     Byte-level tokenisers (RoBERTa, ModernBERT) tell a word's beginning by the space before it, so they are given one.
     """
     byte_level = "ByteLevel" in json.dumps(json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"])
-    texts = [f" {word}" if byte_level else word for word in words]
-    return [ids or [tokenizer.unk_token_id] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    ask = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
+    found: list[list[int]] = []
+    for start in range(0, len(words), WORDS_AT_ONCE):
+        texts = [f" {word}" if byte_level else word for word in words[start : start + WORDS_AT_ONCE]]
+        found += [ids or [tokenizer.unk_token_id] for ids in tokenizer(texts, **ask)["input_ids"]]
+    return found
 
 
 def special_pieces(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
@@ -243,21 +246,23 @@ def entity_importance(split: Tokenised, labels: LabelSet) -> np.ndarray:
 
 def epoch_batches(
     sentences: int, size: int, seed: int, epoch: int, importance: np.ndarray | None = None
-) -> list[list[int]]:
+) -> list[Sequence[int]]:
     """The sentences of each optimiser step, a function of seed and epoch alone, whatever the loss: a plain shuffle;
     with importance (sentences,) as many draws with replacement, each sentence as likely as it is important."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     if importance is None:
-        order = torch.randperm(sentences, generator=generator).tolist()
+        drawn = torch.randperm(sentences, generator=generator)
     else:
-        order = torch.from_numpy(importance).multinomial(sentences, replacement=True, generator=generator).tolist()
+        drawn = torch.from_numpy(importance).multinomial(sentences, replacement=True, generator=generator)
+    order = array("q", drawn.numpy().tobytes())  # 8 bytes a sentence, and a list of whole numbers 40
     return [order[i : i + size] for i in range(0, sentences, size)]
 
 
 def absent_shares(batches: Sequence[Sequence[int]], split: Tokenised, labels: LabelSet) -> dict[str, float]:
     """For each type, the share of steps with no word of it: whatever the loss, such a step teaches nothing of it."""
-    sentence_of_word = np.repeat(np.arange(len(split)), split.lengths())
-    holds = np.zeros((len(split), len(labels.types) + 1), dtype=bool)
-    holds[sentence_of_word, labels.type_ids[split.labels]] = True
-    present = np.mean([holds[batch].any(axis=0) for batch in batches], axis=0)
-    return {name: float(1 - share) for name, share in zip(labels.types, present[1:], strict=True)}
+    present = np.zeros(len(labels.types) + 1)  # steps
+    for batch in batches:
+        types = labels.type_ids[split.labels[split.words_of(batch)]]
+        present += np.bincount(types, minlength=len(present)) > 0
+    shares = 1 - present[1:] / len(batches)
+    return dict(zip(labels.types, shares.tolist(), strict=True))

@@ -1,7 +1,6 @@
 """Tokenised splits, made once: kept in the process, and on disk under a hash of what they are made of."""
 
 import hashlib
-import io
 import json
 import zipfile
 import zlib
@@ -63,9 +62,8 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerFast) -> str:
 
 def write(file: Path, split: Tokenised) -> None:
     arrays = {item.name: getattr(split, item.name) for item in fields(split) if item.name != "columns"}
-    whole = io.BytesIO()
-    np.savez(whole, **arrays, **{f"column {name}": ids for name, ids in split.columns.items()})
-    store.write_bytes(file, whole.getvalue())
+    with store.in_place_of(file) as beside, open(beside, "wb") as whole:
+        np.savez(whole, **arrays, **{f"column {name}": ids for name, ids in split.columns.items()})
 
 
 def read(file: Path, columns: Iterable[str]) -> Tokenised | None:

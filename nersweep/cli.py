@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from hydra import errors
@@ -15,6 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nersweep import command, signals
 from nersweep import config as sections
+from nersweep.compose import Composer
+from nersweep.data import corpora
 from nersweep.faults import CONF, TRACEBACK, fault_lines, reason
 
 told: list[str] = []  # the faults of this process, each told once
@@ -27,23 +29,35 @@ def tell(lines: list[str]) -> None:
             print(f"nersweep: {line}", file=sys.stderr, flush=True)
 
 
-def main(job: Callable[[DictConfig], object]) -> None:
-    """Does the job with each configuration that the command line describes. Exit code 0, or 1 where anything failed,
-    with one line per fault on standard error; 130 after Ctrl-C and 143 after SIGTERM."""
+Sweep = Callable[[Sequence[tuple[str, ...]], Composer, str], list[str]]
+
+
+def main(job: Callable[[DictConfig], object], sweep: Sweep | None = None) -> None:
+    """Does the job with the configuration that the command line describes, or has `sweep` do the many of a multirun:
+    it takes the overrides of each run, what composes them, and the command, and returns faults.
+
+    Exit code 0, or 1 where anything failed, with one line per fault on standard error; 130 after Ctrl-C and 143 after
+    SIGTERM."""
     sections.register()
     told.clear()
     signals.listen()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and main says it in one line
     parser = get_args_parser()
     parser.error = wrong_usage
+    corpora.clear()
+    many = False
     try:
         typed = parser.parse_args()
         if "hydra.verbose=true" in typed.overrides:
             os.environ[TRACEBACK] = "1"
         if not (typed.shell_completion or typed.hydra_help or typed.config_path):
-            tell(command.read(typed).faults)
-        if not told:
-            hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name="config")(job)()
+            line = command.read(typed)
+            tell(line.faults)
+            many = line.many and not (typed.cfg or typed.info or typed.help)
+        if not told and many and sweep:
+            tell(sweep(line.runs, line.composer, this_command()))
+        elif not told:
+            hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name="config")(guarded(job))()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and not signals.asked:  # after --help
             raise
@@ -56,6 +70,20 @@ def main(job: Callable[[DictConfig], object]) -> None:
         tell([f"{what}; the same command goes on from there: {this_command()}"])
         sys.exit(128 + first)
     sys.exit(1 if told else 0)
+
+
+def guarded(job: Callable[[DictConfig], object]) -> Callable[[DictConfig], None]:
+    """Tells what goes wrong in a job, as Hydra would not in one line."""
+
+    def do(config: DictConfig) -> None:
+        try:
+            job(config)
+        except Exception as error:
+            if signals.asked:
+                raise
+            tell(fault_lines(error))
+
+    return do
 
 
 def this_command() -> str:

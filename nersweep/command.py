@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nersweep.compose import Composer
 from nersweep.config import SECTIONS, describe
-from nersweep.faults import Knob, fault_lines, knobs, not_read, options_of, reason
+from nersweep.faults import Knob, fault_lines, knobs, not_read, options_of, reason, without_seed
 
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises while it composes
 
@@ -49,7 +49,7 @@ def read(typed: argparse.Namespace) -> Command:
         except COMPOSITION as error:  # no file of that name, or a sweep that Hydra cannot unfold
             raise ValueError(reason(error)) from None
         shown = typed.cfg or typed.info or typed.help
-        for run in command.runs:
+        for run in {without_seed(run): run for run in command.runs}.values():
             config, _, lines = sift(run, composer)
             foreign = foreign_hydra(HydraConfig.instance().cfg) + foreign_targets(config)
             command.faults += lines + foreign

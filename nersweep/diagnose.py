@@ -3,17 +3,13 @@
 from omegaconf import DictConfig
 
 from nersweep import cli
-from nersweep.faults import fault_lines
 
 
 def describe(config: DictConfig) -> None:
     """Prints sizes, notes, and the table of label, count and weight."""
     from nersweep import plan, run  # torch and transformers cost seconds, which --help need not pay
 
-    try:
-        run.show_facts(plan.learn(plan.check(config)))
-    except Exception as error:
-        cli.tell(fault_lines(error))
+    run.show_facts(plan.learn(plan.check(config)))
 
 
 def main() -> None:

@@ -101,6 +101,11 @@ def options_of(owners: Sequence[Knob]) -> str:
     return " and ".join(f"{group}={'|'.join(options)}" for group, options in groups.items())
 
 
+def without_seed(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those that two runs share which repeat one setting."""
+    return tuple(override for override in overrides if not re.fullmatch(r"seed=\d{1,9}", override))
+
+
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings under dotted names."""
     out: dict[str, Any] = {}

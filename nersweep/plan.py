@@ -21,7 +21,7 @@ from nersweep import store
 from nersweep.batching import Gold
 from nersweep.build import ROOMS, Recipe, build, is_number, signature, typed_name, with_typed_name
 from nersweep.config import TrainConfig
-from nersweep.data import Corpus
+from nersweep.data import Corpus, read
 from nersweep.device import choose_device, choose_precision
 from nersweep.encoder import Pretrained, Scratch
 from nersweep.faults import Faults, flat, knobs, not_read, reason, refers_to, shown
@@ -30,7 +30,7 @@ from nersweep.losses.base import Loss
 from nersweep.multitask import Multitask, Vocabularies
 from nersweep.weights import Manual
 
-FIXED = {"seed", "device", "output_dir", "rerun", "choice", *sections.SECTIONS, *ROOMS}
+FIXED = {"seed", "device", "output_dir", "rerun", "on_failure", "dry_run", "choice", *sections.SECTIONS, *ROOMS}
 
 # What a loss may need of a head, in words.
 NEEDS = {"crf": "scores of transitions between labels", "lengths": "labels in the order of a sentence"}
@@ -79,13 +79,13 @@ def make(config: DictConfig) -> Plan:
     """
     parts = check(config)
     resolved = OmegaConf.to_container(config, resolve=True)
-    device = choose_device(resolved["device"])
     facts = learn(parts)
+    name, fingerprint = identify(resolved, parts)
     weight = torch.from_numpy(facts.weights) if parts["weights"] else None
     return Plan(
         config=resolved,
-        name=run_name(resolved),
-        fingerprint=fingerprint(resolved, facts.corpus, parts["model"], device),
+        name=name,
+        fingerprint=fingerprint,
         facts=facts,
         encoder=parts["model"],
         head=parts["head"],
@@ -93,14 +93,14 @@ def make(config: DictConfig) -> Plan:
         aux=parts["aux"],
         vocabularies=parts["aux"].vocabularies(facts.corpus) if parts["aux"] else {},
         train=TrainConfig(**resolved["train"]),
-        device=device,
+        device=choose_device(resolved["device"]),
     )
 
 
 def learn(parts: Mapping[str, Any]) -> Facts:
     """Reads the data and counts the classes that the loss sees. Raises ValueError for what is wrong in the data, and
     for class weights that do not fit it."""
-    corpus = parts["data"].load()
+    corpus = read(parts["data"])
     labels = LabelSet(type_ for s in corpus.splits().values() for x in s for type_ in entity_types(x.tags))
     if not labels.types:
         raise ValueError(f"data={corpus.name}: no entity in it; expected tags such as B-PER and I-PER")
@@ -120,6 +120,12 @@ def entity_types(tags: Sequence[str]) -> Iterator[str]:
     return (tag[2:] for tag in tags if tag != "O")
 
 
+def identify(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and fingerprint of a run, from its resolved configuration and its parts as `check` gives them."""
+    device = choose_device(resolved["device"])
+    return run_name(resolved), fingerprint(resolved, read(parts["data"]), parts["model"], device)
+
+
 def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | Scratch, device: torch.device) -> str:
     """Of everything that can change the result: not of names, paths, the device or the tracker; of the device only the
     precision that it is found fit for."""
@@ -133,7 +139,7 @@ def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | S
         described
         | {
             "seed": config["seed"],
-            "data": corpus.checksum(),
+            "data": corpus.checksum,
             "model_identity": model.identity(),
             "version": nersweep.__version__,
         }
@@ -287,8 +293,11 @@ def scalar_faults(config: Mapping[str, Any]) -> list[str]:
     lines = []
     if not isinstance(config["seed"], int) or isinstance(config["seed"], bool) or not 0 <= config["seed"] < 2**32:
         lines.append(f"seed={shown(config['seed'])}: must be a whole number in [0, 2^32)")
-    if not isinstance(config["rerun"], bool):
-        lines.append(f"rerun={shown(config['rerun'])}: must be true or false")
+    for name in ("rerun", "dry_run"):
+        if not isinstance(config[name], bool):
+            lines.append(f"{name}={shown(config[name])}: must be true or false")
+    if config["on_failure"] not in ("continue", "stop"):
+        lines.append(f"on_failure={shown(config['on_failure'])}: must be one of continue, stop")
     if not isinstance(config["output_dir"], str) or not config["output_dir"]:
         lines.append(f"output_dir={shown(config['output_dir'])}: expected a folder")
     lines += [f"{group}: takes one option, as in {group}=NAME" for group, o in config["choice"].items() if o is None]

@@ -42,12 +42,13 @@ def execute(
     overrides: Sequence[str],
     parent_id: str | None = None,
     watch: Callable[[int, dict[str, Any]], None] = lambda epoch, dev: None,
+    brief: bool = False,
 ) -> dict[str, Any]:
     """Runs what a composed configuration describes and returns its result, as in result.json. A run that has finished
     before is not run again, and one that was ended early goes on from its last checkpoint, unless config.rerun.
 
     overrides: what was typed for it. parent_id: the tracker's run that it belongs to. watch: is told the development
-    scores of each epoch, from the first on, and ends the run by raising Pruned.
+    scores of each epoch, from the first on, and ends the run by raising Pruned. brief: one line tells the result.
 
     Raises Pruned, ValueError for faults in configuration or data, Diverged for a loss that is no number; Ctrl-C goes
     through. Whatever ends the run early is written down in its result.json and in the tracker first.
@@ -61,12 +62,14 @@ def execute(
     before = store.read_result(folder, prepared.fingerprint)
     if before.get("status") == "finished" and not rerun:
         console.print(f"{prepared.name}: finished before; rerun=true runs it again")
-        conclude(before, folder, tracking.ui_command(tracking.store_uri(uri, prepared.output_dir)))
+        if not brief:
+            conclude(before, folder, tracking.ui_command(tracking.store_uri(uri, prepared.output_dir)))
         return before
     store.writable(prepared.output_dir)
     opened = time.perf_counter()
     uri = tracking.open_store(uri, prepared.output_dir)
     open_seconds = time.perf_counter() - opened
+    introduce(prepared, brief)
     with store.claimed(folder):
         checkpoint = Checkpoint(folder / store.CHECKPOINT, prepared.fingerprint, prepared.train.checkpoint_minutes)
         if rerun:
@@ -74,7 +77,10 @@ def execute(
         run_id = None if rerun else store.read_result(folder, prepared.fingerprint).get("run_id")
         tracker = start_tracking(prepared, uri, overrides, parent_id, run_id)
         result = perform(prepared, checkpoint, tracker, watch, started, open_seconds)
-    conclude(result, folder, tracking.ui_command(uri))
+    if brief:
+        console.print(one_line_of(result))
+    else:
+        conclude(result, folder, tracking.ui_command(uri))
     return result
 
 
@@ -83,7 +89,6 @@ def perform(
 ) -> dict[str, Any]:
     """From the start of the run to what it leaves, whatever happens."""
     result_file = prepared.folder / store.RESULT
-    introduce(prepared)
     result = {"status": "running", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
     try:
         store.write_json(result_file, result)  # a killed run leaves it, with the tracker's name of the run
@@ -180,10 +185,11 @@ def shown(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"tracking": config["tracking"] | {"uri": tracking.public(uri) if uri else None}}
 
 
-def introduce(prepared: Plan) -> None:
+def introduce(prepared: Plan, brief: bool) -> None:
     """What is about to run, and what is odd about it."""
     console.print(f"{prepared.name}:")
-    show_facts(prepared.facts)
+    if not brief:
+        show_facts(prepared.facts)
     accumulation = prepared.config["train"]["accumulation"]
     if not prepared.loss.splits and accumulation > 1:
         loss = prepared.config["choice"]["loss"]
@@ -201,6 +207,11 @@ def show_facts(facts: Facts) -> None:
         console.print(GET_CONLL)
     rows = zip(facts.classes, facts.counts, facts.weights, strict=True)
     table("", ["label", "count", "weight"], [[name, f"{count:,}", f"{weight:.4g}"] for name, count, weight in rows])
+
+
+def one_line_of(result: dict[str, Any]) -> str:
+    dev, test = (f"{name} F1 {result[name]['f1']:.4f}" for name in ("dev", "test"))
+    return f"{result['name']}: {dev}, {test} ({result['seconds']['total']:.1f} s)"
 
 
 def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
@@ -310,7 +321,7 @@ def start_tracking(
         },
         note=f"`{command}`",
     )
-    checksum = corpus.checksum()
+    checksum = corpus.checksum
     for split in SPLITS:
         sentences = corpus.splits()[split]
         profile = {"num_rows": len(sentences), "words": sum(len(s.words) for s in sentences)}

@@ -113,12 +113,12 @@ MISTYPED = {
     "~seed": ["~seed: cannot be left out; type seed=VALUE"],
     # A setting that does not exist
     "sed=3": [
-        "sed=3: no such setting; the top level has train, tracking, data, model, head, weights, aux, loss, seed, "
-        "device, output_dir, rerun"
+        "sed=3: no such setting; the top level has train, tracking, study, data, model, head, weights, aux, loss, seed, "
+        "device, output_dir, rerun, dry_run, on_failure"
     ],
     "+sed=3": [
-        "sed=3: no such setting; the top level has aux, data, device, head, loss, model, output_dir, rerun, seed, "
-        "tracking, train, weights"
+        "sed=3: no such setting; the top level has aux, data, device, dry_run, head, loss, model, on_failure, "
+        "output_dir, rerun, seed, study, tracking, train, weights"
     ],
     "train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
     "+train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
@@ -596,12 +596,12 @@ def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_ru
     failed, finished = results(output_dir)[before:]
     folder = output_dir / "runs" / "{name}-{fingerprint:.8}".format(**failed)
     steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert err[0].startswith("nersweep: the loss is ")
+    assert err[0].startswith("nersweep: cross_entropy-s1: the loss is ")
     assert err[0].endswith(
         f" at step {len(steps) + 1} with learning rate 8.75e+29; last good loss: "
         f"{steps[-1]['loss']:.4g}; a lower train.lr or train.max_grad_norm may help"
     )
-    assert failed["status"] == "diverged" and f"nersweep: {failed['error']}" == err[0]
+    assert failed["status"] == "diverged" and f"nersweep: cross_entropy-s1: {failed['error']}" == err[0]
     assert status_in_mlflow(output_dir, failed) == "FAILED"
     assert finished["status"] == status_in_mlflow(output_dir, finished).lower() == "finished"
 

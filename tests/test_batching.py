@@ -1,7 +1,9 @@
 """Words, pieces, windows, batches: nothing is lost, nothing is read twice."""
 
 import random
-from itertools import pairwise
+import tracemalloc
+from collections.abc import Callable
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from nersweep import batching
 from nersweep.batching import (
     absent_shares,
     entity_importance,
@@ -167,6 +170,14 @@ def test_a_word_of_which_nothing_is_left_becomes_the_unknown_piece(tokenizer):
     assert word_pieces(["a", " ", "é"], tokenizer)[1:] == [[tokenizer.unk_token_id]] * 2
 
 
+def test_words_have_the_same_pieces_however_many_are_asked_for_at_once(tokenizer, monkeypatch):
+    words = ["a", "cab", "é", "bb", "abc", "c", "ba"]
+    alone = [word_pieces([word], tokenizer)[0] for word in words]
+    for at_once in (1, 3, 7, 8):
+        monkeypatch.setattr(batching, "WORDS_AT_ONCE", at_once)
+        assert word_pieces(words, tokenizer) == alone
+
+
 def test_byte_level_pieces_know_where_a_word_begins():
     backend = Tokenizer(models.BPE({"Ġ": 0, "a": 1, "Ġa": 2, "<unk>": 3}, [("Ġ", "a")], unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -185,6 +196,34 @@ def test_order_is_a_function_of_seed_and_epoch_alone():
     assert epoch_batches(100, 32, seed=1, epoch=2) == once
     assert [len(b) for b in once] == [32, 32, 32, 4] and sorted(i for b in once for i in b) == list(range(100))
     assert epoch_batches(100, 32, seed=1, epoch=3) != once != epoch_batches(100, 32, seed=2, epoch=2)
+
+
+def test_a_later_step_is_the_same_where_the_earlier_ones_are_left_out():
+    steps = epoch_batches(100, 32, seed=1, epoch=2)
+    assert [list(step) for step in steps[2:]] == [list(step) for step in steps][2:]
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(1_000_003 + 2)).tolist()
+    assert [i for step in steps for i in step] == order
+
+
+def most_memory(made: Callable[[], object]) -> int:
+    """Bytes, what it gives included."""
+    tracemalloc.start()
+    made()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_grows_with_the_arrays_alone(tokenizer):
+    data = sentences([10] * 200, seed=8) * 10
+    split = tokenise(data, LABELS, tokenizer, max_length=64)  # also warms up what is made once
+    arrays = sum(x.nbytes for x in vars(split).values() if isinstance(x, np.ndarray))
+    assert most_memory(lambda: tokenise(data, LABELS, tokenizer, max_length=64)) < 1.5 * arrays
+    words = ["".join(letters) for letters in product("abc", repeat=8)]
+    assert most_memory(lambda: word_pieces(words, tokenizer)) < 600 * len(words)
+    steps = epoch_batches(len(split), 32, seed=1, epoch=1)
+    assert most_memory(lambda: epoch_batches(len(split), 32, seed=1, epoch=1)) < 24 * len(split)
+    assert most_memory(lambda: absent_shares(steps, split, LABELS)) < 16 * len(split)
 
 
 TYPES = LabelSet(["LOC", "PER"])

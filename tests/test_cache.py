@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import tracemalloc
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -173,6 +174,25 @@ def test_a_file_is_whole_while_another_process_writes_it(tmp_path):
     other.join(60)
     assert other.exitcode == 0 and seen > 3
     assert os.listdir(tmp_path) == ["split.npz"]
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tokenizer, tmp_path):
+    file, split = tmp_path / "split.npz", tokenise(SENTENCES, LABELS, tokenizer, 16)
+    cache.write(file, split)
+    with pytest.raises(TypeError):  # numpy writes one array after another, up to the one that it cannot
+        cache.write(file, replace(split, columns={"pos": np.array([(i for i in ())], dtype=object)}))
+    assert same(cache.read(file, []), split) and os.listdir(tmp_path) == ["split.npz"]
+
+
+def test_writing_holds_no_second_copy(tokenizer, tmp_path):
+    split = tokenise(SENTENCES, LABELS, tokenizer, 16)
+    column = np.zeros(1_000_000, dtype=np.int64)
+    split = replace(split, columns={str(i): column for i in range(8)})
+    tracemalloc.start()
+    cache.write(tmp_path / "split.npz", split)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * column.nbytes  # of 8
 
 
 def test_the_process_keeps_the_last_splits(tokenizer, tmp_path):

@@ -5,7 +5,9 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 SPLITS = ("train", "dev", "test")
 
@@ -34,6 +36,7 @@ class Corpus:
     def splits(self) -> dict[str, Sequence[Sentence]]:
         return {split: getattr(self, split) for split in SPLITS}
 
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 over words, tags and further columns with their names, of all splits, in order: what a run can see
         of the data."""
@@ -45,6 +48,18 @@ class Corpus:
                 text = "\n\n".join("\n".join((name, *columns[name])) for name in sorted(columns))
                 digest.update(text.encode() + b"\n\n\n")
         return digest.hexdigest()
+
+
+corpora: dict[str, Corpus] = {}  # that this process has read, by what describes them
+
+
+def read(data: Any) -> Corpus:
+    """What data.load() gives, once in a process for each description: runs of one process see the same data."""
+    key = repr(data)
+    if key not in corpora:
+        corpora.clear()  # one is enough for a sweep, and two large ones may be too much
+        corpora[key] = data.load()
+    return corpora[key]
 
 
 def tag_counts(sentences: Sequence[Sentence]) -> Counter[str]:

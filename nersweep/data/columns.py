@@ -1,9 +1,10 @@
 """Column files: one word a line with its annotations, a blank line between sentences (CoNLL, WNUT and their kin)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from nersweep import hub, labels
@@ -75,7 +76,7 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence
     for number, line in enumerate([*text.split("\n"), ""], start=1):
         # Split on spaces and tabs alone: words of web text may hold other white space. WNUT-17 separates sentences
         # with a line that holds a tab.
-        row = tuple(filter(None, line.rstrip("\r").replace("\t", " ").split(" ")))
+        row = shared(filter(None, line.rstrip("\r").replace("\t", " ").split(" ")))
         if not row or row[0] == "-DOCSTART-":
             if rows:
                 sentences.append(sentence(rows, columns))
@@ -98,6 +99,11 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence
 def sentence(rows: Rows, columns: Sequence[str]) -> Sentence:
     named = dict(zip(columns, zip(*rows, strict=True), strict=True))
     return Sentence(words=named.pop("word"), tags=named.pop("tag"), columns=named)
+
+
+def shared(strings: Iterable[str]) -> tuple[str, ...]:
+    """These strings, with equal ones in memory once: those of a corpus come again and again."""
+    return tuple(map(intern, strings))
 
 
 def from_hub(name: str, path: str, revision: str, columns: Mapping[str, str]) -> Corpus:
@@ -131,7 +137,7 @@ def assemble(name: str, source: str, splits: Mapping[str, Sequence[Sentence]]) -
     normal = {}
     for split, sentences in splits.items():
         normal[split] = [
-            Sentence(s.words, tuple(labels.tags_from_spans(labels.spans(s.tags), len(s.tags))), s.columns)
+            Sentence(shared(s.words), shared(labels.tags_from_spans(labels.spans(s.tags), len(s.tags))), s.columns)
             for s in sentences
         ]
         if scheme == "IOB2":

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nersweep.data import tag_counts
-from nersweep.data.columns import Catalogued, LocalFiles, read_file
+from nersweep.data import Sentence, tag_counts
+from nersweep.data.columns import Catalogued, LocalFiles, assemble, read_file
 
 
 def write(folder, **files):
@@ -32,6 +32,17 @@ def test_tabs_spaces_carriage_returns_and_a_byte_order_mark_are_read(tmp_path):
 def test_white_space_of_other_kinds_stays_inside_a_word(tmp_path):
     write(tmp_path, a="Ada\u00a0L\u2028x B-PER\n")
     assert read_file(tmp_path / "a")[0].words == ("Ada\u00a0L\u2028x",)
+
+
+def test_equal_strings_are_in_memory_once(tmp_path):
+    write(tmp_path, a="Zürich NNP B-LOC\nZürich NNP O\n\nZürich NNP B-LOC\n")
+    first, second = read_file(tmp_path / "a", ["word", "pos", "tag"])
+    assert len({id(word) for word in first.words + second.words}) == 1
+    assert len({id(value) for value in first.columns["pos"] + second.columns["pos"]}) == 1
+    made = [Sentence(("".join(["Zü", "rich"]),), ("B-LOC",)) for _ in range(2)]  # as other formats give them
+    assert made[0].words[0] is not made[1].words[0]
+    both = assemble("a", "here", {split: made for split in ("train", "dev", "test")}).train
+    assert both[0].words[0] is both[1].words[0] and both[0].tags[0] is both[1].tags[0]
 
 
 def test_one_corpus_in_three_schemes(tmp_path):
@@ -70,7 +81,7 @@ def test_the_checksum_sees_words_tags_splits_and_columns(tmp_path):
     files = write(tmp_path, **texts)
 
     def checksum(train, dev):
-        return LocalFiles(train=files[train], dev=files[dev], test=files["a"]).load().checksum()
+        return LocalFiles(train=files[train], dev=files[dev], test=files["a"]).load().checksum
 
     sums = [checksum("a", "a"), checksum("a", "b"), checksum("b", "a"), checksum("c", "a"), checksum("d", "a")]
     assert len(set(sums)) == 5 and checksum("a", "a") == sums[0]

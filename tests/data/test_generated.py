@@ -159,7 +159,7 @@ def test_tiny_splits_keep_every_type_and_the_o_share(asked, size):
 
 
 def test_the_seed_decides_in_any_process():
-    code = f"from nersweep.data.generated import Generated; print(Generated(**{DEFAULTS}).load().checksum())"
+    code = f"from nersweep.data.generated import Generated; print(Generated(**{DEFAULTS}).load().checksum)"
     checksums = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -170,8 +170,8 @@ def test_the_seed_decides_in_any_process():
         ).stdout.strip()
         for hash_seed in ("0", "1")
     }
-    assert checksums == {corpus().checksum()}
-    assert corpus(seed=2).checksum() != corpus().checksum()
+    assert checksums == {corpus().checksum}
+    assert corpus(seed=2).checksum != corpus().checksum
 
 
 @pytest.mark.parametrize(

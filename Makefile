@@ -6,15 +6,17 @@ python := .venv/bin/python
 ready := .venv/set-up # when the last set-up ended
 store := outputs/mlflow.db
 
-.PHONY: help setup run test check docs bench ui
+.PHONY: help setup run test test-all ray check docs bench ui
 
 help:
 	@echo "make setup   create .venv and install into it what constraints.txt pins; the others do this where needed"
 	@echo "make run     train on generated data with the focal loss: python -m nersweep loss=focal focal_gamma=3"
-	@echo "make test    run all tests"
-	@echo "make check   ruff's lint and format, then all tests"
+	@echo "make test    run all tests but those of sweeps over several processes, which take minutes"
+	@echo "make test-all run those too: joblib, submitit, PostgreSQL where it is installed, Ray where make ray was"
+	@echo "make check   ruff's lint and format, then make test"
 	@echo "make bench   measure the train loop, sweeps, growth and losses; DATA=DIR holds CoNLL-2003 (nothing else should run beside it)"
 	@echo "make docs    write docs/losses.md, the catalogue of the losses, and its pictures"
+	@echo "make ray     create .venv-ray, an environment with Ray, whose launcher needs other versions: docs/scale.md"
 	@echo "make ui      open the MLflow UI over $(store) at http://127.0.0.1:$(PORT) (PORT=5001 for another port)"
 	@echo "PYTHON=python3.12 chooses the interpreter of a new .venv: 3.11 or later, now $(PYTHON)"
 
@@ -37,12 +39,26 @@ run: $(ready)
 	$(python) -m nersweep loss=focal focal_gamma=3
 
 test: $(ready)
-	$(python) -m pytest
+	$(python) -m pytest -m "not engine"
+
+test-all: $(ready)
+	$(python) -m pytest -rs
+	@test ! -f .venv-ray/set-up || .venv-ray/bin/python -m pytest -rs tests/engines/test_ray.py
 
 check: $(ready)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
-	$(python) -m pytest
+	$(python) -m pytest -m "not engine"
+
+# The launcher for Ray holds cloudpickle below 3, and with it joblib below 1.6: these pins give way to its own.
+ray: .venv-ray/set-up
+
+.venv-ray/set-up: pyproject.toml constraints.txt constraints-ray.txt
+	test -x .venv-ray/bin/pip || $(PYTHON) -m venv .venv-ray
+	grep -vE '^(cloudpickle|joblib)==' constraints.txt | cat - constraints-ray.txt > .venv-ray/constraints.txt
+	PIP_CONSTRAINT=.venv-ray/constraints.txt PIP_BUILD_CONSTRAINT=.venv-ray/constraints.txt \
+		.venv-ray/bin/pip install --disable-pip-version-check --progress-bar off --quiet -e '.[dev,offline,ray]'
+	@touch $@
 
 docs: $(ready)
 	$(python) -m nersweep.report.catalogue

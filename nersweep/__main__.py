@@ -17,8 +17,12 @@ def one_run(config: DictConfig) -> float:
 
 
 def many_runs(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) -> list[str]:
-    from nersweep import sweep
+    """dry_run=true only shows them."""
+    from nersweep import preview, sweep
 
+    if composer(runs[0]).dry_run:
+        preview.show(runs, composer)
+        return []
     return sweep.launch(runs, composer, command)
 
 

@@ -33,8 +33,8 @@ Sweep = Callable[[Sequence[tuple[str, ...]], Composer, str], list[str]]
 
 
 def main(job: Callable[[DictConfig], object], sweep: Sweep | None = None) -> None:
-    """Does the job with the configuration that the command line describes, or has `sweep` do the many of a multirun:
-    it takes the overrides of each run, what composes them, and the command, and returns faults.
+    """Does the job with the configuration that the command line describes, or has `sweep` do, or show, the many of a
+    multirun: it takes the overrides of each run, what composes them, and the command, and returns faults.
 
     Exit code 0, or 1 where anything failed, with one line per fault on standard error; 130 after Ctrl-C and 143 after
     SIGTERM."""
@@ -53,8 +53,9 @@ def main(job: Callable[[DictConfig], object], sweep: Sweep | None = None) -> Non
         if not (typed.shell_completion or typed.hydra_help or typed.config_path):
             line = command.read(typed)
             tell(line.faults)
-            many = line.many and not (typed.cfg or typed.info or typed.help)
-        if not told and many and sweep:
+            asked = typed.cfg or typed.info or typed.help  # of Hydra itself
+            many = not (asked or told) and (line.many or line.composer(line.runs[0]).dry_run)
+        if many and sweep:
             tell(sweep(line.runs, line.composer, this_command()))
         elif not told:
             hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name="config")(guarded(job))()

@@ -41,6 +41,7 @@ def read(typed: argparse.Namespace) -> Command:
     each run of a sweep, are faults, a line each. Nothing is loaded, written or started."""
     if typed.config_dir and not Path(typed.config_dir).is_dir():
         raise ValueError(f"--config-dir={typed.config_dir}: no such folder")
+    typed.overrides = [as_hydra_takes_it(override) for override in typed.overrides]
     command = Command([], [], False, Composer(typed.config_name or "config", typed.config_dir))
     with command.composer as composer:
         try:
@@ -54,8 +55,17 @@ def read(typed: argparse.Namespace) -> Command:
             foreign = foreign_hydra(HydraConfig.instance().cfg) + foreign_targets(config)
             command.faults += lines + foreign
             if not (foreign or shown):
-                command.faults += value_faults(config)
+                command.faults += value_faults(config, composer)
     return command
+
+
+def as_hydra_takes_it(argument: str) -> str:
+    """study.space.focal_gamma=interval(0,5), which Hydra would take for a sweep of its own and for a setting that is
+    not there, as ++study.space.focal_gamma='interval(0,5)'. Other arguments as they are."""
+    found = re.fullmatch(r"\+{0,2}(study\.space\.[^=]+)=(.*)", argument, re.S)
+    if not found or re.match(r"""['"\[]""", found[2]):
+        return f"++{argument.lstrip('+')}" if found else argument
+    return f"++{found[1]}='" + found[2].replace("'", "\\'") + "'"
 
 
 def parse(typed: Sequence[str], composer: Composer) -> tuple[list[Override], list[str]]:
@@ -206,12 +216,13 @@ def targets(config: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> Iter
             yield from targets(value, f"{prefix}{key}.")
 
 
-def value_faults(config: DictConfig) -> list[str]:
-    """What plan.check says of a composed configuration."""
+def value_faults(config: DictConfig, composer: Composer) -> list[str]:
+    """What plan.check says of a composed configuration, and what is wrong with its study."""
     from nersweep import plan  # torch costs seconds, which the help need not pay
+    from nersweep.study import space
 
     try:
         plan.check(config)
     except Exception as error:
         return fault_lines(error)
-    return []
+    return space.faults(config, composer)

@@ -44,13 +44,30 @@ class Composer:
         """The configuration of a run, without Hydra's section; `choice` holds the options that were taken. Raises what
         Hydra raises for overrides that do not compose."""
         with nullcontext() if GlobalHydra.instance().is_initialized() else self:
-            values = [o for o in map(self.parsed, overrides) if self.is_value(o)]
-            set_later = {o.input_line for o in values}
-            options = tuple(o for o in overrides if o not in set_later)
+            options, values = self.split(overrides)
             config = copy.deepcopy(self.own(options))
             HydraConfig.instance().set_config(self.whole(options))
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
         return config
+
+    def split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
+        """Those for Hydra, and the values that are set after them. What comes before an addition or a deletion that it
+        may be part of stays before it; what refers to Hydra's own section, as ${hydra:job.override_dirname} does, needs
+        all of them there."""
+        if any("${hydra:" in override for override in overrides):
+            return tuple(overrides), []
+        options: list[str] = []
+        values: list[Override] = []
+        for override in map(self.parsed, overrides):
+            if self.is_value(override):
+                values.append(override)
+                continue
+            if override.is_add() or override.is_delete():
+                before = max((i for i, value in enumerate(values, 1) if overlap(value, override)), default=0)
+                options += [value.input_line for value in values[:before]]
+                del values[:before]
+            options.append(override.input_line)
+        return tuple(options), values
 
     def parse(self, override: str) -> Override:
         return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_override(override)
@@ -77,3 +94,9 @@ class Composer:
             del config["hydra"]
             config.choice = OmegaConf.to_container(whole.choice, resolve=True)
         return config
+
+
+def overlap(one: Override, other: Override) -> bool:
+    """Are they the same setting, or one a part of the other?"""
+    a, b = (f"{override.key_or_group}." for override in (one, other))
+    return a.startswith(b) or b.startswith(a)

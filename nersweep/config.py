@@ -31,6 +31,7 @@ class TrainConfig:
     patience: int | None = within(None, ("≥", 1))  # stop after so many epochs without a better dev F1; null: never
     sampler: str = field(default="random", metadata={"choices": ("random", "entity_balanced")})  # of sentences
     precision: str = field(default="auto", metadata={"choices": ("auto", "fp32", "bf16")})
+    auto_batch: bool = False  # where the device's memory is too small: the same step in more micro-batches
     checkpoint_minutes: float | None = within(10.0, ("≥", 0))  # the least time between two within an epoch; null: none
 
 
@@ -40,7 +41,24 @@ class TrackingConfig:
     experiment: str = "nersweep"
 
 
-SECTIONS = {"train": TrainConfig, "tracking": TrackingConfig}
+@dataclass
+class StudyConfig:
+    """A search, with Optuna; there is none where the space is empty."""
+
+    space: dict[str, Any] = field(default_factory=dict)  # setting: what of it is tried, in Hydra's sweep grammar
+    trials: int | None = within(None, ("≥", 1))  # that finish, over restarts and workers; null: 20, a whole grid
+    seeds: Any = 1  # of each trial: how many, from `seed` on, or a list; a trial's value is their mean
+    metric: str = "f1"  # of the development split, as the tracker names it: f1, macro_f1, strict/f1, PER/f1
+    direction: str = field(default="maximize", metadata={"choices": ("maximize", "minimize")})
+    sampler: str = field(default="tpe", metadata={"choices": ("tpe", "gp", "cmaes", "random", "grid")})
+    pruner: str = field(default="median", metadata={"choices": ("median", "hyperband", "wilcoxon", "none")})
+    storage: str | None = None  # sqlite:///FILE or postgresql://…; null: studies.db in output_dir
+    name: str | None = None  # null: of the option, with a hash of all that is fixed
+    export: str | None = None  # the file that the best trial is written to; null: in output_dir/studies/NAME
+    worker: int = within(0, ("≥", 0))  # a number for each of several, as in -m study.worker=range(4)
+
+
+SECTIONS = {"train": TrainConfig, "tracking": TrackingConfig, "study": StudyConfig}
 
 
 def register() -> None:

@@ -32,6 +32,8 @@ from nersweep.weights import Manual
 
 FIXED = {"seed", "device", "output_dir", "rerun", "on_failure", "dry_run", "choice", *sections.SECTIONS, *ROOMS}
 
+NO_MATTER = {"checkpoint_minutes", "auto_batch"}  # of train: change no result
+
 # What a loss may need of a head, in words.
 NEEDS = {"crf": "scores of transitions between labels", "lengths": "labels in the order of a sentence"}
 
@@ -79,6 +81,7 @@ def make(config: DictConfig) -> Plan:
     """
     parts = check(config)
     resolved = OmegaConf.to_container(config, resolve=True)
+    del resolved["study"]  # of which this may be a run, and that changes nothing in it
     facts = learn(parts)
     name, fingerprint = identify(resolved, parts)
     weight = torch.from_numpy(facts.weights) if parts["weights"] else None
@@ -133,7 +136,7 @@ def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | S
         key: value for key, value in config.items() if key in {"model", "head", "loss", "weights", "aux", "train"}
     }
     described["model"] = {k: v for k, v in config["model"].items() if k not in {"name", "revision", "package"}}
-    described["train"] = {k: v for k, v in config["train"].items() if k != "checkpoint_minutes"}
+    described["train"] = {k: v for k, v in config["train"].items() if k not in NO_MATTER}
     described["train"]["precision"] = str(choose_precision(config["train"]["precision"], device))
     return store.fingerprint(
         described

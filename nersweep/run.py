@@ -7,6 +7,8 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,14 +19,15 @@ import transformers
 from omegaconf import DictConfig, OmegaConf
 
 import nersweep
-from nersweep import metrics, plan, saved, store, tracking
+from nersweep import metrics, outputs, plan, saved, store, tracking
+from nersweep.batching import Tokenised
 from nersweep.cache import tokenised
 from nersweep.checkpoint import Checkpoint
-from nersweep.data import SPLITS, Sentence
+from nersweep.config import TrainConfig
+from nersweep.data import SPLITS
 from nersweep.device import choose_precision
+from nersweep.encoder import Encoder
 from nersweep.faults import flat, one_line
-from nersweep.fitted import Fitted, Predictions
-from nersweep.labels import LabelSet
 from nersweep.metrics import flatten
 from nersweep.plan import Facts, Plan
 from nersweep.progress import console, table
@@ -54,8 +57,6 @@ def execute(
     through. Whatever ends the run early is written down in its result.json and in the tracker first.
     """
     started = time.perf_counter()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     prepared = plan.make(config)
     folder, rerun = prepared.folder, prepared.config["rerun"]
     uri = prepared.config["tracking"]["uri"]
@@ -113,40 +114,30 @@ def perform(
 def train_and_score(
     prepared: Plan, tracker: tracking.Run, checkpoint: Checkpoint, watch: Callable, started: float
 ) -> dict[str, Any]:
-    """Builds the model, trains it, scores the best epoch on test, writes everything but result.json."""
+    """Trains the model, scores the best epoch on test, writes everything but result.json."""
     config, corpus, labels, device = prepared.config, prepared.facts.corpus, prepared.facts.labels, prepared.device
-    torch.manual_seed(config["seed"])
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    dtype = choose_precision(config["train"]["precision"], device)
-    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), corpus)
-    aux = prepared.aux.build(encoder.model.config.hidden_size, prepared.vocabularies) if prepared.aux else None
-    tagger = Tagger(encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux).to(device)
-    cache = prepared.output_dir / "cache"
-    splits = {
-        split: tokenised(
-            sentences,
-            labels,
-            encoder.tokenizer,
-            encoder.max_length,
-            prepared.vocabularies if split == "train" else {},
-            cache,
+    settings, dtype = prepared.train, choose_precision(config["train"]["precision"], device)
+    while True:
+        tagger, splits = assemble(prepared, partial(all_splits, prepared))
+        packed = tagger.encoder.packed
+        console.print(
+            f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}, "
+            f"{'packed' if packed else 'padded by length, as this encoder cannot be packed'}: "
+            f"{sum(p.numel() for p in tagger.parameters()):,} parameters, {len(splits['train']):,} sentences"
         )
-        for split, sentences in corpus.splits().items()
-    }
-    if config["train"]["weight_decay"] == 0:
-        encoder.use_rows(np.concatenate([split.pieces for split in splits.values()]))
-    encoder.on(device, dtype)
-    console.print(
-        f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}, "
-        f"{'packed' if encoder.packed else 'padded by length, as this encoder cannot be packed'}: "
-        f"{sum(p.numel() for p in tagger.parameters()):,} parameters, {len(splits['train']):,} sentences"
-    )
-    setup_seconds = time.perf_counter() - started
-    with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
-        record = recorder(file, tracker, watch)
-        train, dev, seed = splits["train"], splits["dev"], config["seed"]
-        fitted = fit(tagger, train, dev, labels, prepared.train, seed, device, record, checkpoint)
+        setup_seconds = time.perf_counter() - started
+        try:
+            with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
+                record = recorder(file, tracker, watch)
+                train, dev, seed = splits["train"], splits["dev"], config["seed"]
+                fitted = fit(tagger, train, dev, labels, settings, seed, device, record, checkpoint)
+            break
+        except torch.OutOfMemoryError as error:
+            settings = in_smaller_parts(settings, error)
+            del tagger, splits
+            torch.cuda.empty_cache()
     eval_started = time.perf_counter()
     test, test_predictions = splits["test"], predict(tagger, splits["test"], device)
     test_scores = metrics.score(test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans)
@@ -154,7 +145,7 @@ def train_and_score(
     tagger.float().load_state_dict(fitted.weights)
     saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
     predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
-    files = write_outputs(prepared, fitted, predictions, test.labels)
+    files = outputs.write(prepared, fitted, predictions, test.labels)
     for file in files:
         tracker.artifact(file, "predictions" if file.suffix == ".conll" else None)
     tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)
@@ -172,11 +163,61 @@ def train_and_score(
         "words_per_second": epochs * len(splits["train"].labels) / fitted.train_seconds,
         "peak_memory_bytes": peak_memory(device),
         "device": str(device),
+        "accumulation": settings.accumulation,
         "precision": str(dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "notes": list(corpus.notes),
         "versions": versions(),
     }
+
+
+def assemble(prepared: Plan, splits: Callable[[Encoder], dict[str, Tokenised]]) -> tuple[Tagger, dict[str, Tokenised]]:
+    """The model with its first weights, on its device, and the data as it sees it. splits: gives that data."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    config, labels, device = prepared.config, prepared.facts.labels, prepared.device
+    torch.manual_seed(config["seed"])
+    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), prepared.facts.corpus)
+    aux = prepared.aux.build(encoder.model.config.hidden_size, prepared.vocabularies) if prepared.aux else None
+    tagger = Tagger(encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux).to(device)
+    found = splits(encoder)
+    if config["train"]["weight_decay"] == 0:
+        encoder.use_rows(np.concatenate([split.pieces for split in found.values()]))
+    encoder.on(device, choose_precision(config["train"]["precision"], device))
+    return tagger, found
+
+
+def all_splits(prepared: Plan, encoder: Encoder) -> dict[str, Tokenised]:
+    cache = prepared.output_dir / "cache"
+    return {
+        split: tokenised(
+            sentences,
+            prepared.facts.labels,
+            encoder.tokenizer,
+            encoder.max_length,
+            prepared.vocabularies if split == "train" else {},
+            cache,
+        )
+        for split, sentences in prepared.facts.corpus.splits().items()
+    }
+
+
+def in_smaller_parts(settings: TrainConfig, error: torch.OutOfMemoryError) -> TrainConfig:
+    """The same optimiser step in twice as many micro-batches, each of half the sentences. Raises ValueError where that
+    was not asked for, or a micro-batch has one sentence already."""
+    typed = f"train.batch_size={settings.batch_size} train.accumulation={settings.accumulation}"
+    smaller = replace(settings, accumulation=2 * settings.accumulation)
+    if smaller.accumulation > settings.batch_size:
+        raise ValueError(
+            f"{typed}: one sentence does not fit into the device's memory; type a smaller model"
+        ) from error
+    if not settings.auto_batch:
+        raise ValueError(
+            f"{typed}: does not fit into the device's memory; type train.accumulation={smaller.accumulation}, which "
+            "changes no gradient, or train.auto_batch=true"
+        ) from error
+    console.print(f"{typed}: does not fit into the device's memory; going on with twice as many parts")
+    return smaller
 
 
 def shown(config: dict[str, Any]) -> dict[str, Any]:
@@ -238,62 +279,6 @@ def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
     console.print(f"model: {folder / 'model'}")
     console.print(f"MLflow: {ui}")
     console.print(f"result: {folder / store.RESULT}")
-
-
-def write_outputs(
-    prepared: Plan, fitted: Fitted, predictions: dict[str, Predictions], test_gold: np.ndarray
-) -> list[Path]:
-    """Predictions in CoNLL columns, seqeval's report, pictures. Returns the files."""
-    from seqeval.metrics import classification_report  # a second, through scikit-learn
-
-    from nersweep.report import pictures
-
-    folder, labels, corpus = prepared.folder, prepared.facts.labels, prepared.facts.corpus
-    files, predicted = [], {}
-    for split, found in predictions.items():
-        sentences = corpus.splits()[split]
-        predicted[split] = split_words(labels.decode(found.labels), [len(s.words) for s in sentences])
-        files.append(folder / "predictions" / f"{split}.conll")
-        store.write_text(files[-1], conll_columns(sentences, predicted[split]))
-        if found.spans is not None:
-            files.append(files[-1].with_suffix(".spans.jsonl"))
-            store.write_text(files[-1], span_lines(sentences, found.spans, labels))
-    gold = [list(sentence.tags) for sentence in corpus.test]
-    files += [folder / "report.txt", folder / "learning_curves.png", folder / "confusion_matrix.png"]
-    report = classification_report(gold, predicted["test"], digits=4, zero_division=0)
-    if predictions["test"].spans is not None:
-        report += "\nSpans that overlap an earlier one are left out here; result.json counts them.\n"
-    store.write_text(folder / "report.txt", report)
-    pictures.learning_curves(folder / "learning_curves.png", fitted.steps, fitted.epochs)
-    counts = metrics.confusion(test_gold, predictions["test"].labels, labels)
-    title = f"{prepared.name}: labels of words, {corpus.name} test"
-    pictures.confusion_matrix(folder / "confusion_matrix.png", counts, labels.names, title)
-    return [folder / "config.yaml", *files]
-
-
-def split_words(values: Sequence[str], lengths: Sequence[int]) -> list[list[str]]:
-    """One flat sequence as one list per sentence."""
-    ends = np.cumsum(lengths)
-    return [list(values[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
-
-
-def conll_columns(sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]]) -> str:
-    """word, gold tag, predicted tag: what the CoNLL evaluation script reads."""
-    blocks = (
-        "\n".join(f"{word} {gold} {tag}" for word, gold, tag in zip(s.words, s.tags, tags, strict=True))
-        for s, tags in zip(sentences, predicted, strict=True)
-    )
-    return "\n\n".join(blocks) + "\n"
-
-
-def span_lines(sentences: Sequence[Sentence], spans: np.ndarray, labels: LabelSet) -> str:
-    """The predicted spans of each sentence, as a JSON list of [start, end, type] over words, end exclusive: columns
-    cannot hold spans that overlap."""
-    first = np.cumsum([0, *(len(sentence.words) for sentence in sentences)])
-    found: list[list] = [[] for _ in sentences]
-    for (start, end, type_), i in zip(spans.tolist(), np.searchsorted(first, spans[:, 0], "right") - 1, strict=True):
-        found[i].append([int(start - first[i]), int(end - first[i]), labels.types[type_ - 1]])
-    return "".join(json.dumps(sentence, ensure_ascii=False) + "\n" for sentence in found)
 
 
 def start_tracking(

@@ -21,7 +21,7 @@ from nersweep.progress import TrainingProgress
 
 TRAIN = (
     "has epochs, batch_size, accumulation, lr, head_lr, warmup, weight_decay, max_grad_norm, patience, sampler, "
-    "precision, checkpoint_minutes"
+    "precision, auto_batch, checkpoint_minutes"
 )
 WITH_GAMMA = "loss=batch_balanced|class_balanced|compound|focal|weighted_focal"
 SMALL = ["train.epochs=1", "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32"]

@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).parents[1]
 # A room may import the rooms of earlier lines, and itself. A room is a module or a package of nersweep.
 ORDER = """
     (nersweep/__init__.py)
-    config faults device progress signals fitted store tracking stats weights labels
+    config faults device gpus progress signals fitted store tracking stats weights labels
     report.pictures dropout vocabulary optimiser
     hub losses metrics compose
     data
@@ -25,10 +25,13 @@ ORDER = """
     build
     checkpoint
     plan train
-    saved
+    saved study.space
+    outputs
     run
-    command
+    worker command
     cli
+    sweep
+    preview
     study report diagnose
     __main__
 """

@@ -1,0 +1,1 @@
+"""Optuna studies: each command is a worker of one. Nothing else in the project imports optuna."""

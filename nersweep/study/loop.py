@@ -1,0 +1,248 @@
+"""A worker of a study: it takes a trial, trains, is pruned or not, tells, until there are enough trials."""
+
+import shlex
+import statistics
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from omegaconf import DictConfig
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from nersweep import cli, metrics, plan, run, signals, store, tracking
+from nersweep.faults import fault_lines, shown
+from nersweep.plan import Plan
+from nersweep.progress import console
+from nersweep.study import lease, outcome, storage
+from nersweep.study import space as spaces
+from nersweep.study.queue import Queue, make_pruner
+from nersweep.study.space import Composed, Space
+
+WAIT_SECONDS = 0.5  # between two looks at whether the others have left a trial
+ELSEWHERE = {"output_dir", "device", "rerun", "dry_run", "on_failure", "tracking"}  # no part of what a study is
+
+
+def work(config: DictConfig, overrides: Sequence[str], composed: Composed) -> float:
+    """Makes this process a worker of the study that a configuration describes, until the study has all its trials, and
+    returns the best value; NaN where no trial has come to its end.
+
+    overrides: what was typed. composed: gives the configuration of other overrides. A trial that fails is told in a
+    line of its own and does not stop the study. Ctrl-C and SIGTERM go through; the same command goes on from there.
+
+    Raises ValueError for faults in space, settings and data and for a study of that name that is another one,
+    ConnectionError for a storage that cannot be used.
+    """
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", message="The reported value is ignored")  # of an epoch that is told again
+    space = spaces.make(config, composed)
+    seeds = spaces.seeds(config)
+    first = plan.make(composed([*space.fixed, *space.first(), f"seed={seeds[0]}"]))
+    check_metric(config.study.metric, first)
+    output_dir = store.writable(Path(config.output_dir))
+    about = describe(config, space, seeds, first)
+    name = config.study.name or study_name(config, overrides, about)
+    url = storage.url_of(config.study.storage, output_dir)
+    kept, lock = storage.open_storage(url)
+    pruner = make_pruner(config.study.pruner, first.train.epochs)
+    try:
+        study = join(name, config.study.direction, kept, lock, pruner, about, config.study.name is not None)
+        queue = Queue.of(study, kept, lock, space, config)
+        typed = [tracking.public(o) for o in overrides if not o.startswith("tracking.uri=")]
+        command = shlex.join(["python", "-m", "nersweep", *typed])
+        result = outcome.Outcome(queue, config, first.train.epochs * len(seeds), composed, command, url)
+        if result.begin():
+            Worker(queue, config, seeds, composed, result.run_id).until_over()
+        return result.conclude()
+    except storage.BROKEN as error:
+        raise storage.unusable(url, error) from error
+
+
+def check_metric(name: str, prepared: Plan) -> None:
+    """Raises ValueError where the tracker would show no such score of the development split."""
+    labels = prepared.facts.labels
+    none = np.zeros(1, dtype=int)
+    known = [x.removeprefix("dev/") for x in metrics.flatten(metrics.score(none, none, none + 1, labels), "dev")]
+    known = [x for x in known if not x.endswith("/support")]
+    if name.removeprefix("dev/") not in known:
+        raise ValueError(f"study.metric={name}: no such score; there are {', '.join(known)}")
+
+
+def describe(config: DictConfig, space: Space, seeds: Sequence[int], first: Plan) -> dict[str, Any]:
+    """All that is fixed in a study and can change its results."""
+    fixed = [o for o in space.fixed if o.lstrip("+").split("=")[0].split(".")[0] not in {*ELSEWHERE, "seed"}]
+    return {
+        "space": {d.name: "".join(d.typed.split()) for d in (*space.groups, *space.settings)},
+        "seeds": list(seeds),
+        "metric": config.study.metric.removeprefix("dev/"),
+        "direction": config.study.direction,
+        "fixed": sorted(fixed),
+        "runs": first.fingerprint,  # of a certain one: data, model and version with it
+    }
+
+
+def study_name(config: DictConfig, overrides: Sequence[str], about: dict[str, Any]) -> str:
+    """That of the option, where one was typed, and a hash: the same command has the same name."""
+    option = next((o.partition("=")[2] for o in overrides if o.startswith("study=")), "study")
+    method = {"sampler": config.study.sampler, "pruner": config.study.pruner}
+    return f"{option}-{store.fingerprint(about | method)[:8]}"
+
+
+def join(
+    name: str, direction: str, kept: Any, lock: storage.Lock, pruner: Any, about: dict[str, Any], named: bool
+) -> optuna.Study:
+    """The study of that name; the first worker makes it. Raises ValueError for one that searched something else."""
+    with lock(name):
+        study = optuna.create_study(
+            study_name=name, storage=kept, direction=direction, pruner=pruner, load_if_exists=True
+        )
+        if not study.get_trials(deepcopy=False) and "about" not in study.user_attrs:
+            study.set_user_attr("about", about)
+        before = study.user_attrs.get("about")
+    if before is None:
+        raise ValueError(f"study.name={name}: the storage has such a study of another program; type another name")
+    if lines := contradictions(name, before, about):
+        raise ValueError("\n".join(lines))
+    return study
+
+
+def contradictions(name: str, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """A line for each thing that was other when the study was begun."""
+    remedy = f"; the study {name} was begun that way: type it so, or another study.name"
+    lines = [
+        f"study.{key}={shown(now[key])}: was {shown(before[key])}{remedy}"
+        for key in ("seeds", "metric", "direction")
+        if before[key] != now[key]
+    ]
+    for key in sorted(before["space"].keys() | now["space"].keys()):
+        old, new = before["space"].get(key, "not searched"), now["space"].get(key, "not searched")
+        if old != new:
+            lines.append(f"study.space.{key}={new}: was {old}{remedy}")
+    gone = [o for o in before["fixed"] if o not in now["fixed"]]
+    more = [o for o in now["fixed"] if o not in before["fixed"]]
+    if gone or more:
+        lines.append(f"{' '.join(more) or 'nothing'}: was {' '.join(gone) or 'not typed'}{remedy}")
+    if before["runs"] != now["runs"] and not lines:
+        lines.append(f"study.name={name}: was begun with other data, model, precision or version; type another name")
+    return lines
+
+
+@dataclass
+class Worker:
+    """This process, with the trials that it takes."""
+
+    queue: Queue
+    config: DictConfig
+    seeds: Sequence[int]
+    composed: Composed
+    parent_id: str
+
+    def until_over(self) -> None:
+        while not self.queue.over():
+            with signals.held():
+                taken = self.queue.take()
+            if taken:
+                self.perform(*taken)
+            else:
+                signals.end()
+                time.sleep(WAIT_SECONDS)
+
+    def perform(self, trial: Trial, drawn: list[str]) -> None:
+        """From the taking of a trial to what is told of it. What ends the process leaves the trial to others."""
+        study, began = self.queue.study, time.perf_counter()
+        try:
+            signals.end()
+            with lease.held(trial):
+                try:
+                    value, state = self.objective(trial, drawn), TrialState.COMPLETE
+                except run.Pruned:
+                    value, state = None, TrialState.PRUNED
+        except storage.BROKEN:
+            raise
+        except BaseException as error:
+            with signals.held():
+                if signals.asked or not isinstance(error, Exception):
+                    self.queue.give_back(trial)
+                    raise
+                lines = fault_lines(error)
+                self.queue.note(trial, {"failed": lines[0]})
+                study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            cli.tell([f"trial {trial.number} ({outcome.said(drawn)}): {line}" for line in lines])
+            return
+        with signals.held():
+            told = study.tell(trial, value, state, skip_if_finished=True)
+        self.show(told, drawn, time.perf_counter() - began)
+        signals.end()
+
+    def objective(self, trial: Trial, drawn: list[str]) -> float:
+        """The mean over seeds. Epochs of the first seed are reported, or, for Wilcoxon's test, the seeds. Raises
+        Pruned."""
+        while self.queue.twin_runs(trial):
+            signals.end()
+            time.sleep(WAIT_SECONDS)
+        by_seed = self.config.study.pruner == "wilcoxon"
+        values: list[float] = []
+        for number, seed in enumerate(self.seeds):
+            overrides = [*self.queue.space.fixed, *drawn, f"seed={seed}"]
+            watch = Watch(self, trial, number, reports=number == 0 and not by_seed)
+            with quiet():
+                result = run.execute(self.composed(overrides), overrides, self.parent_id, watch)
+            watch.note(result["epochs"])
+            values.append(self.score(result["dev"]))
+            trial.set_user_attr("values", values)
+            if by_seed:
+                trial.report(values[-1], number)
+                if number + 1 < len(self.seeds) and trial.should_prune():
+                    raise run.Pruned(f"after {number + 1} seeds")
+        return statistics.fmean(values)
+
+    def score(self, dev: dict[str, Any]) -> float:
+        return metrics.flatten(dev, "dev")[f"dev/{self.config.study.metric.removeprefix('dev/')}"]
+
+    def show(self, trial: FrozenTrial, drawn: list[str], seconds: float) -> None:
+        """A line for a trial that has ended."""
+        metric = self.config.study.metric
+        ended = {TrialState.COMPLETE: metric, TrialState.PRUNED: f"pruned at {metric}"}.get(trial.state, "lost, at")
+        value = "" if trial.value is None else f" {trial.value:.4f}"
+        best = outcome.best(self.queue.trials(), self.queue.study.direction)
+        so_far = f"; best {best[0].value:.4f}, of trial {best[0].number}" if best else ""
+        console.print(f"trial {trial.number}: {outcome.said(drawn)}: {ended}{value}{so_far} ({seconds:.1f} s)")
+
+
+@dataclass
+class Watch:
+    """Is told each epoch of a run, and raises Pruned where the study has seen enough of the trial."""
+
+    worker: Worker
+    trial: Trial
+    seed: int  # the first, second, …
+    reports: bool
+    epochs: int = 0
+
+    def __call__(self, epoch: int, dev: dict[str, Any]) -> None:
+        self.epochs = epoch
+        if self.reports:
+            self.trial.report(self.worker.score(dev), epoch)
+            if self.trial.should_prune():
+                self.note(epoch)
+                raise run.Pruned(f"after epoch {epoch}")
+
+    def note(self, epochs: int) -> None:
+        """How many epochs this seed has taken."""
+        before = self.trial.user_attrs.get("epochs", [])
+        self.trial.set_user_attr("epochs", [*before[: self.seed], epochs])
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """A run does not say what it says when it is alone."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before

@@ -1,0 +1,138 @@
+"""The trials of a study, shared by its workers: who takes which, and when there are enough of them."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from omegaconf import DictConfig
+from optuna import pruners, samplers
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from nersweep.study import lease
+from nersweep.study.space import Space
+from nersweep.study.storage import Lock
+
+TRIALS = 20
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def make_sampler(name: str, seed: int) -> samplers.BaseSampler:
+    """Made anew for each trial, from the number of the trial: so workers draw different numbers, and a study that was
+    interrupted draws the same ones as one that was not. A grid is put into the queue, and samples nothing."""
+    if name == "tpe":
+        return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+    if name == "gp":
+        return samplers.GPSampler(seed=seed)
+    if name == "cmaes":
+        return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+    return samplers.RandomSampler(seed=seed)
+
+
+def make_pruner(name: str, epochs: int) -> pruners.BasePruner:
+    """The median of earlier trials ends one from its second epoch on, when there are five; Hyperband ends all but a
+    third at epochs 1, 3, 9, …; Wilcoxon's test compares seeds with those of the best trial."""
+    if name == "median":
+        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
+    if name == "hyperband":
+        return pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
+    return pruners.WilcoxonPruner() if name == "wilcoxon" else pruners.NopPruner()
+
+
+@dataclass
+class Queue:
+    """What the workers of a study share. Each method holds the lock of the study."""
+
+    study: Study
+    storage: RDBStorage
+    lock: Lock
+    space: Space
+    sampler: str
+    points: list[dict[str, Any]]  # of a grid
+    total: int
+    began: datetime = field(default_factory=datetime.now)
+
+    @classmethod
+    def of(cls, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig) -> "Queue":
+        points = space.points() if config.study.sampler == "grid" else []
+        most = len(points) or config.study.trials or TRIALS
+        return cls(study, storage, lock, space, config.study.sampler, points, min(config.study.trials or most, most))
+
+    def trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def take(self) -> tuple[Trial, list[str]] | None:
+        """A trial and its overrides: one that waits, else a new one; None where others work on all that is left."""
+        with self.lock(self.study.study_name):
+            self.bury()
+            trials = self.trials()
+            count = sum(t.state in (*FINISHED, TrialState.RUNNING) for t in trials)
+            if count >= self.total:
+                return None
+            if not any(t.state == TrialState.WAITING for t in trials) and self.points:
+                if (left := self.left(trials)) is None:
+                    return None
+                self.study.enqueue_trial(self.points[left], user_attrs={"point": left})
+            seed = zlib.crc32(f"{self.study.study_name}:{len(trials)}".encode())
+            self.study.sampler = make_sampler(self.sampler, seed)
+            trial = self.study.ask()
+            trial.set_user_attr("lease", lease.here())
+            return trial, self.space.draw(trial)
+
+    def left(self, trials: list[FrozenTrial]) -> int | None:
+        """The first point of the grid that is still to be tried. Those that failed are tried again, once in each
+        start of the study."""
+        tried = {t.user_attrs.get("point") for t in trials if t.state != TrialState.FAIL or self.recent(t)}
+        return next((i for i in range(len(self.points)) if i not in tried), None)
+
+    def recent(self, trial: FrozenTrial) -> bool:
+        return trial.datetime_start is not None and trial.datetime_start >= self.began
+
+    def over(self) -> bool:
+        """Are there enough trials, or no more to be had? As many failed ones as were asked for are enough too."""
+        with self.lock(self.study.study_name):
+            self.bury()
+            trials = self.trials()
+        if sum(t.state in FINISHED for t in trials) >= self.total:
+            return True
+        if sum(t.state == TrialState.FAIL and self.recent(t) for t in trials) >= self.total:
+            return True
+        pending = any(t.state in (TrialState.RUNNING, TrialState.WAITING) for t in trials)
+        return bool(self.points) and not pending and self.left(trials) is None
+
+    def twin_runs(self, trial: Trial) -> bool:
+        """Does another worker work on the same values, since before?"""
+        mine = (trial.datetime_start, trial.number)
+        return any(
+            t.params == trial.params and (t.datetime_start, t.number) < mine and not lease.dead(t)
+            for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        )
+
+    def bury(self) -> None:
+        """Trials whose process died are queued again, and have failed when that happens a second time."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if lease.dead(trial):
+                deaths = trial.user_attrs.get("deaths", 0) + 1
+                self.note(trial, {"deaths": deaths})
+                if deaths == 1:
+                    self.storage.set_trial_state_values(self.id_of(trial), TrialState.WAITING)
+                else:
+                    self.note(trial, {"failed": "its process died twice"})
+                    self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def give_back(self, trial: Trial) -> None:
+        """A trial that this process will not end: whoever takes it has its number, its values and what was reported,
+        and its runs go on from their checkpoints."""
+        with self.lock(self.study.study_name):
+            self.storage.set_trial_state_values(self.id_of(trial), TrialState.WAITING)
+
+    def note(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        for name, value in attributes.items():
+            self.storage.set_trial_user_attr(self.id_of(trial), name, value)
+
+    def id_of(self, trial: FrozenTrial | Trial) -> int:
+        study_id = self.storage.get_study_id_from_name(self.study.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)

@@ -1,0 +1,88 @@
+"""A sweep in small, over any of Hydra's launchers: its jobs count steps, and write them down where a run would write
+its checkpoint. `python -m job FOLDER STEPS JOBS [hydra overrides]`, with this folder on PYTHONPATH."""
+
+import json
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from hydra import compose, initialize_config_module
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
+from hydra.types import HydraContext
+
+from nersweep import config as sections
+from nersweep import signals, worker
+
+STEP_SECONDS = 0.1
+
+
+def note(folder: Path, event: str, seed: int, **more) -> None:
+    with open(folder / "log", "a") as file:
+        file.write(json.dumps({"event": event, "seed": seed, "pid": os.getpid()} | more) + "\n")
+
+
+def run(origin, threads, folder, steps, config) -> float:
+    worker.begin(origin, threads)
+    try:
+        return count(folder, steps, config["seed"])
+    except BaseException as error:
+        worker.end(error)
+        raise
+
+
+def count(folder: Path, steps: int, seed: int) -> float:
+    file = folder / f"checkpoint-{seed}"
+    done = int(file.read_text()) if file.exists() else 0
+    note(folder, "start", seed, done=done, threads=os.environ.get("OMP_NUM_THREADS"), parent=os.getppid())
+    if done == steps:
+        return float(done)
+    with signals.held():
+        while done < steps:
+            time.sleep(STEP_SECONDS)
+            done += 1
+            if signals.asked or done % 10 == 0 or done == steps:
+                file.write_text(str(done))
+            if signals.asked:
+                note(folder, "checkpoint", seed, done=done)
+                signals.end()
+    note(folder, "done", seed)
+    return float(done)
+
+
+def main(folder: str, steps: str, jobs: str, *overrides: str) -> None:
+    sections.register()
+    origin = worker.Origin.here()
+    JobRuntime.instance().set("name", "job")
+    sweep = f"hydra.sweep.dir={folder}/sweep"
+    with initialize_config_module("nersweep.conf", version_base="1.3"):
+        config = compose("config", [sweep, *overrides], return_hydra_config=True)
+        config.hydra.runtime.output_dir = folder
+        loader = GlobalHydra.instance().config_loader()
+        assert Singleton.get_state()
+        threads = worker.threads(worker.at_once(config.hydra.launcher, int(jobs)) or 1)
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(config_loader=loader, callbacks=Callbacks()),
+            task_function=partial(run, origin, threads, Path(folder), int(steps)),
+            config=config,
+        )
+        worker.start_engine(launcher)
+        with worker.ending(origin):
+            returned = launcher.launch([[f"seed={seed}"] for seed in range(1, int(jobs) + 1)], 0)
+        print(sum(job.return_value for job in returned))
+
+
+if __name__ == "__main__":
+    from job import main  # workers know this file as the module job, not as __main__
+
+    try:
+        main(*sys.argv[1:])
+    finally:
+        if signals.asked:
+            os._exit(128 + (signals.asked or [signal.SIGTERM])[0])

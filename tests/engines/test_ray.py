@@ -1,0 +1,94 @@
+"""hydra/launcher=ray: two nodes of a cluster, both on this machine. Needs an environment of its own: make ray."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from nersweep import worker
+
+pytestmark = pytest.mark.engine
+pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="the extra ray is not installed: make ray")
+
+HERE = os.path.dirname(__file__)
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": HERE}
+MEMORY = 80 * 2**20  # bytes of each node's object store, the least that Ray takes
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": MEMORY}
+        made = Cluster(initialize_head=True, head_node_args=head)
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def second(cluster):
+    """The cluster's second node."""
+    node = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+    cluster.wait_for_nodes()
+    yield node
+    if node in cluster.worker_nodes:
+        cluster.remove_node(node)
+
+
+def on(cluster) -> list[str]:
+    return ["hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster.address}", *ONE_CPU]
+
+
+ONE_CPU = ["+hydra.launcher.ray.remote.num_cpus=1"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_jobs_write_their_checkpoints_before_the_sweep_ends(sweep, cluster, second, number, code):
+    process = sweep.start(2, 600, *on(cluster))
+    sweep.reach("start", 2)
+    time.sleep(0.5)
+    process.send_signal(number)
+    assert sweep.finish(10) == code, sweep.told()
+    assert not sweep.left() and {entry["seed"] for entry in sweep.log("checkpoint")} == {1, 2}
+
+
+def test_jobs_end_with_a_sweep_that_is_killed_and_go_on_from_their_last_checkpoint(sweep, cluster, second):
+    process = sweep.start(2, 600, *on(cluster))
+    sweep.reach("start", 2)
+    time.sleep(1.5)
+    process.kill()
+    process.wait()
+    assert sweep.empty(10)  # Ray takes its workers down at once: no time for a last checkpoint
+
+    sweep.start(2, 20, *on(cluster))
+    assert sweep.finish() == 0, sweep.told()
+    assert all(entry["done"] >= 10 for entry in sweep.log("start")[2:])
+
+
+def test_jobs_of_a_node_that_dies_go_on_elsewhere(sweep, cluster, second):
+    sweep.start(3, 60, *on(cluster))
+    started = sweep.reach("start", 2)
+    time.sleep(3)
+    raylets = {process.process.pid for processes in second.all_processes.values() for process in processes}
+    (lost,) = [entry["seed"] for entry in started if entry["parent"] in raylets]
+    cluster.remove_node(second, allow_graceful=False)
+    assert sweep.finish(120) == 0, sweep.told()
+    assert sorted(entry["seed"] for entry in sweep.log("done")) == [1, 2, 3]
+    (again,) = [entry for entry in sweep.log("start")[2:] if entry["seed"] == lost]
+    assert again["done"] >= 20
+
+
+def test_a_cluster_for_the_sweep_alone_ends_with_it(sweep, monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    local = ["hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=2"]
+    process = sweep.start(2, 600, "hydra/launcher=ray", *local, *ONE_CPU)
+    started = sweep.reach("start", 2)
+    process.send_signal(signal.SIGTERM)
+    assert sweep.finish(20) == 143, sweep.told()
+    assert {entry["seed"] for entry in sweep.log("checkpoint")} == {1, 2}
+    assert not sweep.left() and not any(worker.alive(entry["parent"], None) for entry in started)

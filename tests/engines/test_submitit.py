@@ -1,0 +1,60 @@
+"""hydra/launcher=submitit_local: SLURM's launcher, with processes of this machine for its jobs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nersweep import worker
+
+pytestmark = pytest.mark.engine
+pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+
+LOCAL = ["hydra/launcher=submitit_local"]
+SMALL = ["data.train=60", "data.dev=20", "data.test=20", "train.epochs=1", "train.precision=fp32", "device=cpu"]
+TINY = ["model.hidden=8", "model.layers=1", "model.heads=2"]
+
+
+def test_a_preempted_job_writes_its_checkpoint_and_is_queued_again(sweep):
+    sweep.start(2, 60, *LOCAL)
+    started = {entry["seed"]: entry for entry in sweep.reach("start", 2)}
+    time.sleep(1)
+    os.kill(started[2]["pid"], signal.SIGUSR2)  # what SLURM sends before it takes a node away
+    assert sweep.finish() == 0, sweep.told()
+    (checkpoint,) = sweep.log("checkpoint")
+    again = sweep.log("start")[2:]
+    assert checkpoint["seed"] == 2 and 0 < checkpoint["done"] < 60
+    assert [(entry["seed"], entry["done"]) for entry in again] == [(2, checkpoint["done"])]
+    assert again[0]["pid"] != started[2]["pid"]
+    assert sorted(entry["seed"] for entry in sweep.log("done")) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_jobs_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, number, code):
+    process = sweep.start(2, 600, *LOCAL)
+    started = sweep.reach("start", 2)
+    time.sleep(0.5)
+    sent = time.monotonic()
+    process.send_signal(number)
+    assert sweep.finish(10) == code
+    sweep.reach("checkpoint", 2, 10)
+    controllers = {entry["parent"] for entry in started}
+    assert sweep.empty(10 - (time.monotonic() - sent))
+    while any(worker.alive(pid, None) for pid in controllers) and time.monotonic() - sent < 10:
+        time.sleep(0.05)
+    assert not any(worker.alive(pid, None) for pid in controllers)
+    assert {entry["seed"] for entry in sweep.log("checkpoint")} == {1, 2} and len(sweep.log("start")) == 2
+
+
+def test_the_command_runs_its_sweep_in_two_jobs(tmp_path):
+    command = [sys.executable, "-m", "nersweep", "-m", *LOCAL, *SMALL, *TINY, "seed=1,2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = [json.loads(file.read_text()) for file in tmp_path.glob("outputs/runs/*/result.json")]
+    assert [result["status"] for result in results] == ["finished", "finished"]

@@ -3,10 +3,11 @@
     python benchmarks/sweep.py --data DIR --rounds 3
 
 DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. A run trains MiniLM for an epoch on a quarter (--share) of
-the training split, 32 sentences a step, scores dev and test, and is in an MLflow store on SQLite when it ends. Ours are
-command lines as anyone would type them, one worker per core side by side, each with one thread and its seeds:
+the training split, 32 sentences a step, scores dev and test, and is in an MLflow store on SQLite when it ends. Ours is
+one command, with a worker of one thread per core; --alone measures one process with all cores too:
 
-    python -m nersweep -m data=conll2003 data.path=DIR model=minilm train.epochs=1 seed=1,2,3,4,5,6
+    python -m nersweep -m data=conll2003 data.path=DIR model=minilm train.epochs=1 'seed=range(1,13)' \\
+        hydra/launcher=joblib hydra.launcher.n_jobs=2
 
 Imports, making the store, tokenising and saving the models are in it; seconds per run are the wall clock over the
 number of runs. The Trainer's users start a process per run, with a thread per core (benchmarks/trainer.py): as in its
@@ -22,6 +23,7 @@ times that in training.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -36,8 +38,10 @@ from common import FILES, LABELS, MINILM, corpus_of, machine, peak, ratios, show
 
 from nersweep.batching import tokenise
 
+WORKERS, ALONE = "nersweep", "nersweep, one process"
 CONTENDERS = {
-    "nersweep": None,
+    WORKERS: None,
+    ALONE: None,
     "Trainer, as in its example": [],
     "Trainer, bf16 and group_by_length": ["--bf16", "--bf16-eval", "--group-by-length"],
 }
@@ -78,7 +82,7 @@ def finished(commands: list[Command], folder: Path) -> tuple[float, float]:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env=os.environ | {"OMP_NUM_THREADS": str(len(cores)), "MLFLOW_DISABLE_TELEMETRY": "true"},
+                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
                 preexec_fn=lambda cores=cores: os.sched_setaffinity(0, cores),
             )
         running.append((process, said))
@@ -94,19 +98,18 @@ def finished(commands: list[Command], folder: Path) -> tuple[float, float]:
     return seconds, memory
 
 
-def ours(data: Path, runs: int, cores: list[int], folder: Path) -> tuple[float, float]:
+def ours(data: Path, workers: int, runs: int, cores: list[int], folder: Path) -> tuple[float, float]:
     """Seconds per run, and memory. Raises RuntimeError unless each run leaves a finished result."""
     settings = ["data=conll2003", f"data.path={data}", "model=minilm", "train.epochs=1", f"output_dir={folder / 'out'}"]
-    parts = np.array_split(np.arange(1, runs + 1), len(cores))
-    seeds = [",".join(map(str, part)) for part in parts if len(part)]
-    commands = [
-        (["-m", "nersweep", "-m", *settings, f"seed={some}"], {core}) for some, core in zip(seeds, cores, strict=False)
-    ]
-    seconds, memory = finished(commands, folder)
-    done = list((folder / "out" / "runs").glob("*/result.json"))
-    if len(done) != runs or not all('"status": "finished"' in file.read_text(encoding="utf-8") for file in done):
-        raise RuntimeError(f"{len(done)} of {runs} runs left a result\n" + (folder / "said-0.txt").read_text()[-4000:])
-    return seconds / runs, memory
+    launcher = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"] if workers > 1 else []
+    seeds = f"seed=range(1,{runs + 1})"
+    seconds, _ = finished([(["-m", "nersweep", "-m", *settings, seeds, *launcher], set(cores))], folder)
+    results = [json.loads(file.read_text("utf-8")) for file in (folder / "out" / "runs").glob("*/result.json")]
+    if len(results) != runs or any(result["status"] != "finished" for result in results):
+        raise RuntimeError(
+            f"{len(results)} of {runs} runs left a result\n" + (folder / "said-0.txt").read_text()[-4000:]
+        )
+    return seconds / runs, max(result["peak_memory_bytes"] for result in results) / 1e9
 
 
 def theirs(data: Path, flags: list[str], runs: int, cores: list[int], folder: Path) -> tuple[float, float]:
@@ -125,10 +128,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=12, help="of ours per round")
     parser.add_argument("--theirs", type=int, default=1, help="runs of each of the Trainer's contenders per round")
+    parser.add_argument("--alone", action="store_true", help="measure one process with all cores too")
+    parser.add_argument("--no-trainer", action="store_true", help="measure ours alone")
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     torch.set_num_threads(len(cores))
-    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
+    left_out = {ALONE} if not given.alone else set()
+    left_out |= {name for name, flags in CONTENDERS.items() if flags is not None and given.no_trainer}
+    contenders = {name: flags for name, flags in CONTENDERS.items() if name not in left_out}
+    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     peaks = []
     with tempfile.TemporaryDirectory(prefix="nersweep-") as place:
         data = Path(place) / "data"
@@ -137,19 +145,20 @@ def main() -> None:
         flop = flop_per_run(data)
         for number in range(1, given.rounds + 1):
             peaks.append(peak())
-            for name, flags in CONTENDERS.items():
+            for name, flags in contenders.items():
                 print(f"round {number} of {given.rounds}: {name}", end=": ", file=sys.stderr, flush=True)
                 with tempfile.TemporaryDirectory(dir=place) as folder:
                     runs = given.runs if flags is None else given.theirs
                     where = (runs, cores, Path(folder))
-                    costs[name].append(ours(data, *where) if flags is None else theirs(data, flags, *where))
+                    workers = len(cores) if name == WORKERS else 1
+                    costs[name].append(ours(data, workers, *where) if flags is None else theirs(data, flags, *where))
                 print(f"{costs[name][-1][0]:.1f} s per run", file=sys.stderr, flush=True)
     print(f"{machine(len(cores))}, {given.runs} runs of ours per round, {given.rounds} rounds\n")
     print("| | seconds per run | times ours | memory of a process, GB | share of the peak, % |\n|---|---|---|---|---|")
     seconds = {name: [cost[0] for cost in some] for name, some in costs.items()}
     for name, some in costs.items():
         of_peak = [100 * flop / s / (max(peaks) * 1e9) for s in seconds[name]]
-        cells = [shown(seconds[name]), shown(ratios(seconds[name], seconds["nersweep"]))]
+        cells = [shown(seconds[name]), shown(ratios(seconds[name], seconds[WORKERS]))]
         cells += [shown([memory for _, memory in some], 2), shown(of_peak)]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"\n{flop / 1e12:.2f} TFLOP per run; peak of a bf16 matrix product: {max(peaks):.0f} GFLOP/s")

@@ -1,29 +1,35 @@
 """The command line: `python -m nersweep loss=focal focal_gamma=3`."""
 
-from collections.abc import Sequence
-
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nersweep import cli
-from nersweep.compose import Composer
+from nersweep.command import Command
 
 
-def one_run(config: DictConfig) -> float:
-    """Runs a composed configuration; returns the best dev F1."""
+def one_run(config: DictConfig) -> None:
     from nersweep import run  # torch and transformers cost seconds, which --help need not pay
 
-    return run.execute(config, HydraConfig.get().overrides.task)["dev"]["f1"]
+    run.execute(config, HydraConfig.get().overrides.task)
 
 
-def many_runs(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) -> list[str]:
-    """dry_run=true only shows them."""
+def many_runs(command: Command, typed: str) -> list[str]:
+    """A preview, a sweep, a study, or workers of a study; returns a line for each run that failed."""
     from nersweep import preview, sweep
+    from nersweep.study import loop
 
-    if composer(runs[0]).dry_run:
+    runs, composer = command.runs, command.composer
+    config = composer(runs[0])
+    if config.dry_run:
         preview.show(runs, composer)
-        return []
-    return sweep.launch(runs, composer, command)
+    elif not config.study.space:
+        return sweep.launch(runs, composer, typed)
+    elif command.many:
+        return sweep.launch_workers(runs, composer)
+    else:
+        with composer:
+            loop.work(config, runs[0], composer)
+    return []
 
 
 def main() -> None:

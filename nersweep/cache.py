@@ -15,7 +15,9 @@ from transformers import PreTrainedTokenizerFast
 from nersweep import store
 from nersweep.batching import Tokenised, tokenise
 from nersweep.data import Sentence
+from nersweep.faults import one_line
 from nersweep.labels import LabelSet
+from nersweep.progress import console
 
 FORMAT = 1  # to be raised where `tokenise` gives something else for the same sentences
 KEPT = 8  # splits in the process, the last ones
@@ -34,10 +36,13 @@ def tokenised(
     be read is made again."""
     key = digest(sentences, labels, tokenizer, max_length, vocabularies)
     file = folder / f"{key}.npz"
-    split = kept.get(key) or read(file, vocabularies)
+    split = kept[key] if key in kept else read(file, vocabularies)
     if split is None:
         split = tokenise(sentences, labels, tokenizer, max_length, vocabularies)
-        write(file, split)
+        try:
+            write(file, split)
+        except OSError as error:
+            console.print(f"{file}: cannot be written ({one_line(error)}); the data is tokenised again next time")
     kept.pop(key, None)
     kept[key] = split
     while len(kept) > KEPT:

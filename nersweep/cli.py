@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 from hydra import errors
@@ -15,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nersweep import command, signals
 from nersweep import config as sections
-from nersweep.compose import Composer
 from nersweep.data import corpora
 from nersweep.faults import CONF, TRACEBACK, fault_lines, reason
 
@@ -29,12 +28,9 @@ def tell(lines: list[str]) -> None:
             print(f"nersweep: {line}", file=sys.stderr, flush=True)
 
 
-Sweep = Callable[[Sequence[tuple[str, ...]], Composer, str], list[str]]
-
-
-def main(job: Callable[[DictConfig], object], sweep: Sweep | None = None) -> None:
-    """Does the job with the configuration that the command line describes, or has `sweep` do, or show, the many of a
-    multirun: it takes the overrides of each run, what composes them, and the command, and returns faults.
+def main(job: Callable[[DictConfig], object], many: Callable[[command.Command, str], list[str]] | None = None) -> None:
+    """Does the job with the configuration that a command line describes. `many` is for what is more than a run: sweeps,
+    studies, previews of them. It takes the command, and as it was typed, and returns faults.
 
     Exit code 0, or 1 where anything failed, with one line per fault on standard error; 130 after Ctrl-C and 143 after
     SIGTERM."""
@@ -45,7 +41,7 @@ def main(job: Callable[[DictConfig], object], sweep: Sweep | None = None) -> Non
     parser = get_args_parser()
     parser.error = wrong_usage
     corpora.clear()
-    many = False
+    more = False
     try:
         typed = parser.parse_args()
         if "hydra.verbose=true" in typed.overrides:
@@ -54,9 +50,9 @@ def main(job: Callable[[DictConfig], object], sweep: Sweep | None = None) -> Non
             line = command.read(typed)
             tell(line.faults)
             asked = typed.cfg or typed.info or typed.help  # of Hydra itself
-            many = not (asked or told) and (line.many or line.composer(line.runs[0]).dry_run)
-        if many and sweep:
-            tell(sweep(line.runs, line.composer, this_command()))
+            more = many and not (asked or told) and line.is_more_than_a_run()
+        if more:
+            tell(many(line, this_command()))
         elif not told:
             hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name="config")(guarded(job))()
     except (Exception, KeyboardInterrupt, SystemExit) as error:

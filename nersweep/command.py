@@ -35,6 +35,11 @@ class Command:
     many: bool  # a multirun, be it of one
     composer: Composer
 
+    def is_more_than_a_run(self) -> bool:
+        """A sweep, a study, or a preview."""
+        config = self.composer(self.runs[0])
+        return bool(self.many or config.dry_run or config.study.space)
+
 
 def read(typed: argparse.Namespace) -> Command:
     """A command line as Hydra's own parser gives it. Overrides that do not compose, and values that no run takes, in

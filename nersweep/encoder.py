@@ -72,8 +72,8 @@ class Encoder(nn.Module):
     def packs(self) -> bool:
         """Do packed windows have the features of padded ones? Not every model gives its attention away, and not every
         attention has a form that `packing` knows."""
-        table = self.model.get_input_embeddings()
-        known = table.used if isinstance(table, UsedRows) else torch.arange(table.num_embeddings)
+        table = self.input_table()
+        known = table.used if isinstance(table, UsedRows) else torch.arange(self.model.config.vocab_size)
         known = known[known != self.tokenizer.pad_token_id]
         sizes = np.minimum([3, 40, 17, 150], self.max_length)  # the longest exceeds the sliding windows of ModernBERT
         windows = [known[torch.arange(i, i + size) * 7919 % len(known)] for i, size in enumerate(sizes)]
@@ -91,6 +91,8 @@ class Encoder(nn.Module):
                 self.model.set_attn_implementation(attention)
                 found.append(self.features(batch.to(device)))
             same = bool((found[1] - found[0]).abs().max() <= 1e-4 * found[0].abs().max())
+        except torch.OutOfMemoryError:
+            raise
         except (TypeError, ValueError, RuntimeError, AttributeError, LookupError):  # as many as there are models
             pass
         finally:
@@ -113,12 +115,22 @@ class Encoder(nn.Module):
         return states.last_hidden_state.flatten(0, 1).index_select(0, batch.first)
 
     def use_rows(self, pieces: np.ndarray) -> None:
-        """Trains only these pieces' rows of the table of pieces, which `save` and `restore_rows` make whole."""
-        self.model.set_input_embeddings(UsedRows(self.model.get_input_embeddings(), pieces))
+        """Trains only these pieces' rows of the table of pieces, which `save` and `restore_rows` make whole. A table
+        that does more than look up, as Gemma's, which scales, is trained whole."""
+        table = self.input_table()
+        if type(table) is nn.Embedding and table.max_norm is None:
+            self.model.set_input_embeddings(UsedRows(table, pieces))
 
     def restore_rows(self) -> None:
-        if isinstance(table := self.model.get_input_embeddings(), UsedRows):
+        if isinstance(table := self.input_table(), UsedRows):
             self.model.set_input_embeddings(table.restored())
+
+    def input_table(self) -> nn.Module | None:
+        """The table of pieces; None in a model that has no one table, as CANINE."""
+        try:
+            return self.model.get_input_embeddings()
+        except (NotImplementedError, AttributeError):
+            return None
 
     def classifier(self) -> list[nn.Module]:
         """The model's modules that are not its body, in their order."""
@@ -238,16 +250,18 @@ def checkpoint(
     config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
     same_outputs = config.id2label == dict(enumerate(outputs))
     config.update(label_names(outputs))
-    model, info = AutoModelForTokenClassification.from_pretrained(
-        where,
-        config=config,
-        revision=revision,
-        trust_remote_code=False,
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-        dtype=torch.float32,
-    )
+    with torch.random.fork_rng(devices=[]):  # a model that is kept draws nothing, nor may the first load: the same
+        torch.manual_seed(0)  # seed gives the same run, whatever ran before it in this process
+        model, info = AutoModelForTokenClassification.from_pretrained(
+            where,
+            config=config,
+            revision=revision,
+            trust_remote_code=False,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
     tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
     return model, tokenizer, same_outputs and not info["missing_keys"] and not info["mismatched_keys"]
 

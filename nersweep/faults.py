@@ -103,7 +103,7 @@ def options_of(owners: Sequence[Knob]) -> str:
 
 def without_seed(overrides: Sequence[str]) -> tuple[str, ...]:
     """Those that two runs share which repeat one setting."""
-    return tuple(override for override in overrides if not re.fullmatch(r"seed=\d{1,9}", override))
+    return tuple(override for override in overrides if not re.fullmatch(r"seed=(0|[1-9]\d{0,8})", override))
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

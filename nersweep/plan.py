@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import nersweep
 from nersweep import config as sections
-from nersweep import store
+from nersweep import gpus, store
 from nersweep.batching import Gold
 from nersweep.build import ROOMS, Recipe, build, is_number, signature, typed_name, with_typed_name
 from nersweep.config import TrainConfig
@@ -30,7 +30,18 @@ from nersweep.losses.base import Loss
 from nersweep.multitask import Multitask, Vocabularies
 from nersweep.weights import Manual
 
-FIXED = {"seed", "device", "output_dir", "rerun", "on_failure", "dry_run", "choice", *sections.SECTIONS, *ROOMS}
+FIXED = {
+    "seed",
+    "device",
+    "output_dir",
+    "rerun",
+    "on_failure",
+    "dry_run",
+    "gpus_per_run",
+    "choice",
+    *sections.SECTIONS,
+    *ROOMS,
+}
 
 NO_MATTER = {"checkpoint_minutes", "auto_batch"}  # of train: change no result
 
@@ -299,6 +310,11 @@ def scalar_faults(config: Mapping[str, Any]) -> list[str]:
     for name in ("rerun", "dry_run"):
         if not isinstance(config[name], bool):
             lines.append(f"{name}={shown(config[name])}: must be true or false")
+    share = config["gpus_per_run"]
+    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float)):
+        lines.append(f"gpus_per_run={shown(share)}: expected a number or null")
+    elif fault := gpus.fault(share):
+        lines.append(fault)
     if config["on_failure"] not in ("continue", "stop"):
         lines.append(f"on_failure={shown(config['on_failure'])}: must be one of continue, stop")
     if not isinstance(config["output_dir"], str) or not config["output_dir"]:

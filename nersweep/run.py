@@ -6,7 +6,8 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -19,7 +20,7 @@ import transformers
 from omegaconf import DictConfig, OmegaConf
 
 import nersweep
-from nersweep import metrics, outputs, plan, saved, store, tracking
+from nersweep import gpus, metrics, outputs, plan, saved, store, tracking, worker
 from nersweep.batching import Tokenised
 from nersweep.cache import tokenised
 from nersweep.checkpoint import Checkpoint
@@ -71,7 +72,7 @@ def execute(
     uri = tracking.open_store(uri, prepared.output_dir)
     open_seconds = time.perf_counter() - opened
     introduce(prepared, brief)
-    with store.claimed(folder):
+    with store.claimed(folder), placed(prepared) as prepared:
         checkpoint = Checkpoint(folder / store.CHECKPOINT, prepared.fingerprint, prepared.train.checkpoint_minutes)
         if rerun:
             checkpoint.remove()
@@ -83,6 +84,17 @@ def execute(
     else:
         conclude(result, folder, tracking.ui_command(uri))
     return result
+
+
+@contextmanager
+def placed(prepared: Plan) -> Iterator[Plan]:
+    """With gpus_per_run, on a GPU that has room for it, after a wait for that."""
+    share, free = prepared.config["gpus_per_run"], prepared.config["device"] == "auto"
+    if share is None or not free or prepared.device.type != "cuda":
+        yield prepared
+        return
+    with gpus.slot(torch.cuda.device_count(), share, worker.host_folder() / "gpus") as device:
+        yield replace(prepared, device=torch.device(device))
 
 
 def perform(

@@ -34,9 +34,10 @@ def end() -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """In it a first signal is only noted: who is in it looks at `asked` and calls `end`."""
+    """In it a first signal is only noted: who is in it looks at `asked` and calls `end`, which is called last too."""
     waits.append(True)
     try:
         yield
     finally:
         waits.pop()
+    end()

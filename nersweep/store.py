@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 RESULT, CHECKPOINT, LOCK = "result.json", "checkpoint.safetensors", "lock"
 
@@ -48,7 +49,7 @@ def in_place_of(path: Path) -> Iterator[Path]:
     """A file beside this one to write to. It is flushed to disk and takes this one's place when all is written: whole
     or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")  # hosts that share a folder may share process ids
     try:
         yield beside
         with open(beside, "rb+") as file:
@@ -92,6 +93,10 @@ def claimed(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise ValueError(f"{folder.name}: {file.read() or 'another process'} is running it") from None
+        for left in (*folder.glob(".*"), *folder.glob("*/.*")):  # by in_place_of, in a process that was killed
+            left.unlink(missing_ok=True)
+        for left in folder.glob(".*.*"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()

@@ -19,6 +19,7 @@ from nersweep import plan, run, store, tracking, worker
 from nersweep.compose import Composer
 from nersweep.faults import fault_lines, one_line, without_seed
 from nersweep.progress import console, table
+from nersweep.study import loop
 
 OVER = {"finished", "diverged"}  # what the same command does not run again
 MOST_ROWS = 60  # of the table at the end
@@ -51,6 +52,7 @@ class Launch:
     folder: str  # where jobs leave word: a file per job, named by its number
     parent_id: str  # the tracker's run of the whole sweep
     stop_at_failure: bool
+    configuration: tuple[str, str | None]  # name and folder, as the composer has them
 
 
 def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) -> list[str]:
@@ -70,9 +72,20 @@ def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) ->
             failures = conclude(members, words, folder)
             parent.metrics({"runs": len(members), "runs/failed": len(failures)}, step=0)
             parent.finish("failed" if failures else "finished")
-    if failures:
+    if failures and not all(member.done() for member in members):
         console.print(f"\nto make those again that failed, and no other: {command}")
     return failures
+
+
+def launch_workers(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[str]:
+    """Each of these is a worker of a study, which has a run of its own. Returns a line for each that failed."""
+    with composer:
+        output_dir = store.writable(Path(composer(runs[0]).output_dir))
+        folder = output_dir / "sweeps" / store.fingerprint(runs)[:8]
+        workers = [Member(run, f"worker {i}", store.fingerprint(run), folder) for i, run in enumerate(runs)]
+        with store.claimed(folder):
+            words = send(workers, folder, "", False, composer)
+    return [f"{w.name}: {' '.join(words[w.fingerprint].split())}" for w in workers if words.get(w.fingerprint)]
 
 
 def begin(
@@ -80,7 +93,10 @@ def begin(
 ) -> tracking.Run:
     """The sweep's own run in the tracker, always the same for the same runs, and its list of runs on disk."""
     file = folder / "sweep.json"
-    known = json.loads(file.read_text("utf-8"))["run_id"] if file.exists() else None
+    try:
+        known = json.loads(file.read_text("utf-8"))["run_id"]
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or spoilt
+        known = None
     settings = sorted({member.name.rpartition("-")[0] for member in members})
     parent = tracking.Run.start(
         uri,
@@ -111,11 +127,12 @@ def send(todo: Sequence[Member], folder: Path, parent_id: str, stop: bool, compo
         threads = worker.threads(at_once) if at_once else None
         if threads:
             os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-        given = Launch(origin, threads, str(notes.absolute()), parent_id, stop)
+        given = Launch(origin, threads, str(notes.absolute()), parent_id, stop, (composer.name, composer.folder))
         context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(whole))
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=partial(job, given=given), config=whole
         )
+        worker.start_engine(launcher)
         gave_up = ""
         with worker.ending(origin):
             try:
@@ -143,6 +160,8 @@ def job(config: DictConfig, given: Launch) -> float:
     word = notes / str(settings.job.num)
     word.touch()
     try:
+        if config.study.space:
+            return loop.work(config, settings.overrides.task, Composer(*given.configuration))
         return run.execute(config, settings.overrides.task, given.parent_id, brief=True)["dev"]["f1"]
     except Exception as error:
         lines = fault_lines(error)
@@ -176,16 +195,21 @@ def conclude(members: Sequence[Member], words: dict[str, str], folder: Path) -> 
 
 
 def planned(runs: Sequence[tuple[str, ...]], composer: Composer) -> Iterator[Member]:
-    """The runs with their names and fingerprints. Those that differ in their seed alone are composed once."""
-    known: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
-    for overrides in runs:
+    """The runs with their names and fingerprints. Those that differ in their seed alone are composed once, unless some
+    setting takes its value from it."""
+    known: dict[tuple[tuple[str, ...], bool], tuple[dict[str, Any], dict[str, Any]]] = {}
+    for overrides in map(tuple, runs):
         setting = without_seed(overrides)
-        if setting not in known:
-            config = composer(overrides)
-            known[setting] = OmegaConf.to_container(config, resolve=True), plan.check(config)
-        resolved, parts = known[setting]
         seeds = [int(o.partition("=")[2]) for o in overrides if o not in setting]
-        resolved = resolved | {"seed": seeds[-1]} if seeds else resolved
+        if (setting, bool(seeds)) not in known:
+            config = composer(overrides)
+            parts = plan.check(config)
+            raw, resolved = (OmegaConf.to_container(config, resolve=how) for how in (False, True))
+            if "seed}" not in str(raw) and not any(o.lstrip("+").startswith("seed=") for o in setting):
+                known[setting, bool(seeds)] = resolved, parts
+        else:
+            resolved, parts = known[setting, bool(seeds)]
+            resolved = resolved | {"seed": seeds[-1]} if seeds else resolved
         name, fingerprint = plan.identify(resolved, parts)
         folder = store.run_folder(Path(resolved["output_dir"]), name, fingerprint)
-        yield Member(tuple(overrides), name, fingerprint, folder)
+        yield Member(overrides, name, fingerprint, folder)

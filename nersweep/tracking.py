@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import shlex
+import socket
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import Any, Self
@@ -35,6 +37,12 @@ LONGEST_TAG = 5000  # characters; what older servers take, newer ones take 8000
 ANSWER_SECONDS = 4  # for a server to accept a connection, and again to answer
 RETRY_SECONDS = 30  # the least time between two attempts on a store that failed
 FINISH_SECONDS = 10  # finish() goes on past failing requests for so long
+
+# A lock that processes on several hosts see; it goes with the transaction, or with the connection.
+DATABASE_LOCKS = {
+    "postgresql": "select pg_advisory_xact_lock(hashtext('nersweep'))",
+    "mysql": "select get_lock('nersweep', 60)",
+}
 
 ENVIRONMENT = {  # set where the user has not
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -123,7 +131,8 @@ class Run:
         params: flat; values beyond 1000 characters are cut, and say so. note: Markdown for the run's page.
         parent_id: the run that this one belongs to. run_id: reopens that run; parameters that differ now keep their
         old value, and the tag `params_changed` tells both; of metrics only later steps are added. If it is gone, a new
-        run is made, with a warning.
+        run is made, with a warning. tags: a run of this host that is still open and has the same `folder` was left by a
+        process that was killed before it could tell the run_id, and is reopened as well.
         Raises ValueError for an experiment that was deleted, ConnectionError if the store fails: one line.
         """
         began = time.perf_counter()
@@ -134,24 +143,26 @@ class Run:
             client = MlflowClient(uri)
             run_params = {_name(key): _cut(value, LONGEST_PARAM) for key, value in params.items()}
             run_tags = {_name(key): _cut(value, LONGEST_TAG) for key, value in tags.items()}
-            run_tags |= {"mlflow.source.name": "nersweep", "mlflow.source.type": "LOCAL"}
+            run_tags |= {"mlflow.source.name": "nersweep", "mlflow.source.type": "LOCAL", "host": socket.gethostname()}
             run_tags |= {"mlflow.user": os.environ.get("USER", "unknown")}
             run_tags |= {"mlflow.note.content": _cut(note, LONGEST_TAG)} if note else {}
             run_tags |= {"mlflow.parentRunId": parent_id} if parent_id else {}
-            if found := _reopen(client, run_id) if run_id else None:
+            found = _reopen(client, run_id) if run_id else None
+            experiment_id = found.info.experiment_id if found else _experiment(client, uri, output_dir, experiment)
+            if found or (found := _left(client, experiment_id, run_tags)):
                 old = found.data.params
                 changed = [f"{key}: {old[key]} -> {new}" for key, new in run_params.items() if old.get(key, new) != new]
                 run_tags |= {"params_changed": _cut("; ".join(changed), LONGEST_TAG)} if changed else {}
                 run_params = {key: value for key, value in run_params.items() if key not in old}
             else:
-                found = client.create_run(_experiment(client, uri, output_dir, experiment), run_name=name)
-        run = cls(client, uri, found.info.run_id, found.info.experiment_id, name)
+                found = client.create_run(experiment_id, run_name=name, tags=run_tags)
+            models = client.search_logged_models([experiment_id], f"source_run_id = '{found.info.run_id}'")
+        run = cls(client, uri, found.info.run_id, experiment_id, name)
         send = partial(client.log_batch, run.id)
         every = [Param(key, value) for key, value in run_params.items()]
         for key in found.data.metrics:
             run._there[key] = max(metric.step for metric in client.get_metric_history(run.id, key))
-        if found.outputs and found.outputs.model_outputs:
-            run.model_id = found.outputs.model_outputs[0].model_id
+        run.model_id = models[0].model_id if models else None
         run._requests.append(partial(send, tags=[RunTag(key, value) for key, value in run_tags.items()]))
         run._requests.extend(partial(send, params=every[i : i + 100]) for i in range(0, len(every), 100))
         run.seconds = time.perf_counter() - began
@@ -301,7 +312,9 @@ class Run:
             if file.suffix != ".safetensors":
                 client.log_model_artifact(self.model_id, str(file), "components/tokenizer")
         client.finalize_logged_model(self.model_id, "READY")
-        client.log_outputs(self.id, [LoggedModelOutput(self.model_id, step)])
+        outputs = client.get_run(self.id).outputs
+        if not (outputs and outputs.model_outputs):  # SQLite takes it once
+            client.log_outputs(self.id, [LoggedModelOutput(self.model_id, step)])
         client.log_batch(self.id, metrics=self._finite(values, step, self.model_id))
 
 
@@ -321,6 +334,8 @@ def _make_tables(uri: str, output_dir: Path) -> str:
     from mlflow.store.tracking import sqlalchemy_store  # noqa: F401  a second of imports, before the lock
 
     url = sqlalchemy.make_url(uri)
+    if url.drivername == "postgresql" and find_spec("psycopg"):
+        url = url.set(drivername="postgresql+psycopg")  # SQLAlchemy 2.0 would look for psycopg2
     lock, options = output_dir / "mlflow.lock", {"connect_timeout": ANSWER_SECONDS}
     if url.get_backend_name() == "sqlite":
         if url.database in (None, "", ":memory:"):
@@ -339,9 +354,11 @@ def _make_tables(uri: str, output_dir: Path) -> str:
             MlflowClient(f"sqlite:///{file}.new").search_experiments(max_results=1)
             Path(f"{file}.new").replace(file)
         engine = sqlalchemy.create_engine(url, connect_args=options)
-        engine.connect().close()  # MLflow would try ten times, for 100 s, where this fails
+        with engine.connect() as connection:  # MLflow would try ten times, for 100 s, where this fails
+            if take := DATABASE_LOCKS.get(url.get_backend_name()):
+                connection.execute(sqlalchemy.text(take))
+            MlflowClient(uri).search_experiments(max_results=1)
         engine.dispose()
-        MlflowClient(uri).search_experiments(max_results=1)
     return uri
 
 
@@ -378,6 +395,15 @@ def _reopen(client: Any, run_id: str) -> Any:
             return run
     log.warning("MLflow run %s is gone; a new one is made", run_id)
     return None
+
+
+def _left(client: Any, experiment_id: str, tags: Mapping[str, str]) -> Any:
+    """The open run of this host's folder, which one process at a time works in; None where there is none."""
+    folder = tags.get("folder", "")
+    if not folder or '"' in folder:  # MLflow cannot quote it
+        return None
+    query = f'attributes.status = "RUNNING" and tags.host = "{tags["host"]}" and tags.folder = "{folder}"'
+    return next(iter(client.search_runs([experiment_id], query, max_results=1)), None)
 
 
 @contextmanager

@@ -113,12 +113,12 @@ MISTYPED = {
     "~seed": ["~seed: cannot be left out; type seed=VALUE"],
     # A setting that does not exist
     "sed=3": [
-        "sed=3: no such setting; the top level has train, tracking, study, data, model, head, weights, aux, loss, seed, "
-        "device, output_dir, rerun, dry_run, on_failure"
+        "sed=3: no such setting; the top level has train, tracking, study, data, model, head, weights, aux, loss, "
+        "seed, device, gpus_per_run, output_dir, rerun, dry_run, on_failure"
     ],
     "+sed=3": [
-        "sed=3: no such setting; the top level has aux, data, device, dry_run, head, loss, model, on_failure, "
-        "output_dir, rerun, seed, study, tracking, train, weights"
+        "sed=3: no such setting; the top level has aux, data, device, dry_run, gpus_per_run, head, loss, model, "
+        "on_failure, output_dir, rerun, seed, study, tracking, train, weights"
     ],
     "train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
     "+train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
@@ -190,7 +190,9 @@ MISTYPED = {
     "--config-dir=/nowhere": ["--config-dir=/nowhere: no such folder"],
     "--config-name=x": ["Cannot find primary config 'x'. Check that it's in your config search path."],
     "--nope": ["unrecognized arguments: --nope; see python -m nersweep --help"],
-    "hydra/launcher=x": ["hydra/launcher=x: no such option; hydra/launcher takes basic, joblib, submitit_local, submitit_slurm"],
+    "hydra/launcher=x": [
+        "hydra/launcher=x: no such option; hydra/launcher takes basic, joblib, submitit_local, submitit_slurm"
+    ],
     # Sweeps: no job starts when one is at fault
     "-m loss=focal,nope": [f"loss=nope: no such option; loss takes {options('loss')}"],
     "-m loss=focal,cross_entropy focal_gamma=1,2": [

@@ -17,7 +17,7 @@ from nersweep.fitted import Fitted
 from nersweep.heads.crf import CRFHead
 from nersweep.heads.span import SpanHead
 from nersweep.heads.token import TokenHead
-from nersweep.losses import CRFLoss, CrossEntropyLoss, GHMCLoss
+from nersweep.losses import CRFLoss, CrossEntropyLoss, EmbeddingSmoothingLoss, GHMCLoss
 from nersweep.train import Tagger, fit
 
 STEPS = 9  # three epochs of three
@@ -55,6 +55,7 @@ CASES = {
     "float32": {},
     "bf16, own masks": {"precision": "bf16"},
     "moving averages in the loss": {"loss": GHMCLoss, "precision": "bf16"},
+    "centroids in the loss": {"loss": lambda: EmbeddingSmoothingLoss(), "batch_size": 16},
     "transitions": {"loss": CRFLoss, "head": CRFHead},
     "spans": {"head": SpanHead},
     "cut steps": {"accumulation": 2},
@@ -99,11 +100,18 @@ def test_a_signal_ends_a_step_and_leaves_a_checkpoint(tmp_path, monkeypatch):
 
 
 def test_a_second_signal_does_not_wait():
-    with signals.held():
+    done = []
+    with pytest.raises(KeyboardInterrupt), signals.held():
         signals.ask(signal.SIGINT, None)
-        with pytest.raises(KeyboardInterrupt):
-            signals.ask(signal.SIGINT, None)
-    signals.asked.clear()
+        done.append("after the first")
+        signals.ask(signal.SIGINT, None)
+        done.append("after the second")
+    assert done == ["after the first"]
+
+
+def test_a_signal_that_nobody_looked_at_ends_the_process_after_all():
+    with pytest.raises(SystemExit), signals.held():
+        signals.ask(signal.SIGTERM, None)
 
 
 @pytest.mark.parametrize("spoil", [lambda f: f.write_bytes(f.read_bytes()[:-100]), lambda f: f.write_bytes(b"x" * 100)])

@@ -106,6 +106,18 @@ def test_characters_alone_spell_every_word():
     assert tokenizer.tokenize("Ada") == ["A", "##d", "##a"]
 
 
+def test_a_checkpoint_that_is_kept_gives_the_numbers_of_one_that_is_loaded(tmp_path):
+    SCRATCH.build(LABELS.names, CORPUS).save(tmp_path)
+    other = LabelSet(["EVENT", "LOC", "PER"])  # a classifier of other labels is drawn
+    found = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        encoder = Pretrained(name=str(tmp_path)).build(other.names, CORPUS)
+        found.append([*encoder.model.classifier.parameters(), torch.rand(3)])
+    for first, second in zip(*found, strict=True):
+        assert torch.equal(first, second)
+
+
 def test_a_saved_encoder_is_a_pipeline_and_loads_again(tmp_path):
     torch.manual_seed(3)
     encoder = SCRATCH.build(LABELS.names, CORPUS).eval()

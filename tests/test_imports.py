@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[1]
 ORDER = """
     (nersweep/__init__.py)
     config faults device gpus progress signals fitted store tracking stats weights labels
-    report.pictures dropout vocabulary optimiser
+    report.pictures dropout vocabulary optimiser worker
     hub losses metrics compose
     data
     batching
@@ -28,11 +28,12 @@ ORDER = """
     saved study.space
     outputs
     run
-    worker command
+    command
     cli
+    study
     sweep
     preview
-    study report diagnose
+    report diagnose
     __main__
 """
 LEVEL = {room: level for level, line in enumerate(ORDER.split("\n")) for room in line.split()}

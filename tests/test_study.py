@@ -1,8 +1,9 @@
-"""Studies: exactly so many trials over restarts, workers and deaths; spaces in Hydra's grammar; what is left at the end.
+"""Studies: exactly so many trials over restarts, workers and deaths; spaces in Hydra's grammar; what is left.
 
 Small real runs on generated data where training matters, and a formula in its place where only the queue does."""
 
 import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,7 @@ from mlflow import MlflowClient
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from nersweep import cli, command, run, signals, store
+from nersweep import cli, command, signals
 from nersweep import config as sections
 from nersweep.compose import Composer
 from nersweep.progress import TrainingProgress
@@ -45,10 +46,9 @@ def work(*arguments):
     return loop.work(*composed(*SMALL, *arguments))
 
 
-def work_and_end(*arguments):
-    """As a process of its own."""
-    signals.listen()
-    work(*arguments)
+def work_without(setting, *arguments):
+    """With that setting left to the study."""
+    return loop.work(*composed(*(a for a in SMALL if not a.startswith(setting)), *arguments))
 
 
 def faults(*arguments):
@@ -136,10 +136,10 @@ def test_a_trial_is_the_mean_over_its_seeds_and_beta_is_1_minus_what_was_drawn(g
         assert len(trial.user_attrs["values"]) == 2 and trial.user_attrs["epochs"] == [2, 2]
         assert 1e-5 <= trial.params["1-class_balance_beta"] <= 1e-1
         assert list(trial.intermediate_values) == [1, 2]
-    results = [store.json.loads(file.read_text()) for file in (output_dir / "runs").glob("class_balanced-*/result.json")]
-    betas = {round(1 - result["config"]["effective_beta"], 9) for result in results}
+    runs = [r for r in results(output_dir) if r["name"].startswith("class_balanced-")]
+    betas = {round(1 - result["config"]["effective_beta"], 9) for result in runs}
     drawn = {round(t.params["1-class_balance_beta"], 9) for t in trials_of(output_dir, names(output_dir, "gamma_beta"))}
-    assert drawn == betas and {result["config"]["seed"] for result in results} == {1, 2}
+    assert drawn == betas and {result["config"]["seed"] for result in runs} == {1, 2}
 
 
 def test_the_best_trial_s_file_reruns_it(gamma_beta, output_dir, tmp_path, monkeypatch, capsys):
@@ -155,7 +155,7 @@ def test_the_best_trial_s_file_reruns_it(gamma_beta, output_dir, tmp_path, monke
     with pytest.raises(SystemExit) as end:
         program.main()
     assert end.value.code == 0, capsys.readouterr().err
-    (result,) = [store.json.loads(f.read_text()) for f in tmp_path.glob("runs/*/result.json")]
+    (result,) = [json.loads(f.read_text()) for f in tmp_path.glob("runs/*/result.json")]
     assert result["dev"]["f1"] == best.user_attrs["values"][0]
     assert (output_dir / "runs" / next(tmp_path.glob("runs/*")).name / "result.json").exists()  # the same fingerprint
 
@@ -184,9 +184,8 @@ def test_the_tracker_has_one_run_for_the_study_with_pictures_and_children(gamma_
 
 def test_a_hopeless_learning_rate_is_pruned(output_dir, capsys):
     lrs = "choice(0.01,0.011,0.012,0.013,0.014,1e-12)"
-    typed = [f"output_dir={output_dir}", f"{LR}{lrs}", "study.sampler=grid", "study.metric=accuracy", "study.name=hopeless"]
-    arguments = [a for a in SMALL if not a.startswith("train.lr")]
-    loop.work(*composed(*arguments, *typed, "train.epochs=4"))
+    typed = [f"output_dir={output_dir}", f"{LR}{lrs}", "study.sampler=grid", "study.name=hopeless"]
+    work_without("train.lr", *typed, "train.epochs=4", "study.metric=accuracy")
     trials = trials_of(output_dir, "hopeless")
     assert states(trials) == ["COMPLETE"] * 5 + ["PRUNED"]
     assert trials[-1].params == {"train.lr": 1e-12} and trials[-1].user_attrs["epochs"] == [2]
@@ -196,13 +195,12 @@ def test_a_hopeless_learning_rate_is_pruned(output_dir, capsys):
 
 
 def results(output_dir):
-    return [store.json.loads(file.read_text()) for file in (output_dir / "runs").glob("*/result.json")]
+    return [json.loads(file.read_text()) for file in (output_dir / "runs").glob("*/result.json")]
 
 
 def test_a_trial_that_diverges_is_told_and_stops_no_other(output_dir, capsys):
     typed = [f"output_dir={output_dir}", f"{LR}choice(1e30,0.02)", "study.sampler=grid", "study.name=diverging"]
-    arguments = [a for a in SMALL if not a.startswith("train.lr")]
-    loop.work(*composed(*arguments, *typed, "train.max_grad_norm=1e30", "train.warmup=0"))
+    work_without("train.lr", *typed, "train.max_grad_norm=1e30", "train.warmup=0")
     failed, finished = trials_of(output_dir, "diverging")
     assert states([failed, finished]) == ["FAIL", "COMPLETE"]
     assert failed.user_attrs["failed"].startswith("the loss is ")
@@ -220,7 +218,7 @@ def test_a_worker_that_was_killed_leaves_its_trial_to_another_that_goes_on_from_
         f"{LR}choice(0.021,0.022,0.023)",
         "study.sampler=grid",
         "study.name=shared",
-        "train.epochs=60",
+        "train.epochs=30",
         "study.pruner=none",
     ]
     arguments = [a for a in SMALL if not a.startswith("train.")] + ["train.precision=fp32", "train.batch_size=8"]
@@ -230,7 +228,7 @@ def test_a_worker_that_was_killed_leaves_its_trial_to_another_that_goes_on_from_
     (folder,) = [file.parent for file in output_dir.glob("runs/*-s1-*/checkpoint.safetensors")]
     os.kill(killed.pid, signal.SIGKILL)
     killed.join()
-    before = store.json.loads((folder / "result.json").read_text())
+    before = json.loads((folder / "result.json").read_text())
     assert before["status"] == "running"
     other.start()
     loop.work(*composed(*arguments, *typed))
@@ -241,10 +239,10 @@ def test_a_worker_that_was_killed_leaves_its_trial_to_another_that_goes_on_from_
     assert [t.user_attrs.get("deaths", 0) for t in trials] == [1, 0, 0]
     assert {t.user_attrs["lease"]["pid"] for t in trials} <= {os.getpid(), other.pid}
     assert sorted(t.params["train.lr"] for t in trials) == [0.021, 0.022, 0.023]
-    after = store.json.loads((folder / "result.json").read_text())
+    after = json.loads((folder / "result.json").read_text())
     assert after["status"] == "finished" and after["run_id"] == before["run_id"]
     history = MlflowClient(f"sqlite:///{output_dir}/mlflow.db").get_metric_history(after["run_id"], "dev/f1")
-    assert [metric.step for metric in history] == list(range(1, 61))
+    assert [metric.step for metric in history] == list(range(1, 31))
 
 
 def work_from(arguments):
@@ -293,8 +291,6 @@ def test_the_lease_is_renewed_while_a_trial_goes_on(tmp_path, monkeypatch):
 
 def test_a_signal_gives_the_trial_back_and_the_same_command_goes_on(output_dir, monkeypatch):
     typed = [f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", "study.trials=1", "study.name=signalled"]
-    for number in signals.ENDING:
-        monkeypatch.setattr(signals, "waits", [])
     before = [signal.getsignal(number) for number in signals.ENDING]
     signals.listen()
     try:
@@ -326,8 +322,6 @@ def test_four_processes_at_once_open_an_empty_storage_and_share_exactly_so_many_
 
 
 def drain_shared(folder, worker):
-    with storage.open_storage(f"sqlite:///{folder}/studies.db")[1]("s"):
-        make_queue_unlocked = None
     queue = make_queue(folder, f"{LR}interval(0.1,1)", "study.trials=12", "study.sampler=random")
     turn = itertools.count()
     while not queue.over():
@@ -441,7 +435,7 @@ BAD = {
     ],
     "loss=focal study.space.focal_gamma=interval(-1,5)": ["focal_gamma=-1.0: must be ≥ 0 (0 is cross entropy)"],
     "loss=focal study.space.focal_gamma=interval(5,0)": [
-        "study.space.focal_gamma=interval(5,0): an empty interval; must be from a lower number to a higher one, both finite"
+        "study.space.focal_gamma=interval(5,0): an empty interval; must be from a lower number to a higher one"
     ],
     "study.space.foo=interval(0,5)": ["study.space.foo=interval(0,5): no such setting"],
     "study.space.train.lr=3": [f"study.space.train.lr=3: one value, and nothing to search; {EXPECTED}"],
@@ -478,9 +472,12 @@ def test_a_bad_space_is_told_in_one_line_each(typed):
     assert faults(*typed.split(" ")) == BAD[typed]
 
 
-@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "conf" / "study").glob("*.yaml")), ids=lambda f: f.stem)
-def test_every_study_is_without_fault(file):
-    assert faults(f"study={file.stem}") == []
+STUDIES = sorted(file.stem for file in (Path(__file__).parents[1] / "conf" / "study").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_is_without_fault(name):
+    assert faults(f"study={name}") == []
 
 
 def test_a_study_of_that_name_that_searched_something_else_is_told_with_the_difference(output_dir, gamma_beta):
@@ -498,7 +495,7 @@ def test_a_study_of_that_name_that_searched_something_else_is_told_with_the_diff
 
 
 def test_a_metric_that_no_run_has(output_dir):
-    with pytest.raises(ValueError, match=r"study.metric=f2: no such score; there are f1, .*strict/f1, .*PERSON/f1"):
+    with pytest.raises(ValueError, match=r"study.metric=f2: no such score; there are f1, .*strict/f1, .*PER/f1"):
         work(f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", "study.metric=f2")
 
 
@@ -539,7 +536,3 @@ def test_what_was_left_by_a_process_that_was_killed_while_it_made_the_tables_is_
     (tmp_path / "studies.db.new").write_bytes(b"half")
     storage.open_storage(f"sqlite:///{tmp_path}/studies.db")
     assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/studies.db") == []
-
-
-def test_a_pruned_run_is_no_failure_of_the_run():
-    assert issubclass(run.Pruned, Exception) and not issubclass(run.Pruned, ValueError)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers import AutoConfig, AutoModelForTokenClassification
 
 from nersweep.batching import Tokenised, tokenise
 from nersweep.data import Corpus, Sentence
-from nersweep.encoder import Encoder, Scratch
+from nersweep.encoder import Encoder, Scratch, label_names
 from nersweep.labels import LabelSet
 from nersweep.optimiser import AdamW
 from nersweep.vocabulary import UsedRows
@@ -139,3 +140,18 @@ def test_rows_taken_out_have_a_gradient_of_few_rows_on_cpu():
     rows = UsedRows(nn.Embedding(20, 4), np.arange(10))
     rows(torch.tensor([3, 3, 5])).sum().backward()
     assert rows.weight.grad.is_sparse and rows.weight.grad.coalesce().indices().tolist() == [[3, 5]]
+
+
+@pytest.mark.parametrize("family", ["gemma", "biogpt"])
+def test_a_table_that_scales_what_it_looks_up_stays_whole(family):
+    tokenizer = SCRATCH.tokenizer(CORPUS)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ids = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "head_dim": 8, "num_key_value_heads": 2}
+    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **sizes, **ids, **label_names(LABELS.names))
+    torch.manual_seed(1)
+    encoder = Encoder(AutoModelForTokenClassification.from_config(config), tokenizer, 32).eval()
+    split = tokenise(SENTENCES, LABELS, tokenizer, 32)
+    batch = split.batch([0, 1], packed=False)
+    before = encoder.features(batch)
+    encoder.use_rows(split.pieces)
+    assert torch.equal(encoder.features(batch), before)

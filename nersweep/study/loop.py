@@ -38,7 +38,6 @@ def work(config: DictConfig, overrides: Sequence[str], composed: Composed) -> fl
     Raises ValueError for faults in space, settings and data and for a study of that name that is another one,
     ConnectionError for a storage that cannot be used.
     """
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     warnings.filterwarnings("ignore", message="The reported value is ignored")  # of an epoch that is told again
     space = spaces.make(config, composed)
     seeds = spaces.seeds(config)

@@ -1,5 +1,6 @@
 """The trials of a study, shared by its workers: who takes which, and when there are enough of them."""
 
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 from optuna import pruners, samplers
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -24,7 +26,9 @@ def make_sampler(name: str, seed: int) -> samplers.BaseSampler:
     """Made anew for each trial, from the number of the trial: so workers draw different numbers, and a study that was
     interrupted draws the same ones as one that was not. A grid is put into the queue, and samples nothing."""
     if name == "tpe":
-        return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
     if name == "gp":
         return samplers.GPSampler(seed=seed)
     if name == "cmaes":

@@ -174,7 +174,7 @@ def interval(name: str, typed: str, sweep: IntervalSweep) -> Dimension:
     if name in ROOMS:
         raise ValueError("is a choice between options, as in choice(NAME,NAME)")
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError("an empty interval; must be from a lower number to a higher one, both finite")
+        raise ValueError("an empty interval; must be from a lower number to a higher one")
     if "log" in sweep.tags and low <= 0:
         raise ValueError("a log scale begins above 0")
     whole, complement = isinstance(low, int) and isinstance(high, int), "complement" in sweep.tags

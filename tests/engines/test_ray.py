@@ -12,7 +12,7 @@ pytestmark = pytest.mark.engine
 pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="the extra ray is not installed: make ray")
 
 HERE = os.path.dirname(__file__)
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": HERE}
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": HERE, "RAY_TMPDIR": "/tmp"}
 MEMORY = 80 * 2**20  # bytes of each node's object store, the least that Ray takes
 
 

@@ -1,0 +1,262 @@
+"""A sweep makes each of its runs once, says what it did, and hides no failure."""
+
+import json
+import os
+import shlex
+import signal
+import sqlite3
+import sys
+from collections import Counter
+
+import pytest
+
+from nersweep import __main__ as cli
+from nersweep import config as sections
+from nersweep import plan, run, store, sweep
+from nersweep.compose import Composer
+from nersweep.progress import TrainingProgress
+
+TINY = [
+    "data.train=24", "data.dev=8", "data.test=8", "model.hidden=8", "model.layers=1", "model.heads=2", "train.epochs=1",
+    "train.precision=fp32", "device=cpu",
+]  # fmt: skip
+DIVERGING = ["train.warmup=0", "train.max_grad_norm=1e30", "train.batch_size=2"]
+
+
+@pytest.fixture(scope="module")
+def output_dir(tmp_path_factory):
+    """One for all sweeps here, each of which has seeds of its own: to make a tracking store takes seconds."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture
+def start(output_dir, tmp_path, capfd, monkeypatch):
+    """start(*typed): exit code, lines of standard output and of standard error of a sweep of tiny runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
+
+    def do(*typed):
+        monkeypatch.setattr(sys, "argv", ["nersweep", "-m", f"output_dir={output_dir}", *TINY, *typed])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capfd.readouterr()
+        return end.value.code, printed.out.splitlines(), printed.err.splitlines()
+
+    return do
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The names of the runs whose training was begun."""
+    names, perform = [], run.perform
+
+    def count(prepared, *given):
+        names.append(prepared.name)
+        return perform(prepared, *given)
+
+    monkeypatch.setattr(run, "perform", count)
+    return names
+
+
+def asked(output_dir, query, *values):
+    with sqlite3.connect(output_dir / "mlflow.db") as database:
+        return database.execute(query, values).fetchall()
+
+
+def sweeps(output_dir):
+    """By their lists of runs: the tracker's run of the sweep, and its children's names and statuses."""
+    found = {}
+    for file in (output_dir / "sweeps").glob("*/sweep.json"):
+        told = json.loads(file.read_text("utf-8"))
+        children = asked(
+            output_dir,
+            "select name, status from runs join tags on tags.run_uuid = runs.run_uuid"
+            " where tags.key = 'mlflow.parentRunId' and tags.value = ? order by name, status",
+            told["run_id"],
+        )
+        found[tuple(member["name"] for member in told["runs"])] = told["run_id"], children
+    return found
+
+
+def parents(output_dir):
+    return asked(output_dir, "select run_uuid, status from runs where name like 'sweep-%'")
+
+
+def row(out, name):
+    """What the table says of a run."""
+    return next(line.split()[1:] for line in reversed(out) if line.split()[:1] == [name])
+
+
+def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, output_dir):
+    code, out, err = start("loss=cross_entropy,focal", "seed=1,2")
+    names = ["cross_entropy-s1", "cross_entropy-s2", "focal-g2-s1", "focal-g2-s2"]
+    assert (code, err, made) == (0, [], names)
+    assert "4 runs, 0 of them made before" in out and "4 of 4 runs finished" in out
+    parent, children = sweeps(output_dir)[tuple(names)]
+    assert children == [(name, "FINISHED") for name in names]
+    assert (parent, "FINISHED") in parents(output_dir)
+
+    before = len(parents(output_dir))
+    code, out, err = start("loss=cross_entropy,focal", "seed=1,2")
+    assert (code, err, made) == (0, [], names)
+    assert "4 runs, 4 of them made before" in out and "4 of 4 runs finished" in out
+    assert len(parents(output_dir)) == before and sweeps(output_dir)[tuple(names)] == (parent, children)
+    for name in names:
+        result = json.loads(next((output_dir / "runs").glob(f"{name}-*/result.json")).read_text("utf-8"))
+        shown = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]
+        assert row(out, name)[:3] == ["finished", *shown]
+
+    code, out, err = start("loss=cross_entropy,focal", "seed=1,2,3")
+    assert (code, err, made) == (0, [], [*names, "cross_entropy-s3", "focal-g2-s3"])
+    assert "6 runs, 4 of them made before" in out and "6 of 6 runs finished" in out
+
+
+def test_what_two_combinations_ask_for_runs_once(start, made):
+    code, out, _ = start("loss=focal", "focal_gamma=2,2.0,2e0", "train.checkpoint_minutes=5,6", "seed=11")
+    assert (code, made) == (0, ["focal-g2-s11"])
+    assert "1 runs, 0 of them made before" in out and "1 of 1 runs finished" in out
+
+
+def test_one_bad_combination_stops_the_sweep_before_anything_is_written(start, made, tmp_path):
+    place = tmp_path / "nothing"
+    code, out, err = start(f"output_dir={place}", "loss=focal", "focal_gamma=1,-1,-2", "train.lr=1e-3,0", "seed=1,2")
+    assert (code, out, made) == (1, [], []) and not place.exists()
+    assert sorted(err) == [
+        "nersweep: focal_gamma=-1: must be ≥ 0 (0 is cross entropy)",
+        "nersweep: focal_gamma=-2: must be ≥ 0 (0 is cross entropy)",
+        "nersweep: train.lr=0.0: must be > 0",
+    ]
+
+
+@pytest.mark.parametrize("seeds", ["1,-1,2", "1,007,2", "1,4294967296,2", "1,a,2"])
+def test_a_seed_that_no_run_takes_is_a_bad_combination(seeds, start, made, tmp_path):
+    code, _, err = start(f"output_dir={tmp_path / 'nothing'}", f"seed={seeds}")
+    assert (code, made, len(err)) == (1, [], 1) and not (tmp_path / "nothing").exists()
+    assert err[0].startswith("nersweep: seed=") and err[0].endswith(": must be a whole number in [0, 2^32)")
+
+
+def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, output_dir):
+    typed = [*DIVERGING, "train.lr=1e30,1e-3", "weights=inverse,inverse_sqrt", "seed=21"]
+    bad, good = "cross_entropy-inverse-s21", "cross_entropy-inverse_sqrt-s21"
+    code, out, err = start(*typed)
+    assert (code, made) == (1, [bad, good, bad, good])
+    assert "4 runs, 0 of them made before" in out and "2 of 4 runs finished" in out
+    assert len(err) == 2
+    assert all(line.startswith(f"nersweep: {name}: the loss is ") for name, line in zip([bad, good], err, strict=True))
+    assert Counter(line.split()[1] for line in out if line.startswith((f"{bad} ", f"{good} "))) == {
+        "diverged": 2,
+        "finished": 2,
+    }
+    assert not any(line.startswith("to make those again") for line in out)
+    (parent, children), count = sweeps(output_dir)[bad, good, bad, good], len(parents(output_dir))
+    assert children == [(bad, "FAILED"), (bad, "FINISHED"), (good, "FAILED"), (good, "FINISHED")]
+    assert (parent, "FAILED") in parents(output_dir)
+    assert asked(output_dir, "select value from latest_metrics where run_uuid = ? and key = 'runs/failed'", parent) == [
+        (2.0,)
+    ]
+
+    again, out, told = start(*typed)
+    assert (again, told, len(made)) == (1, err, 4)
+    assert "4 runs, 4 of them made before" in out and "2 of 4 runs finished" in out
+    assert len(parents(output_dir)) == count
+
+
+UNFIT = ["weights=manual", "manual_weights={O:1},{B-NOPE:1},{B-NADA:1},{O:2}"]  # only the data can tell
+
+
+def test_runs_that_failed_are_made_again_and_no_others(start, made, output_dir, monkeypatch):
+    code, out, err = start(*UNFIT, "seed=31")
+    assert (code, made) == (1, 2 * ["cross_entropy-manual-s31"])
+    assert "2 of 4 runs finished" in out
+    assert [line.partition(": ")[2].partition(":")[0] for line in err] == 2 * ["cross_entropy-manual-s31"]
+    for name, line in zip(["B-NOPE", "B-NADA"], err, strict=True):
+        assert f"manual_weights={{{name}: 1}}: no class {name}; there are O, " in line
+    assert shlex.join(sys.argv[1:]) in next(line for line in out if line.startswith("to make those again that failed"))
+
+    learn, tried = plan.learn, []
+    monkeypatch.setattr(plan, "learn", lambda parts: tried.append(parts) or learn(parts))
+    again, out, told = start(*UNFIT, "seed=31")
+    assert (again, told, len(made), len(tried)) == (1, err, 2, 2) and "4 runs, 2 of them made before" in out
+
+
+def test_a_sweep_that_stops_at_a_failure_says_what_was_not_begun(start, made):
+    code, out, err = start(*UNFIT, "seed=32", "on_failure=stop")
+    assert (code, made) == (1, ["cross_entropy-manual-s32"]) and "1 of 4 runs finished" in out
+    assert "no class B-NOPE" in err[0] and len(err) == 2  # two runs of one name and reason are told once
+    assert err[1] == "nersweep: cross_entropy-manual-s32: not begun, after another run failed (on_failure=stop)"
+
+
+def test_rerun_makes_all_again_under_the_same_parent(start, made, output_dir):
+    start("seed=41,42")
+    names = "cross_entropy-s41", "cross_entropy-s42"
+    parent, _ = sweeps(output_dir)[names]
+    code, out, _ = start("seed=41,42", "rerun=true")
+    assert code == 0 and made == 2 * list(names) and "2 runs, 2 of them made before" not in out
+    assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in sorted(2 * names)])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_sweep_which_the_same_command_resumes(number, code, start, made, output_dir, monkeypatch):
+    typed = ["train.batch_size=2", f"train.lr={code}e-5", "seed=51,52,53"]  # 12 steps each
+    names = tuple(f"cross_entropy-s{seed}" for seed in (51, 52, 53))
+    folders = {name: set((output_dir / "runs").glob(f"{name}-*")) for name in names}
+    step, count = TrainingProgress.step, []
+
+    def step_and_signal(self):
+        step(self)
+        count.append(self)
+        if len(count) == 17:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(TrainingProgress, "step", step_and_signal)
+    ended, out, err = start(*typed)
+    assert ended == code and made == list(names[:2])
+    assert len(err) == 1 and err[0].endswith(f"; the same command goes on from there: {cli.cli.this_command()}")
+    parent, children = sweeps(output_dir)[names]
+    assert children == [(names[0], "FINISHED"), (names[1], "KILLED")]
+    assert (parent, "KILLED") in parents(output_dir)
+    folder = next(iter(set((output_dir / "runs").glob(f"{names[1]}-*")) - folders[names[1]]))
+    assert (folder / store.CHECKPOINT).exists()
+
+    again, out, err = start(*typed)
+    assert (again, err, made[2:]) == (0, [], list(names[1:])) and "3 runs, 1 of them made before" in out
+    assert "going on after step 5 of 12" in out
+    assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in names])
+    assert (parent, "FINISHED") in parents(output_dir) and not (folder / store.CHECKPOINT).exists()
+
+
+def test_a_sweep_that_another_process_makes_is_left_to_it(start, made, output_dir):
+    start("seed=61")
+    folder = next(file.parent for file in (output_dir / "sweeps").glob("*/sweep.json") if "seed=61" in file.read_text())
+    with store.claimed(folder):
+        code, _, err = start("seed=61")
+    assert (code, err) == (
+        1,
+        [f"nersweep: {folder.name}: process {os.getpid()} on {os.uname().nodename} is running it"],
+    )
+
+
+PLANNED = [
+    ["seed=1", "seed=2", "seed=3"],
+    ["data.seed=${seed} seed=1", "data.seed=${seed} seed=2"],
+    ["loss=focal focal_gamma=${seed} seed=1", "loss=focal focal_gamma=${seed} seed=2"],
+    ["seed=1 seed=2", "seed=2 seed=1"],
+    ["seed=2", "device=cpu", "seed=3"],
+    ["seed=1 ++seed=2", "++seed=2 seed=1"],
+    ["loss=focal focal_gamma=2 seed=3", "loss=focal focal_gamma=2.0 seed=3", "loss=focal seed=3"],
+    ["seed=4 output_dir=a-${seed}", "seed=5 output_dir=a-${seed}"],
+]
+
+
+@pytest.mark.parametrize("typed", PLANNED, ids=" | ".join)
+def test_runs_are_planned_under_the_names_that_they_will_have(typed):
+    sections.register()
+    runs = [(*TINY, *one.split(" ")) for one in typed]
+    with Composer() as composer:
+        made = [plan.make(composer(overrides)) for overrides in runs]
+    with Composer() as composer:
+        members = list(sweep.planned(runs, composer))
+    assert [member.overrides for member in members] == runs
+    assert [(member.name, member.fingerprint, member.folder) for member in members] == [
+        (one.name, one.fingerprint, one.folder) for one in made
+    ]

@@ -1,6 +1,7 @@
 """Configurations of many command lines that differ in few settings: composed once, then copied and set."""
 
 import copy
+import pickle
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cache
@@ -48,7 +49,7 @@ class Composer:
         Hydra raises for overrides that do not compose."""
         with nullcontext() if GlobalHydra.instance().is_initialized() else self:
             options, values = self.split(overrides)
-            config = copy.deepcopy(self.own(options))
+            config = pickle.loads(self.own(options))
             self.tell_hydra(self.whole(options))
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
         return config
@@ -95,14 +96,15 @@ class Composer:
         hydra = GlobalHydra.instance().hydra
         return hydra.compose_config(self.name, [*self.more, *overrides], mode, from_shell=False)
 
-    def without_hydra(self, overrides: tuple[str, ...]) -> DictConfig:
+    def without_hydra(self, overrides: tuple[str, ...]) -> bytes:
+        """Pickled, as a copy from there takes .4 ms, and copy.deepcopy 1.3 ms."""
         whole = self.whole(overrides)
         self.tell_hydra(whole)
         config = copy.deepcopy(whole)
         with open_dict(config):
             del config["hydra"]
             config.choice = OmegaConf.to_container(whole.choice, resolve=True)
-        return config
+        return pickle.dumps(config)
 
 
 def overlap(one: Override, other: Override) -> bool:

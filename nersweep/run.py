@@ -76,9 +76,10 @@ def execute(
         checkpoint = Checkpoint(folder / store.CHECKPOINT, prepared.fingerprint, prepared.train.checkpoint_minutes)
         if rerun:
             checkpoint.remove()
-        run_id = None if rerun else store.read_result(folder, prepared.fingerprint).get("run_id")
-        tracker = start_tracking(prepared, uri, overrides, parent_id, run_id)
-        result = perform(prepared, checkpoint, tracker, watch, started, open_seconds)
+        result = {} if rerun else store.read_result(folder, prepared.fingerprint)
+        if result.get("status") != "finished":  # else another process was faster
+            tracker = start_tracking(prepared, uri, overrides, parent_id, result.get("run_id"))
+            result = perform(prepared, checkpoint, tracker, watch, started, open_seconds)
     if brief:
         console.print(one_line_of(result))
     else:

@@ -95,8 +95,6 @@ def claimed(folder: Path) -> Iterator[None]:
             raise ValueError(f"{folder.name}: {file.read() or 'another process'} is running it") from None
         for left in (*folder.glob(".*"), *folder.glob("*/.*")):  # by in_place_of, in a process that was killed
             left.unlink(missing_ok=True)
-        for left in folder.glob(".*.*"):  # by a process that was killed while it wrote
-            left.unlink(missing_ok=True)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()

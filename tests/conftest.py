@@ -1,6 +1,7 @@
 """What several tests need."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from nersweep import signals
 
 @pytest.fixture(autouse=True)
 def unsignalled():
-    """No test is ended by the signal that another one sent."""
+    """No test is ended by another's signal, and Ctrl-C counts, which a shell's background job ignores."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signals.asked.clear()
 

@@ -142,7 +142,7 @@ def assert_same(folder, whole):
         told = json.loads(file.read_text("utf-8"))
         assert (told["run_id"],) in asked(folder, "select run_uuid from runs")
         assert not (file.parent / store.CHECKPOINT).exists()
-        assert not [left.name for left in file.parent.iterdir() if left.name.startswith(".")]
+        assert not [left.name for left in file.parent.rglob(".*")]
 
 
 @pytest.fixture(scope="module")

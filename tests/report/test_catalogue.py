@@ -108,7 +108,7 @@ def test_ranges_are_what_the_classes_say(chapters):
 def test_commands_are_accepted(name, chapters):
     (typed,) = re.findall(r"```bash\npython -m nersweep (.*)\n```", chapters[name])
     sections.register()
-    assert command.faults(get_args_parser().parse_args(typed.split())) == []
+    assert command.read(get_args_parser().parse_args(typed.split())).faults == []
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -5,6 +5,8 @@ SHELL := bash
 python := .venv/bin/python
 ready := .venv/set-up # when the last set-up ended
 store := outputs/mlflow.db
+# A process per core, each with the tests of some files.
+tests := OMP_NUM_THREADS=1 $(python) -m pytest -n auto --dist loadfile
 
 .PHONY: help setup run test test-all ray check docs bench ui
 
@@ -39,7 +41,7 @@ run: $(ready)
 	$(python) -m nersweep loss=focal focal_gamma=3
 
 test: $(ready)
-	$(python) -m pytest -m "not engine"
+	$(tests) -m "not engine"
 
 test-all: $(ready)
 	$(python) -m pytest -rs
@@ -48,7 +50,7 @@ test-all: $(ready)
 check: $(ready)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
-	$(python) -m pytest -m "not engine"
+	$(tests) -m "not engine"
 
 # The launcher for Ray holds cloudpickle below 3, and with it joblib below 1.6: these pins give way to its own.
 ray: .venv-ray/set-up

@@ -301,7 +301,8 @@ def start_tracking(
     tracker's name of it, where it was begun before."""
     config, corpus, facts = prepared.config, prepared.facts.corpus, prepared.facts
     settings = flat({key: value for key, value in config.items() if key not in ("tracking", "output_dir", "rerun")})
-    command = shlex.join(["python", "-m", "nersweep", *(o for o in overrides if not o.startswith("tracking.uri="))])
+    typed = [tracking.public(o) for o in overrides if not o.startswith("tracking.uri=")]
+    command = shlex.join(["python", "-m", "nersweep", *typed])
     tracker = tracking.Run.start(
         uri,
         prepared.output_dir,

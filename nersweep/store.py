@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+UNFINISHED = ".*." + 32 * "[0-9a-f]"  # the names of files that in_place_of has not finished
 RESULT, CHECKPOINT, LOCK = "result.json", "checkpoint.safetensors", "lock"
 
 
@@ -38,7 +39,7 @@ def writable(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(f"output_dir={folder}: cannot be written to ({error.strerror}); type output_dir=DIR") from None
     return folder
@@ -93,7 +94,7 @@ def claimed(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise ValueError(f"{folder.name}: {file.read() or 'another process'} is running it") from None
-        for left in (*folder.glob(".*"), *folder.glob("*/.*")):  # by in_place_of, in a process that was killed
+        for left in (*folder.glob(UNFINISHED), *folder.glob(f"*/{UNFINISHED}")):  # by a process that was killed
             left.unlink(missing_ok=True)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")

@@ -106,10 +106,13 @@ def begin(
         name=f"sweep-{folder.name}",
         params={"runs": len(members)},
         tags={"kind": "sweep", "folder": folder.absolute(), "settings": ", ".join(settings)},
-        note=f"`{command}`",
+        note=f"`{tracking.public(command)}`",
     )
-    listed = [{"name": m.name, "fingerprint": m.fingerprint, "overrides": m.overrides} for m in members]
-    store.write_json(file, {"run_id": parent.id, "command": command, "runs": listed})
+    listed = [
+        {"name": m.name, "fingerprint": m.fingerprint, "overrides": [tracking.public(o) for o in m.overrides]}
+        for m in members
+    ]
+    store.write_json(file, {"run_id": parent.id, "command": tracking.public(command), "runs": listed})
     return parent
 
 
@@ -181,7 +184,7 @@ def conclude(members: Sequence[Member], words: dict[str, str], folder: Path) -> 
     for member in members:
         result = member.result()
         status = result.get("status", "not begun")
-        if status == "finished":
+        if status == "finished" and not words.get(member.fingerprint):  # else it is of an earlier time
             scores = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]
             rows.append([member.name, status, *scores, f"{result['seconds']['total']:.0f}"])
             continue

@@ -84,7 +84,7 @@ def begin(origin: Origin, threads: int | None = None) -> None:
             sign_in(origin)
             if under_submitit() != "slurm":  # whose jobs are meant to outlive the shell that they were sent from
                 threading.Thread(target=watch, args=[origin], daemon=True, name="nersweep-origin").start()
-        if signals.asked or origin.is_leaving():
+        if signals.asked or (under_submitit() != "slurm" and origin.is_leaving()):
             leave()
 
 
@@ -103,7 +103,12 @@ def leave() -> None:
     """Ends this process without the way back through the launcher."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    Path(origins[0].folder, str(os.getpid())).unlink(missing_ok=True)
+    origin = origins[0]
+    Path(origin.folder, str(os.getpid())).unlink(missing_ok=True)
+    # loky kills the other workers as soon as one of them is gone: so they wait for each other's checkpoints.
+    deadline = time.monotonic() + GRACE_SECONDS - 2
+    while origin.is_leaving() and time.monotonic() < deadline and any(alive(*one) for one in workers(origin).items()):
+        time.sleep(0.05)
     os._exit(128 + (signals.asked or [signal.SIGTERM])[0])
 
 

@@ -169,7 +169,7 @@ def test_a_folder_of_another_user_is_refused(place):
 
 
 def test_only_the_first_signal_asks():
-    with signals.held():
+    with pytest.raises(KeyboardInterrupt), signals.held():
         worker.ask_once(signal.SIGINT, None)
         worker.ask_once(signal.SIGTERM, None)
     assert signals.asked == [signal.SIGINT]
@@ -187,7 +187,7 @@ def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_j
     assert (signal.getsignal(signal.SIGTERM) == ignoring) == stays
     worker.origins.append(Origin("elsewhere", 1, "1", "/nowhere"))
     monkeypatch.setattr(worker, "leave", lambda: queued.append("left"))
-    with signals.held():
+    with pytest.raises(SystemExit), signals.held():
         signal.raise_signal(signal.SIGUSR2)
     assert signals.asked == [signal.SIGUSR2] and not queued
     worker.end(SystemExit("stopped by SIGUSR2"))

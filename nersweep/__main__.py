@@ -20,6 +20,8 @@ def many_runs(command: Command, typed: str) -> list[str]:
 
     runs, composer = command.runs, command.composer
     config = composer(runs[0])
+    if fault := sweep.mixed(runs, composer):
+        return [fault]
     if config.dry_run:
         preview.show(runs, composer)
     elif not config.study.space:

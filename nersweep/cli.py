@@ -1,6 +1,7 @@
 """A command line of overrides: checked whole, then given to Hydra; faults in one line each, exit codes, signals."""
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -46,10 +47,11 @@ def main(job: Callable[[DictConfig], object], many: Callable[[command.Command, s
         typed = parser.parse_args()
         if "hydra.verbose=true" in typed.overrides:
             os.environ[TRACEBACK] = "1"
-        if not (typed.shell_completion or typed.hydra_help or typed.config_path):
+        command.refuse(typed)
+        if not typed.shell_completion:
             line = command.read(typed)
             tell(line.faults)
-            asked = typed.cfg or typed.info or typed.help  # of Hydra itself
+            asked = typed.cfg or typed.info or typed.help or typed.hydra_help  # of Hydra itself
             more = many and not (asked or told) and line.is_more_than_a_run()
         if more:
             tell(many(line, this_command()))
@@ -84,10 +86,11 @@ def guarded(job: Callable[[DictConfig], object]) -> Callable[[DictConfig], None]
 
 
 def this_command() -> str:
-    """As it was typed."""
+    """As it was typed, but for rerun=true, with which it would begin again instead of going on."""
     spec = sys.modules["__main__"].__spec__
     module = spec.name.removesuffix(".__main__") if spec else "nersweep"
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+    typed = [argument for argument in sys.argv[1:] if not re.match(r"\+{0,2}rerun=", argument)]
+    return shlex.join(["python", "-m", module, *typed])
 
 
 def wrong_usage(message: str) -> NoReturn:

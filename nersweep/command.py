@@ -18,9 +18,20 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nersweep.compose import Composer
 from nersweep.config import SECTIONS, describe
-from nersweep.faults import Knob, fault_lines, knobs, not_read, options_of, reason, without_seed
+from nersweep.faults import Knob, fault_lines, flat, knobs, not_read, options_of, reason, without_seed
 
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises while it composes
+
+# Options of Hydra's that are refused, and why.
+REFUSED = {
+    "config_path": "nersweep's own options would be missing; type --config-dir=DIR for further ones",
+    "config_name": "type experiment=NAME, with a file experiment/NAME.yaml in --config-dir=DIR",
+    "experimental_rerun": "a pickle can run anything; type the run's command again",
+}
+
+# What a file of --config-dir may set in Hydra's own section, and what Hydra writes there itself.
+OF_A_FILE = ("mode", "sweeper.params")
+BY_HYDRA = ("runtime", "overrides", "searchpath", "job.override_dirname")
 
 # Where Hydra's own classes are. Not all of hydra.: hydra.utils.get_object would import anything.
 HYDRA_ROOMS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
@@ -41,24 +52,36 @@ class Command:
         return bool(self.many or config.dry_run or config.study.space)
 
 
+def refuse(typed: argparse.Namespace) -> None:
+    """Raises ValueError for an option of Hydra's that must not be used."""
+    for name, why in REFUSED.items():
+        if (value := getattr(typed, name)) is not None:
+            raise ValueError(f"--{name.replace('_', '-')}={value}: {why}")
+    if typed.package and not typed.cfg:
+        raise ValueError(f"--package={typed.package}: is a part of what --cfg shows; type --cfg job with it")
+    if any(re.match(r"\W*hydra\.searchpath\b", override) for override in typed.overrides):
+        raise ValueError("hydra.searchpath: type --config-dir=DIR")
+    if typed.config_dir and not Path(typed.config_dir).is_dir():
+        raise ValueError(f"--config-dir={typed.config_dir}: no such folder")
+
+
 def read(typed: argparse.Namespace) -> Command:
     """A command line as Hydra's own parser gives it. Overrides that do not compose, and values that no run takes, in
     each run of a sweep, are faults, a line each. Nothing is loaded, written or started."""
-    if typed.config_dir and not Path(typed.config_dir).is_dir():
-        raise ValueError(f"--config-dir={typed.config_dir}: no such folder")
     typed.overrides = [as_hydra_takes_it(override) for override in typed.overrides]
-    command = Command([], [], False, Composer(typed.config_name or "config", typed.config_dir))
+    command = Command([], [], False, Composer(folder=typed.config_dir))
     with command.composer as composer:
         try:
             overrides, command.faults = parse(typed.overrides, composer)
             unfold(command, overrides, typed.multirun)
         except COMPOSITION as error:  # no file of that name, or a sweep that Hydra cannot unfold
             raise ValueError(reason(error)) from None
-        shown = typed.cfg or typed.info or typed.help
+        shown = typed.cfg or typed.info or typed.help or typed.hydra_help
         for run in {without_seed(run): run for run in command.runs}.values():
-            config, _, lines = sift(run, composer)
-            foreign = foreign_hydra(HydraConfig.instance().cfg) + foreign_targets(config)
-            command.faults += lines + foreign
+            config, taken, lines = sift(run, composer)
+            section = HydraConfig.instance().cfg.hydra
+            foreign = foreign_hydra(section) + of_a_file(section, taken, composer) + foreign_targets(config)
+            command.faults += lines + foreign + unswept(section, run, composer)
             if not (foreign or shown):
                 command.faults += value_faults(config, composer)
     return command
@@ -96,20 +119,31 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
     """The overrides of each run: of one, or, as Hydra's sweeper unfolds them, of the many of a multirun."""
     plain = tuple(o.input_line for o in overrides if not o.is_sweep_override())
     sweeps = [o for o in overrides if o.is_sweep_override()]
-    config = whole(plain, command.composer)
-    command.many = multirun or config.hydra.mode == RunMode.MULTIRUN
-    endless = [o.input_line for o in sweeps if not o.is_discrete_sweep()]
+    section = whole(plain, command.composer).hydra
+    command.many = multirun or section.mode == RunMode.MULTIRUN
     if not command.many:
         command.runs = [plain]
         command.faults += [f"{o.input_line}: a sweep needs -m; for one value put quotes around it" for o in sweeps]
-    elif endless:
-        command.faults += [
-            f"{typed}: only values or a range can be swept, as in a=1,2 or a=range(1,4)" for typed in endless
-        ]
-    else:
-        preset = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-        every = [*map(command.composer.parsed, preset), *overrides]
-        command.runs = [tuple(run) for run in BasicSweeper.split_arguments(every, None)[0]]
+        return
+    preset, faults = parse([f"{key}={value}" for key, value in params(section).items()], command.composer)
+    faults += [
+        f"hydra.sweeper.params.{o.key_or_group}: is Hydra's own and no setting of a run; type {o.input_line}"
+        for o in preset
+        if o.is_hydra_override()
+    ]
+    every = [*preset, *overrides]  # of two for the same setting, what was typed is taken
+    faults += [
+        f"{o.input_line}: only values or a range can be swept, as in a=1,2 or a=range(1,4)"
+        for o in every
+        if o.is_sweep_override() and not o.is_discrete_sweep()
+    ]
+    command.faults += faults
+    command.runs = [] if faults else [tuple(run) for run in BasicSweeper.split_arguments(every, None)[0]]
+
+
+def params(section: DictConfig) -> Mapping[str, Any]:
+    """What Hydra's own section sweeps without being typed, as a preset does."""
+    return section.sweeper.get("params") or {}
 
 
 def whole(overrides: Sequence[str], composer: Composer) -> DictConfig:
@@ -203,13 +237,48 @@ def foreign_targets(config: DictConfig) -> list[str]:
     ]
 
 
-def foreign_hydra(whole: DictConfig) -> list[str]:
+def foreign_hydra(section: DictConfig) -> list[str]:
     """A line for each _target_ in Hydra's own section that is none of Hydra's: it would import and call it, as its
     callbacks for example."""
     return [
         f"hydra.{key}={value}: must be a class of Hydra's"
-        for key, value in targets(OmegaConf.to_container(whole.hydra))
+        for key, value in targets(OmegaConf.to_container(section))
         if not str(value).startswith(HYDRA_ROOMS)
+    ]
+
+
+def of_a_file(section: DictConfig, overrides: Sequence[str], composer: Composer) -> list[str]:
+    """A line where a file of --config-dir sets more in Hydra's own section than a sweep. Logging calls what it is told
+    to, a launcher gives lines to a shell, the environment reaches every process: all of that must be typed."""
+    if not composer.folder:
+        return []
+    typed = tuple(o for o in overrides if composer.parsed(o).is_hydra_override())
+    try:
+        mine, theirs = settled(composer.without_files(typed).hydra), settled(section)
+    except COMPOSITION:  # what was typed is an option of the folder
+        return [f"{' '.join(typed)}: must be an option of Hydra's or of its plugins, and no file of --config-dir"]
+    told = OmegaConf.to_container(section.overrides)
+    foreign = {"overrides"} if {*told["hydra"], *told["task"]} - {*overrides, *composer.more} else set()
+    foreign |= {key.partition(".")[0] for key, _ in mine.items() ^ theirs.items()}
+    names = ", ".join(f"hydra.{name}" for name in sorted(foreign))
+    allowed = " and ".join(f"hydra.{name}" for name in OF_A_FILE)
+    return [f"{names}: set by a file of --config-dir, which may set only {allowed} there; type it"] if foreign else []
+
+
+def settled(section: DictConfig) -> dict[str, str]:
+    """Hydra's own section, without what a file may set and what Hydra itself writes."""
+    apart = tuple(f"{name}." for name in OF_A_FILE + BY_HYDRA)
+    leaves = flat(OmegaConf.to_container(section))
+    return {key: repr(value) for key, value in leaves.items() if not f"{key}.".startswith(apart)}
+
+
+def unswept(section: DictConfig, run: Sequence[str], composer: Composer) -> list[str]:
+    """A line for each sweep of a preset that the command does not take: it is no multirun, or sweeps the preset."""
+    taken = {composer.parsed(o).key_or_group for o in run}
+    return [
+        f"hydra.sweeper.params.{key}={value}: not swept here; type -m, and one experiment"
+        for key, value in params(section).items()
+        if key not in taken
     ]
 
 

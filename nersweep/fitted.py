@@ -11,7 +11,9 @@ class Predictions(NamedTuple):
     """Of the words of a split, in the order of its sentences."""
 
     labels: np.ndarray  # (words,), label ids
-    spans: np.ndarray | None  # (n, 3), rows (start, end, type id), where the head predicts spans
+    emissions: np.ndarray  # (words, outputs), the head's raw scores
+    probabilities: np.ndarray  # (words, pointers, classes)
+    spans: np.ndarray | None = None  # (n, 3), rows (start, end, type id), where the head predicts spans
 
 
 @dataclass
@@ -27,4 +29,5 @@ class Fitted:
     pieces: int = 0  # that the encoder has seen in the epoch under way
     slots: int = 0  # the same with padding
     train_seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all cores in that time: what else the machine does changes it little
     eval_seconds: float = 0.0

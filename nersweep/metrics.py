@@ -74,9 +74,12 @@ def score(
 
 def flatten(scores: dict[str, Any], prefix: str) -> dict[str, float]:
     """Scores under the names that the tracker shows: dev/f1, dev/strict/f1, dev/PER/f1."""
-    flat = {f"{prefix}/{name}": value for name, value in scores.items() if not isinstance(value, dict)}
-    for name, values in {"strict": scores["strict"], **scores["types"]}.items():
-        flat |= {f"{prefix}/{name}/{key}": value for key, value in values.items()}
+    flat = {}
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, prefix if name == "types" else f"{prefix}/{name}")
+        else:
+            flat[f"{prefix}/{name}"] = value
     return flat
 
 

@@ -30,20 +30,16 @@ from nersweep.losses.base import Loss
 from nersweep.multitask import Multitask, Vocabularies
 from nersweep.weights import Manual
 
-FIXED = {
-    "seed",
-    "device",
-    "output_dir",
-    "rerun",
-    "on_failure",
-    "dry_run",
-    "gpus_per_run",
-    "choice",
-    *sections.SECTIONS,
-    *ROOMS,
+# No part of what a run is: where, when and for whom it is made, and what that may take.
+ELSEWHERE = {
+    *("output_dir", "device", "gpus_per_run", "rerun", "on_failure", "dry_run", "choice", "tracking", "study"),
+    *("train.checkpoint_minutes", "train.auto_batch"),
 }
+# A part of it by what they lead to: sentences, weights.
+SOURCES = {"data", "model.name", "model.revision", "model.package"}
 
-NO_MATTER = {"checkpoint_minutes", "auto_batch"}  # of train: change no result
+# The top level without knobs.
+FIXED = {"seed", *(name for name in ELSEWHERE if "." not in name), *sections.SECTIONS, *ROOMS}
 
 # What a loss may need of a head, in words.
 NEEDS = {"crf": "scores of transitions between labels", "lengths": "labels in the order of a sentence"}
@@ -130,6 +126,16 @@ def learn(parts: Mapping[str, Any]) -> Facts:
     return Facts(corpus, labels, classes, counts, weights)
 
 
+def matters(name: str) -> bool:
+    """Is this setting, focal_gamma or train.lr, a part of what a run is?"""
+    return not {name, name.partition(".")[0]} & ELSEWHERE
+
+
+def is_source(name: str) -> bool:
+    """Is it a part by what it leads to?"""
+    return bool({name, name.partition(".")[0]} & SOURCES)
+
+
 def entity_types(tags: Sequence[str]) -> Iterator[str]:
     return (tag[2:] for tag in tags if tag != "O")
 
@@ -146,8 +152,8 @@ def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | S
     described = {
         key: value for key, value in config.items() if key in {"model", "head", "loss", "weights", "aux", "train"}
     }
-    described["model"] = {k: v for k, v in config["model"].items() if k not in {"name", "revision", "package"}}
-    described["train"] = {k: v for k, v in config["train"].items() if k not in NO_MATTER}
+    described["model"] = {k: v for k, v in config["model"].items() if not is_source(f"model.{k}")}
+    described["train"] = {k: v for k, v in config["train"].items() if matters(f"train.{k}")}
     described["train"]["precision"] = str(choose_precision(config["train"]["precision"], device))
     return store.fingerprint(
         described
@@ -185,18 +191,20 @@ def check(config: DictConfig) -> dict[str, Any]:
     Raises Faults with a line for each thing that is wrong.
     """
     lines = [f"~{name}: cannot be left out; type {name}=VALUE" for name in sorted(FIXED - config.keys())]
-    lines = lines or choice_faults(OmegaConf.to_container(config.choice) if OmegaConf.is_dict(config.choice) else {})
+    raw = OmegaConf.to_container(config)
+    lines = lines or choice_faults(raw["choice"] if isinstance(raw["choice"], Mapping) else {})
     if lines:
         raise Faults(lines)
-    missing = sorted(key for key, value in flat(OmegaConf.to_container(config)).items() if value == "???")
-    choice = OmegaConf.to_container(config.choice, resolve=True)
-    lines = [f"{key}=???: must be given, as in {example(key, choice)}" for key in missing]
+    missing = sorted(key for key, value in flat(raw).items() if value == "???")
+    if missing:
+        choice = OmegaConf.to_container(config.choice, resolve=True)
+        lines = [f"{key}=???: must be given, as in {example(key, choice)}" for key in missing]
     if any("." not in key for key in missing):  # a knob, which other settings take their value from
         raise Faults(lines)
-    if unresolved := interpolation_faults(config):
-        raise Faults(lines + unresolved)
-    raw = OmegaConf.to_container(config, resolve=False)
-    resolved = OmegaConf.to_container(config, resolve=True)
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException:
+        raise Faults(lines + interpolation_faults(config, raw)) from None
     lines += dead_knobs(raw, resolved)
     lines += sections.faults(resolved)
     lines += scalar_faults(resolved)
@@ -278,15 +286,10 @@ def example(key: str, choice: Mapping[str, str]) -> str:
     return f"{section}={choice[section]} {key}=VALUE" if section in choice else f"{owner}{key}=VALUE"
 
 
-def interpolation_faults(config: DictConfig) -> list[str]:
+def interpolation_faults(config: DictConfig, raw: Mapping[str, Any]) -> list[str]:
     """Settings that take their value from one that does not exist. What takes its value from them is not told."""
-    try:
-        OmegaConf.to_container(config, resolve=True)
-        return []
-    except OmegaConfBaseException:
-        pass
     lines: dict[str, str] = {}
-    for key, value in sorted(flat(OmegaConf.to_container(config)).items(), key=lambda item: item[0].count(".")):
+    for key, value in sorted(flat(raw).items(), key=lambda item: item[0].count(".")):
         try:
             OmegaConf.select(config, key)
         except OmegaConfBaseException as error:

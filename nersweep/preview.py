@@ -1,7 +1,8 @@
 """What a command would do and cost, told before anything is done: dry_run=true."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -9,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from nersweep import plan, store, worker
 from nersweep.batching import Tokenised, tokenise
@@ -19,6 +20,7 @@ from nersweep.encoder import Encoder
 from nersweep.plan import Plan
 from nersweep.progress import console, table
 from nersweep.run import assemble
+from nersweep.study import loop, queue, storage
 from nersweep.sweep import MOST_ROWS, OVER, Member, planned
 from nersweep.train import fit
 
@@ -38,36 +40,89 @@ class Cost:
         return config["train"]["epochs"] * self.epoch_seconds + self.other_seconds
 
 
+class Costs:
+    """Of runs by their shape: as finished runs in a folder tell it, else from some steps of one."""
+
+    def __init__(self, output_dir: Path):
+        self.known = list(finished(output_dir))
+        self.found: dict[str, Cost] = {}
+
+    def of(self, config: DictConfig) -> tuple[float, int, str]:
+        """Seconds and bytes, and where they are known from."""
+        resolved = OmegaConf.to_container(config, resolve=True)
+        shape = shape_of(resolved)
+        if shape not in self.found:
+            self.found[shape] = recorded(self.known, shape) or probe(plan.make(config))
+        cost = self.found[shape]
+        return cost.seconds(resolved), cost.size, cost.source
+
+
 def show(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
-    """Prints each run with what would become of it, and the time and disk that all of them would take."""
+    """Tells of each run what would become of it, or of the study that they are workers of, and the time and disk that
+    all of it would take."""
     with composer:
-        first = composer(runs[0])
-        known = list(finished(Path(first.output_dir)))
-        costs: dict[str, Cost] = {}
-        seen: set[str] = set()
-        rows, seconds, size = [], 0.0, 0
-        for member in planned(runs, composer):
-            state = "the same as one above" if member.fingerprint in seen else state_of(member, first.rerun)
-            seen.add(member.fingerprint)
-            rows.append([member.name, state, ""])
-            if state in ("to do", "goes on"):
-                config = composer(member.overrides)
-                resolved = OmegaConf.to_container(config, resolve=True)
-                shape = shape_of(resolved)
-                if shape not in costs:
-                    costs[shape] = recorded(known, shape) or probe(plan.make(config))
-                rows[-1][2] = f"{costs[shape].seconds(resolved):.0f}"
-                seconds, size = seconds + costs[shape].seconds(resolved), size + costs[shape].size
-        todo = sum(bool(row[2]) for row in rows)
-        launcher = OmegaConf.to_container(composer.compose(runs[0]).hydra.launcher)
-    at_once = worker.at_once(launcher, max(1, todo))
+        if composer(runs[0]).study.space:
+            show_studies(runs, composer)
+        else:
+            show_runs(runs, composer)
+
+
+def show_runs(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
+    first = composer(runs[0])
+    costs = Costs(Path(first.output_dir))
+    seen: set[str] = set()
+    rows, seconds, size, sources = [], 0.0, 0, set()
+    for member in planned(runs, composer):
+        state = "the same as one above" if member.fingerprint in seen else state_of(member, first.rerun)
+        seen.add(member.fingerprint)
+        rows.append([member.name, state, ""])
+        if state in ("to do", "goes on"):
+            own, bytes_, source = costs.of(composer(member.overrides))
+            rows[-1][2] = f"{own:.0f}"
+            seconds, size, sources = seconds + own, size + bytes_, sources | {source}
+    todo = sum(bool(row[2]) for row in rows)
     table(f"{len(rows)} run{'s' * (len(rows) > 1)}, {todo} to be made", ["", "", "about s"], rows[:MOST_ROWS])
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS} more")
-    together = f", {duration(seconds / at_once)} with {at_once} at once" if at_once and at_once > 1 else ""
-    sources = f" (from {' and '.join(sorted({c.source for c in costs.values()}))})" if costs else ""
+    launcher = OmegaConf.to_container(composer.compose(runs[0]).hydra.launcher)
+    tell("about", seconds, worker.at_once(launcher, max(1, todo)), size, sources)
+
+
+def show_studies(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
+    """runs: each a worker of a study, most often of the same one."""
+    launcher = OmegaConf.to_container(composer.compose(runs[0]).hydra.launcher)
+    workers = Counter(tuple(o for o in run if not o.startswith("study.worker=")) for run in runs)
+    for overrides, count in workers.items():
+        show_study(overrides, worker.at_once(launcher, count) or count, composer)
+
+
+def show_study(overrides: tuple[str, ...], workers: int, composer: Composer) -> None:
+    """The costs are those of the dearest trial that the space has, and of trials that are not pruned."""
+    config = composer(overrides)
+    asked = loop.ask(config, overrides, composer)
+    trials = loop.trials_of(asked)
+    total = queue.total(queue.grid(asked.space, config), config)
+    done = sum(trial.state in queue.FINISHED for trial in trials)
+    failed = sum(trial.state == queue.FAILED for trial in trials)
+    left, seeds = max(0, total - done), len(asked.seeds)
+    console.print(f"study {asked.name} in {storage.public(asked.url)}{'' if trials else ' (not begun)'}")
     console.print(
-        f"about {duration(seconds)} of work{together}, {size / 1e6:,.0f} MB on disk{sources}; nothing was done"
+        f"{done} of {total} trials done{f', {failed} failed' if failed else ''}, {left} left: "
+        f"each {seeds} seed{'s' * (seeds > 1)} × {asked.first.train.epochs} epochs"
+    )
+    seconds, size, source = 0.0, 0, ""
+    if left:
+        costs = Costs(Path(config.output_dir))
+        trials_tried = ([*asked.space.fixed, *drawn, f"seed={asked.seeds[0]}"] for drawn in asked.space.probes())
+        seconds, size, source = max(costs.of(composer(typed)) for typed in trials_tried)
+    tell("at most", left * seeds * seconds, min(left, workers), left * seeds * size, {source} - {""})
+
+
+def tell(about: str, seconds: float, at_once: int | None, size: int, sources: Collection[str]) -> None:
+    together = f", {duration(seconds / at_once)} with {at_once} at once" if at_once and at_once > 1 else ""
+    known = f" (from {' and '.join(sorted(sources))})" if sources else ""
+    console.print(
+        f"{about} {duration(seconds)} of work{together}, {size / 1e6:,.0f} MB on disk{known}; nothing was done"
     )
 
 
@@ -78,15 +133,17 @@ def state_of(member: Member, rerun: bool) -> str:
     return "goes on" if status and not rerun and (member.folder / store.CHECKPOINT).exists() else "to do"
 
 
-def finished(output_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Runs that have ended well, with their folders."""
+def finished(output_dir: Path) -> Iterator[tuple[str, Cost]]:
+    """What runs that have ended well took, by their shape. Results of other programs and versions are passed over."""
     for file in output_dir.glob(f"runs/*/{store.RESULT}"):
         try:
             result = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            if result["status"] == "finished":
+                train, total = result["seconds"]["train"], result["seconds"]["total"]
+                size = sum(inner.stat().st_size for inner in file.parent.rglob("*") if inner.is_file())
+                yield shape_of(result["config"]), Cost(train / result["epochs"], total - train, size, "")
+        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             continue
-        if isinstance(result, dict) and result.get("status") == "finished":
-            yield file.parent, result
 
 
 def shape_of(config: Mapping[str, Any]) -> str:
@@ -96,15 +153,14 @@ def shape_of(config: Mapping[str, Any]) -> str:
     return json.dumps([parts, train], sort_keys=True)
 
 
-def recorded(known: Sequence[tuple[Path, dict[str, Any]]], shape: str) -> Cost | None:
+def recorded(known: Sequence[tuple[str, Cost]], shape: str) -> Cost | None:
     """The median of finished runs of this shape."""
-    alike = [(folder, result) for folder, result in known if shape_of(result["config"]) == shape]
+    alike = [cost for other, cost in known if other == shape]
     if not alike:
         return None
-    epochs = [result["seconds"]["train"] / result["epochs"] for _, result in alike]
-    others = [result["seconds"]["total"] - result["seconds"]["train"] for _, result in alike]
-    size = sum(file.stat().st_size for file in alike[0][0].rglob("*") if file.is_file())
-    return Cost(median(epochs), median(others), size, f"{len(alike)} runs of that shape")
+    source = f"{len(alike)} run{'s' * (len(alike) > 1)} of that shape"
+    epochs, others = (median(getattr(c, name) for c in alike) for name in ("epoch_seconds", "other_seconds"))
+    return Cost(epochs, others, alike[0].size, source)
 
 
 def probe(prepared: Plan) -> Cost:

@@ -21,11 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 
 import nersweep
 from nersweep import gpus, metrics, outputs, plan, saved, store, tracking, worker
+from nersweep.analysis import analyse
 from nersweep.batching import Tokenised
 from nersweep.cache import tokenised
 from nersweep.checkpoint import Checkpoint
 from nersweep.config import TrainConfig
-from nersweep.data import SPLITS
+from nersweep.data import SPLITS, tag_counts
 from nersweep.device import choose_precision
 from nersweep.encoder import Encoder
 from nersweep.faults import flat, one_line
@@ -72,8 +73,11 @@ def execute(
     uri = tracking.open_store(uri, prepared.output_dir)
     open_seconds = time.perf_counter() - opened
     introduce(prepared, brief)
+    asked = time.perf_counter()  # for a GPU, and to wait for one is no work
     with store.claimed(folder), placed(prepared) as prepared:
-        checkpoint = Checkpoint(folder / store.CHECKPOINT, prepared.fingerprint, prepared.train.checkpoint_minutes)
+        started += time.perf_counter() - asked
+        minutes = prepared.train.checkpoint_minutes
+        checkpoint = Checkpoint(folder / store.CHECKPOINT, prepared.fingerprint, minutes, started)
         if rerun:
             checkpoint.remove()
         result = {} if rerun else store.read_result(folder, prepared.fingerprint)
@@ -117,7 +121,7 @@ def perform(
     finally:
         tracker.finish(result["status"])
         if "seconds" in result:
-            result["seconds"] |= {"tracking": open_seconds + tracker.seconds, "total": time.perf_counter() - started}
+            result["seconds"] |= {"tracking": open_seconds + tracker.seconds, "total": checkpoint.seconds()}
         store.write_json(result_file, result)
         if result["status"] in ("finished", "pruned", "diverged"):  # nothing goes on from there
             checkpoint.remove()
@@ -155,12 +159,15 @@ def train_and_score(
     test, test_predictions = splits["test"], predict(tagger, splits["test"], device)
     test_scores = metrics.score(test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans)
     eval_seconds = fitted.eval_seconds + time.perf_counter() - eval_started
+    predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
+    analysis = analyse(tagger.head, prepared.facts.counts, corpus, labels, splits, predictions, device)
     tagger.float().load_state_dict(fitted.weights)
     saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
-    predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
     files = outputs.write(prepared, fitted, predictions, test.labels)
     for file in files:
         tracker.artifact(file, "predictions" if file.suffix == ".conll" else None)
+    for name in predictions:
+        tracker.metrics(flatten(analysis[name], name), step=fitted.best_epoch)
     tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)
     epochs = len(fitted.epochs)
     return {
@@ -171,14 +178,22 @@ def train_and_score(
         "padding": fitted.epochs[-1]["padding"],
         "dev": fitted.dev,
         "test": test_scores,
+        "analysis": analysis,
         "seconds": {"setup": setup_seconds, "train": fitted.train_seconds, "eval": eval_seconds},
+        "cpu_seconds": fitted.cpu_seconds,
         "sentences_per_second": epochs * len(splits["train"]) / fitted.train_seconds,
         "words_per_second": epochs * len(splits["train"].labels) / fitted.train_seconds,
         "peak_memory_bytes": peak_memory(device),
         "device": str(device),
+        "hardware": hardware(device),
         "accumulation": settings.accumulation,
         "precision": str(dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "data": {
+            "checksum": corpus.checksum,
+            "sentences": {name: len(sentences) for name, sentences in corpus.splits().items()},
+            "entities": {type_: tag_counts(corpus.train)[f"B-{type_}"] for type_ in labels.types},  # in train
+        },
         "notes": list(corpus.notes),
         "versions": versions(),
     }
@@ -357,6 +372,18 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def hardware(device: torch.device) -> str:
+    """What computes, by its maker's name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{worker.cores()} cores of {name}"
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -11,8 +12,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+log = logging.getLogger(__name__)
+
 UNFINISHED = ".*." + 32 * "[0-9a-f]"  # the names of files that in_place_of has not finished
 RESULT, CHECKPOINT, LOCK = "result.json", "checkpoint.safetensors", "lock"
+
+told: set[Path] = set()  # results that cannot be read
 
 
 def fingerprint(facts: Any) -> str:
@@ -74,13 +79,23 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_result(folder: Path, fingerprint: str) -> dict[str, Any]:
-    """What is written down of this run: with a status, or empty where there is nothing or it cannot be read."""
+    """What is written down of this run: with a status, or empty where there is nothing. What cannot be read, or is of
+    another run, is nothing too, and told once in a process."""
+    file = folder / RESULT
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(result, dict) or not {"fingerprint", "status"} <= result.keys():
+            raise ValueError("it is no result")
+        if result["fingerprint"] != fingerprint:
+            raise ValueError("it is of another run")
+        return result
+    except FileNotFoundError:
         return {}
-    same = isinstance(result, dict) and result.get("fingerprint") == fingerprint and "status" in result
-    return result if same else {}
+    except (OSError, ValueError) as error:
+        if file not in told:
+            told.add(file)
+            log.warning("%s: cannot be read (%s); the run is made again", file, error)
+        return {}
 
 
 @contextmanager

@@ -109,7 +109,7 @@ class Run:
         self._retry_at = 0.0
         self._warned = self._finished = False
         self._non_finite: dict[str, str] = {}
-        self._there: dict[str, int] = {}  # of metrics that a reopened run has: the last step, up to which none is sent
+        self._there: dict[str, int] = {}  # metric: the last step that the store has or will have
 
     @classmethod
     def start(
@@ -170,12 +170,14 @@ class Run:
         return run
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Notes values; they are sent by flush(), or when 500 have come together.
+        """Notes values; they are sent by flush(), or when 500 have come together. A step that a metric has is left out:
+        training may begin again.
 
         A value that is not finite is left out (MLflow would store inf as 1.8e308), and the tag `non_finite` names the
         metric with the first such step.
         """
         self._metrics += self._finite(values, step)
+        self._there |= {_name(key): max(step, self._there.get(_name(key), -1)) for key in values}
         if len(self._metrics) >= BATCH:
             self.flush()
 

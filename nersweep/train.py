@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nersweep import signals
+from nersweep import gradients, signals
 from nersweep.batching import Gold, Tokenised, absent_shares, entity_importance, epoch_batches
 from nersweep.checkpoint import Checkpoint
 from nersweep.config import TrainConfig
@@ -33,17 +33,26 @@ class Diverged(RuntimeError):
 
 
 class Tagger(nn.Module):
-    """Encoder, head, loss and, where there are any, auxiliary heads: everything that has parameters."""
+    """Encoder, head, loss and, where there are any, auxiliary heads: everything that has parameters; and what is seen
+    of their gradients."""
 
     def __init__(self, encoder: Encoder, head: Head, loss: Loss, aux: AuxiliaryHeads | None = None):
         super().__init__()
         self.encoder, self.head, self.aux = encoder, head, aux
         self.criteria = nn.ModuleList([loss, *(deepcopy(loss) for _ in range(head.pointers - 1))])
+        self.norms = gradients.GradientNorms()
 
-    def terms(self, features: Tensor, gold: Gold, step: Gold) -> Terms:
-        """The terms of the training loss, for word features (W, hidden) of a micro-batch of the step."""
-        terms = self.head.terms(self.criteria, features, gold, step)
+    def terms(self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> Terms:
+        """The terms of the training loss, for word features (W, hidden) of a micro-batch of the step and the head's
+        emissions of them."""
+        terms = self.head.terms(self.criteria, emissions, features, gold, step)
         return self.aux.terms(terms, features, gold, step) if self.aux else terms
+
+    def observe(self, emissions: Tensor, gold: Gold, words: int) -> None:
+        """Takes the gradients of a micro-batch's emissions into `norms`; words: of the whole step."""
+        probabilities = self.head.probabilities(emissions.detach(), gold.lengths)
+        pull = None if emissions.grad is None else emissions.grad * words
+        self.norms.add(probabilities, self.head.targets(gold, self.head.labels), pull)
 
 
 def fit(
@@ -60,8 +69,9 @@ def fit(
     """Trains for config.epochs, scores dev after each, and leaves the weights of the best epoch in the tagger.
 
     `record` is told of each step (step, loss, lr, grad_norm, and the terms of the loss where it has several), some
-    steps late, and of each epoch (epoch, loss, dev, and absent: for each type the share of steps without it). It is
-    told again of what was done before the checkpoint from which training goes on.
+    steps late, and of each epoch (epoch, loss, dev, absent: for each type the share of steps without it, padding, and
+    gradients: histograms of some steps of training and of dev). It is told again of what was done before the checkpoint
+    from which training goes on.
 
     Raises Diverged where the loss is no longer finite. A signal to end is obeyed after a step, with a checkpoint.
     """
@@ -72,6 +82,7 @@ def fit(
     rising = round(config.warmup * steps)
     parts = config.accumulation if encoder.packed else config.accumulation * PADDED_PARTS
     importance = entity_importance(train, labels) if config.sampler == "entity_balanced" else None
+    truth = dev.gold(range(len(dev)))
     fitted = checkpoint.restore(tagger, optimiser, encoder.masks) if checkpoint else Fitted()
     replay(fitted, per_epoch, record)
     unread, done = [], len(fitted.steps)
@@ -83,7 +94,7 @@ def fit(
                 progress.epoch(f"stopped: no better dev F1 in {config.patience} epochs")
                 break
             tagger.train()
-            started = time.perf_counter()
+            started, cpu_started = time.perf_counter(), time.process_time()
             batches = epoch_batches(len(train), config.batch_size, seed, epoch, importance)
             for sentences in batches[done % per_epoch :]:
                 step = train.gold(sentences).to(device)
@@ -92,10 +103,14 @@ def fit(
                 for together in [[group] for group in groups] if tagger.criteria[0].splits else [groups]:
                     inputs = [train.batch(group, encoder.packed).to(device) for group in together]
                     gold = train.gold([i for group in together for i in group]).to(device)
-                    features = torch.cat([encoder.features(batch) for batch in inputs])  # (W, hidden)
-                    terms = tagger.terms(features.float(), gold, step)
+                    features = torch.cat([encoder.features(batch) for batch in inputs]).float()  # (W, hidden)
+                    emissions = tagger.head(features)  # (W, outputs)
+                    emissions.retain_grad()
+                    terms = tagger.terms(emissions, features, gold, step)
                     loss = sum(weight * value for weight, value in terms.values())
                     loss.backward()
+                    if done % gradients.EVERY == 0:
+                        tagger.observe(emissions, gold, len(step.labels))
                     for name, value in {"loss": loss, **{name: value for name, (_, value) in terms.items()}}.items():
                         values[name] += value.detach()
                     fitted.pieces += sum(batch.pieces for batch in inputs)
@@ -110,12 +125,14 @@ def fit(
                     progress.show_loss(fitted.steps[-1]["loss"])
                 if pause:
                     fitted.train_seconds += time.perf_counter() - started
+                    fitted.cpu_seconds += time.process_time() - cpu_started
                     if checkpoint:
                         checkpoint.save(tagger, optimiser, encoder.masks, fitted)
                     signals.end()
-                    started = time.perf_counter()
+                    started, cpu_started = time.perf_counter(), time.process_time()
             read_losses(unread, fitted.steps, record)
             trained = time.perf_counter()
+            fitted.cpu_seconds += time.process_time() - cpu_started
             predictions = predict(tagger, dev, device)
             scores = score(dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans)
             scored = time.perf_counter()
@@ -125,6 +142,10 @@ def fit(
                 "dev": scores,
                 "absent": absent_shares(batches, train, labels),
                 "padding": 1 - fitted.pieces / fitted.slots,
+                "gradients": {
+                    "train": tagger.norms.read(),
+                    "dev": gradients.histogram(predictions.probabilities, tagger.head.targets(truth, labels)),
+                },
             }
             fitted.pieces = fitted.slots = 0
             fitted.epochs.append(this_epoch)
@@ -190,14 +211,19 @@ def read_losses(unread: list[tuple], done: list[dict[str, Any]], record: Callabl
 def predict(tagger: Tagger, split: Tokenised, device: torch.device) -> Predictions:
     tagger.eval()
     encoder = tagger.encoder
-    labels, spans = np.zeros(len(split.labels), dtype=np.int64), []
+    places, found, spans = [], [], []
     for sentences in split.groups(range(len(split)), 64, encoder.packed):
         features = encoder.features(split.batch(sentences, encoder.packed).to(device))
         lengths = split.gold(sentences).lengths.to(device)
-        decoded = tagger.head.decode(tagger.head(features.float()), lengths)
+        emissions = tagger.head(features.float())
+        decoded = tagger.head.decode(emissions, lengths)
+        probabilities = tagger.head.probabilities(emissions, lengths).movedim(0, 1)
         words = split.words_of(sentences)
-        labels[words] = decoded.labels.cpu().numpy()
+        places.append(words)
+        found.append([x.cpu().numpy() for x in (decoded.labels, emissions, probabilities)])
         if decoded.spans is not None:
             start, end, types = decoded.spans.numpy().T
             spans.append(np.stack([words[start], words[end - 1] + 1, types], axis=1))
-    return Predictions(labels, np.concatenate(spans) if spans else None)
+    order = np.argsort(np.concatenate(places))
+    arrays = [np.concatenate(parts)[order] for parts in zip(*found, strict=True)]
+    return Predictions(*arrays, np.concatenate(spans) if spans else None)

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,9 +82,9 @@ def begin(origin: Origin, threads: int | None = None) -> None:
         if not origins:
             origins.append(origin)
             listen()
-            sign_in(origin)
             if under_submitit() != "slurm":  # whose jobs are meant to outlive the shell that they were sent from
                 threading.Thread(target=watch, args=[origin], daemon=True, name="nersweep-origin").start()
+        sign_in(origin)  # each time, as the origin clears the folder after each launch
         if signals.asked or (under_submitit() != "slurm" and origin.is_leaving()):
             leave()
 
@@ -213,6 +214,15 @@ def start_engine(launcher: Any) -> None:
     them, and the launcher insists on an option that a running cluster refuses. Does nothing for another launcher."""
     if type(launcher).__name__ == "RayLauncher":
         import_module("ray").init(**OmegaConf.to_container(launcher.ray_cfg.init, resolve=True))
+
+
+def wait_for_queue(error: Exception) -> None:
+    """After submitit's launcher has given up: waits for its other jobs, which it has left at work or in the queue. It
+    keeps them nowhere but in the frame that raised. Does nothing after another launcher's error."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals["__name__"].startswith("hydra_plugins.hydra_submitit_launcher"):
+            while not all(job.done() for job in frame.f_locals.get("jobs", [])):
+                time.sleep(POLL_SECONDS)
 
 
 def forward(origin: Origin) -> None:

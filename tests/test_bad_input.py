@@ -188,7 +188,18 @@ MISTYPED = {
     "loss=focal focal_gamma='${nope}'": ["focal_gamma=${nope}: Interpolation key 'nope' not found"],
     "seed=1,2": ["seed=1,2: a sweep needs -m; for one value put quotes around it"],
     "--config-dir=/nowhere": ["--config-dir=/nowhere: no such folder"],
-    "--config-name=x": ["Cannot find primary config 'x'. Check that it's in your config search path."],
+    "--config-name=x": ["--config-name=x: type experiment=NAME, with a file experiment/NAME.yaml in --config-dir=DIR"],
+    "--config-path=/x": [
+        "--config-path=/x: nersweep's own options would be missing; type --config-dir=DIR for further ones"
+    ],
+    "--experimental-rerun=x": ["--experimental-rerun=x: a pickle can run anything; type the run's command again"],
+    "--shell-completion --experimental-rerun=x": [
+        "--experimental-rerun=x: a pickle can run anything; type the run's command again"
+    ],
+    "--package=train": ["--package=train: is a part of what --cfg shows; type --cfg job with it"],
+    "hydra.searchpath=[pkg://x]": ["hydra.searchpath: type --config-dir=DIR"],
+    "experiment=nonsense": [f"experiment=nonsense: no such option; experiment takes {options('experiment')}"],
+    "+experiment=quickstart": ["+experiment=quickstart: experiment is there already; type experiment=quickstart"],
     "--nope": ["unrecognized arguments: --nope; see python -m nersweep --help"],
     "hydra/launcher=x": [
         "hydra/launcher=x: no such option; hydra/launcher takes basic, joblib, submitit_local, submitit_slurm"
@@ -202,6 +213,12 @@ MISTYPED = {
     "-m loss=focal focal_gamma=1,-1 seed=1,2": ["focal_gamma=-1: must be ≥ 0 (0 is cross entropy)"],
     "-m train.lr=interval(0,1)": [
         "train.lr=interval(0,1): only values or a range can be swept, as in a=1,2 or a=range(1,4)"
+    ],
+    "experiment=quickstart loss=nope": [f"loss=nope: no such option; loss takes {options('loss')}"],
+    "experiment=quickstart hydra.mode=RUN": [
+        "hydra.sweeper.params.loss=cross_entropy, focal, batch_balanced, weighted_cross_entropy: not swept here; type "
+        "-m, and one experiment",
+        "hydra.sweeper.params.seed=1, 2: not swept here; type -m, and one experiment",
     ],
     # A class is chosen by its option alone
     "loss._target_=os.system": ["loss._target_=os.system: a class comes with its option; type loss=NAME"],
@@ -333,6 +350,108 @@ def test_a_term_of_a_compound_loss_is_held_to_the_room_of_losses(tmp_path, asser
     (tmp_path / "conf" / "loss" / "mine.yaml").write_text(text)
     line = "loss.terms.x._target_=evil.Loss: must be a class of nersweep.losses"
     assert_refused([f"--config-dir={tmp_path / 'conf'}", "loss=mine"], line)
+
+
+@pytest.fixture
+def strangers(tmp_path):
+    """strangers("experiment/mine", TEXT): the option that names a folder with this file."""
+
+    def write(file, text, package="_global_"):
+        file = tmp_path / "strangers" / f"{file}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"# @package {package}\n{text}\n", encoding="utf-8")
+        return f"--config-dir={tmp_path / 'strangers'}"
+
+    return write
+
+
+TINY = ["data.train=60", "data.dev=20", "data.test=20", *SMALL]
+BY_A_FILE = "set by a file of --config-dir, which may set only hydra.mode and hydra.sweeper.params there; type it"
+CALL = "{root: {handlers: [x]}, handlers: {x: {(): logging.FileHandler, filename: made}}}"
+OPEN = "{root: {handlers: [x]}, handlers: {x: {class: logging.FileHandler, filename: made}}}"
+OF_HYDRA = {  # what a stranger's file sets, by the section that is told
+    f"hydra: {{job_logging: {CALL}}}": "hydra.job_logging",
+    f"hydra: {{job_logging: {OPEN}}}": "hydra.job_logging",
+    f"hydra: {{hydra_logging: {CALL}}}": "hydra.hydra_logging",
+    "hydra: {job: {env_set: {LD_PRELOAD: made.so}}}": "hydra.job",
+    "hydra: {job: {env_copy: [HOME]}}": "hydra.job",
+    "hydra: {job: {chdir: true}, run: {dir: made}}": "hydra.job, hydra.run",
+    "hydra: {output_subdir: made}": "hydra.output_subdir",
+    "hydra: {callbacks: {x: {_target_: hydra.experimental.callbacks.PickleJobInfoCallback}}}": "hydra.callbacks",
+    "{defaults: [override /hydra/launcher: submitit_slurm, _self_], hydra: {launcher: {setup: [touch made]}}}": (
+        "hydra.launcher"
+    ),
+    "hydra: {overrides: {hydra: [+hydra.job.env_set.LD_PRELOAD=made.so]}}": "hydra.overrides",
+    "hydra: {overrides: {task: [seed=3]}}": "hydra.overrides",
+}
+
+
+@pytest.mark.parametrize("shown", [[], ["--help"], ["-m", "seed=1,2"]], ids=str)
+@pytest.mark.parametrize("text", OF_HYDRA)
+def test_a_file_sets_nothing_of_hydra_s_but_a_sweep(text, shown, assert_refused, strangers):
+    folder = strangers("experiment/mine", text)
+    assert_refused([folder, *shown, "experiment=mine", *TINY], f"{OF_HYDRA[text]}: {BY_A_FILE}")
+    assert "LD_PRELOAD" not in os.environ
+
+
+@pytest.mark.parametrize("shown", [[], ["--help"], ["--hydra-help"]], ids=str)
+def test_a_file_cannot_take_the_place_of_hydra_s_own(shown, assert_refused, strangers):
+    defaults = "[{/hydra/job_logging: none}, {/hydra/hydra_logging: none}]"
+    folder = strangers("hydra/config", f"defaults: {defaults}\nhydra: {{hydra_logging: {CALL}}}")
+    line = "'hydra/config' is validated against ConfigStore schema with the same name."  # which Hydra refuses
+    assert_refused([folder, *shown], line)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # of Hydra, which finds two files of one name
+@pytest.mark.parametrize(
+    ("name", "line"),
+    {
+        "mine": "hydra/launcher=mine: must be an option of Hydra's or of its plugins, and no file of --config-dir",
+        "joblib": f"hydra.launcher: {BY_A_FILE}",
+    }.items(),
+)
+def test_a_launcher_of_a_file_is_refused_though_its_name_is_typed(name, line, assert_refused, strangers):
+    target = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+    text = f"_target_: {target}\nn_jobs: 1\ntemp_folder: made"
+    assert_refused([strangers(f"hydra/launcher/{name}", text, "hydra.launcher"), f"hydra/launcher={name}"], line)
+
+
+def test_a_preset_sweeps_settings_of_runs_alone(assert_refused, strangers):
+    params = "{+hydra.job.env_set.LD_PRELOAD: made.so, loss._target_: os.system, train.lr: 'interval(0,1)'}"
+    folder = strangers("experiment/mine", f"hydra: {{mode: MULTIRUN, sweeper: {{params: {params}}}}}")
+    assert_refused(
+        [folder, "experiment=mine"],
+        "loss._target_=os.system: a class comes with its option; type loss=NAME",
+        "hydra.sweeper.params.hydra.job.env_set.LD_PRELOAD: is Hydra's own and no setting of a run; type "
+        "+hydra.job.env_set.LD_PRELOAD=made.so",
+        "train.lr=interval(0,1): only values or a range can be swept, as in a=1,2 or a=range(1,4)",
+    )
+
+
+def test_a_preset_names_no_class_but_ours(assert_refused, strangers, evil):
+    folder = strangers("experiment/mine", "loss: {_target_: evil.Loss}")
+    assert_refused([folder, "experiment=mine"], "loss._target_=evil.Loss: must be a class of nersweep.losses")
+
+
+def test_what_is_typed_of_hydra_s_is_the_user_s(cli_run, strangers):
+    folder = strangers("experiment/mine", "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2', loss: focal}}}")
+    typed = ["hydra/launcher=submitit_slurm", "hydra.launcher.setup=[module load x]", "+hydra.job.env_set.X=1"]
+    code, out, err = cli_run(folder, "experiment=mine", *typed, "dry_run=true", *TINY)
+    assert (code, err) == (0, []) and out.startswith("2 runs, 2 to be made")
+
+
+def test_the_options_of_the_folder_are_told_with_the_others(assert_refused, strangers):
+    offered = ", ".join(sorted(["mine", *options("experiment").split(", ")]))
+    line = f"experiment=nonsense: no such option; experiment takes {offered}"
+    assert_refused([strangers("experiment/mine", "seed: 3"), "experiment=nonsense"], line)
+
+
+def test_a_preset_is_not_swept_itself(assert_refused, strangers):
+    line = "hydra.sweeper.params.loss=focal,dice: not swept here; type -m, and one experiment"
+    strangers("experiment/other", "seed: 3")
+    folder = strangers("experiment/mine", "hydra: {sweeper: {params: {loss: 'focal,dice'}}}")
+    assert_refused([folder, "experiment=mine"], line)
+    assert_refused([folder, "-m", "experiment=mine,other"], line)
 
 
 # Losses, weights and heads
@@ -621,7 +740,7 @@ def test_sigterm_marks_the_run_killed(column_files, cli_run, output_dir, monkeyp
 def test_ctrl_c_marks_the_run_killed(column_files, output_dir, tmp_path):
     command = [sys.executable, "-m", "nersweep", *column_files(), f"output_dir={output_dir}", *SMALL, "seed=2"]
     process = subprocess.Popen(
-        [*command, "train.epochs=100000"],
+        [*command, "rerun=true", "train.epochs=100000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -639,7 +758,7 @@ def test_ctrl_c_marks_the_run_killed(column_files, output_dir, tmp_path):
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    again = shlex.join(["python", *command[1:], "train.epochs=100000"])
+    again = shlex.join(["python", *command[1:], "train.epochs=100000"])  # with rerun=true it would begin again
     assert process.returncode == 130
     assert err == f"nersweep: interrupted; the same command goes on from there: {again}\n"
     result = results(output_dir)[-1]

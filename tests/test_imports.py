@@ -14,26 +14,28 @@ CHECKOUT = Path(__file__).parents[1]
 # A room may import the rooms of earlier lines, and itself. A room is a module or a package of nersweep.
 ORDER = """
     (nersweep/__init__.py)
-    config faults device gpus progress signals fitted store tracking stats weights labels
+    config faults device gpus progress signals fitted gradients store tracking stats weights labels
     report.pictures dropout vocabulary optimiser worker
     hub losses metrics compose
     data
-    batching
+    batching imbalance
     packing cache
     encoder
     heads multitask
-    build
+    build analysis
     checkpoint
     plan train
-    saved study.space
+    saved study.space recommendation
     outputs
     run
     command
     cli
     study
+    jobs
     sweep
     preview
-    report diagnose
+    report
+    diagnose
     __main__
 """
 LEVEL = {room: level for level, line in enumerate(ORDER.split("\n")) for room in line.split()}

@@ -89,6 +89,28 @@ def test_the_fingerprint_holds_what_can_change_a_result(tmp_path):
     assert len({planned(*typed, data=files).fingerprint for typed in settings}) == len(settings)
 
 
+def test_where_and_when_a_run_is_made_is_no_part_of_it(tmp_path):
+    """Nor where its data lies."""
+    files = {}
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        for split in ("train", "dev", "test"):
+            (tmp_path / place / split).write_text("Ada B-PER\nsaw O\nPau B-LOC\n\n" * 4)
+        files[place] = [
+            "data=conll",
+            *(f"data.{split}={tmp_path / place / split}" for split in ("train", "dev", "test")),
+        ]
+    first = planned(data=files["a"])
+    elsewhere = ["device=cpu", "gpus_per_run=0.5", f"output_dir={tmp_path}", "rerun=true", "on_failure=stop"]
+    elsewhere += ["train.checkpoint_minutes=1", "train.auto_batch=true", "tracking.experiment=x", "study.trials=3"]
+    for setting in elsewhere:
+        assert planned(setting, data=files["a"]).fingerprint == first.fingerprint, setting
+    again = planned(*elsewhere, data=files["b"])
+    assert (again.name, again.fingerprint) == (first.name, first.fingerprint)
+    for setting in ("train.lr=0.1", "seed=2", "model.layers=2"):
+        assert planned(setting, data=files["a"]).fingerprint != first.fingerprint, setting
+
+
 def test_what_is_no_part_of_the_encoder_has_a_learning_rate_of_its_own():
     made = planned("loss=crf", "train.lr=1e-4", "train.head_lr=1e-2", "train.weight_decay=0.1")
     labels = made.facts.labels

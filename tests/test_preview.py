@@ -1,5 +1,6 @@
 """dry_run=true: what would be run, for how long, and nothing done."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nersweep import __main__ as cli
+from nersweep import preview
 
 SMALL = [
     "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32",
@@ -51,10 +53,64 @@ def test_what_is_done_and_what_is_typed_twice_is_told(typed):
     _, out = typed("-m", "loss=focal", "focal_gamma=2,2.0,3", "dry_run=true")
     assert states(out) == {"focal-g2-s1": "done", "focal-g3-s1": "to do"}
     assert out.count("the same as one above") == 1 and "3 runs, 1 to be made" in out
-    assert "1 runs of that shape" in out
+    assert "1 run of that shape" in out
     _, out = typed("loss=focal", "rerun=true", "dry_run=true")
     assert states(out) == {"focal-g2-s1": "to do"}
 
 
 def test_a_fault_is_told_before_a_preview(typed):
     assert typed("loss=focal", "focal_gamma=-1", "dry_run=true")[0] == 1
+
+
+STUDY = ["loss=focal", "study=focal_gamma", "study.seeds=2", "study.pruner=none"]
+
+
+def seconds_of(out: str) -> float:
+    number, unit = re.search(r"at most ([\d.]+) (s|min|h) of work", out).groups()
+    return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+
+def test_a_preview_of_a_study_makes_nothing(typed):
+    code, out = typed(*STUDY, "dry_run=true", "study.trials=5")
+    assert code == 0 and not list(Path.cwd().iterdir())
+    name, storage = re.search(r"^study (\S+) in (\S+) \(not begun\)$", out, re.MULTILINE).groups()
+    assert storage == f"sqlite:///{Path.cwd()}/outputs/studies.db" and name.startswith("focal_gamma-")
+    assert "0 of 5 trials done, 5 left: each 2 seeds × 2 epochs" in out
+    assert "8 steps of it" in out and out.endswith("nothing was done\n")
+
+
+def test_a_preview_of_a_study_knows_what_is_done(typed):
+    assert typed(*STUDY, "study.trials=1")[0] == 0
+    (name,) = [folder.name for folder in Path("outputs/studies").iterdir()]
+    before = {file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()}
+    _, out = typed(*STUDY, "study.trials=21", "dry_run=true")
+    assert f"study {name} in " in out and "not begun" not in out
+    assert "1 of 21 trials done, 20 left: each 2 seeds × 2 epochs" in out and "2 runs of that shape" in out
+    results = [json.loads(file.read_text()) for file in Path("outputs/runs").glob("*/result.json")]
+    spent = [result["seconds"]["total"] for result in results]
+    assert 40 * min(spent) - 60 <= seconds_of(out) <= 40 * max(spent) + 60  # in whole minutes
+    _, out = typed(*STUDY, "study.trials=1", "dry_run=true")
+    assert "1 of 1 trials done, 0 left" in out and seconds_of(out) == 0
+    _, out = typed("-m", *STUDY, "study.trials=21", "study.worker=range(4)", "hydra/launcher=joblib",
+                   "hydra.launcher.n_jobs=4", "dry_run=true")  # fmt: skip
+    assert out.count(f"study {name} in ") == 1 and " with 4 at once, " in out
+    assert {file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()} == before
+
+
+def test_a_preview_of_a_study_of_that_name_that_searched_something_else(typed):
+    assert typed(*STUDY, "study.trials=1", "study.name=x")[0] == 0
+    code, out = typed("loss=focal", "study=focal_gamma", "study.name=x", "study.trials=2", "dry_run=true")
+    assert code == 1 and "study.seeds=[1]: was [1, 2]; the study x was begun that way" in out
+
+
+def test_results_of_other_programs_are_passed_over(tmp_path):
+    config = {"train": {"batch_size": 8, "accumulation": 1, "precision": "fp32"}, "data": {}, "model": {}, "head": {}}
+    config |= {"aux": {}, "device": "cpu"}
+    good = {"status": "finished", "config": config, "epochs": 2, "seconds": {"train": 4.0, "total": 5.0}}
+    strange = [{}, [], 3, None, {"status": "finished"}, good | {"config": {}}, good | {"seconds": {"train": 1.0}}]
+    strange += [good | {"epochs": 0}, good | {"seconds": 7}, good | {"config": None}, good | {"epochs": "x"}, good]
+    for i, result in enumerate(strange):
+        (tmp_path / "runs" / str(i)).mkdir(parents=True)
+        (tmp_path / "runs" / str(i) / "result.json").write_text(json.dumps(result))
+    ((shape, cost),) = preview.finished(tmp_path)
+    assert shape == preview.shape_of(config) and (cost.epoch_seconds, cost.other_seconds) == (2.0, 1.0)

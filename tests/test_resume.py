@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from nersweep import __main__ as cli
 from nersweep import store, tracking
@@ -173,10 +174,15 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_numbers(moment, whole, pl
     process.kill()
     process.join()
     there = list((folder / "outputs" / "runs").glob(f"*/{store.CHECKPOINT}"))
+    worked = [load_file(file)["seconds"].item() for file in there]
     code, out, err = finish(typed, folder)
     assert (code, err) == (0, "")
     assert ("going on after step" in out) == bool(there)
     assert_same(folder, undisturbed)
+    for file in (folder / "outputs" / "runs").glob("*/result.json"):
+        spent = json.loads(file.read_text("utf-8"))["seconds"]
+        parts = sum(seconds for name, seconds in spent.items() if name != "total")
+        assert max(parts, *worked, 0) < spent["total"]  # of both processes
 
 
 SHORT = [*TINY, "train.epochs=2"]
@@ -193,6 +199,22 @@ def short(tmp_path_factory, forkserver, empty_store):
     process.join(120)
     assert process.exitcode == 0
     return folder, int((folder / "commits").read_text())
+
+
+def test_a_damaged_checkpoint_is_told_and_the_run_ends_with_the_same_numbers(short, place, start, finish):
+    undisturbed, _ = short
+    folder = place("damaged")
+    process = start(SHORT, folder, "dev.conll")
+    process.join(60)
+    (file,) = (folder / "outputs" / "runs").glob(f"*/{store.CHECKPOINT}")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    code, out, err = finish(SHORT, folder)
+    name = file.relative_to(folder)
+    assert (code, err) == (0, f"{name}: cannot be read (it is damaged); the run starts anew\n")
+    assert "going on" not in out
+    assert_same(folder, undisturbed)
 
 
 FILES = ["result.json", "config.yaml", "checkpoint.safetensors", "dev.conll"]

@@ -11,7 +11,7 @@ from seqeval.metrics import f1_score
 from transformers import pipeline
 
 from nersweep import __main__ as cli
-from nersweep import diagnose
+from nersweep import diagnose, store
 from nersweep.run import shown
 from nersweep.saved import SavedTagger
 
@@ -135,6 +135,34 @@ def test_fingerprints_follow_what_can_change_a_result(shared, capsys, monkeypatc
     assert fingerprint("loss=focal", "focal_gamma=3") == fingerprint("loss=focal", "focal_gamma=3.0")
     others = [fingerprint(x) for x in ("train.lr=2e-3", "data.seed=2", "loss=label_smoothing", "weights=effective")]
     assert len({first, *others}) == 5
+
+
+def test_a_result_that_cannot_be_read_is_told_once_and_made_again(shared, capsys, monkeypatch, caplog):
+    typed = ["-m", f"output_dir={shared}", *SMALL, "seed=100"]
+    assert run(capsys, monkeypatch, *typed)[0] == 0
+    (file,) = shared.glob("runs/*-s100-*/result.json")
+    before = json.loads(file.read_text())
+    assert not caplog.records
+    file.write_bytes(file.read_bytes()[:-100])
+    assert run(capsys, monkeypatch, *typed)[0] == 0
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{file}: cannot be read (") and line.endswith("); the run is made again")
+    after = json.loads(file.read_text())
+    assert after["status"] == "finished" and after["dev"] == before["dev"] and after["run_id"] != before["run_id"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[1, 2]", "\udcff", '{"status": "finished"}', '{"status": "finished", "fingerprint": "b"}']
+)
+def test_what_is_no_result_of_a_run_is_told(content, tmp_path, caplog):
+    file = tmp_path / "result.json"
+    assert store.read_result(tmp_path, "a") == {} and not caplog.records
+    file.write_text('{"status": "finished", "fingerprint": "a"}')
+    assert store.read_result(tmp_path, "a")["status"] == "finished" and not caplog.records
+    file.write_bytes(content.encode(errors="surrogateescape"))
+    assert store.read_result(tmp_path, "a") == store.read_result(tmp_path, "a") == {}
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{file}: cannot be read (")
 
 
 def test_the_default_says_how_to_get_real_data(shared, capsys, monkeypatch):

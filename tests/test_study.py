@@ -6,7 +6,11 @@ import itertools
 import json
 import multiprocessing
 import os
+import shlex
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -148,10 +152,17 @@ def test_the_best_trial_s_file_reruns_it(gamma_beta, output_dir, tmp_path, monke
     (file,) = output_dir.glob("studies/gamma_beta-*/experiment/best.yaml")
     head = file.read_text().splitlines()
     assert head[0] == "# @package _global_" and head[1].startswith("# python -m nersweep --config-dir ")
-    arguments = head[1].removeprefix("# python -m nersweep ").split()
-    assert arguments[:3] == ["--config-dir", str(file.parents[1]), "+experiment=best"]
+    runs = len(list((output_dir / "runs").iterdir()))
+    printed = shlex.split(head[1].removeprefix("# python "))
+    done = subprocess.run([sys.executable, *printed], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(list((output_dir / "runs").iterdir())) == runs  # the run is there already
     best = max(trials_of(output_dir, names(output_dir, "gamma_beta")), key=lambda t: t.value)
-    monkeypatch.setattr("sys.argv", ["nersweep", *arguments[:3], f"output_dir={tmp_path}"])
+    kept = tmp_path / "kept" / "experiment" / "mine.yaml"
+    kept.parent.mkdir(parents=True)
+    shutil.copy(file, kept)
+    typed = ["--config-dir", str(kept.parents[1]), "experiment=mine", f"output_dir={tmp_path}"]
+    monkeypatch.setattr("sys.argv", ["nersweep", *typed])
     with pytest.raises(SystemExit) as end:
         program.main()
     assert end.value.code == 0, capsys.readouterr().err
@@ -287,6 +298,32 @@ def test_the_lease_is_renewed_while_a_trial_goes_on(tmp_path, monkeypatch):
     first = trial.user_attrs["lease"]["time"]
     with lease.held(trial):
         wait_for(lambda: trial.study.trials[0].user_attrs["lease"]["time"] > first)
+
+
+class Always(optuna.pruners.BasePruner):
+    """Would end any trial."""
+
+    def prune(self, study, trial):
+        return True
+
+
+def test_what_was_reported_before_decides_nothing_when_a_trial_is_begun_again(tmp_path):
+    queue = make_queue(tmp_path, f"{LR}interval(0.1,1)", "study.trials=1")
+    trial, _ = queue.take()
+    for epoch in (1, 2):
+        trial.report(0.5, epoch)
+    queue.give_back(trial)
+    again, _ = queue.take()
+    assert again.number == trial.number
+    queue.study.pruner = Always()
+    config, _, composer = composed()
+    watch = loop.Watch(loop.Worker(queue, config, [1], composer, ""), again, 0, queue.told(again), reports=True)
+    for epoch in (1, 2):
+        watch(epoch, {"f1": 0.5})
+    with pytest.raises(loop.run.Pruned, match="after epoch 3"):
+        watch(3, {"f1": 0.5})
+    (kept,) = queue.trials()
+    assert kept.intermediate_values == {1: 0.5, 2: 0.5, 3: 0.5} and kept.user_attrs["epochs"] == [3]
 
 
 def test_a_signal_gives_the_trial_back_and_the_same_command_goes_on(output_dir, monkeypatch):
@@ -451,6 +488,9 @@ BAD = {
         "weights=effective: loss=crf takes no class weights; type weights=none"
     ],
     "study.space.seed=1,2": ["study.space.seed=1,2: is not searched; study.seeds are those of each trial"],
+    "study.space.train.checkpoint_minutes=1,2": [
+        "study.space.train.checkpoint_minutes=1,2: is not searched, for it changes no score"
+    ],
     "study.space.device=cpu,cuda": ["study.space.device=cpu,cuda: is not searched, for it changes no score"],
     "study=focal_gamma focal_gamma=3": ["focal_gamma=3: is searched, by study.space.focal_gamma; leave one out"],
     "study=focal_gamma study.sampler=grid study.seeds=0": [
@@ -494,6 +534,39 @@ def test_a_study_of_that_name_that_searched_something_else_is_told_with_the_diff
     ]
 
 
+def asked(*arguments):
+    config, overrides, composer = composed(*arguments)
+    return loop.ask(config, overrides, composer)
+
+
+def test_a_study_is_the_same_wherever_it_is_made_and_its_data_lies(tmp_path):
+    files = {}
+    for place in ("a", "b", "other"):
+        (tmp_path / place).mkdir()
+        for split in ("train", "dev", "test"):
+            word = "Eva" if place == "other" else "Ada"
+            (tmp_path / place / split).write_text(f"{word} B-PER\nsaw O\nPau B-LOC\n\n" * 4)
+        files[place] = [
+            "data=conll",
+            *(f"data.{split}={tmp_path / place / split}" for split in ("train", "dev", "test")),
+        ]
+    typed = [*(setting for setting in SMALL if not setting.startswith("data.")), "study=focal_gamma"]
+    first = asked(*typed, *files["a"])
+    elsewhere = ["gpus_per_run=0.5", "train.checkpoint_minutes=1", "train.auto_batch=true", f"output_dir={tmp_path}"]
+    elsewhere += ["tracking.experiment=x", "on_failure=stop", "study.trials=9", "study.worker=3"]
+    moved = asked(*typed, *files["b"], *elsewhere)
+    assert moved.name == first.name
+    assert not loop.contradictions("x", first.about, moved.about)
+    for other in ("train.warmup=0.5", "study.seeds=2", "seed=2", "study.sampler=random"):
+        assert asked(*typed, *files["a"], other).name != first.name, other
+    slower = [setting.replace("train.lr=1e-2", "train.lr=1e-3") for setting in typed]
+    assert slower != typed and asked(*slower, *files["a"]).name != first.name
+    another = asked(*typed, *files["other"])
+    assert another.name != first.name
+    (line,) = loop.contradictions("x", first.about, another.about)
+    assert line.startswith("data.dev=") and f"{tmp_path}/other/train" in line and f"{tmp_path}/a/train" in line
+
+
 def test_a_metric_that_no_run_has(output_dir):
     with pytest.raises(ValueError, match=r"study.metric=f2: no such score; there are f1, .*strict/f1, .*PER/f1"):
         work(f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", "study.metric=f2")
@@ -530,6 +603,27 @@ def test_a_storage_that_cannot_be_used_is_told_in_one_line(tmp_path):
     with pytest.raises(ConnectionError) as told:
         storage.open_storage("postgresql+psycopg://me:secret@127.0.0.1:9/x")
     assert "secret" not in str(told.value) and "\n" not in str(told.value)
+
+
+def test_the_dashboard_s_command_can_be_typed_and_shows_no_password(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage.sys, "executable", str(tmp_path / "python"))
+    url = f"sqlite:///{tmp_path}/my studies.db"
+    command = storage.dashboard_command(url)
+    assert command == f"pip install 'nersweep[studies]' && optuna-dashboard '{url}' --host 127.0.0.1"
+    (tmp_path / "optuna-dashboard").touch()
+    assert shlex.split(storage.dashboard_command(url)) == [
+        str(tmp_path / "optuna-dashboard"), url, "--host", "127.0.0.1",
+    ]  # fmt: skip
+    told = storage.dashboard_command("postgresql+psycopg://me:secret@host/x")
+    assert "secret" not in told and "me:***@host/x" in told and told.endswith("(with the password for ***)")
+
+
+def test_a_sampler_without_its_package_is_told(monkeypatch):
+    typed = ["study=gamma_beta", "loss=class_balanced", "study.sampler=cmaes"]
+    monkeypatch.setattr(spaces, "find_spec", lambda name: None)
+    assert faults(*typed) == ["study.sampler=cmaes: needs the package cmaes; type pip install 'nersweep[studies]'"]
+    monkeypatch.setattr(spaces, "find_spec", lambda name: name)
+    assert faults(*typed) == []
 
 
 def test_what_was_left_by_a_process_that_was_killed_while_it_made_the_tables_is_replaced(tmp_path):

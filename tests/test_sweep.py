@@ -5,7 +5,9 @@ import os
 import shlex
 import signal
 import sqlite3
+import subprocess
 import sys
+import time
 from collections import Counter
 
 import pytest
@@ -223,6 +225,69 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(number, code, star
     assert "going on after step 5 of 12" in out
     assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in names])
     assert (parent, "FINISHED") in parents(output_dir) and not (folder / store.CHECKPOINT).exists()
+
+
+def test_a_process_that_is_ended_leaves_a_sweep_which_the_same_command_finishes(start, output_dir, tmp_path):
+    typed = ["train.epochs=4", "data.train=60", "train.batch_size=2", "seed=1,2,3"]
+    command = [sys.executable, "-m", "nersweep", "-m", *TINY, *typed]
+
+    def run_of(seed, folder=tmp_path / "outputs"):
+        return next((f for f in folder.glob(f"runs/*-s{seed}-*") if (f / store.RESULT).exists()), None)
+
+    def result_of(seed, folder=tmp_path / "outputs"):
+        return json.loads((run_of(seed, folder) / store.RESULT).read_text("utf-8"))
+
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (run_of(2) and (run_of(2) / "metrics.jsonl").exists()):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, err
+    assert f"goes on from there: {shlex.join(['python', *command[1:]])}" in err
+    statuses = dict(asked(tmp_path / "outputs", "select name, status from runs"))
+    assert [statuses.get(f"cross_entropy-s{seed}") for seed in (1, 2, 3)] == ["FINISHED", "KILLED", None]
+    first = (run_of(1) / store.RESULT).stat().st_mtime_ns
+
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    assert again.returncode == 0 and "3 runs, 1 of them made before" in again.stdout, again.stderr
+    assert (run_of(1) / store.RESULT).stat().st_mtime_ns == first
+    place = tmp_path / "undisturbed"
+    assert start(f"output_dir={place}", *typed)[0] == 0
+    for seed in (1, 2, 3):
+        (one, other) = result_of(seed), result_of(seed, place)
+        assert all(one[key] == other[key] for key in ("fingerprint", "best_epoch", "epochs", "dev", "test"))
+
+
+def test_what_would_make_again_what_is_made_already_does_not_tell_to_repeat_it(start):
+    code, out, _ = start(*UNFIT, "seed=35", "rerun=true")
+    (told,) = [line for line in out if line.startswith("to make those again that failed")]
+    assert code == 1 and "seed=35" in told and "rerun" not in told
+
+
+@pytest.mark.parametrize("seeds", ["1", "1,2"])
+def test_a_study_and_a_run_are_not_launched_together(seeds, start, made, tmp_path):
+    code, out, err = start(f"output_dir={tmp_path / 'nothing'}", "study=none,focal_gamma", f"seed={seeds}")
+    assert (code, out, made) == (1, [], []) and not (tmp_path / "nothing").exists()
+    assert err == ["nersweep: study=none and study=focal_gamma: a run and a study; type each in a command of its own"]
+
+
+def test_two_studies_are_launched_together(start, output_dir):
+    code, _, err = start("study=focal_gamma,gamma_beta", "study.trials=2", "study.sampler=random", "seed=71")
+    assert (code, err) == (0, [])
+    with sqlite3.connect(output_dir / "studies.db") as database:
+        trials = database.execute(
+            "select study_name, count(*) from studies join trials using (study_id) where state = 'COMPLETE'"
+            " group by study_name order by study_name"
+        ).fetchall()
+    assert [(name.rpartition("-")[0], count) for name, count in trials] == [("focal_gamma", 2), ("gamma_beta", 2)]
+
+
+def test_a_trial_that_fails_is_a_failure_of_the_command(start):
+    rates = ["study.space.train.lr=choice(1e30,1e-3)", "study.sampler=grid", "study.pruner=none"]
+    code, _, err = start(*DIVERGING, *rates, "seed=72")
+    assert code == 1 and len(err) == 2
+    assert all("trial 0 (train.lr=1e+30): the loss is " in line for line in err)
+    assert err[1].removeprefix("nersweep: worker 0: ") == err[0].removeprefix("nersweep: ")
 
 
 def test_a_sweep_that_another_process_makes_is_left_to_it(start, made, output_dir):

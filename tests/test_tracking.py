@@ -144,6 +144,19 @@ def test_a_killed_run_goes_on_where_it_stopped(uri, output_dir, client, caplog):
     assert "is gone" in caplog.text
 
 
+def test_what_is_told_again_is_there_once(uri, output_dir, client):
+    """As by a training that ran out of memory, and began again in smaller parts."""
+    with start(uri, output_dir) as run:
+        for attempt in (2, 4):
+            for step in range(1, attempt + 1):
+                run.metrics({"train/loss": 1 / step}, step)
+                if step % 2 == 0:
+                    run.metrics({"dev/f1": 0.5, "train/lr": nan}, step)
+                    run.flush()
+    for name, steps in {"train/loss": [1, 2, 3, 4], "dev/f1": [2, 4]}.items():
+        assert [metric.step for metric in client.get_metric_history(run.id, name)] == steps
+
+
 def test_what_is_not_finite_is_named_and_left_out(uri, output_dir, client):
     with start(uri, output_dir) as run:
         run.metrics({"train/loss": 0.5, "dev/f1": nan}, 1)

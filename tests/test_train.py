@@ -138,7 +138,7 @@ def test_the_tagger_is_left_with_its_best_epoch():
 def test_spans_that_overlap_are_scored_as_they_are():
     # Barely trained, it points anywhere.
     _, splits, fitted = train(replace(CONFIG, epochs=1, lr=1e-3), data=corpus(doubt=0.9), head=SpanHead)
-    dev, (labels, spans) = splits["dev"], fitted.dev_predictions
+    dev, labels, spans = splits["dev"], fitted.dev_predictions.labels, fitted.dev_predictions.spans
     assert len(spans) > len(entities(labels, dev.lengths(), LABELS)), "no overlap: this test shows nothing"
     gold = {tuple(row) for row in entities(dev.labels, dev.lengths(), LABELS).tolist()}
     right = sum(tuple(row) in gold for row in spans.tolist())

@@ -92,6 +92,20 @@ def test_a_process_that_nobody_has_waited_for_is_not_alive():
     process.wait()
 
 
+def test_a_worker_signs_in_for_each_launch(other, place):
+    code = """
+import pickle, sys
+from nersweep import worker
+origin = pickle.loads(bytes.fromhex(sys.argv[1]))
+for _ in range(2):
+    worker.begin(origin)
+    print(list(worker.workers(origin)))
+    worker.clear(origin)"""
+    command = [sys.executable, "-c", code, pickle.dumps(other[1]).hex()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(place)})
+    assert process.communicate(timeout=60)[0] == 2 * f"[{process.pid}]\n"
+
+
 @pytest.mark.parametrize("kill", [True, False])
 def test_a_worker_writes_its_checkpoint_when_its_origin_has_gone(other, place, kill):
     process = started(other[1], place / "file")

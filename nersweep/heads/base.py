@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from nersweep.batching import Gold
@@ -53,13 +54,17 @@ class Head(nn.Module, ABC):
         """The gold classes (W,), for each pointer."""
 
     @abstractmethod
-    def terms(self, criteria: Sequence[Loss], features: Tensor, gold: Gold, step: Gold) -> Terms:
-        """The terms of the training loss, with a criterion for each pointer. `gold` belongs to the features; `step` to
-        the whole optimiser step, of which they are a micro-batch."""
+    def terms(self, criteria: Sequence[Loss], emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> Terms:
+        """The terms of the training loss, with a criterion for each pointer. `gold` belongs to the emissions and to the
+        features that they come from; `step` to the whole optimiser step, of which they are a micro-batch."""
 
     @abstractmethod
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         """Emissions of sentences with so many words each (S,) -> labels."""
+
+    def probabilities(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        """The probabilities of the classes at each word, for each pointer, (P, W, C)."""
+        return torch.stack(emissions.chunk(self.pointers, -1)).softmax(-1)
 
     def forward(self, features: Tensor) -> Tensor:
         """(W, H) -> emissions (W, outputs), raw scores."""

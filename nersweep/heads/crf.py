@@ -23,8 +23,11 @@ class CRFHead(TokenHead):
         super().__init__(encoder, labels)
         self.crf = CRF(len(labels), *(labels.legal_transitions() if constrained else ()))
 
-    def given(self, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
-        return super().given(features, gold, step) | {"crf": self.crf}
+    def given(self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
+        return super().given(emissions, features, gold, step) | {"crf": self.crf}
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         return Decoded(self.crf.decode(emissions, lengths))
+
+    def probabilities(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        return self.crf.marginals(emissions, lengths)[None]

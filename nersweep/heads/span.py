@@ -40,8 +40,8 @@ class SpanHead(Head):
         goes_on.index_fill_(0, put(gold.lengths.cumsum(0) - 1, device), False)
         return types * begins, types * ~goes_on
 
-    def terms(self, criteria: Sequence[Loss], features: Tensor, gold: Gold, step: Gold) -> Terms:
-        scores = self(features).chunk(2, -1)
+    def terms(self, criteria: Sequence[Loss], emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> Terms:
+        scores = emissions.chunk(2, -1)
         targets, step_targets = (self.targets(x, self.labels) for x in (gold, step))
         start, end = (
             criterion.terms({"logits": z, "targets": y, "features": features, "step_targets": step_y})

@@ -35,9 +35,9 @@ class TokenHead(Head):
     def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
         return (gold.labels,)
 
-    def given(self, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
+    def given(self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
         return {
-            "logits": self(features),
+            "logits": emissions,
             "targets": gold.labels,
             "lengths": gold.lengths,
             "features": features,
@@ -45,9 +45,9 @@ class TokenHead(Head):
             "step_lengths": step.lengths,
         }
 
-    def terms(self, criteria: Sequence[Loss], features: Tensor, gold: Gold, step: Gold) -> Terms:
+    def terms(self, criteria: Sequence[Loss], emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> Terms:
         (criterion,) = criteria
-        return criterion.terms(self.given(features, gold, step))
+        return criterion.terms(self.given(emissions, features, gold, step))
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         if not self.constrained:

@@ -210,6 +210,29 @@ class CRF(nn.Module):
         """The labels (W,) of each sentence's best path."""
         return viterbi(*self.check(emissions, lengths), *self.scores())
 
+    @torch.no_grad()
+    def marginals(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        """The probability of each label at each word, over all paths of the sentence, (W, K): forward times backward
+        messages, with logarithms (Rabiner 1989, eq. 27)."""
+        emissions, lengths = self.check(emissions, lengths)
+        if not len(emissions):
+            return emissions
+        words, longest = len(emissions), int(lengths.max())
+        lengths = lengths.to(emissions.device, non_blocking=True)
+        start, transitions, end = (x.to(emissions.dtype).clamp(min=-1e30) for x in self.scores())
+
+        def messages(order: Tensor, first: Tensor, steps: Tensor) -> Tensor:
+            """What arrives at each place, its own emission not included, (T, S, K)."""
+            arriving = [first.expand(len(lengths), -1)]
+            for before in emissions[order[:-1]]:
+                arriving.append(torch.logsumexp((arriving[-1] + before)[:, :, None] + steps, 1))
+            return torch.stack(arriving)
+
+        ahead, back = columns(lengths, words, longest)
+        forward, backward = messages(ahead, start, transitions), messages(back, end, transitions.mT)
+        sentence, before, after = places(lengths, words)
+        return (forward[before, sentence] + emissions + backward[after, sentence]).softmax(-1)
+
     def check(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The emissions in float32 at least, and the lengths, which are read: on the host, that waits for no GPU."""
         shape, words = tuple(emissions.shape), len(emissions)

@@ -3,7 +3,6 @@
 import shlex
 import statistics
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from nersweep.study.queue import Queue, make_pruner
 from nersweep.study.space import Composed, Space
 
 WAIT_SECONDS = 0.5  # between two looks at whether the others have left a trial
-ELSEWHERE = {"output_dir", "device", "rerun", "dry_run", "on_failure", "tracking"}  # no part of what a study is
 
 
 def work(config: DictConfig, overrides: Sequence[str], composed: Composed) -> float:
@@ -38,28 +36,58 @@ def work(config: DictConfig, overrides: Sequence[str], composed: Composed) -> fl
     Raises ValueError for faults in space, settings and data and for a study of that name that is another one,
     ConnectionError for a storage that cannot be used.
     """
-    warnings.filterwarnings("ignore", message="The reported value is ignored")  # of an epoch that is told again
-    space = spaces.make(config, composed)
-    seeds = spaces.seeds(config)
-    first = plan.make(composed([*space.fixed, *space.first(), f"seed={seeds[0]}"]))
-    check_metric(config.study.metric, first)
-    output_dir = store.writable(Path(config.output_dir))
-    about = describe(config, space, seeds, first)
-    name = config.study.name or study_name(config, overrides, about)
-    url = storage.url_of(config.study.storage, output_dir)
-    kept, lock = storage.open_storage(url)
-    pruner = make_pruner(config.study.pruner, first.train.epochs)
+    asked = ask(config, overrides, composed)
+    store.writable(Path(config.output_dir))
+    kept, lock = storage.open_storage(asked.url)
+    pruner = make_pruner(config.study.pruner, asked.first.train.epochs)
     try:
-        study = join(name, config.study.direction, kept, lock, pruner, about, config.study.name is not None)
-        queue = Queue.of(study, kept, lock, space, config)
+        study = join(asked, config.study.direction, kept, lock, pruner)
+        queue = Queue.of(study, kept, lock, asked.space, config)
         typed = [tracking.public(o) for o in overrides if not o.startswith("tracking.uri=")]
         command = shlex.join(["python", "-m", "nersweep", *typed])
-        result = outcome.Outcome(queue, config, first.train.epochs * len(seeds), composed, command, url)
+        planned = asked.first.train.epochs * len(asked.seeds)
+        result = outcome.Outcome(queue, config, planned, composed, command, asked.url)
         if result.begin():
-            Worker(queue, config, seeds, composed, result.run_id).until_over()
+            Worker(queue, config, asked.seeds, composed, result.run_id).until_over()
         return result.conclude()
     except storage.BROKEN as error:
-        raise storage.unusable(url, error) from error
+        raise storage.unusable(asked.url, error) from error
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command asks for, before anything is made. url: of the storage. about: all that is fixed and can change
+    the study's results. first: a certain run."""
+
+    name: str
+    url: str
+    space: Space
+    seeds: Sequence[int]
+    about: dict[str, Any]
+    first: Plan
+
+
+def ask(config: DictConfig, overrides: Sequence[str], composed: Composed) -> Asked:
+    """Raises ValueError for faults in space, settings and data."""
+    space, seeds = spaces.make(config, composed), spaces.seeds(config)
+    first = plan.make(composed([*space.fixed, *space.first(), f"seed={seeds[0]}"]))
+    check_metric(config.study.metric, first)
+    about = describe(config, space, seeds, first)
+    name = config.study.name or study_name(config, overrides, about)
+    return Asked(name, storage.url_of(config.study.storage, Path(config.output_dir)), space, seeds, about, first)
+
+
+def trials_of(asked: Asked) -> list[FrozenTrial]:
+    """Those that there are; nothing is made for that. Raises as `work`."""
+    try:
+        kept = storage.begun(asked.url)
+        if kept is None or asked.name not in optuna.get_all_study_names(kept):
+            return []
+        study = optuna.load_study(study_name=asked.name, storage=kept)
+        check_same(study, asked)
+        return study.get_trials(deepcopy=False)
+    except storage.BROKEN as error:
+        raise storage.unusable(asked.url, error) from error
 
 
 def check_metric(name: str, prepared: Plan) -> None:
@@ -73,45 +101,50 @@ def check_metric(name: str, prepared: Plan) -> None:
 
 
 def describe(config: DictConfig, space: Space, seeds: Sequence[int], first: Plan) -> dict[str, Any]:
-    """All that is fixed in a study and can change its results."""
-    fixed = [o for o in space.fixed if o.lstrip("+").split("=")[0].split(".")[0] not in {*ELSEWHERE, "seed"}]
     return {
         "space": {d.name: "".join(d.typed.split()) for d in (*space.groups, *space.settings)},
         "seeds": list(seeds),
         "metric": config.study.metric.removeprefix("dev/"),
         "direction": config.study.direction,
-        "fixed": sorted(fixed),
-        "runs": first.fingerprint,  # of a certain one: data, model and version with it
+        "fixed": sorted(o for o in space.fixed if plan.matters(setting(o)) and setting(o) != "seed"),
+        "runs": first.fingerprint,  # data, model and version are in it
     }
 
 
+def setting(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]
+
+
 def study_name(config: DictConfig, overrides: Sequence[str], about: dict[str, Any]) -> str:
-    """That of the option, where one was typed, and a hash: the same command has the same name."""
+    """That of the option, where one was typed, and a hash: the same command has the same name, wherever its data is."""
     option = next((o.partition("=")[2] for o in overrides if o.startswith("study=")), "study")
     method = {"sampler": config.study.sampler, "pruner": config.study.pruner}
-    return f"{option}-{store.fingerprint(about | method)[:8]}"
+    fixed = [o for o in about["fixed"] if not plan.is_source(setting(o))]
+    return f"{option}-{store.fingerprint(about | method | {'fixed': fixed})[:8]}"
 
 
-def join(
-    name: str, direction: str, kept: Any, lock: storage.Lock, pruner: Any, about: dict[str, Any], named: bool
-) -> optuna.Study:
+def join(asked: Asked, direction: str, kept: Any, lock: storage.Lock, pruner: Any) -> optuna.Study:
     """The study of that name; the first worker makes it. Raises ValueError for one that searched something else."""
-    with lock(name):
+    with lock(asked.name):
         study = optuna.create_study(
-            study_name=name, storage=kept, direction=direction, pruner=pruner, load_if_exists=True
+            study_name=asked.name, storage=kept, direction=direction, pruner=pruner, load_if_exists=True
         )
         if not study.get_trials(deepcopy=False) and "about" not in study.user_attrs:
-            study.set_user_attr("about", about)
-        before = study.user_attrs.get("about")
-    if before is None:
-        raise ValueError(f"study.name={name}: the storage has such a study of another program; type another name")
-    if lines := contradictions(name, before, about):
-        raise ValueError("\n".join(lines))
+            study.set_user_attr("about", asked.about)
+    check_same(study, asked)
     return study
 
 
+def check_same(study: optuna.Study, asked: Asked) -> None:
+    """Raises ValueError, a line for each thing that was other when the study was begun."""
+    before = study.user_attrs.get("about")
+    if before is None:
+        raise ValueError(f"study.name={asked.name}: the storage has such a study of another program; type another name")
+    if lines := contradictions(asked.name, before, asked.about):
+        raise ValueError("\n".join(lines))
+
+
 def contradictions(name: str, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """A line for each thing that was other when the study was begun."""
     remedy = f"; the study {name} was begun that way: type it so, or another study.name"
     lines = [
         f"study.{key}={shown(now[key])}: was {shown(before[key])}{remedy}"
@@ -122,11 +155,14 @@ def contradictions(name: str, before: dict[str, Any], now: dict[str, Any]) -> li
         old, new = before["space"].get(key, "not searched"), now["space"].get(key, "not searched")
         if old != new:
             lines.append(f"study.space.{key}={new}: was {old}{remedy}")
-    gone = [o for o in before["fixed"] if o not in now["fixed"]]
-    more = [o for o in now["fixed"] if o not in before["fixed"]]
+    same = before["runs"] == now["runs"]  # so other files may hold the same data
+    gone, more = (
+        [o for o in one["fixed"] if o not in other["fixed"] and not (same and plan.is_source(setting(o)))]
+        for one, other in ((before, now), (now, before))
+    )
     if gone or more:
         lines.append(f"{' '.join(more) or 'nothing'}: was {' '.join(gone) or 'not typed'}{remedy}")
-    if before["runs"] != now["runs"] and not lines:
+    if not same and not lines:
         lines.append(f"study.name={name}: was begun with other data, model, precision or version; type another name")
     return lines
 
@@ -185,16 +221,17 @@ class Worker:
             signals.end()
             time.sleep(WAIT_SECONDS)
         by_seed = self.config.study.pruner == "wilcoxon"
+        told = self.queue.told(trial)
         values: list[float] = []
         for number, seed in enumerate(self.seeds):
             overrides = [*self.queue.space.fixed, *drawn, f"seed={seed}"]
-            watch = Watch(self, trial, number, reports=number == 0 and not by_seed)
+            watch = Watch(self, trial, number, told, reports=number == 0 and not by_seed)
             with quiet():
                 result = run.execute(self.composed(overrides), overrides, self.parent_id, watch)
             watch.note(result["epochs"])
             values.append(self.score(result["dev"]))
             trial.set_user_attr("values", values)
-            if by_seed:
+            if by_seed and number not in told:
                 trial.report(values[-1], number)
                 if number + 1 < len(self.seeds) and trial.should_prune():
                     raise run.Pruned(f"after {number + 1} seeds")
@@ -215,17 +252,17 @@ class Worker:
 
 @dataclass
 class Watch:
-    """Is told each epoch of a run, and raises Pruned where the study has seen enough of the trial."""
+    """Is told each epoch of a run, and raises Pruned where the study has seen enough of the trial. Of epochs that the
+    study was told before the trial was begun again, that has been decided."""
 
     worker: Worker
     trial: Trial
     seed: int  # the first, second, …
+    told: set[int]  # such epochs
     reports: bool
-    epochs: int = 0
 
     def __call__(self, epoch: int, dev: dict[str, Any]) -> None:
-        self.epochs = epoch
-        if self.reports:
+        if self.reports and epoch not in self.told:
             self.trial.report(self.worker.score(dev), epoch)
             if self.trial.should_prune():
                 self.note(epoch)

@@ -185,7 +185,7 @@ class Outcome:
 
     def rerun(self, file: Path) -> str:
         """The command that runs an exported file."""
-        typed = ["python", "-m", "nersweep", "--config-dir", str(file.parents[1]), f"+{file.parent.name}={file.stem}"]
+        typed = ["python", "-m", "nersweep", "--config-dir", str(file.parents[1]), f"experiment={file.stem}"]
         output_dir = self.config.output_dir
         return shlex.join([*typed, *([f"output_dir={output_dir}"] if output_dir != "outputs" else [])])
 

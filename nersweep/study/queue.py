@@ -2,7 +2,7 @@
 
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from nersweep.study.space import Space
 from nersweep.study.storage import Lock
 
 TRIALS = 20
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+FINISHED, FAILED = (TrialState.COMPLETE, TrialState.PRUNED), TrialState.FAIL
 
 
 def make_sampler(name: str, seed: int) -> samplers.BaseSampler:
@@ -38,12 +38,23 @@ def make_sampler(name: str, seed: int) -> samplers.BaseSampler:
 
 def make_pruner(name: str, epochs: int) -> pruners.BasePruner:
     """The median of earlier trials ends one from its second epoch on, when there are five; Hyperband ends all but a
-    third at epochs 1, 3, 9, …; Wilcoxon's test compares seeds with those of the best trial."""
+    quarter at epochs 1, 4, 16, …; Wilcoxon's test compares seeds with those of the best trial."""
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
     if name == "hyperband":
-        return pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
+        return pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=4)
     return pruners.WilcoxonPruner() if name == "wilcoxon" else pruners.NopPruner()
+
+
+def grid(space: Space, config: DictConfig) -> list[dict[str, Any]]:
+    """The points of a grid; none for another sampler."""
+    return space.points() if config.study.sampler == "grid" else []
+
+
+def total(points: Sequence[Any], config: DictConfig) -> int:
+    """How many trials are to finish."""
+    most = len(points) or config.study.trials or TRIALS
+    return min(config.study.trials or most, most)
 
 
 @dataclass
@@ -61,9 +72,8 @@ class Queue:
 
     @classmethod
     def of(cls, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig) -> "Queue":
-        points = space.points() if config.study.sampler == "grid" else []
-        most = len(points) or config.study.trials or TRIALS
-        return cls(study, storage, lock, space, config.study.sampler, points, min(config.study.trials or most, most))
+        points = grid(space, config)
+        return cls(study, storage, lock, space, config.study.sampler, points, total(points, config))
 
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
@@ -114,6 +124,10 @@ class Queue:
             t.params == trial.params and (t.datetime_start, t.number) < mine and not lease.dead(t)
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         )
+
+    def told(self, trial: Trial) -> set[int]:
+        """The steps that a trial has reported."""
+        return set(self.trials()[trial.number].intermediate_values)
 
     def bury(self) -> None:
         """Trials whose process died are queued again, and have failed when that happens a second time."""

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,14 +13,14 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, QuotedS
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from nersweep import plan
 from nersweep.build import ROOMS
 from nersweep.config import StudyConfig
 from nersweep.faults import fault_lines, flat, not_read, reason, shown
 
 GRAMMAR = "interval(0,5), int(interval(1,8)), tag(log,interval(1e-5,1e-1)), range(1,5), choice(a,b) or a,b"
 TAGS = {"log", "complement"}  # a log scale; 1 minus what is drawn
-NOT_SEARCHED = {"device", "output_dir", "rerun", "dry_run", "on_failure", "tracking", "study", "hydra", "choice"}
-OUTSIDE = {"choice", "study", "hydra"}  # of what makes a run
+OUTSIDE = {"choice", "study"}  # of what is given to a run
 MOST_CHECKED = 200  # combinations of options that are looked at before a study starts
 
 Composed = Callable[[Sequence[str]], DictConfig]
@@ -139,10 +140,9 @@ def read(space: Mapping[str, Any]) -> tuple[list[Dimension], list[str]]:
 
 def dimension(name: str, text: Any) -> Dimension:
     """Raises ValueError, without the name, for what is no space."""
-    top = name.split(".")[0]
-    if top == "seed":
+    if name == "seed":
         raise ValueError("is not searched; study.seeds are those of each trial")
-    if top in NOT_SEARCHED:
+    if not plan.matters(name):
         raise ValueError("is not searched, for it changes no score")
     try:
         sweep = text if isinstance(text, list) else OverridesParser.create().parse_override(f"{name}={text}").value()
@@ -253,8 +253,6 @@ def seeds(config: DictConfig) -> list[int]:
 
 def faults(config: DictConfig, composed: Composed) -> list[str]:
     """A line for each thing that is wrong with the study of a configuration, where it has one; nothing is started."""
-    from nersweep import plan  # torch costs seconds, which the help need not pay
-
     study = config.study
     dimensions, lines = read(OmegaConf.to_container(study.space))
     lines += seed_faults(study.seeds) + setting_faults(config, dimensions)
@@ -338,6 +336,8 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
         ]
     if study.sampler == "cmaes" and sum(not d.values for d in dimensions) < 2:
         lines.append("study.sampler=cmaes: searches two intervals or more; type study.sampler=tpe")
+    if study.sampler == "cmaes" and find_spec("cmaes") is None:
+        lines.append("study.sampler=cmaes: needs the package cmaes; type pip install 'nersweep[studies]'")
     if study.pruner == "wilcoxon" and not seed_faults(study.seeds) and len(seeds(config)) < 5:
         lines.append("study.pruner=wilcoxon: prunes from the fourth seed on; type study.seeds=5 or more")
     return lines

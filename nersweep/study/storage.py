@@ -4,6 +4,7 @@ import fcntl
 import glob
 import logging
 import re
+import shlex
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -136,6 +137,22 @@ def unusable(url: str, error: Exception) -> ConnectionError:
     )
 
 
+def begun(url: str) -> RDBStorage | None:
+    """The storage, to be read; None where there are no tables yet, and none are made. Raises as `open_storage`."""
+    if url.startswith("sqlite") and not Path(url.removeprefix("sqlite:///")).exists():
+        return None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    options = {"timeout": LOCK_SECONDS} if url.startswith("sqlite") else {"connect_timeout": ANSWER_SECONDS}
+    with answers(url):
+        if not sqlalchemy.inspect(sqlalchemy.create_engine(url, connect_args=options)).has_table("studies"):
+            return None
+        return RDBStorage(url, engine_kwargs={"connect_args": options}, skip_table_creation=True)
+
+
 def dashboard_command(url: str) -> str:
-    """What opens Optuna's dashboard on the study; passwords are shown as ***."""
-    return f"{Path(sys.executable).parent / 'optuna-dashboard'} {public(url)} --host 127.0.0.1"
+    """What opens Optuna's dashboard on the study; a password is left out."""
+    program = Path(sys.executable).parent / "optuna-dashboard"
+    install = "" if program.exists() else "pip install 'nersweep[studies]' && "
+    name = shlex.quote(str(program)) if program.exists() else "optuna-dashboard"
+    remark = "" if public(url) == url else "  (with the password for ***)"
+    return f"{install}{name} {shlex.quote(public(url))} --host 127.0.0.1{remark}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +77,82 @@ class Sweep:
             self.process.wait()
         for pid in self.left():
             os.kill(pid, 9)
+
+
+class Typed:
+    """`python -m nersweep -m …` on tiny models, each run of some seconds, and the processes that make its runs."""
+
+    RUNS = (
+        "data.train=200", "data.dev=20", "data.test=20", "train.epochs=12", "train.batch_size=2", "device=cpu",
+        "train.precision=fp32", "model.hidden=8", "model.layers=1", "model.heads=2",
+    )  # fmt: skip
+
+    def __init__(self, folder: Path, *typed: str):
+        self.outputs = folder / "outputs"
+        command = [sys.executable, "-m", "nersweep", "-m", *self.RUNS, *typed]
+        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def makers(self, seed: int) -> list[int]:
+        """The processes that train with this seed just now: one, but for several trials of a study."""
+        found = []
+        for folder in self.outputs.glob(f"runs/*-s{seed}-*"):
+            words = (folder / "lock").read_text().split()
+            if words and self.status(folder) == "running" and worker.alive(int(words[1]), None):
+                found.append(int(words[1]))
+        return found
+
+    def reach(self, seed: int) -> int:
+        """Waits for such a process."""
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if found := self.makers(seed):
+                return found[0]
+            time.sleep(0.02)
+        pytest.fail(f"nobody trains with seed {seed}: {self.statuses()}")
+
+    def kill_always(self, seed: int) -> int:
+        """Kills whoever trains with this seed, until the command ends; returns how many these were."""
+        killed: set[int] = set()
+        while self.process.poll() is None:
+            for pid in set(self.makers(seed)) - killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            time.sleep(0.02)
+        return len(killed)
+
+    @staticmethod
+    def status(folder: Path) -> str:
+        file = folder / "result.json"
+        return json.loads(file.read_text())["status"] if file.exists() else "not begun"
+
+    def statuses(self) -> list[str]:
+        """Of the runs by name."""
+        return [self.status(folder) for folder in sorted(self.outputs.glob("runs/*"))]
+
+    def launched(self) -> list[int]:
+        """How many jobs each launch has begun."""
+        folders = sorted(self.outputs.glob("sweeps/*/launches/*"), key=lambda folder: folder.stat().st_ctime)
+        return [len([file for file in folder.iterdir() if file.name.isdigit()]) for folder in folders]
+
+    def ends(self, seconds: float = 240) -> tuple[int, str, list[str]]:
+        """Exit code, output, lines of standard error that are nersweep's."""
+        out, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, out, [line for line in err.splitlines() if line.startswith("nersweep: ")]
+
+
+@pytest.fixture
+def typed(tmp_path):
+    """typed(*overrides): such a command, under way."""
+    begun = []
+
+    def start(*overrides: str) -> Typed:
+        begun.append(Typed(tmp_path, *overrides))
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.process.kill()
+        one.process.communicate()
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """hydra/launcher=joblib: worker processes on this machine."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,3 +55,49 @@ def test_the_command_runs_its_sweep_in_two_processes(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     results = [json.loads(file.read_text()) for file in tmp_path.glob("outputs/runs/*/result.json")]
     assert [result["status"] for result in results] == ["finished", "finished"]
+
+
+def test_runs_whose_processes_were_killed_are_made_by_the_same_command(typed):
+    command = typed(*TWO, "seed=1,2,3")
+    os.kill(command.reach(1), signal.SIGKILL)  # joblib ends its neighbour with it
+    code, out, err = command.ends()
+    assert (code, err, command.statuses()) == (0, [], ["finished"] * 3), out
+    assert "again, as their processes were killed" in out and "3 of 3 runs finished" in out
+
+
+def test_a_run_that_is_killed_again_and_again_takes_no_other_with_it(typed):
+    command = typed(*TWO, "seed=1,2,3")
+    times = command.kill_always(1)
+    code, out, (line,) = command.ends()
+    assert (code, command.statuses()) == (1, ["running", "finished", "finished"]), out
+    assert line.startswith(f"nersweep: cross_entropy-s1: its process was killed {times} times") and times in (2, 3)
+
+
+STUDY = ["study.space.train.lr=choice(1e-3,1e-2)", "study.sampler=grid", "study.pruner=none", "study.worker=1,2"]
+
+
+def test_a_study_outlives_its_workers(typed):
+    command = typed(*TWO, *STUDY)
+    os.kill(command.reach(1), signal.SIGKILL)
+    code, out, err = command.ends()
+    assert (code, err, command.statuses()) == (0, [], ["finished"] * 2), out
+    assert "2 ran to the end" in out
+
+
+def test_a_study_whose_workers_are_killed_again_and_again_has_failed(typed):
+    command = typed(*TWO, *STUDY)
+    command.kill_always(1)
+    code, out, err = command.ends()
+    assert code == 1 and "finished" not in command.statuses(), out
+    assert any(line.startswith("nersweep: worker 0: its process was killed ") for line in err), err
+
+
+def test_a_trial_that_fails_in_a_worker_is_told_by_the_command(typed):
+    command = typed(
+        *TWO, "study.space.train.lr=choice(1e30,1e-2)", *STUDY[1:], "train.max_grad_norm=1e30", "train.warmup=0"
+    )
+    code, out, err = command.ends()
+    assert code == 1 and "1 ran to the end, 1 failed" in out
+    assert any(re.match(r"nersweep: worker [01]: trial \d \(train.lr=1e\+30\): the loss is ", line) for line in err), (
+        err
+    )

@@ -58,3 +58,16 @@ def test_the_command_runs_its_sweep_in_two_jobs(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     results = [json.loads(file.read_text()) for file in tmp_path.glob("outputs/runs/*/result.json")]
     assert [result["status"] for result in results] == ["finished", "finished"]
+
+
+def test_a_job_that_was_killed_is_sent_again_after_the_others_which_are_sent_once(typed):
+    command = typed(*LOCAL, "seed=1,2,3")
+    killed, stopped = command.reach(1), command.reach(2)
+    os.kill(stopped, signal.SIGSTOP)
+    os.kill(killed, signal.SIGKILL)
+    time.sleep(20)  # after 15 s without a result submitit gives up
+    assert command.launched() == [3] and command.process.poll() is None
+    os.kill(stopped, signal.SIGCONT)
+    code, out, err = command.ends()
+    assert (code, err, command.statuses()) == (0, [], ["finished"] * 3), out
+    assert command.launched() == [3, 1]

@@ -82,7 +82,7 @@ def test_the_loss_is_the_mean_over_both_pointers(loss):
     features = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
     starts, ends = SpanHead.targets(true, LABELS)
     expected = (loss(features[:, :3], starts) + loss(features[:, 3:], ends)) / 2
-    ((weight, value),) = head().terms([loss, loss], features, true, true).values()
+    ((weight, value),) = head().terms([loss, loss], features, features, true, true).values()
     assert weight == 1 and value.item() == pytest.approx(expected.item())
 
 
@@ -90,7 +90,7 @@ def test_a_loss_with_a_state_has_one_for_each_pointer():
     true = gold("B-PER I-PER O B-PER I-PER")
     tagger = Tagger(torch.nn.Identity(), head(), GHMCLoss(momentum=0.5))
     features = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
-    tagger.terms(features, true, true)
+    tagger.terms(features, features, true, true)
     alone = GHMCLoss(momentum=0.5), GHMCLoss(momentum=0.5)
     for loss, scores, targets in zip(alone, features.chunk(2, -1), SpanHead.targets(true, LABELS), strict=True):
         loss(scores, targets)

@@ -62,6 +62,7 @@ def test_only_the_crf_loss_trains_transitions():
     gold = Gold(torch.tensor(LABELS.encode(["B-PER", "I-PER", "O"])), torch.tensor([3]))
     for loss, trained in ((CRFLoss(), True), (CrossEntropyLoss(), False)):
         head = CRFHead(Encoder(), LABELS)
-        ((_, value),) = head.terms([loss], scores(0, 3).requires_grad_(), gold, gold).values()
+        emissions = scores(0, 3).requires_grad_()
+        ((_, value),) = head.terms([loss], emissions, emissions, gold, gold).values()
         value.backward()
         assert (head.crf.transitions.grad is not None and bool(head.crf.transitions.grad.any())) == trained

@@ -400,3 +400,18 @@ GOLD = torch.zeros(16, dtype=torch.long)
 def test_faults_are_told_by_name(make, name):
     with pytest.raises(ValueError, match=f"^{name}"):
         make()
+
+
+@pytest.mark.parametrize("allowed", [(), LABELS.legal_transitions()], ids=["all", "IOB2"])
+def test_marginals_are_sums_over_paths(allowed):
+    classes = len(LABELS) if allowed else 3
+    crf, emissions, _ = drawn(torch.tensor([3, 1, 4]), classes, allowed)
+    found = crf.marginals(emissions, torch.tensor([3, 1, 4])).split([3, 1, 4])
+    for rows, marginals in zip(emissions.split([3, 1, 4]), found, strict=True):
+        paths, scores = every_score(crf, rows)
+        shares = scores.softmax(0)
+        expected = torch.zeros_like(rows)
+        for path, share in zip(paths, shares, strict=True):
+            for word, label in enumerate(path):
+                expected[word, label] += share
+        assert torch.allclose(marginals, expected, atol=1e-12)

@@ -1,0 +1,95 @@
+"""The report: tables, pictures and a page in one folder, and with the tracker's run that the runs belong to."""
+
+import signal
+import sys
+from dataclasses import fields
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nersweep import cli, store, tracking
+from nersweep.faults import CONF, fault_lines, reason
+from nersweep.progress import console
+from nersweep.report import difference, figures, page, sources, tables
+from nersweep.report.comparison import Comparison, compare
+from nersweep.report.records import Record, write_archive
+from nersweep.report.sources import Found, ReportConfig
+from nersweep.tracked import Tracker
+
+
+def report(config: ReportConfig) -> None:
+    """Does what `python -m nersweep.report` was asked for. Raises ValueError for what is asked wrongly, for runs that
+    cannot be compared, and for one of which something is missing."""
+    if config.compare:
+        names = config.compare.split(",")
+        if len(names) != 2:
+            raise ValueError(f"compare={config.compare}: expected two runs, as in compare=RUN_A,RUN_B")
+        difference.show(*(sources.one(name, config) for name in names))
+        return
+    found = sources.find(config)
+    answer = compare(found.records, config.baseline, reference_of(found.records))
+    folder = store.writable(Path(config.folder) if config.folder else found.folder)
+    tables.show(answer)
+    write(answer, found, folder)
+    if config.save:
+        write_archive(Path(config.save), found.records)
+        console.print(f"runs: {config.save}")
+    if found.parent_id:
+        uri = tracking.open_store(config.tracking.uri, Path(config.output_dir))
+        Tracker(uri).attach(found.parent_id, folder, "report")
+    console.print(f"report: {folder / 'report.html'}")
+
+
+def reference_of(records: list[Record]) -> dict[str, Any]:
+    """What is claimed of this data set, as conf/reference has it; empty where nothing is."""
+    data = next((record.config["choice"]["data"] for record in records if record.finished), "")
+    file = files(CONF) / "reference" / f"{data}.yaml"
+    return OmegaConf.to_container(OmegaConf.create(file.read_text("utf-8"))) if file.is_file() else {}
+
+
+def write(answer: Comparison, found: Found, folder: Path) -> None:
+    """report.md, report.csv, report.tex, report.html, and the pictures."""
+    store.write_text(folder / "report.md", tables.markdown(answer, found.title))
+    store.write_text(folder / "report.csv", tables.comma_separated(answer))
+    store.write_text(folder / "report.tex", tables.latex(answer))
+    pictures = figures.draw(answer, folder)
+    page.write(answer, pictures, folder / "report.html", found.title, found.command, date.today())
+
+
+def typed(arguments: list[str]) -> ReportConfig:
+    """Raises ValueError for a setting that is none, or a value that is no such."""
+    schema = OmegaConf.structured(ReportConfig)
+    for argument in arguments:
+        if "=" not in argument:
+            raise ValueError(f"{argument}: expected name=value, with a name of {', '.join(schema)}")
+        try:
+            schema = OmegaConf.merge(schema, OmegaConf.from_dotlist([argument]))
+        except OmegaConfBaseException as error:
+            raise ValueError(f"{argument}: {reason(error)}; there are {', '.join(schema)}") from None
+    return OmegaConf.to_object(schema)
+
+
+def show_help() -> None:
+    console.print("python -m nersweep.report [name=value …]")
+    for item in fields(ReportConfig):
+        if about := item.metadata.get("about"):
+            console.print(f"  {item.name + '=':12}{about}")
+
+
+def main() -> None:
+    """The command line. Exit code 0, or 1 with a line for each fault on standard error; 130 after Ctrl-C."""
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        show_help()
+        return
+    try:
+        report(typed(arguments))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        cli.tell(fault_lines(error))
+        sys.exit(1)

@@ -1,0 +1,102 @@
+"""Two runs side by side: what differs in configuration, data, version, scores, and what they say of each sentence."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nersweep import stats
+from nersweep.faults import flat, shown
+from nersweep.progress import console, table
+from nersweep.report.records import Predicted, Record
+
+EXAMPLES = 5  # sentences shown of each kind
+LEFT_OUT = ("choice.", "output_dir")  # settings that say nothing of their own
+
+
+def show(a: Record, b: Record) -> None:
+    """Raises ValueError for runs that have not finished."""
+    for record in (a, b):
+        if not record.finished:
+            raise ValueError(f"compare={record.name}: {record.result['status']}; only finished runs can be compared")
+    for title, rows in (
+        ("Configuration", differing(flat(a.config), flat(b.config), LEFT_OUT)),
+        ("Data, version, machine", differing(surroundings(a), surroundings(b))),
+    ):
+        table(f"\n{title}", ["", a.name, b.name], rows or [["no difference", "", ""]])
+    names = ["f1", "precision", "recall", "macro_f1", *(f"{type_}/f1" for type_ in a.types)]
+    scores = [[x, *(f"{100 * r.scores[x]:.2f}" if x in r.scores else "–" for r in (a, b))] for x in names]
+    table(f"\nScores on {a.split}, in percent", ["", a.name, b.name], scores)
+    if a.result["data"]["checksum"] != b.result["data"]["checksum"]:
+        console.print("\nother data: their sentences are not compared")
+        return
+    p = stats.approximate_randomisation(a.counts[None], b.counts[None])
+    console.print(f"\np = {p:.3g} (approximate randomisation over sentences, of these two models)")
+    show_sentences(a, b)
+
+
+def differing(a: Mapping[str, Any], b: Mapping[str, Any], leave: tuple[str, ...] = ()) -> list[list[str]]:
+    keys = [key for key in dict.fromkeys([*a, *b]) if not key.startswith(leave or ("\0",))]
+    return [[key, shown(a.get(key)), shown(b.get(key))] for key in keys if a.get(key) != b.get(key)]
+
+
+def surroundings(record: Record) -> dict[str, Any]:
+    """What is not configuration and may change the numbers."""
+    kept = ("device", "hardware", "precision", "threads", "versions", "data")
+    return flat({name: record.result[name] for name in kept if name in record.result})
+
+
+def show_sentences(a: Record, b: Record) -> None:
+    """How often which of the two is right, and some sentences on which one alone is."""
+    of = {record.name: record.predictions() for record in (a, b)}
+    right = {name: exact(predicted) for name, predicted in of.items()}
+    first, second = right[a.name], right[b.name]
+    rows = [
+        ["both right", first & second],
+        [f"only {a.name}", first & ~second],
+        [f"only {b.name}", ~first & second],
+        ["both wrong, alike", ~first & ~second & alike(*of.values())],
+        ["both wrong, otherwise", ~first & ~second & ~alike(*of.values())],
+    ]
+    table(
+        "\nSentences with all entities right", ["", "sentences"], [[name, f"{which.sum():,}"] for name, which in rows]
+    )
+    for name, which in rows[1:3]:
+        for number in np.flatnonzero(which)[:EXAMPLES]:
+            console.print(f"\n{name}: sentence {number + 1}")
+            for who, predicted in {"gold": None, **of}.items():
+                console.print(f"  {sentence_of(of[a.name], predicted, number)}  [{who}]")
+
+
+def exact(predicted: Predicted) -> np.ndarray:
+    """Whether all entities of a sentence, and no others, are predicted (S,)."""
+    correct, found, gold = predicted.counts().T
+    return (correct == found) & (found == gold)
+
+
+def alike(a: Predicted, b: Predicted) -> np.ndarray:
+    """Whether both predict the same entities in a sentence (S,)."""
+    one, other = ({tuple(row) for row in x.found.tolist()} for x in (a, b))
+    ends, same = np.cumsum(a.lengths), np.ones(len(a.lengths), dtype=bool)
+    for start, _, _ in one ^ other:
+        same[np.searchsorted(ends, start, side="right")] = False
+    return same
+
+
+def sentence_of(words: Predicted, predicted: Predicted | None, number: int) -> str:
+    """A sentence with the predicted entities in brackets, or the true ones: [PER Ada] saw …"""
+    end = int(words.lengths[: number + 1].sum())
+    start = end - int(words.lengths[number])
+    spans = words.gold if predicted is None else predicted.found
+    inside = spans[(spans[:, 0] >= start) & (spans[:, 1] <= end)].tolist()
+    opens, closes = bracketed(inside, words.labels.types), {}
+    for _, stop, _ in inside:
+        closes[stop - 1] = closes.get(stop - 1, "") + "]"
+    return " ".join(opens.get(i, "") + words.words[i] + closes.get(i, "") for i in range(start, end))
+
+
+def bracketed(spans: Iterable[list[int]], types: tuple[str, ...]) -> dict[int, str]:
+    opens: dict[int, str] = {}
+    for first, _, type_ in spans:
+        opens[first] = f"{opens.get(first, '')}[{types[type_ - 1]} "
+    return opens

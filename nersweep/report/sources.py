@@ -1,0 +1,169 @@
+"""Which runs a report is about: those of a sweep, of a study, of the tracker, or of an archive."""
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nersweep import store, tracking
+from nersweep.config import TrackingConfig
+from nersweep.report.records import Record, read_archive, read_run
+from nersweep.tracked import Tracked, Tracker
+
+NEEDED = (store.RESULT, "metrics.jsonl", "predictions")  # of a run that the tracker alone has
+CHOICES = ("sweep", "study", "experiment", "filter", "archive")
+
+
+def told_as(about: str, default: str | None = None) -> Any:
+    return field(default=default, metadata={"about": about})
+
+
+@dataclass
+class ReportConfig:
+    """What `python -m nersweep.report` takes, as name=value. Of the first five one at most; none is the last sweep."""
+
+    sweep: str | None = told_as("name or folder of a sweep; the last one where nothing is named")
+    study: str | None = told_as("name of a study, whose trials are scored on dev")
+    experiment: str | None = told_as("an experiment of the tracker: all of its runs")
+    filter: str | None = told_as("""those that MLflow finds, as in filter='tags.loss = "focal"'""")
+    archive: str | None = told_as("a file that save= has written")
+    compare: str | None = told_as("RUN_A,RUN_B: what differs between two runs, by name, folder or MLflow's id")
+    baseline: str = told_as("a setting or a loss, which the others are compared to (cross_entropy)", "cross_entropy")
+    split: str | None = told_as("dev or test (test, but dev for a study)")
+    output_dir: str = told_as("where the runs are (outputs)", "outputs")
+    folder: str | None = told_as("where the report goes (beside the sweep, else output_dir/reports)")
+    save: str | None = told_as("a file to write the runs to, without the words of the data")
+    tracking: TrackingConfig = field(
+        default_factory=TrackingConfig, metadata={"about": "tracking.uri=, as in training"}
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """The runs, where their report goes, its title, and the tracker's run that it belongs to."""
+
+    records: list[Record]
+    folder: Path
+    title: str
+    command: str = ""
+    parent_id: str | None = None
+
+
+def find(config: ReportConfig) -> Found:
+    """Raises ValueError where nothing is found."""
+    chosen = [name for name in CHOICES if getattr(config, name) is not None]
+    if len(chosen) > 1:
+        typed = " ".join(f"{name}={getattr(config, name)}" for name in chosen)
+        raise ValueError(f"{typed}: name the runs in one way; type one of {', '.join(CHOICES)}")
+    split = config.split or ("dev" if config.study else "test")
+    if split not in ("dev", "test"):
+        raise ValueError(f"split={split}: must be one of dev, test")
+    output_dir = Path(config.output_dir)
+    reports = output_dir / "reports"
+    if config.archive:
+        file = Path(config.archive)
+        return Found(read_archive(file), reports / file.stem, file.stem)
+    if config.experiment or config.filter:
+        name = config.experiment or "filter"
+        query = config.filter or ""
+        records = read_tracked(opened(config).runs(query, config.experiment), config, split)
+        return Found(told(records, f"{'experiment' if config.experiment else 'filter'}={name}"), reports / name, name)
+    if config.study:
+        tracker = opened(config)
+        whole = next((run for run in tracker.runs(f'tags.study = "{config.study}"')), None)
+        if whole is None:
+            raise ValueError(f"study={config.study}: the tracker knows no such study")
+        records = read_tracked(tracker.runs(f'tags.mlflow.parentRunId = "{whole.id}"'), config, split)
+        folder = output_dir / "studies" / config.study / "report"
+        return Found(told(records, f"study={config.study}"), folder, config.study, parent_id=whole.id)
+    return of_sweep(sweep_folder(config.sweep, output_dir), output_dir, split)
+
+
+def sweep_folder(name: str | None, output_dir: Path) -> Path:
+    """Of that name, or a folder; None for the last one."""
+    sweeps = output_dir / "sweeps"
+    if name is None:
+        files = sorted(sweeps.glob("*/sweep.json"), key=lambda file: file.stat().st_mtime)
+        if not files:
+            raise ValueError(f"output_dir={output_dir}: no sweep in it; type sweep=, study=, experiment= or filter=")
+        return files[-1].parent
+    for folder in (sweeps / name, Path(name)):
+        if (folder / "sweep.json").exists():
+            return folder
+    there = ", ".join(sorted(file.parent.name for file in sweeps.glob("*/sweep.json"))) or "none"
+    raise ValueError(f"sweep={name}: no such sweep; {sweeps} has {there}")
+
+
+def of_sweep(folder: Path, output_dir: Path, split: str) -> Found:
+    """The runs of a sweep, those that did not finish or were never begun among them."""
+    file = folder / "sweep.json"
+    try:
+        listed = json.loads(file.read_text(encoding="utf-8"))
+        runs, command, parent = listed["runs"], listed["command"], listed["run_id"]
+        places = [(run["name"], store.run_folder(output_dir, run["name"], run["fingerprint"])) for run in runs]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: cannot be read ({error}); the same sweep again writes it anew") from None
+    records = [
+        read_run(place, split)
+        if (place / store.RESULT).exists()
+        else Record({"name": name, "status": "not begun"}, split)
+        for name, place in places
+    ]
+    return Found(told(records, f"sweep={folder.name}"), folder / "report", f"sweep {folder.name}", command, parent)
+
+
+def opened(config: ReportConfig) -> Tracker:
+    return Tracker(tracking.open_store(config.tracking.uri, Path(config.output_dir)))
+
+
+def read_tracked(runs: Iterable[Tracked], config: ReportConfig, split: str) -> list[Record]:
+    """Runs from their folders where these are here, else from what the tracker keeps of them."""
+    records = []
+    for run in runs:
+        if run.tags.get("kind") in ("sweep", "study") or "fingerprint" not in run.tags:
+            continue
+        folder = Path(run.folder)
+        if run.folder and (folder / store.RESULT).exists():
+            records.append(read_run(folder, split))
+        elif run.tags.get("status") == "finished":
+            records.append(fetched(run, config, split))
+        else:
+            records.append(Record({"name": run.name, "status": run.tags.get("status", "not finished")}, split))
+    return records
+
+
+def fetched(run: Tracked, config: ReportConfig, split: str) -> Record:
+    """A run whose folder is elsewhere, copied into output_dir/fetched once."""
+    folder = Path(config.output_dir) / "fetched" / run.id
+    if not (folder / store.RESULT).exists():
+        unfinished = folder.with_name(f".{run.id}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        opened(config).fetch(run, NEEDED, unfinished)
+        unfinished.rename(folder)
+    return read_run(folder, split)
+
+
+def told(records: list[Record], asked: str) -> list[Record]:
+    if not records:
+        raise ValueError(f"{asked}: no run in it")
+    return records
+
+
+def one(name: str, config: ReportConfig) -> Record:
+    """A run by its folder, by its name or by the tracker's id."""
+    runs = Path(config.output_dir) / "runs"
+    found: list[Any] = [Path(name)] if (Path(name) / store.RESULT).exists() else []
+    found = found or [file.parent for file in runs.glob(f"{name}*/{store.RESULT}")]
+    exact = [folder for folder in found if folder.name.rpartition("-")[0] == name]
+    found = exact or found
+    if len(found) > 1:
+        raise ValueError(f"compare={name}: several runs begin so: {', '.join(sorted(f.name for f in found))}")
+    if not found:
+        tracked = next((run for run in opened(config).runs() if run.id == name), None)
+        if tracked is None:
+            raise ValueError(f"compare={name}: no such run; type a folder, a name in {runs}, or the tracker's id")
+        return read_tracked([tracked], config, config.split or "test")[0]
+    return read_run(found[0], config.split or "test")

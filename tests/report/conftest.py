@@ -1,0 +1,75 @@
+"""A comparison whose data mean harm, with predictions that are known."""
+
+import json
+import random
+import shutil
+import sys
+
+import pytest
+
+from nersweep import __main__ as cli
+from nersweep.report.comparison import compare
+from nersweep.report.records import read_run
+
+SCRIPT = "<script>alert(1)</script>"
+TYPES = ["LOC", "ORG", "</style><b>PER"]
+WORDS = [SCRIPT, "'\"><img", "src=x", "onerror=alert(1)>", "{{7*7}}", "&amp;", "<!--", "]]>", "Ada", "met", "Bob", "."]
+SETTINGS = ["cross_entropy", "focal-g2", "crf", "dice"]
+SEEDS = (1, 2)
+
+
+def sentence(rng):
+    """Words with their tags: entities of one to three words among others."""
+    rows = []
+    while len(rows) < 12:
+        type_ = rng.choice([None, None, *TYPES])
+        size = 1 if type_ is None else rng.randint(1, 3)
+        tags = ["O"] if type_ is None else [f"B-{type_}"] + [f"I-{type_}"] * (size - 1)
+        rows += [(rng.choice(WORDS), tag) for tag in tags]
+    return rows
+
+
+def mistaken(tags, rng):
+    """Tags of which some are others."""
+    others = ["O", *(f"B-{type_}" for type_ in TYPES)]
+    return [rng.choice(others) if rng.random() < 0.06 else tag for tag in tags]
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Folders of finished runs, four settings of two seeds: a real run, and copies of it that predict other things."""
+    folder, rng = tmp_path_factory.mktemp("harm"), random.Random(1)
+    corpora = {split: [sentence(rng) for _ in range(40)] for split in ("train", "dev", "test")}
+    for split, sentences in corpora.items():
+        blocks = ["".join(f"{word} {tag}\n" for word, tag in rows) for rows in sentences]
+        (folder / f"{split}.txt").write_text("\n".join(blocks), encoding="utf-8")
+    typed = ["data=conll", *(f"data.{split}={folder}/{split}.txt" for split in corpora), f"output_dir={folder}"]
+    small = ["model.hidden=8", "model.layers=1", "model.heads=2", "train.epochs=1", "device=cpu"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["nersweep", *typed, *small])
+        cli.main()
+    assert end.value.code == 0
+    (made,) = (folder / "runs").iterdir()
+    folders = []
+    for setting in SETTINGS:
+        for seed in SEEDS:
+            copy = shutil.copytree(made, folder / "copies" / f"{setting}-s{seed}")
+            file = copy / "result.json"
+            result = json.loads(file.read_text(encoding="utf-8"))
+            result["name"] = copy.name
+            result["config"] |= {"seed": seed, "loss": setting}
+            result["test"]["f1"] = rng.random()
+            file.write_text(json.dumps(result), encoding="utf-8")
+            said = [(rows, mistaken([tag for _, tag in rows], rng)) for rows in corpora["test"]]
+            blocks = [
+                "".join(f"{word} {true} {tag}\n" for (word, true), tag in zip(rows, tags, strict=True))
+                for rows, tags in said
+            ]
+            (copy / "predictions" / "test.conll").write_text("\n".join(blocks), encoding="utf-8")
+            folders.append(copy)
+    return folders
+
+
+@pytest.fixture(scope="session")
+def answer(runs):
+    return compare([read_run(folder, "test") for folder in runs], "cross_entropy")

@@ -1,0 +1,152 @@
+"""The report's page in Chromium, without a window: drawn, quiet, filtered, narrow, printed."""
+
+import base64
+import json
+import os
+import shutil
+
+import pytest
+
+from nersweep.analysis import KINDS
+from nersweep.report import figures, page
+from nersweep.report.disagreements import find
+
+pytestmark = pytest.mark.engine
+PHONE = {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install selenium")
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        pytest.skip("no chromium with its driver: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.add_argument("--headless=new")
+    options.add_argument("--disable-dev-shm-usage")
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # which Chromium refuses to root
+    driver = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
+    # What a script of the data would do, if it ran.
+    spy = "window.alerts = 0; window.alert = () => { window.alerts += 1 }"
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": spy})
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def pictures(answer, tmp_path_factory):
+    return figures.draw(answer, tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def file(answer, pictures, tmp_path_factory):
+    file = tmp_path_factory.mktemp("page") / "report.html"
+    page.write(answer, pictures, file, "Losses", "python -m nersweep")
+    return file
+
+
+@pytest.fixture
+def shown(browser, file):
+    """The page, opened anew; what the browser noted before is gone."""
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    browser.get(file.as_uri())
+    return browser
+
+
+def test_all_is_drawn_and_nothing_is_asked_for_or_complained_of(shown, pictures, file):
+    widths = shown.execute_script("return [...document.images].map((image) => image.complete && image.naturalWidth)")
+    assert len(widths) == len(pictures) > 0 and all(widths)
+    notes = [json.loads(entry["message"])["message"] for entry in shown.get_log("performance")]
+    asked = [note["params"]["request"]["url"] for note in notes if note["method"] == "Network.requestWillBeSent"]
+    assert file.as_uri() in asked
+    assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
+    assert shown.get_log("browser") == []
+
+
+def test_a_script_in_the_data_is_text(shown):
+    assert "<script>alert(1)</script>" in shown.find_element("id", "disputed").text
+    assert shown.execute_script("return [window.alerts, document.scripts.length]") == [0, 1]
+    assert shown.execute_script("return document.querySelectorAll('[onerror], main img:not(figure img)').length") == 0
+
+
+def test_the_filter_leaves_the_sentences_with_such_errors(shown, answer):
+    sentences = find(answer).sentences
+    there = {"kind": list(KINDS), "type": answer.types, "setting": [row.setting for row in answer.finished]}
+    for name, values in there.items():
+        options = "return [...document.getElementsByName(arguments[0])[0].options].map((one) => one.text)"
+        assert shown.execute_script(options, name)[1:] == values
+    nothing = dict.fromkeys(there, "")
+    asked = [nothing | {name: value} for name, values in there.items() for value in values]
+    asked += [dict(zip(there, values, strict=True)) for values in zip(*there.values(), strict=False)]
+    found = set()
+    for chosen in asked:
+        expected = [
+            sentence.number
+            for sentence in sentences
+            if any(
+                chosen["setting"] in ("", setting) and chosen["kind"] in ("", kind) and chosen["type"] in ("", type_)
+                for setting, kind, type_ in sentence.errors()
+            )
+        ]
+        places = {name: 1 + there[name].index(value) if value else 0 for name, value in chosen.items()}
+        assert visible(shown, **places) == (expected, f"{len(expected)} of {len(sentences)} shown")
+        found.add(len(expected))
+    assert len(found) > 5  # of sentences: all, some, fewer
+
+
+def test_the_search_leaves_the_sentences_with_these_words(shown, answer):
+    sentences = find(answer).sentences
+    for typed in ("ADA met", "<script>", "no such words"):
+        expected = [s.number for s in sentences if typed.lower() in " ".join(s.words).lower()]
+        assert visible(shown, words=typed)[0] == expected
+        assert len(expected) < len(sentences)
+
+
+def visible(browser, words="", **places):
+    """With these words and options by place: the numbers of the sentences that can be seen, and what is told."""
+    from selenium.webdriver.support.select import Select
+
+    field = browser.find_element("name", "words")
+    field.clear()
+    field.send_keys(words)
+    for name, place in places.items():
+        Select(browser.find_element("name", name)).select_by_index(place)
+    heads = browser.execute_script(
+        "return [...document.querySelectorAll('#disputed h3')].map((head) => head.innerText)"
+    )
+    seen = browser.execute_script(
+        "return [...document.querySelectorAll('#disputed h3')].map((h) => h.checkVisibility())"
+    )
+    numbers = [int(head.removeprefix("Sentence ")) for head, is_seen in zip(heads, seen, strict=True) if is_seen]
+    return numbers, browser.find_element("name", "count").text
+
+
+def test_on_a_phone_tables_scroll_in_their_box_and_the_page_does_not(shown):
+    shown.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    try:
+        assert shown.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [375, 375]
+        wide, held = shown.execute_script("""
+            const box = document.querySelector(".scroll");
+            box.scrollLeft = 1000;
+            const [edge, cell] = [box, box.querySelector("tbody th")].map((one) => one.getBoundingClientRect().left);
+            return [box.scrollLeft > 0, cell === edge];
+        """)
+        assert wide and held  # the settings stay in sight
+    finally:
+        shown.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_it_prints(shown):
+    printed = base64.b64decode(shown.print_page())
+    assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") > 1
+    assert not shown.execute_script("return matchMedia('print').matches")
+    shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert not shown.find_element("id", "filter").is_displayed()
+        assert shown.find_element("id", "disputed").is_displayed()
+    finally:
+        shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

@@ -1,0 +1,228 @@
+"""The pictures show the numbers of the comparison, of whatever names, the same each time."""
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from nersweep.report import figures
+from nersweep.report.comparison import Comparison, Row, Versus
+from nersweep.report.drawing import looks, wrapped
+from nersweep.report.records import Record
+from nersweep.report.score_figures import difference, f1, over_knob, over_two_knobs, per_type, precision_recall, time
+from nersweep.report.training_figures import confusion, effective_weights, learning_curves, reliability
+
+HARD = "$a_1$<b>&x"
+
+
+def run(setting, seed, score=0.5, history=(0.5,), **knobs):
+    """A run with this F1, and as many words in all bins that there are."""
+    sums = {"words": np.full((2, 30), 100.0), "norms": np.full((2, 30), 50.0), "pulls": np.full((2, 30), 50.0)}
+    gradients = {name: values.tolist() for name, values in sums.items()}
+    bins = {"counts": [20] * 15, "confidence": [0.5] * 15, "accuracy": [0.5] * 15}
+    types = {"LOC": {"f1": score, "support": 3}, "PER": {"f1": score / 2, "support": 9}}
+    result = {
+        "name": f"{setting}-s{seed}",
+        "status": "finished",
+        "config": {"seed": seed, "choice": {"loss": setting}, "train": {"batch_size": 1}, **knobs},
+        "test": {"f1": score, "precision": score, "recall": score, "types": types},
+        "analysis": {"test": {"calibration_error": {"entities": 0.1}}, "calibration": {"test": {"entities": bins}}},
+        "data": {"entities": {"LOC": 50, "PER": 5}, "sentences": {"train": 10}},
+        "device": "cpu",
+        "cpu_seconds": 10.0,
+        "epochs": 1,
+    }
+    epochs = [
+        {"epoch": i, "dev": {"f1": value}, "gradients": {"train": gradients, "dev": gradients}}
+        for i, value in enumerate(history, 1)
+    ]
+    return Record(result, "test", epochs=epochs, losses=[(1, 4.0), (2, 1.0)], confusion=np.eye(5, dtype=int))
+
+
+def row(setting, *scores, interval=(0.4, 0.8), versus=None, claimed=None, name=None, **knobs):
+    records = tuple(run(setting, seed, score, **knobs) for seed, score in enumerate(scores, 1))
+    return Row(name or setting, records, (), interval, claimed or {}, versus)
+
+
+def compared(*rows, baseline="cross_entropy"):
+    return Comparison(rows, baseline, {}, "test", (), ())
+
+
+def against(points, low, high):
+    return Versus((1, 2), points, (low, high), 0.5, 0.5, 0.0, 0.5, 0.5)
+
+
+def drawn(figure, panel=0):
+    """Label -> what is drawn with it."""
+    handles, labels = figure.axes[panel].get_legend_handles_labels()
+    return dict(zip(labels, handles, strict=True))
+
+
+def test_f1_shows_means_intervals_seeds_the_baseline_and_what_is_claimed():
+    shown = compared(
+        row("focal", 0.7, 0.9, interval=(0.61, 0.99), claimed={"f1": 91.2}),
+        row("cross_entropy", 0.5, 0.6, interval=(0.45, 0.65)),
+    )
+    parts = drawn(f1(shown))
+    assert parts["mean"].get_xydata() == pytest.approx(np.array([[80, 0], [55, 1]]))
+    lines = [segment.tolist() for segment in parts["95% interval"].get_segments()]
+    assert np.array(lines) == pytest.approx(np.array([[[61, 0], [99, 0]], [[45, 1], [65, 1]]]))
+    assert parts["a seed"].get_xdata() == pytest.approx([70, 90, 50, 60])
+    assert parts["claimed"].get_xydata() == pytest.approx(np.array([[91.2, 0]]))
+    assert parts["baseline's mean"].get_xdata() == pytest.approx([55, 55])
+
+
+def test_differences_whose_interval_leaves_out_0_are_marked():
+    shown = compared(
+        row("focal", 0.6, 0.6, versus=against(0.1, 0.05, 0.15)),
+        row("dice", 0.4, 0.4, versus=against(-0.1, -0.2, -0.05)),
+        row("crf", 0.6, 0.6, versus=against(0.1, -0.1, 0.3)),
+        row("cross_entropy", 0.5, 0.5),
+    )
+    parts = drawn(difference(shown))
+    assert parts["interval leaves out 0"].get_xydata() == pytest.approx(np.array([[10, 0], [-10, 1]]))
+    assert parts["interval holds 0"].get_xydata() == pytest.approx(np.array([[10, 2]]))
+
+
+def test_types_show_their_mean_and_the_rarest_in_training_is_marked():
+    (axes,) = per_type(compared(row("focal", 0.4, 0.6), row("cross_entropy", 0.2, 0.2))).axes
+    assert [text.get_text() for text in axes.texts] == ["50.0", "25.0", "20.0", "10.0"]
+    (frame,) = axes.patches
+    assert (frame.get_x(), frame.get_width(), frame.get_height()) == (0.5, 1, 2)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["LOC\n3", "PER\n9"]
+
+
+def test_lines_of_equal_f1_have_it():
+    figure = precision_recall(compared(row("focal", 0.7, 0.9), row("cross_entropy", 0.4, 0.6)))
+    levels = {float(text.get_text().split()[1]): text.xy for text in figure.axes[0].texts}
+    assert len(levels) > 2
+    for level, (recall, precision) in levels.items():
+        assert 2 * recall * precision / (recall + precision) == pytest.approx(level)
+    assert drawn(figure)["focal"].get_xydata() == pytest.approx(np.array([[80, 80]]))
+
+
+def test_curves_go_on_with_the_seeds_still_in_training():
+    rows = [run("focal", 1, history=(0.2, 0.4)), run("focal", 2, history=(0.4, 0.6, 0.9))]
+    figure = learning_curves(compared(Row("focal", tuple(rows), (), (0, 1)), baseline=None))
+    assert drawn(figure)["focal"].get_xydata() == pytest.approx(np.array([[1, 30], [2, 50], [3, 90]]))
+    assert drawn(figure, 1)["focal"].get_xydata() == pytest.approx(np.array([[1, 1], [2, 0.25]]))
+
+
+def test_reliability_weighs_seeds_by_their_words():
+    one, other = run("focal", 1), run("focal", 2)
+    for record, counts, accuracy in ((one, 10, 1.0), (other, 30, 0.5)):
+        bins = record.result["analysis"]["calibration"]["test"]["entities"]
+        bins |= {
+            "counts": [0] * 14 + [counts],
+            "confidence": [None] * 14 + [0.95],
+            "accuracy": [None] * 14 + [accuracy],
+        }
+    figure = reliability(compared(Row("focal", (one, other), (), (0, 1)), baseline=None))
+    assert figure.axes[0].lines[1].get_xydata() == pytest.approx(np.array([[0.95, 0.625]]))
+
+
+def test_a_weight_is_what_a_loss_makes_of_cross_entropys_gradient():
+    twice = run("focal", 1)
+    twice.epochs[0]["gradients"]["train"]["pulls"][1] = [100.0] * 30
+    twice.epochs[0]["gradients"]["train"]["words"][1][0] = 3.0  # too few to tell
+    figure = effective_weights(compared(Row("focal", (twice,), (), (0, 1)), row("cross_entropy", 0.5)))
+    outside, inside = (drawn(figure, panel)["focal"].get_ydata() for panel in (0, 1))
+    assert (outside == 1).all() and np.isnan(inside[0]) and (inside[1:] == 2).all()
+    assert (drawn(figure, 1)["cross_entropy"].get_ydata() == 1).all()
+
+
+def test_confusion_takes_the_labels_of_a_type_together():
+    record = run("focal", 1)
+    counts = np.zeros((5, 5), dtype=int)  # O B-LOC I-LOC B-PER I-PER
+    counts[1, 1], counts[1, 2], counts[2, 4], counts[0, 0] = 1, 1, 2, 7
+    figure = confusion(compared(Row("focal", (replace(record, confusion=counts),), (), (0, 1)), baseline=None))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["100", "", "", "", "50", "50", "", "", ""]
+
+
+def test_a_knob_is_drawn_where_three_values_of_one_loss_are_there():
+    focal = [row("focal", 0.1 * g, 0.1 * g, name=f"g{g}", focal_gamma=g) for g in (1, 2, 4)]
+    plain = row("cross_entropy", 0.5, 0.5)
+    assert over_knob(compared(*focal[:2], plain)) is None
+    figure = over_knob(compared(*focal, plain))
+    assert drawn(figure)["focal"].get_xydata() == pytest.approx(np.array([[1, 10], [2, 20], [4, 40]]))
+    assert over_two_knobs(compared(*focal, plain)) is None
+
+
+def test_beta_is_drawn_over_the_logarithm_of_what_it_lacks_to_1():
+    pairs = [(0.5, 0.9), (1.5, 0.99), (2.5, 0.999)]
+    rows = [row("class_balanced", 0.5, name=str(p), focal_gamma=p[0], class_balance_beta=p[1]) for p in pairs]
+    axes = over_two_knobs(compared(*rows, baseline=None)).axes[0]
+    low, middle, high = (axes.transData.transform((1, beta))[1] for _, beta in pairs)
+    assert middle - low == pytest.approx(high - middle) and high > middle
+    scores = {(2, 0.99): 0.25, (1, 0.9): 0.1, (2, 0.9): 0.2, (1, 0.99): 0.15}
+    grid = [
+        row("class_balanced", score, name=str(g_b), focal_gamma=g_b[0], class_balance_beta=g_b[1])
+        for g_b, score in scores.items()
+    ]
+    assert over_two_knobs(compared(*grid, baseline=None)) is None
+    grid.append(row("class_balanced", 0.3, name="more", focal_gamma=3, class_balance_beta=0.9))
+    grid.append(row("class_balanced", 0.35, name="most", focal_gamma=3, class_balance_beta=0.99))
+    (axes,) = over_two_knobs(compared(*grid, baseline=None)).axes
+    told = {text.get_position(): text.get_text() for text in axes.texts}
+    assert told == {
+        (0, 0): "10.00",
+        (1, 0): "20.00",
+        (2, 0): "30.00",
+        (0, 1): "15.00",
+        (1, 1): "25.00",
+        (2, 1): "35.00",
+    }
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0.9", "0.99"]
+
+
+def test_time_is_a_multiple_of_the_baselines():
+    slow, plain = row("crf", 0.5), row("cross_entropy", 0.4)
+    slow.records[0].result["cpu_seconds"], plain.records[0].result["cpu_seconds"] = 25.0, 5.0
+    assert drawn(time(compared(slow, plain)))["crf"].get_xydata() == pytest.approx(np.array([[5, 50]]))
+
+
+def test_of_many_rows_the_baseline_and_the_best_are_told_apart_in_grey_too():
+    rows = [row(f"loss{i}", 0.5 + i / 100) for i in range(12)]
+    named = {of.setting: look for of, look in looks(compared(*rows, baseline="loss0")) if "label" in look}
+    assert set(named) == {"loss0", "loss7", "loss8", "loss9", "loss10", "loss11"}
+    assert len({look["marker"] for look in named.values()}) == 6
+
+
+def test_a_sentence_of_what_is_not_there_is_not_said():
+    rows = [row("focal", 0.5, 0.6), row("cross_entropy", 0.5, 0.5)]
+    sentences = ("{seeds}.", "Over {knob}.", "By {baseline}.")
+    assert figures.told(sentences, figures.facts(compared(*rows))) == "2 seeds. By cross_entropy."
+    assert figures.told(sentences, figures.facts(compared(*rows, baseline=None))) == "2 seeds."
+
+
+def test_nothing_is_compared_without_a_baseline():
+    assert difference(compared(row("focal", 0.5), row("dice", 0.4), baseline=None)) is None
+
+
+@pytest.mark.parametrize("name", [HARD, "a-very_long name=of,many parts/" * 5, "x" * 100, "short", " two  blanks "])
+def test_a_long_name_is_broken_into_lines_and_nothing_of_it_is_lost(name):
+    lines = wrapped(name, 20).split("\n")
+    assert "".join(lines) == name
+    assert all(len(line.rstrip()) <= 20 for line in lines)
+
+
+def test_all_pictures_are_the_same_bytes_each_time_and_draw_names_as_they_are(answer, tmp_path):
+    base = next(of for of in answer.rows if of.setting == answer.baseline)
+    other = next(of for of in answer.rows if of.setting != answer.baseline)
+    hard = replace(answer, rows=(base, replace(other, setting=HARD)))
+    first, again = (figures.draw(hard, tmp_path / name) for name in ("first", "again"))
+    assert [picture.name for picture in first] == [
+        "f1", "difference", "per_type", "precision_recall", "time",
+        "learning_curves", "confusion", "reliability", "gradient_norms", "effective_weights",
+    ]  # fmt: skip
+    written = {file.name for file in (tmp_path / "first").iterdir()}
+    assert written == {f"{picture.name}.{kind}" for picture in first for kind in ("png", "svg")}
+    for one, other in zip(first, again, strict=True):
+        assert one.png.read_bytes() == other.png.read_bytes() and one.svg.read_bytes() == other.svg.read_bytes()
+        assert one.says and "{" not in one.title + one.says
+        texts = [element.text for element in ElementTree.parse(one.svg).iter("{http://www.w3.org/2000/svg}text")]
+        if one.name in ("f1", "per_type", "time", "gradient_norms"):
+            assert HARD in texts
+        if one.name == "per_type":
+            assert "style><b>PER" in texts

@@ -1,0 +1,182 @@
+"""The report's page as text: whole, alone, and harmless whatever the data hold."""
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from datetime import date
+from html.parser import HTMLParser
+
+import pytest
+
+from nersweep.report import page, tables
+from nersweep.report.disagreements import Disagreements, Disputed, Entity, Said, find
+from nersweep.report.figures import Picture
+
+HARM = "<img src=x onerror=alert(1)>{{7*7}}</title></script><!--"
+VOID = {"meta", "link", "img", "input"}
+
+
+class Read(HTMLParser):
+    """Elements with their attributes and their text, as a browser has them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open = [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        element = {"tag": tag, "text": "", **dict(attributes)}
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()["tag"] == tag
+
+    def handle_data(self, data):
+        for element in self.open:
+            element["text"] += data
+
+    def all(self, tag, **attributes):
+        there = [element for element in self.elements if element["tag"] == tag]
+        return [element for element in there if attributes.items() <= element.items()]
+
+
+@pytest.fixture(scope="module")
+def harmful(answer):
+    """Settings, notes and conclusions mean harm as well."""
+    rows = tuple(replace(row, setting=f"{row.setting} {HARM}") for row in answer.rows)
+    return replace(answer, rows=rows, baseline=rows[0].setting, notes=(HARM,), conclusions=(f"So it is: {HARM}",))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """What is in their files does not matter here."""
+    made = []
+    for name in ("curves", "bars"):
+        files = [tmp_path_factory.getbasetemp() / f"{name}.{kind}" for kind in ("png", "svg")]
+        for file in files:
+            file.write_bytes(file.name.encode())
+        made.append(Picture(name, f"Title of {name}", f"What {name} show.", *files))
+    return made
+
+
+@pytest.fixture(scope="module")
+def text(harmful, pictures):
+    titled = [replace(picture, title=f"{picture.title} {HARM}", says=f'{picture.says} "{HARM}') for picture in pictures]
+    return page.document(harmful, find(harmful), titled, f"Losses {HARM}", f"python -m nersweep '{HARM}'")
+
+
+@pytest.fixture(scope="module")
+def read(text):
+    return Read(text)
+
+
+def test_what_data_and_settings_hold_is_text(harmful, read, pictures):
+    assert {element["tag"] for element in read.elements} <= set(re.findall(r"<(\w+)", page.resource("page.html")))
+    assert not [name for element in read.elements for name in element if name.startswith("on")]
+    assert [len(read.all(tag)) for tag in ("script", "style", "img")] == [1, 1, len(pictures)]
+    assert [element["text"] for element in read.all("h1")] == [f"Losses {HARM}"]
+    assert f"So it is: {HARM}" in [element["text"] for element in read.all("li")]
+    shown = [item["data-words"] for item in read.all("li") if "data-words" in item]
+    assert shown == [" ".join(sentence.words) for sentence in find(harmful).sentences]
+    assert any("<script>alert(1)</script>" in words for words in shown)
+    assert {"LOC", "ORG", "</style><b>PER"} <= {element["text"] for element in read.all("small")}
+
+
+def test_the_policy_lets_nothing_run_or_load_but_what_is_in_the_page(read):
+    (policy,) = [e["content"] for e in read.all("meta") if e.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    for kind in ("script", "style"):
+        (element,) = read.all(kind)
+        digest = base64.b64encode(hashlib.sha256(element["text"].encode()).digest()).decode()
+        assert rules[f"{kind}-src"] == f"'sha256-{digest}'"
+    assert (rules["default-src"], rules["img-src"]) == ("'none'", "data:")
+    assert not [element for element in read.elements if "style" in element]  # the policy would pass it over
+    addresses = [element[name] for element in read.elements for name in ("src", "href") if name in element]
+    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
+    assert not re.search(r"@import|url\(", read.all("style")[0]["text"])
+
+
+def test_sentences_show_gold_and_what_each_setting_says(harmful, read):
+    lines = [element["text"] for element in read.all("div", **{"class": "line"})]
+    for sentence in find(harmful).sentences:
+        for entities in [sentence.gold, *(said.entities for said in sentence.said)]:
+            words = list(sentence.words)
+            for entity in entities:
+                words[entity.end - 1] += f" {entity.type}" + (f" ✗ {entity.kind}" if entity.kind else "")
+            assert lines.pop(0) == " ".join(words)
+    assert not lines
+
+
+def test_without_a_script_all_sentences_are_there_and_no_filter(read):
+    assert "hidden" in read.all("form", id="filter")[0]
+    assert not [item for item in read.all("li") if "hidden" in item]
+
+
+def test_all_tables_are_there_with_their_headers(harmful, read):
+    made = tables.tables(harmful)
+    assert [e["text"] for e in read.all("td")] == [x for table in made for row in table.rows for x in row[1:]]
+    assert [e["text"] for e in read.all("th", scope="col")] == [name for table in made for name in table.header]
+    assert [e["text"] for e in read.all("th", scope="row")] == [row[0] for table in made for row in table.rows]
+    about = " ".join(element["text"] for element in read.all("p", **{"class": "about"}))
+    assert all(what in about for table in made for what in table.about[1:])
+
+
+def test_pictures_are_in_it_and_say_what_they_show(answer, pictures, tmp_path):
+    large = tmp_path / "large.svg"
+    large.write_bytes(b"<svg>" + b" " * page.SVG_BYTES)
+    shown = [*pictures, replace(pictures[0], svg=large, says="The same, from points.")]
+    images = Read(page.document(answer, find(answer), shown, "", "")).all("img")
+    assert [image["alt"] for image in images] == [picture.says for picture in shown]
+    kinds, contents = zip(*(image["src"].split(";base64,") for image in images), strict=True)
+    assert (kinds[0], kinds[-1]) == ("data:image/svg+xml", "data:image/png")
+    files = [*(p.svg if kind.endswith("svg+xml") else p.png for p, kind in zip(shown, kinds, strict=True))]
+    assert [base64.b64decode(content) for content in contents] == [file.read_bytes() for file in files]
+
+
+def test_the_same_runs_give_the_same_bytes(answer, pictures, tmp_path):
+    files = [tmp_path / name for name in "ab"]
+    for file in files:
+        page.write(answer, pictures, file, "Losses", "nersweep", date(2026, 1, 2))
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert "2026-01-02" in files[0].read_text(encoding="utf-8")
+
+
+def test_it_says_why_there_are_no_sentences(answer):
+    for found, line in (
+        (Disagreements(lacking="an archive holds no words"), "an archive holds no words"),
+        (Disagreements(seed=3), "with seed 3 all settings predict the same"),
+    ):
+        read = Read(page.document(answer, found, [], "", ""))
+        assert line in read.all("main")[0]["text"]
+        assert not read.all("form") and not read.all("img")
+
+
+def test_how_it_was_measured(answer, read):
+    facts = dict(zip(*([element["text"] for element in read.all(tag)[-10:]] for tag in ("dt", "dd")), strict=True))
+    result = answer.first.result
+    assert facts["Data"].startswith("conll, SHA-256") and facts["Seeds"] == "1, 2"
+    assert result["hardware"] in facts["Hardware"]
+    assert facts["Versions"].split("; ") == [f"{name} {version}" for name, version in result["versions"].items()]
+    assert HARM in read.all("pre")[0]["text"]
+
+
+def test_entities_that_overlap_stand_in_lines_of_their_own():
+    long, short, last = Entity(0, 2, "LOC"), Entity(1, 2, "PER"), Entity(2, 3, "LOC")
+    assert list(page.lines("abcd", [last, short, long], " ")) == [
+        [("a b", long), ("c", last), ("d", None)],
+        [("a", None), ("b", short), ("c d", None)],
+    ]
+    assert list(page.lines("ab", [], " ")) == [[("a b", None)]]
+
+
+def test_characters_stand_close(answer):
+    said = Said(("cross_entropy",), (Entity(0, 2, "LOC"),))
+    for words, line in (("北京好", "北京 LOC好"), (("北京", "很", "好"), "北京 很 LOC 好")):
+        found = Disagreements(1, 1, (Disputed(1, tuple(words), (), (said,)),))
+        lines = Read(page.document(answer, found, [], "", "")).all("div", **{"class": "line"})
+        assert lines[1]["text"] == line

@@ -317,13 +317,25 @@ def test_what_was_reported_before_decides_nothing_when_a_trial_is_begun_again(tm
     assert again.number == trial.number
     queue.study.pruner = Always()
     config, _, composer = composed()
-    watch = loop.Watch(loop.Worker(queue, config, [1], composer, ""), again, 0, queue.told(again), reports=True)
+    worker = loop.Worker(queue, config, [1], composer, "")
+    watch = loop.Watch(worker, again, 0, queue.told(again), last=None, reports=True)
     for epoch in (1, 2):
         watch(epoch, {"f1": 0.5})
     with pytest.raises(loop.run.Pruned, match="after epoch 3"):
         watch(3, {"f1": 0.5})
     (kept,) = queue.trials()
     assert kept.intermediate_values == {1: 0.5, 2: 0.5, 3: 0.5} and kept.user_attrs["epochs"] == [3]
+
+
+def test_a_trial_is_not_pruned_after_its_last_epoch(tmp_path):
+    queue = make_queue(tmp_path, f"{LR}interval(0.1,1)", "study.trials=1")
+    trial, _ = queue.take()
+    queue.study.pruner = Always()
+    config, _, composer = composed()
+    worker = loop.Worker(queue, config, [1], composer, "")
+    loop.Watch(worker, trial, 0, set(), last=3, reports=True)(3, {"f1": 0.5})
+    with pytest.raises(loop.run.Pruned, match="after epoch 2"):
+        loop.Watch(worker, trial, 0, set(), last=3, reports=True)(2, {"f1": 0.5})
 
 
 def test_a_signal_gives_the_trial_back_and_the_same_command_goes_on(output_dir, monkeypatch):
@@ -501,6 +513,9 @@ BAD = {
         "study.pruner=wilcoxon: prunes from the fourth seed on; type study.seeds=5 or more"
     ],
     "study=focal_gamma study.name=a/b": ["study.name=a/b: expected letters, digits, - and _, up to 100 of them"],
+    "study=focal_gamma study.export=best.yaml": [
+        "study.export=best.yaml: expected DIR/experiment/NAME.yaml, for experiment=NAME"
+    ],
     "study.trials=3": [
         "study.trials=3: nothing is searched; type study=NAME, or study.space.KNOB=interval(LOW,HIGH)"
     ],

@@ -225,9 +225,11 @@ class Worker:
         values: list[float] = []
         for number, seed in enumerate(self.seeds):
             overrides = [*self.queue.space.fixed, *drawn, f"seed={seed}"]
-            watch = Watch(self, trial, number, told, reports=number == 0 and not by_seed)
+            config = self.composed(overrides)
+            last = config.train.epochs if len(self.seeds) == 1 else None
+            watch = Watch(self, trial, number, told, last, reports=number == 0 and not by_seed)
             with quiet():
-                result = run.execute(self.composed(overrides), overrides, self.parent_id, watch)
+                result = run.execute(config, overrides, self.parent_id, watch)
             watch.note(result["epochs"])
             values.append(self.score(result["dev"]))
             trial.set_user_attr("values", values)
@@ -259,12 +261,13 @@ class Watch:
     trial: Trial
     seed: int  # the first, second, …
     told: set[int]  # such epochs
+    last: int | None  # the epoch at which there is nothing left to save
     reports: bool
 
     def __call__(self, epoch: int, dev: dict[str, Any]) -> None:
         if self.reports and epoch not in self.told:
             self.trial.report(self.worker.score(dev), epoch)
-            if self.trial.should_prune():
+            if epoch != self.last and self.trial.should_prune():
                 self.note(epoch)
                 raise run.Pruned(f"after epoch {epoch}")
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nersweep import store, tracking
+from nersweep import plan, store, tracking
 from nersweep.progress import console, table
 from nersweep.study import space as spaces
 from nersweep.study import storage
@@ -28,7 +28,6 @@ PICTURES = {  # file: function of optuna.visualization
     "contour": "plot_contour",
 }
 MOST_CONTOURS = 4  # parameters: each with each other
-NOT_EXPORTED = {"output_dir", "device", "rerun", "dry_run", "on_failure", "tracking", "seed"}
 
 
 def best(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
@@ -161,7 +160,7 @@ class Outcome:
         settings: dict[str, Any] = {"seed": seeds[0]}
         for name, value, _ in changes:
             *sections, last = name.split(".")
-            if name.split(".")[0] in NOT_EXPORTED:
+            if name == "seed" or not plan.matters(name):
                 continue
             place = settings
             for section in sections:

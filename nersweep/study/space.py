@@ -328,6 +328,8 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
         ]
     if study.name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", study.name):
         lines.append(f"study.name={study.name}: expected letters, digits, - and _, up to 100 of them")
+    if study.export is not None and not re.search(r"(^|/)experiment/[^/]+\.yaml$", study.export):
+        lines.append(f"study.export={study.export}: expected DIR/experiment/NAME.yaml, for experiment=NAME")
     if study.sampler == "grid":
         lines += [
             f"study.space.{d.name}={d.typed}: study.sampler=grid needs values; type choice(...) or range(...)"

@@ -1,10 +1,13 @@
 """The command line: `python -m nersweep loss=focal focal_gamma=3`."""
 
+from pathlib import Path
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nersweep import cli
 from nersweep.command import Command
+from nersweep.config import TrackingConfig
 
 
 def one_run(config: DictConfig) -> None:
@@ -25,12 +28,28 @@ def many_runs(command: Command, typed: str) -> list[str]:
     if config.dry_run:
         preview.show(runs, composer)
     elif not config.study.space:
-        return sweep.launch(runs, composer, typed)
+        folder, failures = sweep.launch(runs, composer, typed)
+        return failures + (report_of(folder, config) if config.report else [])
     elif command.many:
         return sweep.launch_workers(runs, composer)
     else:
         with composer:
             loop.work(config, runs[0], composer)
+    return []
+
+
+def report_of(folder: Path, config: DictConfig) -> list[str]:
+    """Makes the report of a sweep; returns what stands against it."""
+    from nersweep.report import answer
+
+    uri, experiment = config.tracking.uri, config.tracking.experiment
+    asked = answer.ReportConfig(
+        sweep=str(folder), output_dir=config.output_dir, tracking=TrackingConfig(uri, experiment)
+    )
+    try:
+        answer.report(asked)
+    except ValueError as error:
+        return str(error).split("\n")
     return []
 
 

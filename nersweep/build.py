@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hydra.utils import get_object
@@ -155,6 +156,7 @@ def locate(section: str, path: str) -> type:
     return found
 
 
+@cache
 def signature(target: type) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(target).parameters)
 

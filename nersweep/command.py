@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nersweep.compose import Composer
 from nersweep.config import SECTIONS, describe
-from nersweep.faults import Knob, fault_lines, flat, knobs, not_read, options_of, reason, without_seed
+from nersweep.faults import Faults, Knob, fault_lines, flat, knobs, not_read, options_of, reason, without_seed
 
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises while it composes
 
@@ -77,10 +77,14 @@ def read(typed: argparse.Namespace) -> Command:
         except COMPOSITION as error:  # no file of that name, or a sweep that Hydra cannot unfold
             raise ValueError(reason(error)) from None
         shown = typed.cfg or typed.info or typed.help or typed.hydra_help
+        foreign_of: dict[tuple[str, ...], list[str]] = {}  # Hydra's own section is the same for the same options
         for run in {without_seed(run): run for run in command.runs}.values():
             config, taken, lines = sift(run, composer)
             section = HydraConfig.instance().cfg.hydra
-            foreign = foreign_hydra(section) + of_a_file(section, taken, composer) + foreign_targets(config)
+            options, _ = composer.split(taken)
+            if options not in foreign_of:
+                foreign_of[options] = foreign_hydra(section)
+            foreign = foreign_of[options] + of_a_file(section, taken, composer) + foreign_targets(config)
             command.faults += lines + foreign + unswept(section, run, composer)
             if not (foreign or shown):
                 command.faults += value_faults(config, composer)
@@ -139,6 +143,22 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
     ]
     command.faults += faults
     command.runs = [] if faults else [tuple(run) for run in BasicSweeper.split_arguments(every, None)[0]]
+    if section.runtime.choices.experiment == "recommended":
+        command.runs = as_recommended(command.runs, command.composer)
+
+
+def as_recommended(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[tuple[str, ...]]:
+    """Each run with each setting that the diagnosis of its data recommends; of two for the same, what was typed is
+    taken. A run with faults, which are told later, stays as it is. Raises ValueError for what is wrong in the data."""
+    from nersweep.recommendation import recommended
+
+    settings: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for run in {without_seed(run): run for run in runs}.values():
+        try:
+            settings[without_seed(run)] = recommended(sift(run, composer)[0])
+        except Faults:
+            settings[without_seed(run)] = [()]
+    return [(*setting, *run) for run in runs for setting in settings[without_seed(run)]]
 
 
 def params(section: DictConfig) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
 from nersweep import cli
@@ -33,8 +33,7 @@ def describe(config: DictConfig) -> None:
     from nersweep.recommendation import AFTERWARDS, examine, findings, settings
     from nersweep.report import label_distribution
 
-    parts = plan.check(config)
-    resolved = OmegaConf.to_container(config, resolve=True)
+    _, resolved, parts = plan.check(config)
     facts = plan.learn(parts)
     corpus, folder = facts.corpus, Path(resolved["output_dir"]) / "diagnosis" / facts.corpus.name
     found = examine(parts, facts, resolved["train"]["batch_size"])

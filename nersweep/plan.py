@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +32,18 @@ from nersweep.weights import Manual
 
 # No part of what a run is: where, when and for whom it is made, and what that may take.
 ELSEWHERE = {
-    *("output_dir", "device", "gpus_per_run", "rerun", "on_failure", "dry_run", "choice", "tracking", "study"),
+    *(
+        "output_dir",
+        "device",
+        "gpus_per_run",
+        "rerun",
+        "on_failure",
+        "dry_run",
+        "report",
+        "choice",
+        "tracking",
+        "study",
+    ),
     *("train.checkpoint_minutes", "train.auto_batch"),
 }
 # A part of it by what they lead to: sentences, weights.
@@ -86,8 +97,7 @@ def make(config: DictConfig) -> Plan:
 
     Raises Faults (a ValueError), or ValueError for what is wrong in the data.
     """
-    parts = check(config)
-    resolved = OmegaConf.to_container(config, resolve=True)
+    _, resolved, parts = check(config)
     del resolved["study"]  # of which this may be a run, and that changes nothing in it
     facts = learn(parts)
     name, fingerprint = identify(resolved, parts)
@@ -181,15 +191,21 @@ def run_name(config: Mapping[str, Any]) -> str:
         parts.append("".join(word[0] for word in own or words) + f"{config[knob]:g}")
     usual = {"weights": "none", "head": "token", "aux": "none"}
     parts[1:1] = [choice[group] for group, option in usual.items() if choice[group] not in (option, choice["loss"])]
-    return "-".join([*parts, f"s{config['seed']}"])
+    sampler = config["train"]["sampler"]
+    return "-".join([*parts, *[sampler] * (sampler != "random"), f"s{config['seed']}"])
 
 
-def check(config: DictConfig) -> dict[str, Any]:
-    """The parts that need no data, by their section: data, model, weights and aux as objects (or None), head and loss
-    as recipes.
+class Checked(NamedTuple):
+    """A configuration without fault: with its interpolations and without, and its parts that need no data, by their
+    section: data, model, weights and aux as objects (or None), head and loss as recipes."""
 
-    Raises Faults with a line for each thing that is wrong.
-    """
+    raw: dict[str, Any]
+    resolved: dict[str, Any]
+    parts: dict[str, Any]
+
+
+def check(config: DictConfig) -> Checked:
+    """Raises Faults with a line for each thing that is wrong."""
     lines = [f"~{name}: cannot be left out; type {name}=VALUE" for name in sorted(FIXED - config.keys())]
     raw = OmegaConf.to_container(config)
     lines = lines or choice_faults(raw["choice"] if isinstance(raw["choice"], Mapping) else {})
@@ -222,7 +238,7 @@ def check(config: DictConfig) -> dict[str, Any]:
     lines += fit_faults(parts, resolved)
     if lines:
         raise Faults([under_its_source(line, raw) for line in lines])
-    return parts
+    return Checked(raw, resolved, parts)
 
 
 def under_its_source(line: str, raw: Mapping[str, Any]) -> str:
@@ -310,7 +326,7 @@ def scalar_faults(config: Mapping[str, Any]) -> list[str]:
     lines = []
     if not isinstance(config["seed"], int) or isinstance(config["seed"], bool) or not 0 <= config["seed"] < 2**32:
         lines.append(f"seed={shown(config['seed'])}: must be a whole number in [0, 2^32)")
-    for name in ("rerun", "dry_run"):
+    for name in ("rerun", "dry_run", "report"):
         if not isinstance(config[name], bool):
             lines.append(f"{name}={shown(config[name])}: must be true or false")
     share = config["gpus_per_run"]

@@ -126,7 +126,7 @@ def settings(told: Sequence[Finding], head: str) -> list[Setting]:
 def recommended(config: DictConfig) -> list[Setting]:
     """The settings for a composed configuration. Raises Faults for what is wrong in it, ValueError for what is wrong in
     its data, which it reads."""
-    parts = check(config)
+    parts = check(config).parts
     found = examine(parts, learn(parts), config.train.batch_size)
     return settings(findings(found), config.choice.head)
 

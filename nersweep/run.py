@@ -119,6 +119,8 @@ def perform(
         result["error"] = one_line(error)
         raise
     finally:
+        if result["status"] == "finished":
+            tracker.text(json.dumps(result, ensure_ascii=False), store.RESULT)
         tracker.finish(result["status"])
         if "seconds" in result:
             result["seconds"] |= {"tracking": open_seconds + tracker.seconds, "total": checkpoint.seconds()}
@@ -163,9 +165,8 @@ def train_and_score(
     analysis = analyse(tagger.head, prepared.facts.counts, corpus, labels, splits, predictions, device)
     tagger.float().load_state_dict(fitted.weights)
     saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
-    files = outputs.write(prepared, fitted, predictions, test.labels)
-    for file in files:
-        tracker.artifact(file, "predictions" if file.suffix == ".conll" else None)
+    for file in (*outputs.write(prepared, fitted, predictions, test.labels), prepared.folder / "metrics.jsonl"):
+        tracker.artifact(file, "predictions" if file.parent.name == "predictions" else None)
     for name in predictions:
         tracker.metrics(flatten(analysis[name], name), step=fitted.best_epoch)
     tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from nersweep import jobs, plan, store, tracking
 from nersweep.compose import Composer
@@ -34,9 +34,9 @@ class Member:
         return store.read_result(self.folder, self.fingerprint)
 
 
-def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) -> list[str]:
-    """Makes the runs that are not made yet, with the launcher that they name. Returns a line for each that failed.
-    command: as it was typed, for people to read."""
+def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) -> tuple[Path, list[str]]:
+    """Makes the runs that are not made yet, with the launcher that they name. Returns the folder of the sweep, and a
+    line for each run that failed. command: as it was typed, for people to read."""
     with composer:
         config = composer(runs[0])
         members = list({member.fingerprint: member for member in planned(runs, composer)}.values())
@@ -54,7 +54,7 @@ def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) ->
             parent.finish("failed" if failures else "finished")
     if failures and not all(member.done() for member in members):
         console.print(f"\nto make those again that failed, and no other: {command}")
-    return failures
+    return folder, failures
 
 
 def mixed(runs: Sequence[tuple[str, ...]], composer: Composer) -> str | None:
@@ -135,8 +135,7 @@ def planned(runs: Sequence[tuple[str, ...]], composer: Composer) -> Iterator[Mem
         seeds = [int(o.partition("=")[2]) for o in overrides if o not in setting]
         if (setting, bool(seeds)) not in known:
             config = composer(overrides)
-            parts = plan.check(config)
-            raw, resolved = (OmegaConf.to_container(config, resolve=how) for how in (False, True))
+            raw, resolved, parts = plan.check(config)
             if "seed}" not in str(raw) and not any(o.lstrip("+").startswith("seed=") for o in setting):
                 known[setting, bool(seeds)] = resolved, parts
         else:

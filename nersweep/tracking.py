@@ -192,6 +192,11 @@ class Run:
         self._requests.append(partial(self._client.log_artifact, self.id, str(path), folder))
         self._send()
 
+    def text(self, content: str, name: str) -> None:
+        """Stores a text as a file of the run."""
+        self._requests.append(partial(self._client.log_text, self.id, content, name))
+        self._send()
+
     def dataset(self, name: str, source: str, digest: str, context: str, profile: Mapping[str, int]) -> None:
         """Tells what data the run read, as the data set `name/context`: MLflow lists what has one name and digest once.
 

@@ -58,7 +58,7 @@ def checkout_files(folder: str, pattern: str) -> set[str]:
 
 
 def test_the_wheel_holds_every_module_and_configuration(wheel):
-    expected = checkout_files("nersweep", "*.py")
+    expected = checkout_files("nersweep", "*.py") | checkout_files("nersweep", "page.*")
     expected |= {f"nersweep/{file}" for file in checkout_files("conf", "*.yaml") | {"conf/__init__.py"}}
     held = set(zipfile.ZipFile(wheel).namelist())
     about = {name for name in held if ".dist-info/" in name}
@@ -69,7 +69,9 @@ def test_the_wheel_holds_every_module_and_configuration(wheel):
 def test_the_sdist_holds_what_the_wheel_is_built_from(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    expected = checkout_files("nersweep", "*.py") | checkout_files("conf", "*.yaml")
+    expected = (
+        checkout_files("nersweep", "*.py") | checkout_files("nersweep", "page.*") | checkout_files("conf", "*.yaml")
+    )
     assert expected | {"pyproject.toml", "README.md", "LICENSE", "conf/__init__.py"} <= held
 
 

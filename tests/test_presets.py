@@ -71,3 +71,67 @@ def test_a_run_is_the_same_with_a_preset_and_without(presets):
     with preset.composer as composer:
         one, other = ({m.name: m.fingerprint for m in sweep.planned(made.runs, composer)} for made in (preset, typed))
     assert len(other) == 2 and other.items() <= one.items()
+
+
+SKEWED = ["data=generated", "data.train=300", "data.dev=20", "data.test=20", "data.imbalance=100"]
+EVEN = ["data=generated", "data.train=4000", "data.dev=20", "data.test=20", "data.imbalance=1", "data.ambiguity=0"]
+
+
+def settings_of(made):
+    """The choices of each run, by its seed."""
+    with made.composer as composer:
+        configs = [composer(run) for run in made.runs]
+    found = {}
+    for c in configs:
+        found.setdefault(c.seed, []).append((c.choice.loss, c.choice.weights, c.train.sampler))
+    return found
+
+
+def test_the_recommended_sweep_is_that_of_its_data(presets):
+    plain, smooth = ("cross_entropy", "none", "random"), ("label_smoothing", "none", "random")
+    for_all = [
+        ("logit_adjusted", "none", "random"),
+        ("cross_entropy", "inverse_sqrt", "random"),
+        ("cross_entropy", "none", "entity_balanced"),
+    ]
+    found = settings_of(presets("experiment=recommended", *SKEWED))
+    assert set(found) == {1, 2, 3} and found[1] == found[2] == found[3]
+    assert found[1][:5] == [plain, smooth, *for_all]
+    assert settings_of(presets("experiment=recommended", *EVEN))[1] == [plain, smooth, ("crf", "none", "random")]
+    span = settings_of(presets("experiment=recommended", *EVEN, "head=span"))
+    assert span[1] == [plain, smooth]
+
+
+def test_each_data_set_of_a_recommended_sweep_has_its_own_settings(presets):
+    swept = ["data.imbalance=1,100", *(a for a in EVEN if "imbalance" not in a), "seed=5", "experiment=recommended"]
+    made = presets(*swept)
+    with made.composer as composer:
+        configs = [composer(run) for run in made.runs]
+    assert [c.choice.loss for c in configs if c.data.imbalance == 1] == ["cross_entropy", "label_smoothing", "crf"]
+    assert "logit_adjusted" in [c.choice.loss for c in configs if c.data.imbalance == 100]
+
+
+def test_what_is_typed_wins_over_what_is_recommended(presets):
+    found = settings_of(presets("experiment=recommended", *SKEWED, "train.sampler=random", "weights=none", "seed=4,5"))
+    assert set(found) == {4, 5} and {sampler for _, _, sampler in found[4]} == {"random"}
+    assert {weights for _, weights, _ in found[4]} == {"none"}
+
+
+def test_a_recommended_sweep_of_data_that_is_not_there_has_one_fault(tmp_path):
+    sections.register()
+    typed = ["experiment=recommended", "data=conll2003", f"data.path={tmp_path}"]
+    (fault,) = command.read(get_args_parser().parse_args(typed)).faults
+    assert fault.startswith(f"data=conll2003: no train.txt under {tmp_path}")
+
+
+def test_a_recommended_sweep_of_data_that_cannot_be_read_tells_file_and_line(tmp_path):
+    sections.register()
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.txt").write_text("EU B-ORG\nrejects\n")
+    typed = [
+        "experiment=recommended",
+        "data=conll",
+        *(f"data.{s}={tmp_path}/{s}.txt" for s in ("train", "dev", "test")),
+    ]
+    with pytest.raises(ValueError, match=r"train\.txt:2: "):
+        command.read(get_args_parser().parse_args(typed))

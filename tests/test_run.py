@@ -11,7 +11,7 @@ from seqeval.metrics import f1_score
 from transformers import pipeline
 
 from nersweep import __main__ as cli
-from nersweep import diagnose, store
+from nersweep import store
 from nersweep.run import shown
 from nersweep.saved import SavedTagger
 
@@ -250,19 +250,6 @@ def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
     assert len(words) == 120 and [of_words for of_words, _ in found] == tags
     written = (folder / "predictions" / "test.spans.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in written] == [[list(span) for span in spans] for _, spans in found]
-
-
-def test_diagnose_shows_labels_counts_and_weights_and_trains_nothing(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["diagnose", "weights=manual", "manual_weights={O: 0.25, B-PER: 2}", *SMALL[1:4]])
-    with pytest.raises(SystemExit) as end:
-        diagnose.main()
-    printed = capsys.readouterr()
-    assert end.value.code == 0, printed.err
-    rows = {line.split()[0]: line.split()[1:] for line in printed.out.splitlines() if len(line.split()) == 3}
-    assert rows["O"][1] == "0.25" and rows["B-PER"][1] == "2" and rows["I-PER"][1] == "1"
-    assert int(rows["O"][0].replace(",", "")) > int(rows["B-PER"][0]) > 0
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_password_of_the_tracker_is_not_shown():

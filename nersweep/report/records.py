@@ -14,6 +14,7 @@ import numpy as np
 from nersweep import metrics, store
 from nersweep.faults import flat
 from nersweep.labels import LabelSet
+from nersweep.plan import is_source, matters
 
 LOSSES = 200  # points of a loss curve
 
@@ -192,9 +193,8 @@ def read_history(file: Path) -> tuple[list[dict[str, Any]], list[tuple[int, floa
 
 
 def setting_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run shares with those that differ from it in their seed alone: flat, without what identifies no run."""
-    parts = {key: value for key, value in config.items() if key not in ("seed", "choice", "study")}
-    return flat(parts)
+    """What a run shares with those that differ from it in their seed alone: flat, without what makes no other run."""
+    return {key: value for key, value in flat(config).items() if key != "seed" and matters(key) and not is_source(key)}
 
 
 def to_line(record: Record) -> str:

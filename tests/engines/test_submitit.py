@@ -66,8 +66,9 @@ def test_a_job_that_was_killed_is_sent_again_after_the_others_which_are_sent_onc
     os.kill(stopped, signal.SIGSTOP)
     os.kill(killed, signal.SIGKILL)
     time.sleep(20)  # after 15 s without a result submitit gives up
-    assert command.launched() == [3] and command.process.poll() is None
+    launched = command.launched()
     os.kill(stopped, signal.SIGCONT)
+    assert launched == [3] and command.process.poll() is None
     code, out, err = command.ends()
     assert (code, err, command.statuses()) == (0, [], ["finished"] * 3), out
     assert command.launched() == [3, 1]

@@ -64,10 +64,10 @@ def test_a_sentence_is_shown_where_settings_differ_not_where_all_err_alike(compa
 
 def test_those_first_on_which_more_pairs_of_settings_differ_and_a_cut_is_told(compared):
     gold = ["B-PER", "B-PER", "B-PER O B-LOC"]
-    one_of_four, half, twice = ["O O O B-PER", "O B-PER O B-PER", "O B-PER O B-PER"]
+    most, half, twice = ["B-PER B-PER B-PER O", "O B-PER O B-PER", "O B-PER O B-PER"]
     tags = [
         [one, two, f"{three} O {'B-LOC' if three == 'B-PER' else 'O'}"]
-        for one, two, three in zip(one_of_four.split(), half.split(), twice.split(), strict=True)
+        for one, two, three in zip(most.split(), half.split(), twice.split(), strict=True)
     ]
     answer = compared(gold, {name: {1: said} for name, said in zip("abcd", tags, strict=True)})
     assert [sentence.number for sentence in find(answer).sentences] == [3, 2, 1]

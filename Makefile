@@ -8,15 +8,16 @@ store := outputs/mlflow.db
 # A process per core, each with the tests of some files.
 tests := OMP_NUM_THREADS=1 $(python) -m pytest -n auto --dist loadfile
 
-.PHONY: help setup run test test-all ray check docs bench ui
+.PHONY: help setup run test test-all ray check table docs bench ui
 
 help:
 	@echo "make setup   create .venv and install into it what constraints.txt pins; the others do this where needed"
-	@echo "make run     train on generated data with the focal loss: python -m nersweep loss=focal focal_gamma=3"
+	@echo "make run     compare four losses on generated data: python -m nersweep experiment=quickstart"
 	@echo "make test    run all tests but those of sweeps over several processes, which take minutes"
 	@echo "make test-all run those too: joblib, submitit, PostgreSQL where it is installed, Ray where make ray was"
 	@echo "make check   ruff's lint and format, then make test"
 	@echo "make bench   measure the train loop, sweeps, growth and losses; DATA=DIR holds CoNLL-2003 (nothing else should run beside it)"
+	@echo "make table   the tables and pictures of docs/results.md, from the runs that are kept there; no training"
 	@echo "make docs    write docs/losses.md, the catalogue of the losses, and its pictures"
 	@echo "make ray     create .venv-ray, an environment with Ray, whose launcher needs other versions: docs/scale.md"
 	@echo "make ui      open the MLflow UI over $(store) at http://127.0.0.1:$(PORT) (PORT=5001 for another port)"
@@ -38,7 +39,7 @@ $(ready): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(ready)
-	$(python) -m nersweep loss=focal focal_gamma=3
+	$(python) -m nersweep experiment=quickstart
 
 test: $(ready)
 	$(tests) -m "not engine"
@@ -62,6 +63,9 @@ ray: .venv-ray/set-up
 		.venv-ray/bin/pip install --disable-pip-version-check --progress-bar off --quiet -e '.[dev,offline,ray]'
 	@touch $@
 
+table: $(ready)
+	$(python) -m nersweep.report archive=docs/results/conll2003_table.jsonl folder=docs/results/conll2003_table
+
 docs: $(ready)
 	$(python) -m nersweep.report.catalogue
 
@@ -70,6 +74,7 @@ bench: $(ready)
 	$(python) benchmarks/speed.py --data $(DATA)
 	$(python) benchmarks/sweep.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(python) benchmarks/growth.py
+	$(python) benchmarks/machinery.py
 	$(python) benchmarks/losses.py
 
 # Without job execution MLflow starts one process, not nine; without lifespan it leaves Docker alone, which nothing here

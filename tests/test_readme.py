@@ -12,6 +12,7 @@ import pytest
 from nersweep import __main__ as cli
 from nersweep import diagnose
 from nersweep.config import SECTIONS
+from nersweep.report import answer
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -69,11 +70,17 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys):
         assert run(small, monkeypatch) == 0
         (saved,) = place.glob("outputs/runs/*-s9-*/model")
         arguments = [a.replace("FOLDER", str(saved)) for a in arguments]
-    diagnosed = shlex.split(command)[2] == "nersweep.diagnose"
-    code = run([*arguments, *QUICK], monkeypatch, diagnose if diagnosed else cli)
+    module = shlex.split(command)[2]
+    if module == "nersweep.report":  # of the sweeps before
+        monkeypatch.setattr(sys, "argv", ["nersweep", *shlex.split(command)[3:]])
+        answer.main()
+        assert capsys.readouterr().out.rstrip().split("\n")[-1].startswith("report: ")
+        return
+    code = run([*arguments, *QUICK], monkeypatch, diagnose if module == "nersweep.diagnose" else cli)
     assert code == 0, capsys.readouterr().err
     last = capsys.readouterr().out.rstrip().split("\n")[-1]
-    assert diagnosed or last.startswith(("result: ", "sweep: ", "dashboard: ")) or last.endswith("nothing was done")
+    ends = last.startswith(("result: ", "sweep: ", "dashboard: ")) or last.endswith("nothing was done")
+    assert ends or module == "nersweep.diagnose"
 
 
 def test_the_readme_has_commands_and_they_were_found():
@@ -99,7 +106,7 @@ def test_the_make_targets_of_the_readme_exist():
 
 
 def test_every_option_stands_in_the_readme():
-    for group in ("data", "model", "head", "loss", "weights", "aux"):
+    for group in ("data", "model", "head", "loss", "weights", "aux", "study", "experiment"):
         row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
         options = {file.stem for file in (CHECKOUT / "conf" / group).glob("*.yaml")}
         assert options <= set(re.findall(r"`(\w+)`", row)), group

@@ -56,9 +56,9 @@ def bootstrap_interval(resampled: np.ndarray, seed: int = 0) -> tuple[np.ndarray
     """The 95% percentile interval of a mean over seeds, seeds and sentences drawn anew jointly: low and high, (...).
     resampled (replicates, ..., seeds): `resampled_f1`, or the difference of two. Owen 2007, "The pigeonhole bootstrap".
 
-    Too narrow for few seeds that differ by more than chance in the sentences: draws from n seeds spread by √((n−1)/n) of
-    what they should, without the tails of Student's t. `student_interval` mends this. One seed is drawn every time: the
-    interval is over sentences only. How often the two hold the true difference of two rows, in 1,000 generated sets
+    Too narrow for few seeds that differ by more than chance in the sentences: draws from n seeds spread √((n−1)/n) as
+    wide as they should, without the tails of Student's t. `student_interval` mends this. One seed is drawn every time:
+    the interval is over sentences only. How often the two hold the true difference of two rows, in 1,000 generated sets
     like the test set of CoNLL-2003 (python benchmarks/coverage.py, which has the widths too):
 
         why seeds differ, sd in points   interval     2 seeds     3     5    10

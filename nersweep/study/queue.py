@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from nersweep import cli
 from nersweep.study import lease
 from nersweep.study.space import Space
 from nersweep.study.storage import Lock
@@ -140,6 +141,7 @@ class Queue:
                 else:
                     self.note(trial, {"failed": "its process died twice"})
                     self.study.tell(trial.number, state=TrialState.FAIL)
+                    cli.tell([f"trial {trial.number}: its process died twice"])
 
     def give_back(self, trial: Trial) -> None:
         """A trial that this process will not end: whoever takes it has its number, its values and what was reported,

@@ -45,7 +45,7 @@ test: $(ready)
 	$(tests) -m "not engine"
 
 test-all: $(ready)
-	$(python) -m pytest -rs
+	NERSWEEP_STORES=20 $(python) -m pytest -rs
 	@test ! -f .venv-ray/set-up || .venv-ray/bin/python -m pytest -rs tests/engines/test_ray.py
 
 check: $(ready)

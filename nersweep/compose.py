@@ -19,16 +19,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from nersweep.faults import CONF
 
+MAIN = "config"  # conf/config.yaml
+
 
 class Composer:
     """Hydra takes 50 ms to compose a configuration, and a copy of it takes 1 ms. So options, which decide what settings
     there are, go through Hydra once, and values are set in copies of that, as Hydra sets them.
 
-    name: of the primary configuration. folder: of further files (--config-dir). Inside a `with`, Hydra stays ready.
+    folder: of further files (--config-dir). Inside a `with`, Hydra stays ready.
     """
 
-    def __init__(self, name: str = "config", folder: str | None = None):
-        self.name, self.folder = name, folder
+    def __init__(self, folder: str | None = None):
+        self.folder = folder
         self.more = [f"hydra.searchpath=['file://{Path(folder).absolute()}']"] if folder else []
         self.parsed = cache(self.parse)
         self.whole = cache(self.compose)
@@ -95,12 +97,12 @@ class Composer:
     def compose(self, overrides: tuple[str, ...], mode: RunMode = RunMode.RUN) -> DictConfig:
         """As Hydra does it, with its own section."""
         hydra = GlobalHydra.instance().hydra
-        return hydra.compose_config(self.name, [*self.more, *overrides], mode, from_shell=False)
+        return hydra.compose_config(MAIN, [*self.more, *overrides], mode, from_shell=False)
 
     def from_package(self, overrides: tuple[str, ...]) -> DictConfig:
         """As `compose`, without the further files."""
         hydra = GlobalHydra.instance().hydra
-        return hydra.compose_config(self.name, list(overrides), RunMode.RUN, from_shell=False)
+        return hydra.compose_config(MAIN, list(overrides), RunMode.RUN, from_shell=False)
 
     def without_hydra(self, overrides: tuple[str, ...]) -> bytes:
         """Pickled, as a copy from there takes .4 ms, and copy.deepcopy 1.3 ms."""

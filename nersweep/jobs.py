@@ -39,11 +39,12 @@ class Launch:
     """What a job is told by the process that launched it; picklable."""
 
     origin: worker.Origin
+    directory: str  # in which the command was typed, where relative paths start
     threads: int | None
     folder: str  # of words: a file per job, named by its number
     parent_id: str  # the tracker's run of the whole sweep
     stop_at_failure: bool
-    configuration: tuple[str, str | None]  # name and folder, as the composer has them
+    files: str | None  # the folder of further files, as the composer has it
 
 
 def send(
@@ -90,7 +91,7 @@ def launch(runs: Sequence[tuple[str, ...]], notes: Path, parent_id: str, stop: b
     threads = worker.threads(at_once) if at_once else None
     if threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    given = Launch(origin, threads, str(notes.absolute()), parent_id, stop, (composer.name, composer.folder))
+    given = Launch(origin, os.getcwd(), threads, str(notes.absolute()), parent_id, stop, composer.folder)
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=HydraContext(GlobalHydra.instance().config_loader(), Callbacks(whole)),
         task_function=partial(job, given=given),
@@ -99,7 +100,9 @@ def launch(runs: Sequence[tuple[str, ...]], notes: Path, parent_id: str, stop: b
     worker.start_engine(launcher)
     with worker.ending(origin):
         try:
-            launcher.launch([list(run) for run in runs], initial_job_idx=0)
+            # Hydra adds those of its own section itself; twice it would not take one with a +
+            own = [[o for o in run if not o.lstrip("+~").startswith(("hydra.", "hydra/"))] for run in runs]
+            launcher.launch(own, initial_job_idx=0)
         except Exception as error:
             worker.wait_for_queue(error)
             wait(notes)
@@ -112,6 +115,7 @@ def launch(runs: Sequence[tuple[str, ...]], notes: Path, parent_id: str, stop: b
 def job(config: DictConfig, given: Launch) -> float:
     """What a launcher does for each run, in whatever process: the best development F1, or NaN where the run failed."""
     worker.begin(given.origin, given.threads)
+    os.chdir(given.directory)  # Ray's workers begin where Ray was started
     notes, settings = Path(given.folder), HydraConfig.get()
     word = notes / str(settings.job.num)
     with open(word, "a") as file:
@@ -122,7 +126,7 @@ def job(config: DictConfig, given: Launch) -> float:
         value, told = float("nan"), len(cli.told)
         try:
             if config.study.space:
-                value = loop.work(config, settings.overrides.task, Composer(*given.configuration))
+                value = loop.work(config, settings.overrides.task, Composer(given.files))
             else:
                 value = run.execute(config, settings.overrides.task, given.parent_id, brief=True)["dev"]["f1"]
             lines = []

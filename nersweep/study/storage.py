@@ -3,6 +3,7 @@
 import fcntl
 import glob
 import logging
+import os
 import re
 import shlex
 import sys
@@ -72,6 +73,7 @@ def open_storage(url: str) -> tuple[RDBStorage, Lock]:
     Raises ConnectionError for one that does not answer: one line."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
+    os.environ.setdefault("PGCLIENTENCODING", "UTF8")  # else text is bytes in a database made without a language
     with answers(url):
         if url.startswith("sqlite"):
             return open_sqlite(url)

@@ -1,10 +1,14 @@
 """hydra/launcher=ray: two nodes of a cluster, both on this machine. Needs an environment of its own: make ray."""
 
+import json
 import os
 import signal
 import time
+from pathlib import Path
 
+import optuna
 import pytest
+from mlflow import MlflowClient
 
 from nersweep import worker
 
@@ -73,13 +77,49 @@ def test_jobs_of_a_node_that_dies_go_on_elsewhere(sweep, cluster, second):
     sweep.start(3, 60, *on(cluster))
     started = sweep.reach("start", 2)
     time.sleep(3)
-    raylets = {process.process.pid for processes in second.all_processes.values() for process in processes}
-    (lost,) = [entry["seed"] for entry in started if entry["parent"] in raylets]
+    (lost,) = [entry["seed"] for entry in started if entry["parent"] in processes_of(second)]
     cluster.remove_node(second, allow_graceful=False)
     assert sweep.finish(120) == 0, sweep.told()
     assert sorted(entry["seed"] for entry in sweep.log("done")) == [1, 2, 3]
     (again,) = [entry for entry in sweep.log("start")[2:] if entry["seed"] == lost]
     assert again["done"] >= 20
+
+
+def processes_of(node) -> set[int]:
+    return {process.process.pid for processes in node.all_processes.values() for process in processes}
+
+
+def node_of(pid: int) -> int:
+    """The process that started this worker."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_runs_of_a_node_that_dies_go_on_elsewhere(typed, cluster, second):
+    command = typed("seed=1,2,3,4", *on(cluster))
+    lost, deadline = [], time.monotonic() + 240
+    while not lost:
+        assert command.process.poll() is None and time.monotonic() < deadline, command.statuses()
+        lost = [seed for seed in (1, 2) if any(node_of(pid) in processes_of(second) for pid in command.makers(seed))]
+        time.sleep(0.05)
+    cluster.remove_node(second, allow_graceful=False)
+    code, out, _ = command.ends(300)
+    assert (code, command.statuses()) == (0, ["finished"] * 4), out
+    (file,) = command.outputs.glob(f"runs/*-s{lost[0]}-*/result.json")
+    client = MlflowClient(f"sqlite:///{command.outputs}/mlflow.db")
+    history = client.get_metric_history(json.loads(file.read_text())["run_id"], "dev/f1")
+    assert [metric.step for metric in history] == list(range(1, 13))  # in the same run of the tracker, no epoch twice
+    assert len(client.search_runs([client.get_experiment_by_name("nersweep").experiment_id])) == 1 + 4
+
+
+def test_a_study_has_workers_on_both_nodes(typed, cluster, second):
+    study = ["study=focal_gamma", "study.trials=6", "study.name=shared", "study.worker=range(2)", "train.epochs=2"]
+    command = typed(*study, *on(cluster))
+    code, out, _ = command.ends(300)
+    assert code == 0, out
+    trials = optuna.load_study(study_name="shared", storage=f"sqlite:///{command.outputs}/studies.db").trials
+    assert [trial.number for trial in trials] == list(range(6))
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
+    assert len({trial.user_attrs["lease"]["pid"] for trial in trials}) == 2
 
 
 def test_a_cluster_for_the_sweep_alone_ends_with_it(sweep, monkeypatch):

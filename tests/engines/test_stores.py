@@ -1,0 +1,88 @@
+"""The tracking store and the storage of studies: processes that start at once on empty ones, in SQLite and PostgreSQL.
+
+NERSWEEP_STORES says on how many, one after the other: 3, and 20 with `make test-all`."""
+
+import os
+from multiprocessing import get_context
+
+import optuna
+import pytest
+
+from nersweep import tracking
+from nersweep.study import storage
+
+pytestmark = pytest.mark.engine
+pytest_plugins = ["postgres"]
+
+PROCESSES, STORES = 4, int(os.environ.get("NERSWEEP_STORES", "3"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def tracked(request, tmp_path):
+    """URIs of tracking stores that are still empty."""
+    return empty(request, "mlflow", tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def searched(request, tmp_path):
+    """URLs of storages of studies that are still empty."""
+    return empty(request, "studies", tmp_path)
+
+
+def empty(request, name, folder):
+    if request.param == "sqlite":
+        return [f"sqlite:///{folder}/{name}-{i}.db" for i in range(STORES)]
+    new_database = request.getfixturevalue("new_database")
+    return [new_database() for _ in range(STORES)]
+
+
+def use_all(tracked, searched, output_dir, barrier, answers):
+    """Uses both stores at the same time as the other processes, a pair after the other; says what was raised."""
+    for uri, url in zip(tracked, searched, strict=True):
+        barrier.wait(120)
+        try:
+            uri = tracking.open_store(uri, output_dir)
+            run = tracking.Run.start(uri, output_dir, experiment="all", name="run", params={"seed": 1}, tags={})
+            run.metrics({"dev/f1": 0.5}, step=1)
+            run.finish()
+            assert run.error is None, run.error
+            barrier.wait(120)
+            kept, lock = storage.open_storage(storage.url_of(url, output_dir))
+            with lock("all"):
+                study = optuna.create_study(study_name="all", storage=kept, load_if_exists=True)
+            trial = study.ask()
+            study.tell(trial, trial.suggest_float("gamma", 0, 5))
+            answers.put("")
+        except Exception as error:
+            barrier.abort()
+            answers.put(f"{uri}, {url}: {type(error).__name__}: {error}")
+            raise
+
+
+def test_processes_that_start_at_once_on_empty_stores_all_write_to_them(tracked, searched, tmp_path):
+    from mlflow import MlflowClient
+
+    context = get_context("spawn")
+    barrier, answers = context.Barrier(PROCESSES), context.Queue()
+    hosts = [tmp_path / f"host-{i}" for i in range(PROCESSES)]  # which share no file lock, but for SQLite's own
+    processes = [context.Process(target=use_all, args=(tracked, searched, h, barrier, answers)) for h in hosts]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30 + 30 * STORES)
+    told = [answers.get(timeout=1) for _ in range(answers.qsize())]
+    assert [line for line in told if line] == [] and len(told) == PROCESSES * STORES
+    for uri, url in zip(tracked, searched, strict=True):
+        client = MlflowClient(tracking.open_store(uri, tmp_path))
+        (experiment,) = client.search_experiments(filter_string="name = 'all'")
+        runs = client.search_runs([experiment.experiment_id])
+        assert [run.info.status for run in runs] == ["FINISHED"] * PROCESSES
+        (study,) = optuna.get_all_study_summaries(storage.url_of(url, tmp_path))
+        assert study.n_trials == PROCESSES
+
+
+def test_a_server_that_is_not_there_is_told_in_a_line(tmp_path):
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    with pytest.raises(ConnectionError, match=r"^tracking\.uri=postgresql.*this store cannot be used") as caught:
+        tracking.open_store("postgresql://test@127.0.0.1:9/mlflow", tmp_path)
+    assert "\n" not in str(caught.value)

@@ -81,7 +81,7 @@ bench: $(ready)
 # uses, and Ctrl-C prints no traceback.
 ui: $(ready)
 	@test -f $(store) || { echo "nothing to show yet: no $(store); type make run first" >&2; exit 1; }
-	@echo "MLflow UI: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
+	@echo "MLflow UI: http://127.0.0.1:$(PORT)/#/experiments/1/runs?viewStateShareKey=f1 (Ctrl-C ends it)"
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore \
 		$(python) -m mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --uvicorn-opts "--lifespan off" \
 		--backend-store-uri sqlite:///$(store)

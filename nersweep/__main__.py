@@ -23,8 +23,8 @@ def many_runs(command: Command, typed: str) -> list[str]:
 
     runs, composer = command.runs, command.composer
     config = composer(runs[0])
-    if fault := sweep.mixed(runs, composer):
-        return [fault]
+    if faults := sweep.faults(runs, composer):
+        return faults
     if config.dry_run:
         preview.show(runs, composer)
     elif not config.study.space:

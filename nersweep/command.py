@@ -31,6 +31,7 @@ REFUSED = {
 
 # What a file of --config-dir may set in Hydra's own section, and what Hydra writes there itself.
 OF_A_FILE = ("mode", "sweeper.params")
+PLACES = ("tracking.uri", "study.storage", "study.export")  # where something is sent to or written
 BY_HYDRA = ("runtime", "overrides", "searchpath", "job.override_dirname")
 
 # Where Hydra's own classes are. Not all of hydra.: hydra.utils.get_object would import anything.
@@ -85,7 +86,10 @@ def read(typed: argparse.Namespace) -> Command:
             if options not in foreign_of:
                 foreign_of[options] = foreign_hydra(section)
             foreign = foreign_of[options] + of_a_file(section, taken, composer) + foreign_targets(config)
+            foreign += addresses(config, taken, composer)
             command.faults += lines + foreign + unswept(section, run, composer)
+            if config.get("report") is True and not (command.many and not config.study.space):
+                command.faults.append("report=true: is for a sweep of runs; type python -m nersweep.report afterwards")
             if not (foreign or shown):
                 command.faults += value_faults(config, composer)
     return command
@@ -283,6 +287,22 @@ def of_a_file(section: DictConfig, overrides: Sequence[str], composer: Composer)
     names = ", ".join(f"hydra.{name}" for name in sorted(foreign))
     allowed = " and ".join(f"hydra.{name}" for name in OF_A_FILE)
     return [f"{names}: set by a file of --config-dir, which may set only {allowed} there; type it"] if foreign else []
+
+
+def addresses(config: DictConfig, overrides: Sequence[str], composer: Composer) -> list[str]:
+    """A line for what a file of --config-dir sets that is not a stranger's to say: where something is sent to or
+    written, and values of this user's environment."""
+    if not composer.folder:
+        return []
+    typed = {composer.parsed(o).key_or_group for o in overrides}
+    values = flat(OmegaConf.to_container(config))
+    lines = [f"{key}={values[key]}: set by a file of --config-dir; type it" for key in PLACES if values.get(key)]
+    lines = [line for line in lines if line.partition("=")[0] not in typed]
+    if not any("${oc." in o for o in overrides):
+        lines += [
+            f"{key}={value}: reads the environment; type it" for key, value in values.items() if "${oc." in str(value)
+        ]
+    return lines
 
 
 def settled(section: DictConfig) -> dict[str, str]:

@@ -29,7 +29,7 @@ from nersweep.config import TrainConfig
 from nersweep.data import SPLITS, tag_counts
 from nersweep.device import choose_precision
 from nersweep.encoder import Encoder
-from nersweep.faults import flat, one_line
+from nersweep.faults import flat, knobs, one_line
 from nersweep.metrics import flatten
 from nersweep.plan import Facts, Plan
 from nersweep.progress import console, table
@@ -120,6 +120,7 @@ def perform(
         raise
     finally:
         if result["status"] == "finished":
+            result["seconds"] |= {"total": checkpoint.seconds()}  # so far
             tracker.text(json.dumps(result, ensure_ascii=False), store.RESULT)
         tracker.finish(result["status"])
         if "seconds" in result:
@@ -167,6 +168,10 @@ def train_and_score(
     saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
     for file in (*outputs.write(prepared, fitted, predictions, test.labels), prepared.folder / "metrics.jsonl"):
         tracker.artifact(file, "predictions" if file.parent.name == "predictions" else None)
+    facts = prepared.facts
+    for name, count, weight in zip(facts.classes, facts.counts, facts.weights, strict=True):
+        # after the others: the UI's comparison begins with the metric that was told first
+        tracker.metrics({f"train/{name}/count": float(count), f"train/{name}/weight": float(weight)}, step=0)
     for name in predictions:
         tracker.metrics(flatten(analysis[name], name), step=fitted.best_epoch)
     tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)
@@ -313,10 +318,9 @@ def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
 def start_tracking(
     prepared: Plan, uri: str, overrides: Sequence[str], parent_id: str | None, run_id: str | None
 ) -> tracking.Run:
-    """A run of the tracker that knows configuration, label counts, weights, data and the command. run_id: the
-    tracker's name of it, where it was begun before."""
-    config, corpus, facts = prepared.config, prepared.facts.corpus, prepared.facts
-    settings = flat({key: value for key, value in config.items() if key not in ("tracking", "output_dir", "rerun")})
+    """A run of the tracker that knows settings, data and the command. run_id: the tracker's name of it, where it was
+    begun before."""
+    config, corpus = prepared.config, prepared.facts.corpus
     typed = [tracking.public(o) for o in overrides if not o.startswith("tracking.uri=")]
     command = shlex.join(["python", "-m", "nersweep", *typed])
     tracker = tracking.Run.start(
@@ -326,10 +330,11 @@ def start_tracking(
         parent_id=parent_id,
         experiment=config["tracking"]["experiment"],
         name=prepared.name,
-        params=settings,
+        params=params(config),
         tags={
-            **{key: config["choice"][key] for key in ("loss", "weights", "data", "model", "head", "aux")},
+            **config["choice"],
             "seed": config["seed"],
+            "device": prepared.device,
             "fingerprint": prepared.fingerprint,
             "code_version": nersweep.__version__,
             "folder": prepared.folder.absolute(),
@@ -341,9 +346,19 @@ def start_tracking(
         sentences = corpus.splits()[split]
         profile = {"num_rows": len(sentences), "words": sum(len(s.words) for s in sentences)}
         tracker.dataset(corpus.name, corpus.source, checksum, split, profile)
-    for name, count, weight in zip(facts.classes, facts.counts, facts.weights, strict=True):
-        tracker.metrics({f"train/{name}/count": float(count), f"train/{name}/weight": float(weight)}, step=0)
     return tracker
+
+
+def params(config: dict[str, Any]) -> dict[str, Any]:
+    """The options that were taken and their settings under the names that are typed, for the tracker: without what
+    changes no result, what is null, and what repeats a knob (loss.gamma beside focal_gamma)."""
+    choice = config["choice"]
+    fed = tuple(f"{k.feeds}." for k in knobs() if k.option == choice.get(k.group))
+    return choice | {
+        name: value
+        for name, value in flat(config).items()
+        if plan.matters(name) and value is not None and not f"{name}.".startswith(fed) and "_target_" not in name
+    }
 
 
 def recorder(file: TextIO, tracker: tracking.Run, watch: Callable) -> Callable[[dict[str, Any]], None]:

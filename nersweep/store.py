@@ -20,6 +20,10 @@ RESULT, CHECKPOINT, LOCK = "result.json", "checkpoint.safetensors", "lock"
 told: set[Path] = set()  # results that cannot be read
 
 
+class Claimed(ValueError):
+    """Another process works in the folder."""
+
+
 def fingerprint(facts: Any) -> str:
     """SHA-256 over everything that can change a run's result, in a canonical form, in which 3 and 3.0 are the same."""
 
@@ -86,6 +90,8 @@ def read_result(folder: Path, fingerprint: str) -> dict[str, Any]:
         result = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(result, dict) or not {"fingerprint", "status"} <= result.keys():
             raise ValueError("it is no result")
+        if result["status"] == "finished" and not {"config", "dev", "test", "seconds", "epochs"} <= result.keys():
+            raise ValueError("it is not whole")
         if result["fingerprint"] != fingerprint:
             raise ValueError("it is of another run")
         return result
@@ -101,14 +107,14 @@ def read_result(folder: Path, fingerprint: str) -> dict[str, Any]:
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """This process alone works in the folder; the system ends the claim with the process, however that ends. Raises
-    ValueError where another process does."""
+    Claimed where another process does."""
     writable(folder)
     with open(folder / LOCK, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise ValueError(f"{folder.name}: {file.read() or 'another process'} is running it") from None
+            raise Claimed(f"{folder.name}: {file.read() or 'another process'} is running it") from None
         for left in (*folder.glob(UNFINISHED), *folder.glob(f"*/{UNFINISHED}")):  # by a process that was killed
             left.unlink(missing_ok=True)
         file.truncate(0)

@@ -14,6 +14,7 @@ from nersweep.faults import without_seed
 from nersweep.progress import console, table
 
 OVER = {"finished", "diverged"}  # what the same command does not run again
+ELSEWHERE = {"SlurmLauncher", "RayLauncher"}  # launch runs on other machines
 MOST_ROWS = 60  # of the table at the end
 
 
@@ -47,7 +48,8 @@ def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) ->
         uri = tracking.open_store(config.tracking.uri, output_dir)
         folder = output_dir / "sweeps" / store.fingerprint(sorted(m.fingerprint for m in members))[:8]
         with store.claimed(folder), begin(members, folder, uri, output_dir, config, command) as parent:
-            told = jobs.send([m.overrides for m in todo], folder, parent.id, config.on_failure == "stop", composer)
+            overrides = anew(todo) if config.rerun else [member.overrides for member in todo]
+            told = jobs.send(overrides, folder, parent.id, config.on_failure == "stop", composer)
             words = {member.fingerprint: "\n".join(lines) for member, lines in zip(todo, told, strict=True)}
             failures = conclude(members, words, folder)
             parent.metrics({"runs": len(members), "runs/failed": len(failures)}, step=0)
@@ -55,6 +57,40 @@ def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) ->
     if failures and not all(member.done() for member in members):
         console.print(f"\nto make those again that failed, and no other: {command}")
     return folder, failures
+
+
+def anew(members: Sequence[Member]) -> list[tuple[str, ...]]:
+    """Forgets what was made of the runs, and returns their overrides, which then go on from where a run is ended."""
+    for member in members:
+        if member.folder.exists():
+            with store.claimed(member.folder):
+                (member.folder / store.CHECKPOINT).unlink(missing_ok=True)
+                again = {"status": "to be made again", "name": member.name, "fingerprint": member.fingerprint}
+                store.write_json(member.folder / store.RESULT, again)
+    return [(*member.overrides, "rerun=false") for member in members]
+
+
+def faults(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[str]:
+    """What is wrong with many runs, where each of them is right."""
+    lines = [line for line in [mixed(runs, composer)] if line]
+    values: dict[str, set[str]] = {}
+    for override in (o for run in runs for o in run):
+        name, _, value = override.lstrip("+~").partition("=")
+        values.setdefault(name, set()).add(value)
+    lines += [
+        f"{name}={','.join(sorted(found))}: makes no other run, and is not swept; type one value"
+        for name, found in values.items()
+        if len(found) > 1 and not plan.matters(name) and name.partition(".")[0] != "study"
+    ]
+    with composer:
+        launcher = composer.whole(tuple(o for o in runs[0] if o.lstrip("+~").startswith("hydra"))).hydra.launcher
+        engine = str(launcher._target_).rpartition(".")[2]
+        if engine in ELSEWHERE and composer(runs[0]).train.precision == "auto":
+            lines.append(
+                "train.precision=auto: is chosen by each machine, and the runs go to others; type train.precision=bf16 "
+                "or fp32"
+            )
+    return lines
 
 
 def mixed(runs: Sequence[tuple[str, ...]], composer: Composer) -> str | None:

@@ -1,5 +1,6 @@
 """MLflow read back: the runs that a tracking store knows, and their files. With `tracking`, all that imports mlflow."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Tracker:
 
     def fetch(self, run: Tracked, names: tuple[str, ...], folder: Path) -> None:
         """Copies these artifacts of a run into a folder. Raises ValueError where it lacks one."""
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow.exceptions import MlflowException
 
         for name in names:
@@ -62,5 +64,12 @@ class Tracker:
                 raise ValueError(f"{run.name}: the tracker has no {name} of it (run {run.id})") from None
 
     def attach(self, run_id: str, folder: Path, place: str) -> None:
-        """Stores copies of a folder's files as artifacts of a run, under this place."""
-        self.client.log_artifacts(run_id, str(folder), place)
+        """Stores copies of a folder's files as artifacts of a run, under this place. Raises ValueError for a tracker
+        that does not take them."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.log_artifacts(run_id, str(folder), place)
+        except (MlflowException, OSError) as error:
+            line = str(error).splitlines()[0]
+            raise ValueError(f"{folder}: it is whole, but the tracker did not take it as well ({line})") from None

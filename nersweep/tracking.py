@@ -29,6 +29,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
+from nersweep import filesystems
+
 log = logging.getLogger(__name__)
 
 BATCH = 500  # metrics in one request: .1 ms each on SQLite in batches of 100 to 1000, .25 ms in batches of 50
@@ -37,6 +39,16 @@ LONGEST_TAG = 5000  # characters; what older servers take, newer ones take 8000
 ANSWER_SECONDS = 4  # for a server to accept a connection, and again to answer
 RETRY_SECONDS = 30  # the least time between two attempts on a store that failed
 FINISH_SECONDS = 10  # finish() goes on past failing requests for so long
+
+# What the UI shows at /#/experiments/ID/runs?viewStateShareKey=f1: runs with their scores, the best on dev first.
+VIEW = {
+    "orderByKey": "metrics.`dev/f1`",
+    "orderByAsc": False,
+    "selectedColumns": [
+        *(f"metrics.`{name}`" for name in ("dev/f1", "test/f1", "test/macro_f1")),
+        *(f"tags.`{name}`" for name in ("loss", "weights", "seed")),
+    ],
+}
 
 # A lock that processes on several hosts see; it goes with the transaction, or with the connection.
 DATABASE_LOCKS = {
@@ -49,6 +61,7 @@ ENVIRONMENT = {  # set where the user has not
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default 7, which takes minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "PGCLIENTENCODING": "UTF8",  # else text is bytes in a database of PostgreSQL that was made without a language
 }
 
 
@@ -348,6 +361,11 @@ def _make_tables(uri: str, output_dir: Path) -> str:
         if url.database in (None, "", ":memory:"):
             raise ValueError(f"tracking.uri={uri}: expected a file, as in sqlite:////home/me/mlflow.db")
         file = Path(url.database).absolute()
+        if found := filesystems.network(file):
+            raise ValueError(
+                f"tracking.uri={uri}: {file.parent} is on a network file system ({found}), where SQLite loses data; "
+                "type tracking.uri=sqlite:////FILE on a local disk, or the address of a server"
+            )
         url = url.set(database=str(file))
         lock, options = Path(f"{file}.lock"), {}
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -376,9 +394,10 @@ def _experiment(client: Any, uri: str, output_dir: Path, name: str) -> str:
     if found is None:
         folder = (output_dir / "mlartifacts" / re.sub(r"[^\w-]", "_", name)).absolute()
         where = None if uri.startswith("http") else folder.as_uri()
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # so the UI opens with runs, not with traces
+        about = {"mlflow.experimentKind": "custom_model_development"}  # of runs, not of traces
+        about["mlflow.sharedViewState.f1"] = json.dumps(VIEW)
         try:
-            return client.create_experiment(name, where, kind)
+            return client.create_experiment(name, where, about)
         except MlflowException:
             found = client.get_experiment_by_name(name)
             if found is None:  # else another process was faster

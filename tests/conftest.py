@@ -1,12 +1,19 @@
 """What several tests need."""
 
+import json
 import os
+import shlex
+import shutil
 import signal
+import subprocess
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from nersweep import signals
+from nersweep.tracking import ui_command
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +36,59 @@ def local_data():
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory):
+    """serve(uri, port): the UI of a store, started by its own command; returns the process when it answers."""
+    servers, folder = [], tmp_path_factory.mktemp("server")  # where it puts artifacts
+
+    def start(uri: str, port: int) -> subprocess.Popen:
+        command = [*shlex.split(ui_command(uri)), "--port", str(port)]
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        apart = {"cwd": folder, "env": environment, "start_new_session": True}
+        servers.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, **apart))
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+                return servers[-1]
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError("no server after a minute")
+
+    yield start
+    for server in servers:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install selenium")
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        pytest.skip("no chromium with its driver: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.add_argument("--headless=new")
+    options.add_argument("--disable-dev-shm-usage")
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # which Chromium refuses to root
+    driver = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def asked(browser):
+    """asked(): what the browser has asked for since it was last told, but for what a page holds itself."""
+
+    def addresses() -> list[str]:
+        notes = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        asked = [note["params"]["request"]["url"] for note in notes if note["method"] == "Network.requestWillBeSent"]
+        return [address for address in asked if not address.startswith(("data:", "blob:"))]
+
+    return addresses

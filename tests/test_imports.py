@@ -14,6 +14,7 @@ CHECKOUT = Path(__file__).parents[1]
 # A room may import the rooms of earlier lines, and itself. A room is a module or a package of nersweep.
 ORDER = """
     (nersweep/__init__.py)
+    filesystems
     config faults device gpus progress signals fitted gradients store tracking stats weights labels
     report.pictures tracked dropout vocabulary optimiser worker
     hub losses metrics compose
@@ -46,7 +47,7 @@ ONLY = {
     "losses": {"losses", "labels"},
     "weights": set(),
     "labels": set(),
-    "tracking": set(),
+    "tracking": {"filesystems"},
     "stats": set(),
 }
 # Packages that only these rooms know.

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from mlflow import MlflowClient
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from nersweep import cli, command, signals
+from nersweep import cli, command, filesystems, plan, signals, store, tracking
 from nersweep import config as sections
 from nersweep.compose import Composer
 from nersweep.progress import TrainingProgress
@@ -307,7 +308,7 @@ class Always(optuna.pruners.BasePruner):
         return True
 
 
-def test_what_was_reported_before_decides_nothing_when_a_trial_is_begun_again(tmp_path):
+def test_what_was_reported_before_is_judged_at_its_last_epoch_alone(tmp_path):
     queue = make_queue(tmp_path, f"{LR}interval(0.1,1)", "study.trials=1")
     trial, _ = queue.take()
     for epoch in (1, 2):
@@ -319,12 +320,30 @@ def test_what_was_reported_before_decides_nothing_when_a_trial_is_begun_again(tm
     config, _, composer = composed()
     worker = loop.Worker(queue, config, [1], composer, "")
     watch = loop.Watch(worker, again, 0, queue.told(again), last=None, reports=True)
-    for epoch in (1, 2):
-        watch(epoch, {"f1": 0.5})
-    with pytest.raises(loop.run.Pruned, match="after epoch 3"):
-        watch(3, {"f1": 0.5})
+    watch(1, {"f1": 0.7})
+    with pytest.raises(loop.run.Pruned, match="after epoch 2"):  # as where the process ended between both
+        watch(2, {"f1": 0.7})
     (kept,) = queue.trials()
-    assert kept.intermediate_values == {1: 0.5, 2: 0.5, 3: 0.5} and kept.user_attrs["epochs"] == [3]
+    assert kept.intermediate_values == {1: 0.5, 2: 0.5} and kept.user_attrs["epochs"] == [2]
+
+
+def test_a_run_that_another_process_makes_is_waited_for(output_dir):
+    space = ["study.space.loss=choice(cross_entropy,focal)", "study.sampler=grid", "study.name=beside"]
+    _, _, composer = composed()
+    made = plan.make(composer([*SMALL, f"output_dir={output_dir}", "loss=focal", "seed=4"]))
+    holds = threading.Event()
+
+    def hold():
+        with store.claimed(made.folder):
+            holds.set()
+            time.sleep(3)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    holds.wait(60)
+    work(f"output_dir={output_dir}", "seed=4", *space)
+    holder.join()
+    assert states(trials_of(output_dir, "beside")) == ["COMPLETE", "COMPLETE"]
 
 
 def test_a_trial_is_not_pruned_after_its_last_epoch(tmp_path):
@@ -604,8 +623,10 @@ def test_sqlite_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
         "22 1 0:1 / / rw - ext4 /dev/vda rw\n23 22 0:2 / /net rw shared:1 - nfs4 host:/ rw\n"
         "24 23 0:3 / /net/my\\040disk rw - xfs /dev/vdb rw\n"
     )
-    monkeypatch.setattr(storage, "MOUNTS", mounts)
-    assert storage.file_system(Path("/net/my disk/x")) == "xfs"
+    monkeypatch.setattr(filesystems, "MOUNTS", mounts)
+    assert filesystems.file_system(Path("/net/my disk/x")) == "xfs"
+    with pytest.raises(ValueError, match=r"tracking.uri=sqlite:////net/me/mlflow.db: /net/me is on a network file"):
+        tracking.open_store(None, Path("/net/me"))
     with pytest.raises(ValueError, match=r"study.storage=sqlite:////net/me/studies.db: /net/me is on a network file"):
         storage.url_of(None, Path("/net/me"))
 

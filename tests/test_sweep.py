@@ -114,9 +114,31 @@ def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, outp
 
 
 def test_what_two_combinations_ask_for_runs_once(start, made):
-    code, out, _ = start("loss=focal", "focal_gamma=2,2.0,2e0", "train.checkpoint_minutes=5,6", "seed=11")
+    code, out, _ = start("loss=focal", "focal_gamma=2,2.0,2e0", "seed=11")
     assert (code, made) == (0, ["focal-g2-s11"])
     assert "1 runs, 0 of them made before" in out and "1 of 1 runs finished" in out
+
+
+def test_what_makes_no_other_run_is_not_swept(start, made, tmp_path):
+    places = f"{tmp_path / 'a'},{tmp_path / 'b'}"
+    code, out, err = start(f"output_dir={places}", "train.checkpoint_minutes=5,6", "seed=12")
+    what = "makes no other run, and is not swept; type one value"
+    assert (code, out, made) == (1, [], []) and not (tmp_path / "a").exists()
+    assert err == [f"nersweep: output_dir={places}: {what}", f"nersweep: train.checkpoint_minutes=5,6: {what}"]
+
+
+@pytest.mark.parametrize("engine", ["submitit_slurm", "ray"])
+def test_machines_do_not_choose_the_precision_of_a_sweep(start, made, engine):
+    # The launching machine may have no GPU: it would look for its runs under other fingerprints.
+    if engine == "ray":
+        pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="the extra ray is not installed")
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+    code, out, err = start("seed=1,2", f"hydra/launcher={engine}", "train.precision=auto")
+    assert (code, out, made) == (1, [], [])
+    assert err == [
+        "nersweep: train.precision=auto: is chosen by each machine, and the runs go to others; type "
+        "train.precision=bf16 or fp32"
+    ]
 
 
 def test_one_bad_combination_stops_the_sweep_before_anything_is_written(start, made, tmp_path):

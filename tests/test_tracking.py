@@ -3,19 +3,17 @@
 import json
 import logging
 import os
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from math import inf, nan
 from pathlib import Path
 
 import pytest
 
-from nersweep.tracking import Run, open_store, ui_command
+from nersweep.tracking import Run, open_store
 
 ROUNDS = 1  # of four processes at once on an empty store, 20 s each on one core
 
@@ -261,26 +259,14 @@ def test_a_store_that_cannot_be_used_is_told_in_one_line(tmp_path):
         assert time.monotonic() - began < 10
 
 
-def serve(uri, port):
-    """The UI's own command as a server; returns when it answers."""
-    command = [*shlex.split(ui_command(uri)), "--port", str(port)]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    server = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-            return server
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("no server after a minute")
-
-
 def kill(server):
     os.killpg(server.pid, signal.SIGKILL)
     server.wait()
 
 
-def test_a_server_that_dies_does_not_end_the_run_and_gets_everything_later(uri, output_dir, client, tmp_path, caplog):
+def test_a_server_that_dies_does_not_end_the_run_and_gets_everything_later(
+    uri, output_dir, client, serve, tmp_path, caplog
+):
     caplog.set_level(logging.WARNING)
     report = tmp_path / "report.txt"
     report.write_text("PER .9\n")

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from nersweep import cli, store, tracking
-from nersweep.faults import CONF, fault_lines, reason
+from nersweep.faults import CONF, fault_lines
 from nersweep.progress import console
 from nersweep.report import difference, figures, page, sources, tables
 from nersweep.report.comparison import Comparison, compare
@@ -26,7 +25,7 @@ def report(config: ReportConfig) -> None:
     cannot be compared, and for one of which something is missing."""
     if config.compare:
         names = config.compare.split(",")
-        if len(names) != 2:
+        if len(names) != 2 or not all(names):
             raise ValueError(f"compare={config.compare}: expected two runs, as in compare=RUN_A,RUN_B")
         difference.show(*(sources.one(name, config) for name in names))
         return
@@ -39,7 +38,7 @@ def report(config: ReportConfig) -> None:
         write_archive(Path(config.save), found.records)
         console.print(f"runs: {config.save}")
     if found.parent_id:
-        uri = tracking.open_store(config.tracking.uri, Path(config.output_dir))
+        uri = tracking.open_store(config.tracking.uri, found.output_dir)
         Tracker(uri).attach(found.parent_id, folder, "report")
     console.print(f"report: {folder / 'report.html'}")
 
@@ -61,23 +60,27 @@ def write(answer: Comparison, found: Found, folder: Path) -> None:
 
 
 def typed(arguments: list[str]) -> ReportConfig:
-    """Raises ValueError for a setting that is none, or a value that is no such."""
-    schema = OmegaConf.structured(ReportConfig)
+    """Every value is text as it stands: a sweep may be called 12345e67. Raises ValueError for what is no setting."""
+    config = ReportConfig()
+    names = [item.name for item in fields(config) if item.name != "tracking"]
     for argument in arguments:
-        if "=" not in argument:
-            raise ValueError(f"{argument}: expected name=value, with a name of {', '.join(schema)}")
-        try:
-            schema = OmegaConf.merge(schema, OmegaConf.from_dotlist([argument]))
-        except OmegaConfBaseException as error:
-            raise ValueError(f"{argument}: {reason(error)}; there are {', '.join(schema)}") from None
-    return OmegaConf.to_object(schema)
+        name, _, value = argument.partition("=")
+        if name == "tracking.uri":
+            config.tracking.uri = value or None
+        elif name not in names:
+            raise ValueError(f"{argument}: no such setting; there are {', '.join(names)}, tracking.uri")
+        elif not value:
+            raise ValueError(f"{argument}: expected {name}=VALUE")
+        else:
+            setattr(config, name, value)
+    return config
 
 
 def show_help() -> None:
     console.print("python -m nersweep.report [name=value …]")
     for item in fields(ReportConfig):
-        if about := item.metadata.get("about"):
-            console.print(f"  {item.name + '=':12}{about}")
+        name = "tracking.uri=" if item.name == "tracking" else f"{item.name}="
+        console.print(f"  {name:15}{item.metadata['about']}")
 
 
 def main() -> None:

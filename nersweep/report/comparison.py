@@ -1,6 +1,7 @@
 """From runs to an answer: settings over their seeds, each against the baseline, and what may be concluded."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nersweep import stats
+from nersweep.faults import shown
 from nersweep.report.records import Record, setting_of
 
 WORTHWHILE = 0.003  # a difference of F1 that one would like to see: .3 points
@@ -75,7 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer. rows: in the order of the claims, else the best first; those without a finished run last. baseline:
+    """The answer. rows: in the order of the claims, then the best first; those without a finished run last. baseline:
     the setting that the others are compared to, None where it is not among them. reference: what is claimed of this
     data set, or empty. notes: what a reader must know beside the table."""
 
@@ -108,9 +110,8 @@ class Comparison:
     @property
     def timed(self) -> str:
         """The row whose time is 1: as the claims have it, else the baseline, else the first."""
-        wanted = self.reference.get("time_of") or self.baseline
-        own = (r for r in self.finished if wanted in (r.setting, loss_of(r.records)))
-        return next(own, self.finished[0]).setting
+        claimed = next((r.setting for r in self.finished if loss_of(r.records) == self.reference.get("time_of")), None)
+        return claimed or self.baseline or self.finished[0].setting
 
     def time_ratio(self, row: Row) -> float:
         """Of an optimiser step."""
@@ -124,18 +125,17 @@ def compare(records: Sequence[Record], baseline: str, reference: Mapping[str, An
     """
     if not any(record.finished for record in records):
         raise ValueError("no finished run among those asked for; the sweep's command goes on with them")
-    if lines := data_faults([record for record in records if record.finished]):
-        raise ValueError("\n".join(lines))
+    refuse_mixed([record for record in records if record.finished])
+    records = sorted(records, key=lambda record: (record.name, version_of(record)))  # wherever they come from
     rows = [row_of(setting, group, reference) for setting, group in grouped(records).items()]
     there = [row for row in rows if row.records]
     base = next((row for row in there if row.setting == baseline), None)
     base = base or next((row for row in there if loss_of(row.records) == baseline), None)
     rows = against(rows, base)
-    claims = list(reference.get("rows", {}))
-    rows.sort(key=lambda row: claims.index(loss_of(row.records)) if loss_of(row.records) in claims else len(claims))
-    if not claims:
-        rows.sort(key=lambda row: -row.mean() if row.records else np.inf)
-    rows.sort(key=lambda row: not row.records)
+    claims = {loss: place for place, loss in enumerate(reference.get("rows", {}))}
+    rows.sort(
+        key=lambda row: (not row.records, claims.get(loss_of(row.records), len(claims)), -row.mean(), row.setting)
+    )
     name = base.setting if base else None
     split = records[0].split
     return Comparison(
@@ -144,22 +144,24 @@ def compare(records: Sequence[Record], baseline: str, reference: Mapping[str, An
 
 
 def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Runs by setting, under names that tell the settings apart."""
+    """Runs by setting, under names that tell the settings apart. A run that left no configuration, as it did not
+    finish, is with those of its name where these have one setting."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        key = json.dumps(setting_of(record.config), sort_keys=True) if "config" in record.result else setting(record)
-        groups.setdefault(key, []).append(record)
-    names = [setting(group[0]) for group in groups.values()]
-    parts = [setting_of(g[0].config) if "config" in g[0].result else {} for g in groups.values()]
-    shown = []
-    for name, own in zip(names, parts, strict=True):
-        alike = [other for other_name, other in zip(names, parts, strict=True) if other_name == name]
+        if "config" in record.result:
+            groups.setdefault(json.dumps(setting_of(record.config), sort_keys=True), []).append(record)
+    settings = [(setting(group[0]), setting_of(group[0].config)) for group in groups.values()]
+    found: dict[str, list[Record]] = {}
+    for (name, own), group in zip(settings, groups.values(), strict=True):
+        alike = [other for other_name, other in settings if other_name == name]
         differing = [key for key in own if any(other.get(key) != own[key] for other in alike)]
-        shown.append(" ".join([name, *(f"{key}={own[key]}" for key in differing)]))
-    unique = {}
-    for name, group in zip(shown, groups.values(), strict=True):
-        unique.setdefault(name, []).extend(group)
-    return unique
+        found.setdefault(" ".join([name, *(f"{key}={shown(own[key])}" for key in differing)]), []).extend(group)
+    for record in records:
+        if "config" not in record.result:
+            name = setting(record)
+            own = [place for place, group in found.items() if setting(group[0]) == name]
+            found.setdefault(own[0] if len(own) == 1 else name, []).append(record)
+    return found
 
 
 def setting(record: Record) -> str:
@@ -170,19 +172,28 @@ def loss_of(records: Sequence[Record]) -> str | None:
     return records[0].config["choice"]["loss"] if records else None
 
 
-def data_faults(finished: Sequence[Record]) -> list[str]:
-    """A line for each run whose data are not those of the first."""
-    first, lines = finished[0], []
-    for record in finished[1:]:
-        same = record.result["data"]["checksum"] == first.result["data"]["checksum"]
-        if not (same and record.split == first.split and len(record.counts) == len(first.counts)):
-            names = " and ".join(f"{r.name} ({r.config['choice']['data']})" for r in (first, record))
-            lines.append(f"{names}: have other data, and cannot stand in one table; choose the runs of one")
-    return lines
+def version_of(record: Record) -> list[int]:
+    """To sort by; empty where it is not known."""
+    return [int(part) for part in re.findall(r"\d+", record.result.get("versions", {}).get("nersweep", ""))]
+
+
+def refuse_mixed(finished: Sequence[Record]) -> None:
+    """Raises ValueError, a line that names them, for runs of different data or splits."""
+    kinds: dict[tuple[Any, ...], list[Record]] = {}
+    for record in finished:
+        gold = record.counts[:, 2].tobytes()
+        kinds.setdefault((record.result["data"]["checksum"], record.split, gold), []).append(record)
+    if len(kinds) > 1:
+        told = [
+            f"{of[0].name}{f' and {len(of) - 1} more' * (len(of) > 1)} ({of[0].config['choice']['data']}, "
+            f"{of[0].split}, {of[0].result['data']['checksum'][:8]})"
+            for of in kinds.values()
+        ]
+        raise ValueError(f"{'; '.join(told)}: have different data, and cannot stand in one table; choose those of one")
 
 
 def row_of(name: str, group: Sequence[Record], reference: Mapping[str, Any]) -> Row:
-    """Of two finished runs of one seed, such as of two versions, the last stands."""
+    """Of two finished runs of one seed, that of the later version stands."""
     finished = {record.seed: record for record in group if record.finished}
     done = tuple(finished[seed] for seed in sorted(finished))
     left = tuple(
@@ -246,24 +257,37 @@ def notes(rows: Sequence[Row], base: Row | None, asked: str) -> list[str]:
     """What a reader must know beside the table."""
     lines = []
     there = [row for row in rows if row.records]
-    versions = sorted({r.result["versions"]["nersweep"] for row in there for r in row.records})
+    results = [record.result for row in there for record in row.records]
+    first = there[0].records[0]
+    models = sorted({record.config["choice"]["model"] for row in there for record in row.records})
+    lines.append(f"data {first.config['choice']['data']}, scored on {first.split}; model {', '.join(models)}")
+    versions = sorted({result["versions"]["nersweep"] for result in results})
     if len(versions) > 1:
-        lines.append(f"runs of different versions stand side by side: {', '.join(versions)}")
+        lines.append(f"runs of different versions of nersweep stand side by side: {', '.join(versions)}")
+    machines = sorted({f"{result['device']}, {result['hardware']}" for result in results})
+    if len(machines) > 1:
+        lines.append(f"runs of different machines, whose times cannot be compared: {'; '.join(machines)}")
     if base is None and len(there) > 1:
         lines.append(f"baseline={asked}: no such row, so that nothing is compared; there are {names_of(there)}")
+    elif base and base.setting != asked:
+        rivals = [row for row in there if loss_of(row.records) == asked and row.setting != base.setting]
+        if rivals:
+            lines.append(f"baseline={asked}: {base.setting} is taken, as it comes first; also {names_of(rivals)}")
     most = max(len(row.seeds) for row in there)
     if most == 1:
         lines.append("one seed: no test can tell a difference from chance; intervals are over sentences alone")
     elif base:
-        short = [row for row in there if row.seeds != base.seeds]
-        if short:
+        other = [row for row in there if row.seeds != base.seeds]
+        if other:
             lines.append(
-                f"not the same seeds as {base.setting}: {names_of(short)}; compared over those that are shared"
+                f"not the same seeds as {base.setting}: {names_of(other)}; compared over those that are shared, if any"
             )
-        lines.append(
-            f"with {len(base.seeds)} seeds the sign-flip test over seeds cannot give a p below "
-            f"{stats.smallest_p(len(base.seeds)):.3g}"
-        )
+        tested = sum(bool(row.versus) and len(row.versus.seeds) > 1 for row in there)
+        if tested:
+            n = max(len(row.versus.seeds) for row in there if row.versus)
+            least = stats.smallest_p(n)
+            holm = f", {min(tested * least, 1):.3g} after Holm's correction for {tested} rows" if tested > 1 else ""
+            lines.append(f"with {n} seeds the sign-flip test over seeds cannot give a p below {least:.3g}{holm}")
     return lines
 
 
@@ -272,26 +296,38 @@ def names_of(rows: Sequence[Row]) -> str:
 
 
 def conclusions(rows: Sequence[Row], base: Row | None) -> list[str]:
-    """What may be concluded and what not, in plain words, a sentence for each row."""
+    """What may be concluded and what not, in plain words, for each row that was tested."""
     return [conclusion(row, base) for row in rows if row.versus and len(row.versus.seeds) > 1]
 
 
 def conclusion(row: Row, base: Row) -> str:
-    """A difference is seen where the interval over seeds and sentences leaves out 0 and the test over seeds agrees, or
-    could not."""
+    """A difference is seen where the interval over seeds and sentences leaves out 0 and the test over seeds agrees; it
+    seems to be there where that test could not agree, as there are too few seeds."""
     against, n = row.versus, len(row.versus.seeds)
     points, (low, high) = 100 * against.difference, (100 * x for x in against.interval)
     measured = f"{points:+.2f} points of F1, 95% interval {low:+.2f} to {high:+.2f}"
     seen, enough = not low <= 0 <= high, stats.smallest_p(n) <= ALPHA
-    if seen and against.adjusted_seeds <= ALPHA:
-        word = "better" if points > 0 else "worse"
-        return f"{row.setting} is {word} than {base.setting}: {measured}, p = {against.adjusted_seeds:.3g} after Holm."
+    confirmed, p = against.adjusted_seeds <= ALPHA, f"p = {against.adjusted_seeds:.3g} after Holm's correction"
+    word = "better" if points > 0 else "worse"
+    if seen and confirmed:
+        return f"{row.setting} is {word} than {base.setting} on these data: {measured}, {p}."
     if seen and not enough:
-        word = "better" if points > 0 else "worse"
         return (
             f"{row.setting} seems {word} than {base.setting}: {measured}; {n} seeds are too few for the test over "
             f"seeds to confirm it (its p cannot go below {stats.smallest_p(n):.3g})."
         )
+    told = [f"No difference between {row.setting} and {base.setting} can be seen with {n} seeds: {measured}"]
+    if seen:
+        told[0] += f"; the interval leaves out 0, but the test over seeds does not confirm it ({p})"
+    elif confirmed:
+        told[0] += f"; the seeds agree ({p}), but chance in the sentences of this test set could explain it"
     sd = float(np.sqrt((row.sd**2 + base.sd**2) / 2))
-    needed = f"; {stats.seeds_needed(sd, WORTHWHILE)} are needed to see {100 * WORTHWHILE:.1f} points" if sd > 0 else ""
-    return f"No difference between {row.setting} and {base.setting} can be seen with {n} seeds{needed}: {measured}."
+    needed = stats.seeds_needed(sd, WORTHWHILE) if sd > 0 else 0
+    if needed > n:
+        told.append(f"To see {100 * WORTHWHILE:.1f} points, about {needed:,} seeds for each are needed")
+    if against.adjusted_sentences <= ALPHA:
+        told.append(
+            f"These very models do differ (p = {against.adjusted_sentences:.3g} over sentences), which says nothing of "
+            "other seeds"
+        )
+    return ". ".join(told) + "."

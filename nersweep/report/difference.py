@@ -15,24 +15,27 @@ LEFT_OUT = ("choice.", "output_dir")  # settings that say nothing of their own
 
 
 def show(a: Record, b: Record) -> None:
-    """Raises ValueError for runs that have not finished."""
+    """Raises ValueError for runs that have not finished, and for a run and itself."""
     for record in (a, b):
         if not record.finished:
             raise ValueError(f"compare={record.name}: {record.result['status']}; only finished runs can be compared")
+    if a.folder.samefile(b.folder):
+        raise ValueError(f"compare={a.name},{b.name}: the same run twice; type two of different settings or seeds")
+    names = (a.name, b.name) if a.name != b.name else (a.folder.name, b.folder.name)
     for title, rows in (
         ("Configuration", differing(flat(a.config), flat(b.config), LEFT_OUT)),
         ("Data, version, machine", differing(surroundings(a), surroundings(b))),
     ):
-        table(f"\n{title}", ["", a.name, b.name], rows or [["no difference", "", ""]])
-    names = ["f1", "precision", "recall", "macro_f1", *(f"{type_}/f1" for type_ in a.types)]
-    scores = [[x, *(f"{100 * r.scores[x]:.2f}" if x in r.scores else "–" for r in (a, b))] for x in names]
-    table(f"\nScores on {a.split}, in percent", ["", a.name, b.name], scores)
+        table(f"\n{title}", ["", *names], rows or [["no difference", "", ""]])
+    kinds = ["f1", "precision", "recall", "macro_f1", *(f"{type_}/f1" for type_ in dict.fromkeys(a.types + b.types))]
+    scores = [[x, *(f"{100 * r.scores[x]:.2f}" if x in r.scores else "–" for r in (a, b))] for x in kinds]
+    table(f"\nScores on {a.split}, in percent", ["", *names], scores)
     if a.result["data"]["checksum"] != b.result["data"]["checksum"]:
         console.print("\nother data: their sentences are not compared")
         return
     p = stats.approximate_randomisation(a.counts[None], b.counts[None])
     console.print(f"\np = {p:.3g} (approximate randomisation over sentences, of these two models)")
-    show_sentences(a, b)
+    show_sentences({name: record.predictions() for name, record in zip(names, (a, b), strict=True)})
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any], leave: tuple[str, ...] = ()) -> list[list[str]]:
@@ -46,17 +49,17 @@ def surroundings(record: Record) -> dict[str, Any]:
     return flat({name: record.result[name] for name in kept if name in record.result})
 
 
-def show_sentences(a: Record, b: Record) -> None:
-    """How often which of the two is right, and some sentences on which one alone is."""
-    of = {record.name: record.predictions() for record in (a, b)}
-    right = {name: exact(predicted) for name, predicted in of.items()}
-    first, second = right[a.name], right[b.name]
+def show_sentences(of: Mapping[str, Predicted]) -> None:
+    """How often which of two runs is right, and some sentences on which one alone is."""
+    a, b = of
+    first, second = (exact(predicted) for predicted in of.values())
+    same = alike(*of.values())
     rows = [
         ["both right", first & second],
-        [f"only {a.name}", first & ~second],
-        [f"only {b.name}", ~first & second],
-        ["both wrong, alike", ~first & ~second & alike(*of.values())],
-        ["both wrong, otherwise", ~first & ~second & ~alike(*of.values())],
+        [f"only {a} right", first & ~second],
+        [f"only {b} right", ~first & second],
+        ["both wrong, alike", ~first & ~second & same],
+        ["both wrong, otherwise", ~first & ~second & ~same],
     ]
     table(
         "\nSentences with all entities right", ["", "sentences"], [[name, f"{which.sum():,}"] for name, which in rows]
@@ -65,7 +68,7 @@ def show_sentences(a: Record, b: Record) -> None:
         for number in np.flatnonzero(which)[:EXAMPLES]:
             console.print(f"\n{name}: sentence {number + 1}")
             for who, predicted in {"gold": None, **of}.items():
-                console.print(f"  {sentence_of(of[a.name], predicted, number)}  [{who}]")
+                console.print(f"  {sentence_of(of[a], predicted, number)}  [{who}]")
 
 
 def exact(predicted: Predicted) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from nersweep import metrics, store
 from nersweep.faults import flat
 from nersweep.labels import LabelSet
-from nersweep.plan import is_source, matters
+from nersweep.plan import matters
 
 LOSSES = 200  # points of a loss curve
 
@@ -159,7 +159,7 @@ class Record:
 
 def read_run(folder: Path, split: str) -> Record:
     """The run of a folder. Raises ValueError for a folder without result.json, and for a finished run of which
-    something is missing: one line."""
+    something is missing: one line. Its numbers are rounded, so that an archive of it holds the same."""
     file = folder / store.RESULT
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
@@ -171,11 +171,31 @@ def read_run(folder: Path, split: str) -> Record:
         return Record(result, split, folder=folder)
     if lacking := {"config", "dev", "test", "analysis", "data"} - result.keys():
         raise ValueError(
-            f"{file}: has no {min(lacking)}, so an older version made it; the same command with rerun=true"
+            f"{file}: has no {min(lacking)}, so an older version made it; type its command again with rerun=true"
         )
+    try:
+        return finished_run(result, folder, split)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file}: not the result of a run ({type(error).__name__}: {error})") from None
+
+
+def finished_run(result: dict[str, Any], folder: Path, split: str) -> Record:
+    config = result["config"]  # as it is: two learning rates may differ in the seventh digit
+    seconds = result["seconds"]  # the tracker's copy is sent before it is known how long all took
+    result = rounded(result) | {"config": config, "seconds": rounded({"total": sum(seconds.values())} | seconds)}
+    epochs, losses = read_history(folder / "metrics.jsonl")
     predicted = read_predictions(folder, split, result["test"]["types"])
+    known, found = result["data"]["sentences"][split], len(predicted.lengths)
+    if found != known:
+        raise ValueError(f"{folder / 'predictions' / split}.conll: {found:,} sentences, expected {known:,}")
     return Record(
-        result, split, predicted.counts(), predicted.confusion(), *read_history(folder / "metrics.jsonl"), folder
+        result,
+        split,
+        predicted.counts(),
+        predicted.confusion(),
+        rounded(epochs),
+        losses,
+        folder,
     )
 
 
@@ -183,25 +203,27 @@ def read_history(file: Path) -> tuple[list[dict[str, Any]], list[tuple[int, floa
     """Epochs, and the training loss at some steps: each the mean since the one before."""
     try:
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+        epochs = [line for line in lines if "epoch" in line]
+        steps = [(line["step"], float(line["loss"])) for line in lines if "step" in line]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file}: cannot be read ({error})") from None
-    epochs = [line for line in lines if "epoch" in line]
-    steps = [line for line in lines if "step" in line]
     size = -(-len(steps) // LOSSES)
     parts = [steps[i : i + size] for i in range(0, len(steps), size)] if steps else []
-    return epochs, [(part[-1]["step"], float(np.mean([step["loss"] for step in part]))) for part in parts]
+    return epochs, [(part[-1][0], rounded(float(np.mean([loss for _, loss in part])))) for part in parts]
 
 
 def setting_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run shares with those that differ from it in their seed alone: flat, without what makes no other run."""
-    return {key: value for key, value in flat(config).items() if key != "seed" and matters(key) and not is_source(key)}
+    """What a run shares with those that differ from it in their seed alone: flat, without what makes no other run, and
+    without where the data are, which their checksum tells."""
+    left_out = {"seed", "data"}
+    return {key: x for key, x in flat(config).items() if key.partition(".")[0] not in left_out and matters(key)}
 
 
 def to_line(record: Record) -> str:
     """A run as a line of an archive: no words of the data in it."""
     arrays = {"counts": packed(record.counts), "confusion": record.confusion.tolist()}
     told = {name: getattr(record, name) for name in ("result", "split", "epochs", "losses")}
-    return json.dumps(rounded(told | arrays), ensure_ascii=False)
+    return json.dumps(told | arrays, ensure_ascii=False)
 
 
 def from_line(line: str) -> Record:

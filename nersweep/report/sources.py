@@ -1,6 +1,7 @@
 """Which runs a report is about: those of a sweep, of a study, of the tracker, or of an archive."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -36,19 +37,22 @@ class ReportConfig:
     folder: str | None = told_as("where the report goes (beside the sweep, else output_dir/reports)")
     save: str | None = told_as("a file to write the runs to, without the words of the data")
     tracking: TrackingConfig = field(
-        default_factory=TrackingConfig, metadata={"about": "tracking.uri=, as in training"}
+        default_factory=TrackingConfig,
+        metadata={"about": "the tracking store, as in training (mlflow.db in output_dir)"},
     )
 
 
 @dataclass(frozen=True)
 class Found:
-    """The runs, where their report goes, its title, and the tracker's run that it belongs to."""
+    """The runs, where their report goes, its title, the command that made them, and the tracker's run that it belongs
+    to, with the folder of that tracker."""
 
     records: list[Record]
     folder: Path
     title: str
     command: str = ""
     parent_id: str | None = None
+    output_dir: Path = Path("outputs")
 
 
 def find(config: ReportConfig) -> Found:
@@ -57,28 +61,44 @@ def find(config: ReportConfig) -> Found:
     if len(chosen) > 1:
         typed = " ".join(f"{name}={getattr(config, name)}" for name in chosen)
         raise ValueError(f"{typed}: name the runs in one way; type one of {', '.join(CHOICES)}")
-    split = config.split or ("dev" if config.study else "test")
-    if split not in ("dev", "test"):
-        raise ValueError(f"split={split}: must be one of dev, test")
+    split = split_of(config)
     output_dir = Path(config.output_dir)
     reports = output_dir / "reports"
     if config.archive:
-        file = Path(config.archive)
-        return Found(read_archive(file), reports / file.stem, file.stem)
+        return of_archive(Path(config.archive), config, reports)
     if config.experiment or config.filter:
-        name = config.experiment or "filter"
-        query = config.filter or ""
-        records = read_tracked(opened(config).runs(query, config.experiment), config, split)
-        return Found(told(records, f"{'experiment' if config.experiment else 'filter'}={name}"), reports / name, name)
+        asked = f"experiment={config.experiment}" if config.experiment else f"filter={config.filter}"
+        records = read_tracked(opened(config).runs(config.filter or "", config.experiment), config, split)
+        folder = reports / re.sub(r"[^\w-]", "_", config.experiment or "filter")
+        return Found(told(records, asked), folder, config.experiment or asked)
     if config.study:
         tracker = opened(config)
-        whole = next((run for run in tracker.runs(f'tags.study = "{config.study}"')), None)
-        if whole is None:
-            raise ValueError(f"study={config.study}: the tracker knows no such study")
+        studies = {run.tags.get("study"): run for run in tracker.runs('tags.kind = "study"')}
+        if config.study not in studies:
+            there = ", ".join(sorted(filter(None, studies))) or "none"
+            raise ValueError(f"study={config.study}: the tracker knows no such study; it has {there}")
+        whole = studies[config.study]
         records = read_tracked(tracker.runs(f'tags.mlflow.parentRunId = "{whole.id}"'), config, split)
         folder = output_dir / "studies" / config.study / "report"
-        return Found(told(records, f"study={config.study}"), folder, config.study, parent_id=whole.id)
-    return of_sweep(sweep_folder(config.sweep, output_dir), output_dir, split)
+        return Found(
+            told(records, f"study={config.study}"), folder, config.study, parent_id=whole.id, output_dir=output_dir
+        )
+    return of_sweep(sweep_folder(config.sweep, output_dir), split)
+
+
+def split_of(config: ReportConfig) -> str:
+    split = config.split or ("dev" if config.study else "test")
+    if split not in ("dev", "test"):
+        raise ValueError(f"split={split}: must be one of dev, test")
+    return split
+
+
+def of_archive(file: Path, config: ReportConfig, reports: Path) -> Found:
+    records = told(read_archive(file), f"archive={file}")
+    held = records[0].split
+    if config.split and split_of(config) != held:
+        raise ValueError(f"split={config.split}: {file} holds {held} alone; read the runs themselves for the other")
+    return Found(records, reports / file.stem, file.stem)
 
 
 def sweep_folder(name: str | None, output_dir: Path) -> Path:
@@ -96,9 +116,10 @@ def sweep_folder(name: str | None, output_dir: Path) -> Path:
     raise ValueError(f"sweep={name}: no such sweep; {sweeps} has {there}")
 
 
-def of_sweep(folder: Path, output_dir: Path, split: str) -> Found:
+def of_sweep(folder: Path, split: str) -> Found:
     """The runs of a sweep, those that did not finish or were never begun among them."""
     file = folder / "sweep.json"
+    output_dir = folder.absolute().parents[1]  # its own, wherever that is
     try:
         listed = json.loads(file.read_text(encoding="utf-8"))
         runs, command, parent = listed["runs"], listed["command"], listed["run_id"]
@@ -111,7 +132,8 @@ def of_sweep(folder: Path, output_dir: Path, split: str) -> Found:
         else Record({"name": name, "status": "not begun"}, split)
         for name, place in places
     ]
-    return Found(told(records, f"sweep={folder.name}"), folder / "report", f"sweep {folder.name}", command, parent)
+    title = f"sweep {folder.name}"
+    return Found(told(records, f"sweep={folder.name}"), folder / "report", title, command, parent, output_dir)
 
 
 def opened(config: ReportConfig) -> Tracker:
@@ -119,11 +141,15 @@ def opened(config: ReportConfig) -> Tracker:
 
 
 def read_tracked(runs: Iterable[Tracked], config: ReportConfig, split: str) -> list[Record]:
-    """Runs from their folders where these are here, else from what the tracker keeps of them."""
-    records = []
+    """Runs from their folders where these are here, else from what the tracker keeps of them. Of a run that was made
+    several times the last that finished counts, else the last: the tracker gives the last first."""
+    of: dict[str, Tracked] = {}
     for run in runs:
-        if run.tags.get("kind") in ("sweep", "study") or "fingerprint" not in run.tags:
-            continue
+        made = run.tags.get("fingerprint")
+        if made and (made not in of or "finished" == run.tags.get("status") != of[made].tags.get("status")):
+            of[made] = run
+    records = []
+    for run in of.values():
         folder = Path(run.folder)
         if run.folder and (folder / store.RESULT).exists():
             records.append(read_run(folder, split))
@@ -155,8 +181,9 @@ def told(records: list[Record], asked: str) -> list[Record]:
 def one(name: str, config: ReportConfig) -> Record:
     """A run by its folder, by its name or by the tracker's id."""
     runs = Path(config.output_dir) / "runs"
-    found: list[Any] = [Path(name)] if (Path(name) / store.RESULT).exists() else []
-    found = found or [file.parent for file in runs.glob(f"{name}*/{store.RESULT}")]
+    split = split_of(config)
+    found = [Path(name)] if (Path(name) / store.RESULT).exists() else []
+    found = found or [file.parent for file in runs.glob(f"*/{store.RESULT}") if file.parent.name.startswith(name)]
     exact = [folder for folder in found if folder.name.rpartition("-")[0] == name]
     found = exact or found
     if len(found) > 1:
@@ -165,5 +192,5 @@ def one(name: str, config: ReportConfig) -> Record:
         tracked = next((run for run in opened(config).runs() if run.id == name), None)
         if tracked is None:
             raise ValueError(f"compare={name}: no such run; type a folder, a name in {runs}, or the tracker's id")
-        return read_tracked([tracked], config, config.split or "test")[0]
-    return read_run(found[0], config.split or "test")
+        return told(read_tracked([tracked], config, split), f"compare={name}")[0]
+    return read_run(found[0], split)

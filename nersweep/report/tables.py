@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table as Drawn
@@ -36,31 +36,39 @@ class Column:
 def tables(of: Comparison) -> list[Table]:
     """The scores; each row against the baseline; what stands beside the score; errors; F1 of each type."""
     groups = [
-        ("Scores, in percent", scores(of)),
-        (f"Against {of.baseline}, in points of F1", against() if any(row.versus for row in of.rows) else []),
-        ("Beside the score, in percent", beside(of)),
-        ("Errors, per run", errors()),
-        ("F1 of each type, in percent", by_type(of)),
+        ("Scores, in percent", scores(of), of.rows),
+        (f"Against {of.baseline}, in points of F1", against(), [row for row in of.finished if row.versus]),
+        ("Beside the score, in percent", beside(of), of.finished),
+        ("Errors, per run", errors(), of.finished),
+        ("F1 of each type, in percent", by_type(of), of.finished),
     ]
-    return [made(title, columns, of) for title, columns in groups if columns]
+    return [made(title, columns, rows) for title, columns, rows in groups if rows]
 
 
-def made(title: str, columns: list[Column], of: Comparison) -> Table:
-    rows = [[row.setting, *(column.value(row) for column in columns)] for row in of.finished]
-    return Table(title, ["setting", *(c.name for c in columns)], rows, ["what was run", *(c.about for c in columns)])
+def made(title: str, columns: list[Column], rows: Sequence[Row]) -> Table:
+    cells = [[row.setting, *(column.value(row) for column in columns)] for row in rows]
+    return Table(title, ["setting", *(c.name for c in columns)], cells, ["what was run", *(c.about for c in columns)])
 
 
 def scores(of: Comparison) -> list[Column]:
     found = [
-        Column("seeds", lambda row: str(len(row.seeds)), "how many runs, which differ in their seed alone"),
+        Column("seeds", seeds, "how many runs, which differ in their seed alone, and of how many"),
         Column("F1", plus_minus, f"micro F1 of entities on {of.split}, mean ± standard deviation over seeds"),
         Column("95%", lambda row: span(row.interval, percent), "interval of that mean, over seeds and sentences"),
     ]
     if of.reference:
-        found.append(Column("claimed", lambda row: claim(row, "f1"), f"F1 as claimed ({of.reference['source']})"))
+        about = f"F1 as claimed for the loss, whatever its settings here ({of.reference['source']})"
+        found.append(Column("claimed", lambda row: claim(row.claimed, "f1"), about))
+    for name, about in (
+        ("precision", "of predicted entities those that are right"),
+        ("recall", "of true entities those that are found"),
+    ):
+        found.append(Column(name, lambda row, name=name: percent(row.mean(name)), about))
+        if any(name in row.claimed for row in of.rows):
+            found.append(
+                Column(f"claimed {name}", lambda row, name=name: claim(row.claimed, name), "the same as claimed")
+            )
     found += [
-        Column("precision", lambda row: percent(row.mean("precision")), "of predicted entities those that are right"),
-        Column("recall", lambda row: percent(row.mean("recall")), "of true entities those that are found"),
         Column("macro", lambda row: percent(row.mean("macro_f1")), "the mean of the types' F1"),
         Column(of.rarest, lambda row: percent(row.mean(f"{of.rarest}/f1")), "F1 of the rarest type in training"),
         Column("strict", lambda row: percent(row.mean("strict/f1")), "F1 where only B- begins an entity"),
@@ -114,16 +122,21 @@ def beside(of: Comparison) -> list[Column]:
         Column("step", lambda row: f"{of.time_ratio(row):.2f}×", f"time of an optimiser step, to that of {of.timed}"),
     ]
     if any("time" in row.claimed for row in of.rows):
-        found.append(Column("claimed step", lambda row: claim(row, "time", ".1f", "×"), "the same as claimed"))
+        found.append(Column("claimed step", lambda row: claim(row.claimed, "time", ".1f", "×"), "the same as claimed"))
     return found
 
 
 def by_type(of: Comparison) -> list[Column]:
-    support = of.first.result[of.split]["types"]
-    return [
-        Column(type_, lambda row, t=type_: percent(row.mean(f"{t}/f1")), f"{support[type_]['support']:,} true entities")
-        for type_ in of.types
-    ]
+    support, found = of.first.result[of.split]["types"], []
+    for type_ in of.types:
+        about = f"{support[type_]['support']:,} true entities"
+        found.append(Column(type_, lambda row, t=type_: percent(row.mean(f"{t}/f1")), about))
+        if any(type_ in row.claimed.get("types", {}) for row in of.rows):
+            name = f"claimed {type_}"
+            found.append(
+                Column(name, lambda row, t=type_: claim(row.claimed.get("types", {}), t), "the same as claimed")
+            )
+    return found
 
 
 def errors() -> list[Column]:
@@ -152,12 +165,17 @@ def span(interval: tuple[float, float], how: Callable[[float], str]) -> str:
     return NOTHING if math.isnan(interval[0]) else "…".join(how(x) for x in interval)
 
 
+def seeds(row: Row) -> str:
+    finished, left = len(row.seeds), len(row.unfinished)
+    return f"{finished} of {finished + left}" if left else str(finished)
+
+
 def plus_minus(row: Row) -> str:
     return percent(row.mean()) + ("" if math.isnan(row.sd) else f" ± {100 * row.sd:.2f}")
 
 
-def claim(row: Row, name: str, how: str = ".2f", unit: str = "") -> str:
-    return f"{row.claimed[name]:{how}}{unit}" if name in row.claimed else NOTHING
+def claim(claimed: Mapping[str, float], name: str, how: str = ".2f", unit: str = "") -> str:
+    return f"{claimed[name]:{how}}{unit}" if name in claimed else NOTHING
 
 
 def unfinished(of: Comparison) -> list[str]:
@@ -195,7 +213,7 @@ def fitting(table: Table, width: int) -> Iterator[list[int]]:
 
 def markdown(of: Comparison, title: str) -> str:
     """Conclusions, notes, tables, and what their columns mean."""
-    parts = [f"# {title}", *(f"- {escaped(line)}" for line in of.conclusions)]
+    parts = [f"# {escaped(title)}", "", *(f"- {escaped(line)}" for line in of.conclusions)]
     lines = [*of.notes, *(f"did not finish: {line}" for line in unfinished(of))]
     parts += ["", *(f"> {escaped(line)}\n>" for line in lines)]
     for table in tables(of):
@@ -215,15 +233,16 @@ def grid(rows: list[list[str]]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """As Markdown shows it: no HTML, no column, no emphasis."""
-    for sign in "\\`*_|[]#":
+    """As Markdown shows it: no HTML, no column, no emphasis, no formula."""
+    for sign in "\\`*_|[]#~$":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "±": r"$\pm$"}
 TEX |= {"×": r"$\times$", "ε": r"$\varepsilon$", "τ": r"$\tau$", "γ": r"$\gamma$", "β": r"$\beta$", "<": r"$<$"}
-TEX |= {">": r"$>$"} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+TEX |= {">": r"$>$", "|": r"\textbar{}", "[": "{[}", "…": r"\dots{}", "\n": " "}
+TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
 def latex(of: Comparison) -> str:
@@ -235,7 +254,7 @@ def latex(of: Comparison) -> str:
     parts = []
     for table in tables(of):
         parts += [
-            f"% {table.title}",
+            f"% {' '.join(table.title.split())}",
             rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
             r"\toprule",
             cells(table.header),

@@ -228,8 +228,7 @@ class Worker:
             config = self.composed(overrides)
             last = config.train.epochs if len(self.seeds) == 1 else None
             watch = Watch(self, trial, number, told, last, reports=number == 0 and not by_seed)
-            with quiet():
-                result = run.execute(config, overrides, self.parent_id, watch)
+            result = self.made(config, overrides, watch)
             watch.note(result["epochs"])
             values.append(self.score(result["dev"]))
             trial.set_user_attr("values", values)
@@ -238,6 +237,16 @@ class Worker:
                 if number + 1 < len(self.seeds) and trial.should_prune():
                     raise run.Pruned(f"after {number + 1} seeds")
         return statistics.fmean(values)
+
+    def made(self, config: DictConfig, overrides: list[str], watch: "Watch") -> dict[str, Any]:
+        """The result of a run, which another sweep or study may be making: then it is waited for."""
+        while True:
+            try:
+                with quiet():
+                    return run.execute(config, overrides, self.parent_id, watch)
+            except store.Claimed:
+                signals.end()
+                time.sleep(WAIT_SECONDS)
 
     def score(self, dev: dict[str, Any]) -> float:
         return metrics.flatten(dev, "dev")[f"dev/{self.config.study.metric.removeprefix('dev/')}"]
@@ -255,7 +264,7 @@ class Worker:
 @dataclass
 class Watch:
     """Is told each epoch of a run, and raises Pruned where the study has seen enough of the trial. Of epochs that the
-    study was told before the trial was begun again, that has been decided."""
+    study was told before the trial was begun again, that has been decided but for the last, after which it ended."""
 
     worker: Worker
     trial: Trial
@@ -265,8 +274,9 @@ class Watch:
     reports: bool
 
     def __call__(self, epoch: int, dev: dict[str, Any]) -> None:
-        if self.reports and epoch not in self.told:
-            self.trial.report(self.worker.score(dev), epoch)
+        if self.reports and epoch >= max(self.told, default=0):
+            if epoch not in self.told:
+                self.trial.report(self.worker.score(dev), epoch)
             if epoch != self.last and self.trial.should_prune():
                 self.note(epoch)
                 raise run.Pruned(f"after epoch {epoch}")

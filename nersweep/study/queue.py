@@ -1,5 +1,7 @@
 """The trials of a study, shared by its workers: who takes which, and when there are enough of them."""
 
+import io
+import pickle
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,26 @@ from nersweep.study.space import Space
 from nersweep.study.storage import Lock
 
 TRIALS = 20
+STATE = {"cmaes._cma": {"CMA"}, "numpy": {"dtype", "ndarray"}, "numpy._core.multiarray": {"_reconstruct", "scalar"}}
 FINISHED, FAILED = (TrialState.COMPLETE, TrialState.PRUNED), TrialState.FAIL
+
+
+class StateReader(pickle.Unpickler):
+    """Reads the state of CMA-ES, which Optuna keeps pickled in the storage, where a stranger may have put another."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name not in STATE.get(module, ()):
+            raise ValueError(f"study.sampler=cmaes: the storage holds {module}.{name}, which is no state of CMA-ES")
+        return super().find_class(module, name)
+
+
+class CmaEs(samplers.CmaEsSampler):
+    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
+        for trial in reversed(completed_trials):
+            parts = {k: v for k, v in trial.system_attrs.items() if k.startswith(self._attr_key_optimizer)}
+            if parts:
+                return StateReader(io.BytesIO(bytes.fromhex(self._concat_optimizer_attrs(parts)))).load()
+        return None
 
 
 def make_sampler(name: str, seed: int) -> samplers.BaseSampler:
@@ -33,7 +54,7 @@ def make_sampler(name: str, seed: int) -> samplers.BaseSampler:
     if name == "gp":
         return samplers.GPSampler(seed=seed)
     if name == "cmaes":
-        return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        return CmaEs(seed=seed, warn_independent_sampling=False)
     return samplers.RandomSampler(seed=seed)
 
 

@@ -4,7 +4,6 @@ import fcntl
 import glob
 import logging
 import os
-import re
 import shlex
 import sys
 import zlib
@@ -16,15 +15,10 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 
+from nersweep import filesystems
 from nersweep.faults import reason
 from nersweep.tracking import public
 
-MOUNTS = Path("/proc/self/mountinfo")
-# File systems whose locks do not reach all the machines that see them.
-NETWORK = {
-    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "orangefs", "pvfs2"),
-    *("glusterfs", "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.ceph"),
-}
 ANSWER_SECONDS = 4
 LOCK_SECONDS = 60  # that a process waits for another one's write to SQLite
 
@@ -45,25 +39,12 @@ def url_of(storage: str | None, output_dir: Path) -> str:
     if kind != "sqlite" or not rest.strip("/") or ":memory:" in rest:
         raise ValueError(f"{typed}: expected sqlite:///FILE or postgresql://…, or nothing for studies.db in output_dir")
     file = Path(rest.removeprefix("/")).absolute()
-    if (found := file_system(file)) in NETWORK:
+    if found := filesystems.network(file):
         raise ValueError(
             f"{typed}: {file.parent} is on a network file system ({found}), where SQLite loses data; type "
             "study.storage=sqlite:////FILE on a local disk, or postgresql://… for several machines"
         )
     return f"sqlite:///{file}"
-
-
-def file_system(path: Path) -> str:
-    """The type of the file system that a path is on, or would be; empty where the system does not tell."""
-    if not MOUNTS.exists():
-        return ""
-    found = ("", "")
-    for line in MOUNTS.read_text(errors="replace").splitlines():
-        before, _, after = line.partition(" - ")
-        place = re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), before.split()[4])
-        if path.resolve().is_relative_to(place) and len(place) >= len(found[0]):
-            found = place, after.split()[0]
-    return found[1]
 
 
 def open_storage(url: str) -> tuple[RDBStorage, Lock]:

@@ -1,9 +1,6 @@
 """The report's page in Chromium, without a window: drawn, quiet, filtered, narrow, printed."""
 
 import base64
-import json
-import os
-import shutil
 
 import pytest
 
@@ -16,24 +13,11 @@ PHONE = {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 
 
 @pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install selenium")
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        pytest.skip("no chromium with its driver: apt install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    options.add_argument("--headless=new")
-    options.add_argument("--disable-dev-shm-usage")
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # which Chromium refuses to root
-    driver = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
-    # What a script of the data would do, if it ran.
+def browser(browser):
+    """With a note of what a script of the data would do, if it ran."""
     spy = "window.alerts = 0; window.alert = () => { window.alerts += 1 }"
-    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": spy})
-    yield driver
-    driver.quit()
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": spy})
+    return browser
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +41,10 @@ def shown(browser, file):
     return browser
 
 
-def test_all_is_drawn_and_nothing_is_asked_for_or_complained_of(shown, pictures, file):
+def test_all_is_drawn_and_nothing_is_asked_for_or_complained_of(shown, asked, pictures, file):
     widths = shown.execute_script("return [...document.images].map((image) => image.complete && image.naturalWidth)")
     assert len(widths) == len(pictures) > 0 and all(widths)
-    notes = [json.loads(entry["message"])["message"] for entry in shown.get_log("performance")]
-    asked = [note["params"]["request"]["url"] for note in notes if note["method"] == "Network.requestWillBeSent"]
-    assert file.as_uri() in asked
-    assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
+    assert asked() == [file.as_uri()]
     assert shown.get_log("browser") == []
 
 

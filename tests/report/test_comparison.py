@@ -1,0 +1,179 @@
+"""Settings over their seeds: grouped rightly, tested as by hand, and no more concluded than was seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nersweep import stats
+from nersweep.report import comparison
+from nersweep.report.comparison import compare
+from nersweep.report.records import Record
+
+SENTENCES = 400
+REFERENCE = {"source": "a paper", "time_of": "focal", "rows": {"focal": {"f1": 91.2}, "cross_entropy": {"f1": 86.5}}}
+
+
+def record(loss="focal", seed=1, right=600, status="finished", checksum="c0ffee" * 4, version="0.1.0", **changes):
+    """A run that finds so many of 800 entities, two in each sentence, and nothing wrong. changes: settings, with __ for
+    the dot."""
+    name = f"{loss}-s{seed}"
+    if status != "finished":
+        return Record({"name": name, "status": status, "error": "out of memory"}, "test")
+    config = {
+        "seed": seed,
+        "output_dir": "outputs",
+        "device": "auto",
+        "train": {"lr": 0.001, "checkpoint_minutes": 10, "batch_size": 8},
+        "data": {"path": "data", "_target_": "nersweep.data.Conll"},
+        "model": {"name": "minilm"},
+        "loss": {"_target_": f"nersweep.losses.{loss}"},
+        "choice": {"loss": loss, "data": "conll2003", "model": "minilm"},
+    }
+    for key, value in changes.items():
+        section, _, inner = key.rpartition("__")
+        (config[section] if section else config)[inner] = value
+    found = np.zeros(SENTENCES, dtype=np.int64)
+    found += right // SENTENCES
+    found[np.random.default_rng(seed).permutation(SENTENCES)[: right % SENTENCES]] += 1
+    counts = np.stack([found, found, np.full(SENTENCES, 2)], axis=1)
+    score = {"f1": float(stats.f1(counts.sum(0))), "types": {"PER": {"support": 500}, "LOC": {"support": 300}}}
+    result = {
+        "name": name,
+        "status": status,
+        "config": config,
+        "epochs": 2,
+        "test": score,
+        "analysis": {"test": {}},
+        "device": "cpu",
+        "hardware": "2 cores",
+        "cpu_seconds": 10.0,
+        "data": {"checksum": checksum, "sentences": {"train": 80}, "entities": {"PER": 9, "LOC": 7}},
+        "versions": {"nersweep": version},
+    }
+    return Record(result, "test", counts)
+
+
+def rows_of(*records, baseline="cross_entropy", reference=REFERENCE):
+    return {row.setting: row for row in compare(records, baseline, reference).rows}
+
+
+def test_the_statistics_are_those_of_the_counts():
+    gains = {"focal": (4, 7, 2), "dice": (4, -6, 3)}
+    base = [record("cross_entropy", seed, 600 + seed) for seed in (1, 2, 3)]
+    others = {loss: [record(loss, i, 600 + i + gain) for i, gain in enumerate(of, 1)] for loss, of in gains.items()}
+    rows = rows_of(*base, *others["focal"], *others["dice"])
+    y = np.array([2 * n / (n + 800) for n in (601, 602, 603)])  # by hand: precision 1, recall n / 800
+    for loss, of in gains.items():
+        x = np.array([2 * n / (n + 800) for n in (600 + i + gain for i, gain in enumerate(of, 1))])
+        versus = rows[loss].versus
+        assert versus.difference == pytest.approx((x - y).mean(), abs=1e-12)
+        assert versus.g == pytest.approx(stats.hedges_g(x, y))
+        assert versus.superiority == pytest.approx(np.mean([a > b for a in x for b in y]))
+        a, b = (np.stack([r.counts for r in side]) for side in (others[loss], base))
+        assert versus.p_sentences == stats.approximate_randomisation(a, b)
+        low, high = stats.student_interval(stats.resampled_f1(a) - stats.resampled_f1(b), x - y)
+        assert versus.interval == pytest.approx((low, high))
+    assert (rows["focal"].versus.p_seeds, rows["dice"].versus.p_seeds) == (0.25, 1)  # of 8 signs: 2, and all
+    assert (rows["focal"].versus.adjusted_seeds, rows["dice"].versus.adjusted_seeds) == (0.5, 1)
+    assert rows["cross_entropy"].versus is None
+
+
+def test_a_setting_is_a_row_and_places_are_no_setting():
+    same = {"output_dir": "elsewhere", "device": "cuda", "train__checkpoint_minutes": 1, "data__path": "/mnt"}
+    assert list(rows_of(record(seed=1), record(seed=2, **same))) == ["focal"]
+    assert rows_of(record(seed=1), record(seed=2, **same))["focal"].seeds == (1, 2)
+    for key, values in {"train__lr": (0.001, 1e-05), "model__name": ("minilm", "bert")}.items():
+        first, second = (f"focal {key.replace('__', '.')}={value}" for value in values)
+        rows = rows_of(*(record(seed=seed, **{key: value}) for value in values for seed in (1, 2)))
+        assert sorted(rows) == sorted([first, second])
+        assert rows[first].seeds == rows[second].seeds == (1, 2)
+
+
+def test_runs_that_did_not_finish_stand_in_the_row_of_their_setting():
+    rows = rows_of(record(seed=1), record(seed=2, status="failed"), record("dice", 1, status="running"))
+    assert list(rows) == ["focal", "dice"]  # those without a finished run last
+    assert rows["focal"].unfinished == ("focal-s2: failed (out of memory)",)
+    assert rows["dice"].unfinished == ("dice-s1: not finished (out of memory)",) and not rows["dice"].records
+    rows = rows_of(record(train__lr=1.0), record(train__lr=2.0), record(seed=2, status="failed"))
+    assert rows["focal"].unfinished == ("focal-s2: failed (out of memory)",)  # of which of the two is not known
+
+
+def test_the_order_of_the_runs_changes_nothing():
+    runs = [record(loss, seed, 600 + 7 * seed) for loss in ("focal", "dice", "cross_entropy") for seed in (1, 2)]
+    runs += [record("focal", 3, status="failed"), record("focal", 2, 700, version="0.10.0")]
+    one, other = (compare(of, "cross_entropy") for of in (runs, runs[::-1]))
+    assert [row.setting for row in one.rows] == [row.setting for row in other.rows]
+    assert (one.notes, one.conclusions) == (other.notes, other.conclusions)
+    (row,) = (row for row in one.rows if row.setting == "focal")
+    assert row.records[1].result["versions"]["nersweep"] == "0.10.0"  # later than 0.1.0, and stands for seed 2
+    assert any("0.1.0, 0.10.0" in note for note in one.notes)
+
+
+def test_different_data_are_refused_in_one_line_that_names_them():
+    mine, theirs = [record(seed=seed) for seed in (1, 2)], [record("dice", seed, checksum="0ther") for seed in (1, 2)]
+    with pytest.raises(ValueError, match=r"focal-s1 and 1 more \(conll2003.*dice-s1 and 1 more.*0ther") as refused:
+        compare([*mine, *theirs], "cross_entropy")
+    assert "\n" not in str(refused.value)
+    shorter = replace(record("dice"), counts=record("dice").counts[:-1])
+    with pytest.raises(ValueError, match=r"focal-s1 and 1 more.*; dice-s1 .*different data"):
+        compare([*mine, shorter], "cross_entropy")
+
+
+def test_a_single_seed_is_not_tested_and_the_table_says_why():
+    answer = compare([record("cross_entropy"), record("focal", right=700)], "cross_entropy")
+    assert not answer.conclusions and any(note.startswith("one seed: no test") for note in answer.notes)
+    versus = answer.rows[0].versus or answer.rows[1].versus
+    assert versus.difference > 0 and np.isnan([versus.p_seeds, versus.p_sentences, versus.adjusted_seeds]).all()
+
+
+def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():
+    runs = [record("dice", right=790), record("cross_entropy"), record("focal")]
+    runs[1].result["cpu_seconds"] = 25.0
+    answer = compare(runs, "cross_entropy", REFERENCE)
+    assert [row.setting for row in answer.rows] == ["focal", "cross_entropy", "dice"]
+    assert [answer.time_ratio(row) for row in answer.rows] == [1, 2.5, 1]
+    assert [row.claimed.get("f1") for row in answer.rows] == [91.2, 86.5, None]
+    assert answer.rarest == "LOC"  # 7 of them in training, and fewer in the test set as well
+    assert compare(runs[:2], "cross_entropy", REFERENCE).timed == "cross_entropy"  # no focal row: the baseline
+
+
+def concluded(monkeypatch, gains, interval, p_sentences):
+    """Of a row whose seeds gain so many entities, where the bootstrap gives this interval in points."""
+    monkeypatch.setattr(comparison, "between", lambda *_: tuple(x / 100 for x in interval))
+    monkeypatch.setattr(comparison.stats, "approximate_randomisation", lambda *_: p_sentences)
+    base = [record("cross_entropy", seed, 600 + seed % 3) for seed in range(len(gains))]
+    mine = [record("focal", seed, 600 + seed % 3 + gain) for seed, gain in enumerate(gains)]
+    (line,) = compare([*base, *mine], "cross_entropy").conclusions
+    return line
+
+
+UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
+
+
+@pytest.mark.parametrize(
+    "gains, interval, p, begins, holds",
+    [
+        (UP[:6], (0.5, 2), 0.5, "focal is better than cross_entropy on these data", ["p = 0.0312 after Holm"]),
+        ([-x for x in UP], (-2, -0.5), 0.5, "focal is worse than cross_entropy", ["p = 0.0078"]),
+        (UP[:3], (0.5, 2), 0.5, "focal seems better", ["3 seeds are too few", "cannot go below 0.25"]),
+        (MIXED, (0.5, 2), 0.5, "No difference", ["the interval leaves out 0, but", "does not confirm it"]),
+        (UP, (-0.5, 2), 0.5, "No difference", ["the seeds agree (p = 0.0078", "chance in the sentences"]),
+        (MIXED[:3], (-1, 2), 0.001, "No difference", ["with 3 seeds", "seeds for each are needed", "says nothing of"]),
+    ],
+)
+def test_no_more_is_concluded_than_interval_and_test_allow(gains, interval, p, begins, holds, monkeypatch):
+    line = concluded(monkeypatch, gains, interval, p)
+    assert line.startswith(begins) and all(part in line for part in holds), line
+    assert ("These very models do differ" in line) == (p <= 0.05)
+
+
+def test_a_baseline_that_is_not_there_or_is_several_is_told():
+    with_rivals = compare([record(train__lr=lr, seed=seed) for lr in (1.0, 2.0) for seed in (1, 2)], "focal")
+    assert with_rivals.baseline == "focal train.lr=1.0"
+    assert any("focal train.lr=1.0 is taken" in n and "also focal train.lr=2.0" in n for n in with_rivals.notes)
+    without = compare([record(), record("dice")], "cross_entropy")
+    assert without.baseline is None
+    assert any("baseline=cross_entropy: no such row" in n and "dice, focal" in n for n in without.notes)
+    with pytest.raises(ValueError, match="no finished run"):
+        compare([record(status="failed")], "cross_entropy")

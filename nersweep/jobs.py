@@ -87,9 +87,10 @@ def launch(runs: Sequence[tuple[str, ...]], notes: Path, parent_id: str, stop: b
     or nothing."""
     origin = worker.Origin.here()
     whole = composer.compose(runs[0], RunMode.MULTIRUN)
-    at_once = worker.at_once(OmegaConf.to_container(whole.hydra.launcher), len(runs))
-    if "n_jobs" in whole.hydra.launcher:
-        whole.hydra.launcher.n_jobs = at_once  # a worker without a job would not know that it is to end
+    engine = OmegaConf.to_container(whole.hydra.launcher)
+    at_once = worker.at_once(engine, len(runs))
+    if "n_jobs" in engine:  # a worker without a job would not know that it is to end; one alone would be this process
+        whole.hydra.launcher.n_jobs = worker.at_once(engine, max(2, len(runs)))
     threads = worker.threads(at_once) if at_once else None
     if threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))

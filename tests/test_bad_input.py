@@ -114,7 +114,7 @@ MISTYPED = {
     # A setting that does not exist
     "sed=3": [
         "sed=3: no such setting; the top level has train, tracking, study, data, model, head, weights, aux, loss, "
-        "seed, device, gpus_per_run, output_dir, rerun, dry_run, on_failure"
+        "seed, device, gpus_per_run, output_dir, rerun, dry_run, report, on_failure"
     ],
     "+sed=3": [
         "sed=3: no such setting; the top level has aux, data, device, dry_run, gpus_per_run, head, loss, model, "

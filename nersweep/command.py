@@ -87,8 +87,9 @@ def read(typed: argparse.Namespace) -> Command:
                 foreign_of[options] = foreign_hydra(section)
             foreign = foreign_of[options] + of_a_file(section, taken, composer) + foreign_targets(config)
             foreign += addresses(config, taken, composer)
-            command.faults += lines + foreign + unswept(section, run, composer)
-            if config.get("report") is True and not (command.many and not config.study.space):
+            unmade = unswept(section, run, composer)
+            command.faults += lines + foreign + unmade
+            if config.get("report") is True and not unmade and (not command.many or config.study.space):
                 command.faults.append("report=true: is for a sweep of runs; type python -m nersweep.report afterwards")
             if not (foreign or shown):
                 command.faults += value_faults(config, composer)

@@ -118,7 +118,7 @@ MISTYPED = {
     ],
     "+sed=3": [
         "sed=3: no such setting; the top level has aux, data, device, dry_run, gpus_per_run, head, loss, model, "
-        "on_failure, output_dir, rerun, seed, study, tracking, train, weights"
+        "on_failure, output_dir, report, rerun, seed, study, tracking, train, weights"
     ],
     "train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
     "+train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],

@@ -152,13 +152,17 @@ def test_a_result_that_cannot_be_read_is_told_once_and_made_again(shared, capsys
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[1, 2]", "\udcff", '{"status": "finished"}', '{"status": "finished", "fingerprint": "b"}']
+    "content",
+    [
+        *("", "[1, 2]", "\udcff", '{"status": "finished"}', '{"status": "failed", "fingerprint": "b"}'),
+        '{"status": "finished", "fingerprint": "a"}',  # without scores
+    ],
 )
 def test_what_is_no_result_of_a_run_is_told(content, tmp_path, caplog):
     file = tmp_path / "result.json"
     assert store.read_result(tmp_path, "a") == {} and not caplog.records
-    file.write_text('{"status": "finished", "fingerprint": "a"}')
-    assert store.read_result(tmp_path, "a")["status"] == "finished" and not caplog.records
+    file.write_text('{"status": "failed", "fingerprint": "a"}')
+    assert store.read_result(tmp_path, "a")["status"] == "failed" and not caplog.records
     file.write_bytes(content.encode(errors="surrogateescape"))
     assert store.read_result(tmp_path, "a") == store.read_result(tmp_path, "a") == {}
     (line,) = [record.getMessage() for record in caplog.records]

@@ -206,7 +206,8 @@ def row_of(name: str, group: Sequence[Record], reference: Mapping[str, Any]) -> 
     if done:
         resampled = stats.resampled_f1(np.stack([record.counts for record in done]))
         observed = np.array([record.scores["f1"] for record in done])
-        interval = between(resampled, observed)
+        low, high = between(resampled, observed)
+        interval = max(low, 0.0), min(high, 1.0)
     claimed = reference.get("rows", {}).get(loss_of(done), {}) if done else {}
     return Row(name, done, left, interval, claimed)
 

@@ -86,7 +86,7 @@ def read(typed: argparse.Namespace) -> Command:
             if options not in foreign_of:
                 foreign_of[options] = foreign_hydra(section)
             foreign = foreign_of[options] + of_a_file(section, taken, composer) + foreign_targets(config)
-            foreign += addresses(config, taken, composer)
+            foreign += addresses(config, {o.key_or_group for o in overrides}, composer)
             unmade = unswept(section, run, composer)
             command.faults += lines + foreign + unmade
             if config.get("report") is True and not unmade and (not command.many or config.study.space):
@@ -290,19 +290,19 @@ def of_a_file(section: DictConfig, overrides: Sequence[str], composer: Composer)
     return [f"{names}: set by a file of --config-dir, which may set only {allowed} there; type it"] if foreign else []
 
 
-def addresses(config: DictConfig, overrides: Sequence[str], composer: Composer) -> list[str]:
+def addresses(config: DictConfig, typed: set[str], composer: Composer) -> list[str]:
     """A line for what a file of --config-dir sets that is not a stranger's to say: where something is sent to or
-    written, and values of this user's environment."""
+    written, and what calls a resolver, as ${oc.env:TOKEN} does. typed: the names on the command line, to which what a
+    preset sweeps does not belong."""
     if not composer.folder:
         return []
-    typed = {composer.parsed(o).key_or_group for o in overrides}
     values = flat(OmegaConf.to_container(config))
-    lines = [f"{key}={values[key]}: set by a file of --config-dir; type it" for key in PLACES if values.get(key)]
-    lines = [line for line in lines if line.partition("=")[0] not in typed]
-    if not any("${oc." in o for o in overrides):
-        lines += [
-            f"{key}={value}: reads the environment; type it" for key, value in values.items() if "${oc." in str(value)
-        ]
+    theirs = {key: str(value) for key, value in values.items() if value and key not in typed}
+    lines = [f"{key}={theirs[key]}: set by a file of --config-dir; type it" for key in PLACES if key in theirs]
+    for key, value in theirs.items():
+        rest = re.sub(r"\$\{hydra:runtime\.choices\.\w+\}", "", value)
+        if "${" in rest and ":" in rest:
+            lines.append(f"{key}={value}: a file of --config-dir takes values from other settings alone; type it")
     return lines
 
 

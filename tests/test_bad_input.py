@@ -386,6 +386,26 @@ OF_HYDRA = {  # what a stranger's file sets, by the section that is told
 }
 
 
+THERE = "http://127.0.0.1:9/x"
+TAKEN = "a file of --config-dir takes values from other settings alone; type it"
+ADDRESSES = {
+    f"tracking: {{uri: '{THERE}'}}": f"tracking.uri={THERE}: set by a file of --config-dir; type it",
+    f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{tracking.uri: \"'{THERE}'\"}}}}}}": (
+        f"tracking.uri={THERE}: set by a file of --config-dir; type it"
+    ),
+    "study: {storage: 'sqlite:////x.db'}": "study.storage=sqlite:////x.db: set by a file of --config-dir; type it",
+    "tracking: {experiment: '${oc.env:HOME}'}": f"tracking.experiment=${{oc.env:HOME}}: {TAKEN}",
+    "{device: oc, tracking: {experiment: '${${device}.env:HOME}'}}": (
+        f"tracking.experiment=${{${{device}}.env:HOME}}: {TAKEN}"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", ADDRESSES)
+def test_a_file_neither_says_where_to_send_nor_reads_the_environment(text, assert_refused, strangers):
+    assert_refused([strangers("experiment/mine", text), "experiment=mine", *TINY], ADDRESSES[text])
+
+
 @pytest.mark.parametrize("shown", [[], ["--help"], ["-m", "seed=1,2"]], ids=str)
 @pytest.mark.parametrize("text", OF_HYDRA)
 def test_a_file_sets_nothing_of_hydra_s_but_a_sweep(text, shown, assert_refused, strangers):

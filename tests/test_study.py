@@ -6,6 +6,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import pickle
 import shlex
 import shutil
 import signal
@@ -28,7 +29,7 @@ from nersweep.compose import Composer
 from nersweep.progress import TrainingProgress
 from nersweep.study import lease, loop, storage
 from nersweep.study import space as spaces
-from nersweep.study.queue import Queue, make_pruner
+from nersweep.study.queue import Queue, make_pruner, make_sampler
 
 SMALL = [
     "data.train=60", "data.dev=20", "data.test=20", "train.epochs=2", "train.batch_size=8", "train.lr=1e-2",
@@ -660,6 +661,28 @@ def test_a_sampler_without_its_package_is_told(monkeypatch):
     assert faults(*typed) == ["study.sampler=cmaes: needs the package cmaes; type pip install 'nersweep[studies]'"]
     monkeypatch.setattr(spaces, "find_spec", lambda name: name)
     assert faults(*typed) == []
+
+
+class Harm:
+    """What a stranger may have put into a storage: read, it would make a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return open, (str(self.file), "w")
+
+
+def test_the_state_of_cma_es_in_a_storage_is_not_run(tmp_path):
+    pytest.importorskip("cmaes", reason="the extra studies is not installed")
+    sampler = make_sampler("cmaes", 1)
+    state = sampler._split_optimizer_str(pickle.dumps(Harm(tmp_path / "made")).hex())
+    trial = optuna.trial.create_trial(value=0.0, system_attrs=state)
+    with pytest.raises(
+        ValueError, match=r"^study.sampler=cmaes: the storage holds .*open, which is no state of CMA-ES"
+    ):
+        sampler._restore_optimizer([trial])
+    assert not (tmp_path / "made").exists()
 
 
 def test_what_was_left_by_a_process_that_was_killed_while_it_made_the_tables_is_replaced(tmp_path):

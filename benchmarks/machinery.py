@@ -35,7 +35,9 @@ TINY = [
     "data.train=60", "data.dev=20", "data.test=20", "model.hidden=16", "model.layers=1", "model.heads=2",
     "train.epochs=1", "train.precision=fp32", "device=cpu",
 ]  # fmt: skip
-SCORES = {"status": "finished", "dev": {"f1": 0.5}, "test": {"f1": 0.5}, "seconds": {"total": 1.0}}
+SCORES = {
+    "status": "finished", "config": {}, "epochs": 1, "dev": {"f1": 0.5}, "test": {"f1": 0.5}, "seconds": {"total": 1.0}
+}  # fmt: skip
 
 
 def overhead(runs: int, folder: Path) -> dict[str, list[float]]:

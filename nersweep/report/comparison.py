@@ -262,6 +262,8 @@ def notes(rows: Sequence[Row], base: Row | None, asked: str) -> list[str]:
     first = there[0].records[0]
     models = sorted({record.config["choice"]["model"] for row in there for record in row.records})
     lines.append(f"data {first.config['choice']['data']}, scored on {first.split}; model {', '.join(models)}")
+    if first.split == "dev":
+        lines.append("dev chose the best epoch, and in a study the settings too: its scores are too high for new data")
     versions = sorted({result["versions"]["nersweep"] for result in results})
     if len(versions) > 1:
         lines.append(f"runs of different versions of nersweep stand side by side: {', '.join(versions)}")

@@ -17,6 +17,7 @@ from nersweep.labels import LabelSet
 from nersweep.plan import matters
 
 LOSSES = 200  # points of a loss curve
+PLACES = {"data", "output_dir", "tracking"}  # settings that say where something lies
 
 
 @dataclass(frozen=True)
@@ -170,13 +171,15 @@ def read_run(folder: Path, split: str) -> Record:
     if result["status"] != "finished":
         return Record(result, split, folder=folder)
     if lacking := {"config", "dev", "test", "analysis", "data"} - result.keys():
-        raise ValueError(
-            f"{file}: has no {min(lacking)}, so an older version made it; type its command again with rerun=true"
-        )
+        raise older(file, min(lacking))
     try:
         return finished_run(result, folder, split)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file}: not the result of a run ({type(error).__name__}: {error})") from None
+
+
+def older(file: Path, lacking: str) -> ValueError:
+    return ValueError(f"{file}: has no {lacking}, so an older version made it; type its command again with rerun=true")
 
 
 def finished_run(result: dict[str, Any], folder: Path, split: str) -> Record:
@@ -184,6 +187,8 @@ def finished_run(result: dict[str, Any], folder: Path, split: str) -> Record:
     seconds = result["seconds"]  # the tracker's copy is sent before it is known how long all took
     result = rounded(result) | {"config": config, "seconds": rounded({"total": sum(seconds.values())} | seconds)}
     epochs, losses = read_history(folder / "metrics.jsonl")
+    if not all("gradients" in epoch for epoch in epochs):
+        raise older(folder / "metrics.jsonl", "gradients")
     predicted = read_predictions(folder, split, result["test"]["types"])
     known, found = result["data"]["sentences"][split], len(predicted.lengths)
     if found != known:
@@ -220,9 +225,12 @@ def setting_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_line(record: Record) -> str:
-    """A run as a line of an archive: no words of the data in it."""
+    """A run as a line of an archive: no words of the data in it, and nothing of where these and the run lie."""
+    config = record.result.get("config", {})
+    kept = {key: value for key, value in config.items() if key not in PLACES}
+    result = record.result | ({"config": kept} if config else {})
     arrays = {"counts": packed(record.counts), "confusion": record.confusion.tolist()}
-    told = {name: getattr(record, name) for name in ("result", "split", "epochs", "losses")}
+    told = {"result": result} | {name: getattr(record, name) for name in ("split", "epochs", "losses")}
     return json.dumps(told | arrays, ensure_ascii=False)
 
 

@@ -1,5 +1,6 @@
 """The same runs give the same table, wherever they are read from: folders, a tracking server, an archive."""
 
+import csv
 import json
 import os
 import shutil
@@ -103,6 +104,25 @@ def test_the_table_is_the_same_from_folders_a_server_and_an_archive(swept, serve
         assert not (tmp_path / "damaged").exists()
     finally:
         away.rename(swept)
+
+
+def test_a_report_of_a_study_is_of_its_trials_on_dev(tmp_path, monkeypatch):
+    typed = ["study=focal_gamma", "study.name=gamma", "study.trials=3", "study.pruner=none", f"output_dir={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["nersweep", *typed, *TINY])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    results = [json.loads(file.read_text("utf-8")) for file in tmp_path.glob("runs/*/result.json")]
+    report = tmp_path / "studies" / "gamma" / "report"
+    answer.report(ReportConfig(study="gamma", output_dir=str(tmp_path)))
+    rows = list(csv.DictReader((report / "report.csv").read_text("utf-8").splitlines()))
+    wanted = {result["name"].removesuffix("-s1"): round(result["dev"]["f1"], 5) for result in results}
+    assert {row["setting"]: round(float(row["f1"]), 5) for row in rows} == wanted and len(wanted) == 3
+    assert "dev chose the best epoch" in (report / "report.md").read_text("utf-8")
+    assert (report / "over_knob.png").exists()
+    study = next(Tracker(f"sqlite:///{tmp_path}/mlflow.db").runs('tags.kind = "study"'))
+    kept = {item.path for item in Tracker(f"sqlite:///{tmp_path}/mlflow.db").client.list_artifacts(study.id, "report")}
+    assert {"report/report.html", "report/report.md"} <= kept
 
 
 def test_what_the_tracker_lacks_and_what_it_does_not_understand_is_one_line(swept, server, tmp_path):

@@ -35,8 +35,8 @@ def draw(folder: Path, name: str, counts: Mapping[str, Counter[str]]) -> list[Pa
     outside.invert_yaxis()
     most = max((n for of in counts.values() for tag, n in of.items() if tag != "O"), default=1)
     for axes, (prefix, title) in zip(inside, PANELS.items(), strict=True):
+        axes.set(xscale="log", xlim=(0.8, most * 4), xlabel="words (log scale)", title=title)
         bars(axes, types, {split: [counts[split][prefix + t] for t in types] for split in rows})
-        axes.set(xlim=(0.8, most * 4), xlabel="words (log scale)", title=title)
     inside[1].tick_params(labelleft=False)
     handles, names = inside[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
@@ -51,7 +51,6 @@ def draw(folder: Path, name: str, counts: Mapping[str, Counter[str]]) -> list[Pa
 def bars(axes: Axes, types: Sequence[str], counts: Mapping[str, Sequence[int]]) -> None:
     """A bar for each type and split, with its number; none where there is no word."""
     height = 0.8 / len(counts)
-    axes.set_xscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     for i, (split, values) in enumerate(counts.items()):

@@ -1,6 +1,7 @@
 """The picture of a diagnosis shows the counts that it is given, and is the same each time."""
 
 import re
+import warnings
 from collections import Counter
 
 from nersweep.report.label_distribution import draw
@@ -23,3 +24,9 @@ def test_each_number_is_there_and_types_stand_by_their_count(tmp_path):
 def test_the_same_counts_give_the_same_bytes(tmp_path):
     one, other = (draw(tmp_path / name, "small", COUNTS) for name in ("one", "other"))
     assert [file.read_bytes() for file in one] == [file.read_bytes() for file in other]
+
+
+def test_a_data_set_without_words_of_a_kind_draws_without_a_warning(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(tmp_path, "one word each", {split: Counter({"O": 5, "B-PER": 3}) for split in COUNTS})

@@ -134,3 +134,17 @@ def under_way(stores):
     gamma = OmegaConf.load(file.parent / "config.yaml").focal_gamma
     (trial,) = [trial for trial in stores.trials() if trial.params.get("focal_gamma") == pytest.approx(gamma)]
     return trial
+
+
+def test_the_trial_of_a_preempted_job_is_given_back_and_its_worker_queued_again(stores):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+    stores.start("-m", "study.worker=range(2)", "hydra/launcher=submitit_local", *LONGER)
+    preempted = under_way(stores)
+    pid = preempted.user_attrs["lease"]["pid"]
+    os.kill(pid, signal.SIGUSR2)  # what SLURM sends before it takes a node away
+    assert stores.codes() == [0], stores.told()
+    stores.check()
+    again = stores.trials()[preempted.number]
+    assert again.params == preempted.params and again.user_attrs["lease"]["pid"] != pid
+    assert not [trial.number for trial in stores.trials() if "deaths" in trial.user_attrs]
+    assert len({trial.user_attrs["lease"]["pid"] for trial in stores.trials()} - {pid}) == 2

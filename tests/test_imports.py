@@ -16,7 +16,7 @@ ORDER = """
     (nersweep/__init__.py)
     filesystems
     config faults device gpus progress signals fitted gradients store tracking stats weights labels
-    report.pictures tracked dropout vocabulary optimiser worker
+    report.pictures dropout vocabulary optimiser worker
     hub losses metrics compose
     data
     batching imbalance
@@ -47,12 +47,12 @@ ONLY = {
     "losses": {"losses", "labels"},
     "weights": set(),
     "labels": set(),
-    "tracking": {"filesystems"},
+    "tracking": {"tracking", "filesystems"},
     "stats": set(),
 }
 # Packages that only these rooms know.
 OWNERS = {
-    "mlflow": {"tracking", "tracked"},
+    "mlflow": {"tracking"},
     "optuna": {"study"},
     "datasets": {"data"},
     "matplotlib": {"report"},

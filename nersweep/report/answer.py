@@ -17,7 +17,6 @@ from nersweep.report import difference, figures, page, sources, tables
 from nersweep.report.comparison import Comparison, compare
 from nersweep.report.records import Record, write_archive
 from nersweep.report.sources import Found, ReportConfig
-from nersweep.tracked import Tracker
 
 
 def report(config: ReportConfig) -> None:
@@ -39,7 +38,7 @@ def report(config: ReportConfig) -> None:
         console.print(f"runs: {config.save}")
     if found.parent_id:
         uri = tracking.open_store(config.tracking.uri, found.output_dir)
-        Tracker(uri).attach(found.parent_id, folder, "report")
+        tracking.Tracker(uri).attach(found.parent_id, folder, "report")
     console.print(f"report: {folder / 'report.html'}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from nersweep import store, tracking
 from nersweep.config import TrackingConfig
 from nersweep.report.records import Record, read_archive, read_run
-from nersweep.tracked import Tracked, Tracker
+from nersweep.tracking import Tracked, Tracker
 
 NEEDED = (store.RESULT, "metrics.jsonl", "predictions")  # of a run that the tracker alone has
 CHOICES = ("sweep", "study", "experiment", "filter", "archive")

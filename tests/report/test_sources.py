@@ -18,7 +18,7 @@ from nersweep import __main__ as cli
 from nersweep.config import TrackingConfig
 from nersweep.report import answer, sources
 from nersweep.report.sources import ReportConfig
-from nersweep.tracked import Tracked, Tracker
+from nersweep.tracking import Tracked, Tracker
 
 TINY = [
     "data.train=40", "data.dev=20", "data.test=30", "model.hidden=8", "model.layers=1", "model.heads=2",

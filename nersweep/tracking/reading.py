@@ -1,11 +1,11 @@
-"""MLflow read back: the runs that a tracking store knows, and their files. With `tracking`, all that imports mlflow."""
+"""MLflow read back: the runs that a tracking store knows, and their files."""
 
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nersweep import tracking
+from nersweep.tracking.stores import public
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Tracked:
 
 
 class Tracker:
-    """A store to be read (a URI from `tracking.open_store`)."""
+    """A store to be read (a URI from `open_store`)."""
 
     def __init__(self, uri: str):
         from mlflow import MlflowClient
@@ -36,9 +36,7 @@ class Tracker:
         chosen = [x.experiment_id for x in experiments if experiment in (None, x.name)]
         if not chosen:
             there = ", ".join(x.name for x in experiments)
-            raise ValueError(
-                f"experiment={experiment}: no such experiment in {tracking.public(self.uri)}; it has {there}"
-            )
+            raise ValueError(f"experiment={experiment}: no such experiment in {public(self.uri)}; it has {there}")
         token: str | None = None
         while token != "":
             try:

@@ -1,42 +1,27 @@
-"""MLflow: the store, and what a run tells it. Nothing else in the project imports mlflow.
+"""What a run tells the tracking store."""
 
-    uri = open_store(None, output_dir)
-    with Run.start(uri, output_dir, experiment="conll2003", name="focal-g2-s1", params={"seed": 1}, tags={}) as run:
-        run.metrics({"train/loss": 0.31}, step=40)
-        run.model(folder, {"test/f1": 0.852}, step=3)
-
-What the store does not take waits in the run and is sent again later: a dead server never stops a training.
-mlflow is imported inside the functions, because that alone costs 2 s.
-"""
-
-import fcntl
-import glob
 import json
 import logging
 import os
 import re
-import shlex
 import socket
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
-from nersweep import filesystems
+from nersweep.tracking.stores import cause, cut, one_line, public
 
 log = logging.getLogger(__name__)
 
 BATCH = 500  # metrics in one request: .1 ms each on SQLite in batches of 100 to 1000, .25 ms in batches of 50
 LONGEST_PARAM = 1000  # characters; MLflow takes 6000, but 100 of them must fit into a request of 1 MB
 LONGEST_TAG = 5000  # characters; what older servers take, newer ones take 8000
-ANSWER_SECONDS = 4  # for a server to accept a connection, and again to answer
 RETRY_SECONDS = 30  # the least time between two attempts on a store that failed
 FINISH_SECONDS = 10  # finish() goes on past failing requests for so long
 
@@ -49,55 +34,6 @@ VIEW = {
         *(f"tags.`{name}`" for name in ("loss", "weights", "seed")),
     ],
 }
-
-# A lock that processes on several hosts see; it goes with the transaction, or with the connection.
-DATABASE_LOCKS = {
-    "postgresql": "select pg_advisory_xact_lock(hashtext('nersweep'))",
-    "mysql": "select get_lock('nersweep', 60)",
-}
-
-ENVIRONMENT = {  # set where the user has not
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default 7, which takes minutes
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "PGCLIENTENCODING": "UTF8",  # else text is bytes in a database of PostgreSQL that was made without a language
-}
-
-
-def store_uri(uri: str | None, output_dir: Path) -> str:
-    """The tracking URI, or where that is empty, the SQLite store of `output_dir`. Touches nothing."""
-    return uri or f"sqlite:///{(output_dir / 'mlflow.db').absolute()}"
-
-
-def open_store(uri: str | None, output_dir: Path) -> str:
-    """Checks that the tracking store can be used, makes its tables if it has none, and returns its full URI.
-
-    uri: empty for SQLite in `output_dir/mlflow.db`; else sqlite:///FILE, postgresql://…, mysql://…, or the address of
-    an MLflow server. Several processes may open an empty store at once: a file lock lets one of them make the tables.
-    Raises ValueError for any other URI, ConnectionError for a store that cannot be used: one line, within 10 s.
-    """
-    uri = store_uri(uri, output_dir)
-    kind = re.split(r"[:+]", uri, maxsplit=1)[0]
-    if kind not in ("sqlite", "postgresql", "mysql", "http", "https") or "://" not in uri:
-        expected = "sqlite:///FILE, postgresql://…, mysql://…, http://… or https://…"
-        raise ValueError(f"tracking.uri={public(uri)}: expected {expected}, or nothing for outputs/mlflow.db")
-    with _one_line(uri):
-        if kind in ("http", "https"):
-            _ask_server(uri)
-            return uri
-        return _make_tables(uri, output_dir)
-
-
-def ui_command(uri: str) -> str:
-    """The command that opens the UI of a store (a URI from open_store) on 127.0.0.1; for a server, its address.
-
-    Passwords are shown as ***.
-    """
-    if uri.startswith("http"):
-        return public(uri)
-    store = shlex.quote(public(uri))
-    return f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri {store}"
 
 
 class Run:
@@ -149,23 +85,23 @@ class Run:
         Raises ValueError for an experiment that was deleted, ConnectionError if the store fails: one line.
         """
         began = time.perf_counter()
-        with _one_line(uri):
+        with one_line(uri):
             from mlflow import MlflowClient
             from mlflow.entities import Param, RunTag
 
             client = MlflowClient(uri)
-            run_params = {_name(key): _cut(value, LONGEST_PARAM) for key, value in params.items()}
-            run_tags = {_name(key): _cut(value, LONGEST_TAG) for key, value in tags.items()}
+            run_params = {_name(key): cut(value, LONGEST_PARAM) for key, value in params.items()}
+            run_tags = {_name(key): cut(value, LONGEST_TAG) for key, value in tags.items()}
             run_tags |= {"mlflow.source.name": "nersweep", "mlflow.source.type": "LOCAL", "host": socket.gethostname()}
             run_tags |= {"mlflow.user": os.environ.get("USER", "unknown")}
-            run_tags |= {"mlflow.note.content": _cut(note, LONGEST_TAG)} if note else {}
+            run_tags |= {"mlflow.note.content": cut(note, LONGEST_TAG)} if note else {}
             run_tags |= {"mlflow.parentRunId": parent_id} if parent_id else {}
             found = _reopen(client, run_id) if run_id else None
             experiment_id = found.info.experiment_id if found else _experiment(client, uri, output_dir, experiment)
             if found or (found := _left(client, experiment_id, run_tags)):
                 old = found.data.params
                 changed = [f"{key}: {old[key]} -> {new}" for key, new in run_params.items() if old.get(key, new) != new]
-                run_tags |= {"params_changed": _cut("; ".join(changed), LONGEST_TAG)} if changed else {}
+                run_tags |= {"params_changed": cut("; ".join(changed), LONGEST_TAG)} if changed else {}
                 run_params = {key: value for key, value in run_params.items() if key not in old}
             else:
                 found = client.create_run(experiment_id, run_name=name, tags=run_tags)
@@ -265,7 +201,7 @@ class Run:
                 kept.append(Metric(_name(key), float(value), now, step, model_id=model_id))
             elif key not in self._non_finite:
                 self._non_finite[key] = f"{key}: {value} at step {step}"
-                text = _cut("; ".join(self._non_finite.values()), LONGEST_TAG)
+                text = cut("; ".join(self._non_finite.values()), LONGEST_TAG)
                 self._requests.append(partial(self._client.set_tag, self.id, "non_finite", text))
         return kept
 
@@ -288,7 +224,7 @@ class Run:
                 self._requests[0]()
             except Exception as error:  # whatever it is, it must not end a training
                 failed.append(self._requests[0])
-                reason = reason or _reason(error, outer)
+                reason = reason or cause(error, outer)
             self._requests.popleft()
             if failed and time.perf_counter() - began >= patience:
                 break
@@ -338,55 +274,6 @@ class Run:
         client.log_batch(self.id, metrics=self._finite(values, step, self.model_id))
 
 
-def _ask_server(uri: str) -> None:
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request, verify_rest_response
-
-    path, query = "/api/2.0/mlflow/experiments/search", {"max_results": 1}
-    server = get_default_host_creds(uri)
-    answer = http_request(server, path, "GET", params=query, max_retries=0, timeout=ANSWER_SECONDS)
-    verify_rest_response(answer, path)
-
-
-def _make_tables(uri: str, output_dir: Path) -> str:
-    import sqlalchemy
-    from mlflow import MlflowClient
-    from mlflow.store.tracking import sqlalchemy_store  # noqa: F401  a second of imports, before the lock
-
-    url = sqlalchemy.make_url(uri)
-    if url.drivername == "postgresql" and find_spec("psycopg"):
-        url = url.set(drivername="postgresql+psycopg")  # SQLAlchemy 2.0 would look for psycopg2
-    lock, options = output_dir / "mlflow.lock", {"connect_timeout": ANSWER_SECONDS}
-    if url.get_backend_name() == "sqlite":
-        if url.database in (None, "", ":memory:"):
-            raise ValueError(f"tracking.uri={uri}: expected a file, as in sqlite:////home/me/mlflow.db")
-        file = Path(url.database).absolute()
-        if found := filesystems.network(file):
-            raise ValueError(
-                f"tracking.uri={uri}: {file.parent} is on a network file system ({found}), where SQLite loses data; "
-                "type tracking.uri=sqlite:////FILE on a local disk, or the address of a server"
-            )
-        url = url.set(database=str(file))
-        lock, options = Path(f"{file}.lock"), {}
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    uri = url.render_as_string(hide_password=False)
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if url.get_backend_name() == "sqlite" and not file.exists():
-            # made aside: MLflow cannot always go on with a file that was left half made (killed at 1 of 10 moments)
-            for old in file.parent.glob(f"{glob.escape(file.name)}.new*"):
-                old.unlink()
-            MlflowClient(f"sqlite:///{file}.new").search_experiments(max_results=1)
-            Path(f"{file}.new").replace(file)
-        engine = sqlalchemy.create_engine(url, connect_args=options)
-        with engine.connect() as connection:  # MLflow would try ten times, for 100 s, where this fails
-            if take := DATABASE_LOCKS.get(url.get_backend_name()):
-                connection.execute(sqlalchemy.text(take))
-            MlflowClient(uri).search_experiments(max_results=1)
-        engine.dispose()
-    return uri
-
-
 def _experiment(client: Any, uri: str, output_dir: Path, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
@@ -432,44 +319,7 @@ def _left(client: Any, experiment_id: str, tags: Mapping[str, str]) -> Any:
     return next(iter(client.search_runs([experiment_id], query, max_results=1)), None)
 
 
-@contextmanager
-def _one_line(uri: str) -> Iterator[None]:
-    """Readies MLflow for silence, and turns what the store raises into a ConnectionError of one line."""
-    for key, value in ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    for name in ("mlflow", "alembic", "urllib3.connectionpool"):  # what fails is raised as well, and told here
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    outer = sys.exception()
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        what = "no MLflow server answers there" if uri.startswith("http") else "this store cannot be used"
-        remedy = "start it" if uri.startswith("http") else "check it"
-        line = f"tracking.uri={public(uri)}: {what} ({_reason(error, outer)})"
-        raise ConnectionError(f"{line}; {remedy}, or leave tracking.uri empty for outputs/mlflow.db") from error
-
-
-def _reason(error: BaseException, outer: BaseException | None) -> str:
-    """The first line of the innermost cause, short of what was already being handled."""
-    while (inner := error.__cause__ or error.__context__) and inner is not outer:
-        error = inner
-    lines = str(error).strip().splitlines()
-    return _cut(public(lines[0]), 300) if lines else type(error).__name__
-
-
-def public(uri: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
-
-
 def _name(key: str) -> str:
     """The key with what MLflow forbids in names made "_": other characters, and empty, "." and ".." as path parts."""
     parts = re.sub(r"[^\w.\- :/]", "_", key)[:250].split("/")
     return "/".join("_" if part in ("", ".", "..") else part for part in parts)
-
-
-def _cut(value: Any, longest: int) -> str:
-    text = str(value)
-    return text if len(text) <= longest else f"{text[: longest - 40]}… (cut, {len(text)} characters)"

@@ -17,7 +17,7 @@ from nersweep.heads.base import Head
 from nersweep.labels import LabelSet
 from nersweep.metrics import entities, entity_counts, rates
 
-TAUS = np.arange(-10, 11) / 10  # that are tried
+TAUS = np.arange(-20, 21) / 10  # that are tried
 AT_ONCE = 256  # sentences that are decoded together
 KINDS = ("boundary", "type", "spurious", "missed")  # of errors
 

@@ -46,8 +46,9 @@ def even(found: Diagnosis) -> Finding | None:
             "even classes",
             f"the most frequent entity class has {found.entity_ratio:.1f} times the words of the rarest (below 10), "
             f"and the rarest, {name}, has {count:,} (above 500)",
-            "expect no difference between losses that can be told from chance. More seeds (seed='range(1,10)' tells "
-            ".3 points of F1 apart), a better encoder and a CRF are worth more",
+            "expect no loss to be better than cross entropy by more than chance, and strong class weights to cost "
+            "points. More seeds (seed='range(1,10)' tells .3 points apart where their sd is .2), a better encoder and "
+            "a CRF are worth more",
             (CRF,),
         )
 

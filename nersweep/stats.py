@@ -52,8 +52,8 @@ def resampled_f1(counts: np.ndarray, replicates: int = 2000, seed: int = 0) -> n
     return np.concatenate(found)
 
 
-def bootstrap_interval(resampled: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The 95% percentile interval of a mean over seeds, seeds and sentences drawn anew jointly: low and high, (...).
+def bootstrap_interval(resampled: np.ndarray, seed: int = 0, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """The percentile interval of a mean over seeds, seeds and sentences drawn anew jointly: low and high, (...).
     resampled (replicates, ..., seeds): `resampled_f1`, or the difference of two. Owen 2007, "The pigeonhole bootstrap".
 
     Too narrow for few seeds that differ by more than chance in the sentences: draws from n seeds spread √((n−1)/n) as
@@ -71,10 +71,12 @@ def bootstrap_interval(resampled: np.ndarray, seed: int = 0) -> tuple[np.ndarray
     """
     replicates, *_, seeds = resampled.shape
     drawn = _times_drawn(np.random.default_rng((seed, 1)), replicates, seeds) / seeds
-    return _percentiles(np.einsum("r...s,rs->r...", resampled, drawn))
+    return _percentiles(np.einsum("r...s,rs->r...", resampled, drawn), level)
 
 
-def student_interval(resampled: np.ndarray, observed: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def student_interval(
+    resampled: np.ndarray, observed: np.ndarray, seed: int = 0, level: float = LEVEL
+) -> tuple[np.ndarray, np.ndarray]:
     """As `bootstrap_interval`, honest from two seeds on: sentences are drawn anew, and the mean over seeds is moved by
     t·s/√n, t drawn from Student's distribution with n − 1 degrees of freedom, s the standard deviation of observed
     (..., seeds), the scores on the test set itself. Percentiles of the sum, as in the fiducial interval of
@@ -89,7 +91,7 @@ def student_interval(resampled: np.ndarray, observed: np.ndarray, seed: int = 0)
     error = observed.std(-1, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full(observed.shape[:-1], np.nan)
     places = np.random.default_rng((seed, 1)).permutation(len(resampled))  # t once from each equal part of its law
     t = special.stdtrit(max(seeds - 1, 1), (places + 0.5) / len(places))
-    return _percentiles(resampled.mean(-1) + np.multiply.outer(t, error))
+    return _percentiles(resampled.mean(-1) + np.multiply.outer(t, error), level)
 
 
 def interval_of_mean(values: np.ndarray) -> tuple[float, float]:
@@ -261,8 +263,8 @@ def almost_stochastic_order(
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of predictions by confidence: error, the expected calibration error in [0, 1]; per bin, for a reliability
-    diagram, edges (bins + 1,), counts, and the means of confidence and accuracy, NaN in an empty bin."""
+    """Of predictions by confidence: error, the expected calibration error in [0, 1], 0 of no predictions; per bin, for
+    a reliability diagram, edges (bins + 1,), counts, and the means of confidence and accuracy, NaN in an empty bin."""
 
     error: float
     edges: np.ndarray
@@ -276,16 +278,17 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 1
     [0, 1], of the predicted class; correct (n,) of 0 and 1. Guo et al. 2017, eq. 3.
 
     It depends on the bins, and is above 0 for few predictions even where the model is calibrated."""
-    confidence, correct = _series(confidence, "confidence"), _series(correct, "correct")
-    if confidence.min() < 0 or confidence.max() > 1 or len(confidence) != len(correct) or bins < 1:
-        asked = f"{len(confidence)} confidences, {len(correct)} answers, bins={bins}"
+    confidence, correct = (np.asarray(values, dtype=np.float64) for values in (confidence, correct))
+    same = confidence.ndim == 1 and confidence.shape == correct.shape
+    if not same or bins < 1 or not ((confidence >= 0) & (confidence <= 1)).all():
+        asked = f"confidences of shape {confidence.shape}, answers of {correct.shape}, bins={bins}"
         raise ValueError(f"{asked}: must be as many confidences, in [0, 1], as answers, and at least one bin")
     edges = np.linspace(0, 1, bins + 1)
     places = np.maximum(np.searchsorted(edges, confidence) - 1, 0)  # 0 itself goes to the first
     counts = np.bincount(places, minlength=bins)
     sums = [np.bincount(places, values, minlength=bins) for values in (confidence, correct)]
     means = [np.divide(total, counts, out=np.full(bins, np.nan), where=counts > 0) for total in sums]
-    return Calibration(float(np.abs(sums[1] - sums[0]).sum() / len(confidence)), edges, counts, *means)
+    return Calibration(float(np.abs(sums[1] - sums[0]).sum() / max(1, len(confidence))), edges, counts, *means)
 
 
 def _series(values: np.ndarray, name: str) -> np.ndarray:
@@ -314,6 +317,6 @@ def _times_drawn(rng: np.random.Generator, replicates: int, n: int) -> np.ndarra
     return np.bincount(drawn.ravel(), minlength=replicates * n).reshape(replicates, n)
 
 
-def _percentiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+def _percentiles(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high

@@ -10,8 +10,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from nersweep.report.comparison import Comparison, Row
+from nersweep.report.comparison import Comparison
 from nersweep.report.pictures import styles
+from nersweep.report.rows import Row
 
 WIDTH = 6.5  # inches, of all pictures: a page's; 8 points are legible there
 LINE = 100  # characters of a legend beside each other

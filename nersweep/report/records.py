@@ -217,11 +217,12 @@ def read_history(file: Path) -> tuple[list[dict[str, Any]], list[tuple[int, floa
     return epochs, [(part[-1][0], rounded(float(np.mean([loss for _, loss in part])))) for part in parts]
 
 
-def setting_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def setting_of(record: Record) -> dict[str, Any]:
     """What a run shares with those that differ from it in their seed alone: flat, without what makes no other run, and
-    without where the data are, which their checksum tells."""
-    left_out = {"seed", "data"}
-    return {key: x for key, x in flat(config).items() if key.partition(".")[0] not in left_out and matters(key)}
+    without where the data are, which their checksum tells. The precision is the one that it was."""
+    left_out, config = {"seed", "data"}, flat(record.config)
+    kept = {key: x for key, x in config.items() if key.partition(".")[0] not in left_out and matters(key)}
+    return kept | {"train.precision": record.result["precision"]}
 
 
 def to_line(record: Record) -> str:

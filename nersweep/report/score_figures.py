@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
-from nersweep.report.comparison import Comparison, Row, loss_of
+from nersweep.report.comparison import Comparison
 from nersweep.report.drawing import TOLD_APART, WIDTH, canvas, lanes, legend, looks, scale, wrapped
 from nersweep.report.pictures import cells, styled, styles
+from nersweep.report.rows import Row, loss_of
 
 CLAIMED, SEED = "#D55E00", "0.45"
 KNOBS = ("focal_gamma", "class_balance_beta")  # come first where several vary

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rich.table import Table as Drawn
 
 from nersweep.progress import console
-from nersweep.report.comparison import Comparison, Row
+from nersweep.report.comparison import Comparison
+from nersweep.report.rows import Row
 
 NOTHING = "–"
 
@@ -100,7 +101,11 @@ def against() -> list[Column]:
         Column(
             "better", of(lambda v: number(v.superiority, ".2f")), "the share of pairs of runs in which this one wins"
         ),
-        Column("ε", of(lambda v: number(v.order, ".2f")), "almost stochastic order: below .5 better more than not"),
+        Column(
+            "ε",
+            of(lambda v: number(v.order, ".2f")),
+            "almost stochastic order, of five seeds or more: below .5 better",
+        ),
     ]
 
 
@@ -112,6 +117,7 @@ def beside(of: Comparison) -> list[Column]:
         Column(
             "with τ", lambda row: percent(row.shifted), "F1 with a shift of rare labels, chosen on dev after training"
         ),
+        Column("τ", lambda row: number(row.tau, "+.1f"), "that shift, the mean over seeds"),
         Column("ECE", share("calibration_error/all"), "expected calibration error over all words"),
         Column(
             "ECE entities", share("calibration_error/entities"), "over words that are an entity's, true or predicted"
@@ -281,14 +287,16 @@ def comma_separated(of: Comparison) -> str:
         "superiority",
         "order",
     )
-    header = ["setting", "seeds", "sd", "low", "high", "claimed_f1", "f1_with_tau", "step_ratio", *tested]
-    header += ["difference_low", "difference_high", *names]
+    header = ["setting", "seeds", "unfinished", "f1_of_seeds", "sd", "low", "high", "claimed_f1", "f1_with_tau", "tau"]
+    header += ["step_ratio", *tested, "difference_low", "difference_high", *names]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
-    for row in of.finished:
+    for row in of.rows:
         claimed = row.claimed["f1"] / 100 if "f1" in row.claimed else math.nan
-        own = [" ".join(map(str, row.seeds)), row.sd, *row.interval, claimed, row.shifted, of.time_ratio(row)]
+        f1 = " ".join(f"{x:.6g}" for x in row.values("f1"))
+        own = [" ".join(map(str, row.seeds)), len(row.unfinished), f1, row.sd, *row.interval, claimed]
+        own += [row.shifted, row.tau, of.time_ratio(row)] if row.records else 3 * [math.nan]
         tests = [getattr(row.versus, name) if row.versus else math.nan for name in tested]
         tests += row.versus.interval if row.versus else (math.nan, math.nan)
         values = [*own, *tests, *(row.mean(name) for name in names)]

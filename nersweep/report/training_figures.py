@@ -10,9 +10,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nersweep.labels import LabelSet
-from nersweep.report.comparison import Comparison, Row
+from nersweep.report.comparison import Comparison
 from nersweep.report.drawing import WIDTH, canvas, legend, looks, plain_log, told_apart, wrapped
 from nersweep.report.pictures import cells, styled
+from nersweep.report.rows import Row
 
 O, ENTITIES = "#56B4E9", "#D55E00"  # noqa: E741  words outside and inside of entities
 SMOOTHED = 20  # parts of training, of each of which a loss is the mean

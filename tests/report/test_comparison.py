@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nersweep import stats
-from nersweep.report import comparison
+from nersweep.report import rows as row_module
 from nersweep.report.comparison import compare
+from nersweep.report.conclusions import seeds_to_see
 from nersweep.report.records import Record
 
 SENTENCES = 400
@@ -46,6 +47,7 @@ def record(loss="focal", seed=1, right=600, status="finished", checksum="c0ffee"
         "test": score,
         "analysis": {"test": {}},
         "device": "cpu",
+        "precision": "float32",
         "hardware": "2 cores",
         "cpu_seconds": 10.0,
         "data": {"checksum": checksum, "sentences": {"train": 80}, "entities": {"PER": 9, "LOC": 7}},
@@ -107,7 +109,28 @@ def test_the_order_of_the_runs_changes_nothing():
     assert (one.notes, one.conclusions) == (other.notes, other.conclusions)
     (row,) = (row for row in one.rows if row.setting == "focal")
     assert row.records[1].result["versions"]["nersweep"] == "0.10.0"  # later than 0.1.0, and stands for seed 2
-    assert any("0.1.0, 0.10.0" in note for note in one.notes)
+    assert any("nersweep 0.1.0 and 0.10.0" in note for note in one.notes)
+    assert any(note.startswith("focal: several runs of seed 2;") for note in one.notes)
+
+
+def test_of_two_runs_of_one_seed_the_same_one_counts_in_any_order():
+    runs = [record("focal", 1, 600 + n) for n in range(4)]
+    for n, run in enumerate(runs):
+        run.result["fingerprint"] = str(n)
+    means = {compare(of, "focal").rows[0].mean() for of in (runs, runs[::-1], runs[2:] + runs[:2])}
+    assert len(means) == 1
+
+
+def test_precisions_are_settings_also_where_a_machine_chose_them():
+    runs = [record("focal", seed) for seed in (1, 2)]
+    runs[1].result["precision"] = "bfloat16"
+    assert sorted(rows_of(*runs)) == ["focal train.precision=bfloat16", "focal train.precision=float32"]
+
+
+def test_what_is_not_the_same_code_is_told():
+    runs = [record("focal", seed) for seed in (1, 2)]
+    runs[1].result["versions"] = {"nersweep": "0.1.0", "code": "c0de"}
+    assert any("different versions stand side by side: code c0de and unknown" in n for n in compare(runs, "").notes)
 
 
 def test_different_data_are_refused_in_one_line_that_names_them():
@@ -138,14 +161,25 @@ def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():
     assert compare(runs[:2], "cross_entropy", REFERENCE).timed == "cross_entropy"  # no focal row: the baseline
 
 
-def concluded(monkeypatch, gains, interval, p_sentences):
-    """Of a row whose seeds gain so many entities, where the bootstrap gives this interval in points."""
-    monkeypatch.setattr(comparison, "between", lambda *_: tuple(x / 100 for x in interval))
-    monkeypatch.setattr(comparison.stats, "approximate_randomisation", lambda *_: p_sentences)
+def concluded(monkeypatch, gains, interval, p_sentences, rows=1):
+    """Of the first of so many rows whose seeds gain so many entities, where the bootstrap gives this interval in
+    points, and a wider one for another level."""
+
+    def between(resampled, observed, level=0.95):
+        low, high = interval
+        more = (1 - 0.95) / (1 - level) - 1  # 0 at 95%, then .2 points for each further row
+        return (low - 0.2 * more) / 100, (high + 0.2 * more) / 100
+
+    monkeypatch.setattr(row_module, "between", between)
+    monkeypatch.setattr(row_module.stats, "approximate_randomisation", lambda *_: p_sentences)
     base = [record("cross_entropy", seed, 600 + seed % 3) for seed in range(len(gains))]
-    mine = [record("focal", seed, 600 + seed % 3 + gain) for seed, gain in enumerate(gains)]
-    (line,) = compare([*base, *mine], "cross_entropy").conclusions
-    return line
+    mine = [
+        record(loss, seed, 600 + seed % 3 + gain)
+        for loss in ("focal", "dice", "ghm", "gce", "poly1")[:rows]
+        for seed, gain in enumerate(gains)
+    ]
+    lines = compare([*base, *mine], "cross_entropy").conclusions
+    return next(line for line in lines if "focal" in line)
 
 
 UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
@@ -157,7 +191,13 @@ UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
         (UP[:6], (0.5, 2), 0.5, "focal is better than cross_entropy on these data", ["p = 0.0312 after Holm"]),
         ([-x for x in UP], (-2, -0.5), 0.5, "focal is worse than cross_entropy", ["p = 0.0078"]),
         (UP[:3], (0.5, 2), 0.5, "focal seems better", ["3 seeds are too few", "cannot go below 0.25"]),
-        (MIXED, (0.5, 2), 0.5, "No difference", ["the interval leaves out 0, but", "does not confirm it"]),
+        (
+            MIXED,
+            (0.5, 2),
+            0.5,
+            "That focal and cross_entropy differ is not confirmed with 8 seeds",
+            ["the interval leaves out 0, but", "does not confirm it"],
+        ),
         (UP, (-0.5, 2), 0.5, "No difference", ["the seeds agree (p = 0.0078", "chance in the sentences"]),
         (MIXED[:3], (-1, 2), 0.001, "No difference", ["with 3 seeds", "seeds for each are needed", "says nothing of"]),
     ],
@@ -166,6 +206,39 @@ def test_no_more_is_concluded_than_interval_and_test_allow(gains, interval, p, b
     line = concluded(monkeypatch, gains, interval, p)
     assert line.startswith(begins) and all(part in line for part in holds), line
     assert ("These very models do differ" in line) == (p <= 0.05)
+
+
+@pytest.mark.parametrize(
+    "seeds, interval, begins, holds",
+    [
+        (5, (1, 2), "focal seems better", "cannot go below 0.312 after Holm's correction for 5 rows"),
+        (6, (1, 2), "focal seems better", "cannot go below 0.156 after Holm's correction for 5 rows"),
+        (8, (1, 2), "focal is better", "p = 0.0391 after Holm's correction"),
+        (8, (0.5, 2), "That focal and cross_entropy differ is not confirmed", "as wide as 5 rows need"),
+    ],
+)
+def test_of_several_rows_each_needs_more(seeds, interval, begins, holds, monkeypatch):
+    line = concluded(monkeypatch, UP[:seeds], interval, 0.5, rows=5)
+    assert line.startswith(begins) and holds in line, line
+
+
+def test_seeds_that_are_not_shared_or_did_not_finish_are_told_beside_the_verdict():
+    base = [record("cross_entropy", seed, 600 + seed) for seed in (1, 2, 3)]
+    others = [record("focal", seed, 700) for seed in (1, 2)] + [record("focal", 3, status="diverged")]
+    others += [record("dice", 1), record("ghm", 9)]
+    focal, *apart = sorted(compare([*base, *others], "cross_entropy").conclusions, key=lambda line: "share" in line)
+    assert "of focal's 3 seeds 1 did not finish, and are not counted" in focal
+    assert sorted(apart) == [
+        "dice and cross_entropy share one seed (1): whether they differ is not tested.",
+        "ghm and cross_entropy share no seed: whether they differ is not tested.",
+    ]
+
+
+def test_seeds_needed_are_those_of_the_t_test_and_enough_for_the_sign_flip_test():
+    assert seeds_to_see(0.003, 0.002, 1) == 9  # the rule of thumb: .3 points, where the sd is .2
+    assert seeds_to_see(0.005, 0.002, 1) == 6  # 4 by the t test, but with fewer than 6 no p is below .05
+    assert seeds_to_see(0.01, 0.002, 5) == 8  # 5 rows: 2^-7 is the first below .01
+    assert seeds_to_see(0.003, 0.002, 5) > 9 and seeds_to_see(0.003, 0, 5) == 8
 
 
 def test_a_baseline_that_is_not_there_or_is_several_is_told():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from nersweep import labels
-from nersweep.report.comparison import Comparison, Row
+from nersweep.report.comparison import Comparison
 from nersweep.report.disagreements import Entity, Said, find
 from nersweep.report.records import Record, from_line, to_line
+from nersweep.report.rows import Row
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from nersweep.report import figures
-from nersweep.report.comparison import Comparison, Row, Versus
+from nersweep.report.comparison import Comparison
 from nersweep.report.drawing import looks, wrapped
 from nersweep.report.records import Record
+from nersweep.report.rows import Row, Versus
 from nersweep.report.score_figures import difference, f1, over_knob, over_two_knobs, per_type, precision_recall, time
 from nersweep.report.training_figures import confusion, effective_weights, learning_curves, reliability
 
@@ -50,7 +51,7 @@ def compared(*rows, baseline="cross_entropy"):
 
 
 def against(points, low, high):
-    return Versus((1, 2), points, (low, high), 0.5, 0.5, 0.0, 0.5, 0.5)
+    return Versus((1, 2), points, (low, high), (low, high), 1, 0.5, 0.5, 0.0, 0.5, 0.5)
 
 
 def drawn(figure, panel=0):

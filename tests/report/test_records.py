@@ -40,7 +40,7 @@ def test_an_archive_gives_the_same_record_without_a_word_of_the_data(runs, tmp_p
     write_archive(tmp_path / "a.jsonl", records)
     for before, after in zip(records, read_archive(tmp_path / "a.jsonl"), strict=True):
         assert set(before.config) - set(after.config) == {"data", "output_dir", "tracking"}
-        mine, theirs = ({**of.result, "config": setting_of(of.config)} for of in (before, after))
+        mine, theirs = ({**of.result, "config": setting_of(of)} for of in (before, after))
         assert theirs == json.loads(json.dumps(mine)) and after.seed == before.seed
         assert (after.counts == before.counts).all() and (after.confusion == before.confusion).all()
         assert (after.epochs, after.losses, after.split) == (before.epochs, before.losses, before.split)
@@ -94,7 +94,7 @@ def test_learning_rates_that_differ_in_the_last_digit_are_two_settings(folder):
     result = json.loads(file.read_text("utf-8"))
     result["config"]["train"]["lr"] = 0.00012345678901
     file.write_text(json.dumps(result), encoding="utf-8")
-    assert setting_of(read_run(folder, "test").config)["train.lr"] == 0.00012345678901
+    assert setting_of(read_run(folder, "test"))["train.lr"] == 0.00012345678901
 
 
 def test_losses_are_thinned_out_to_means(folder):

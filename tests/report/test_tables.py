@@ -13,7 +13,8 @@ import pytest
 
 from nersweep.progress import console
 from nersweep.report import tables
-from nersweep.report.comparison import Comparison, Row
+from nersweep.report.comparison import Comparison
+from nersweep.report.rows import Row
 
 HARM = r"a|b_c$d&e%f#g<h>[i]*j*~k^l{m}\n`o` ±"
 
@@ -77,8 +78,11 @@ def test_latex_is_accepted(harmed, tmp_path):
 
 def test_csv_holds_the_numbers_unrounded(harmed):
     rows = list(csv.DictReader(io.StringIO(tables.comma_separated(harmed))))
-    assert [row["setting"] for row in rows] == [row.setting for row in harmed.finished]
+    assert [row["setting"] for row in rows] == [row.setting for row in harmed.rows]
+    *rows, left = rows
+    assert (left["setting"], left["seeds"], left["unfinished"], left["f1"]) == ("ghm", "", "1", "")
     for read, row in zip(rows, harmed.finished, strict=True):
+        assert read["f1_of_seeds"].split() == [f"{x:.6g}" for x in row.values("f1")]
         numbers = {name: float(read[name]) for name in ("f1", "LOC/f1", "errors/missed", "calibration_error/all")}
         assert numbers == {name: row.mean(name) for name in numbers}
         assert (float(read["low"]), float(read["high"]), float(read["sd"])) == (*row.interval, row.sd)

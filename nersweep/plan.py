@@ -3,9 +3,12 @@
 Everything that can be checked without data is checked first, and all faults are told at once.
 """
 
+import hashlib
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,29 +154,34 @@ def entity_types(tags: Sequence[str]) -> Iterator[str]:
 
 
 def identify(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[str, str]:
-    """Name and fingerprint of a run, from its resolved configuration and its parts as `check` gives them."""
-    device = choose_device(resolved["device"])
-    return run_name(resolved), fingerprint(resolved, read(parts["data"]), parts["model"], device)
-
-
-def fingerprint(config: Mapping[str, Any], corpus: Corpus, model: Pretrained | Scratch, device: torch.device) -> str:
-    """Of everything that can change the result: not of names, paths, the device or the tracker; of the device only the
-    precision that it is found fit for."""
+    """Name and fingerprint of a run, from its resolved configuration and its parts as `check` gives them. The
+    fingerprint is of everything that can change the result: not of names, paths, the device or the tracker; of the
+    device only the precision that it is found fit for; of the code the version, and the files of its losses and its
+    head, in which one writes formulas of one's own."""
+    config, device = resolved, choose_device(resolved["device"])
     described = {
         key: value for key, value in config.items() if key in {"model", "head", "loss", "weights", "aux", "train"}
     }
     described["model"] = {k: v for k, v in config["model"].items() if not is_source(f"model.{k}")}
     described["train"] = {k: v for k, v in config["train"].items() if matters(f"train.{k}")}
     described["train"]["precision"] = str(choose_precision(config["train"]["precision"], device))
-    return store.fingerprint(
+    fingerprint = store.fingerprint(
         described
         | {
             "seed": config["seed"],
-            "data": corpus.checksum,
-            "model_identity": model.identity(),
+            "data": read(parts["data"]).checksum,
+            "model_identity": parts["model"].identity(),
             "version": nersweep.__version__,
+            "code": [source(part) for part in (*parts["loss"].losses(), parts["head"].target)],
         }
     )
+    return run_name(resolved), fingerprint
+
+
+@cache
+def source(part: type) -> str:
+    """The checksum of the file of a class."""
+    return hashlib.sha256(Path(inspect.getfile(part)).read_bytes()).hexdigest()
 
 
 def run_name(config: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The life of one run: plan, train, score, write, track."""
 
+import hashlib
 import json
 import platform
 import resource
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -94,7 +95,7 @@ def execute(
 @contextmanager
 def placed(prepared: Plan) -> Iterator[Plan]:
     """With gpus_per_run, on a GPU that has room for it, after a wait for that."""
-    share, free = prepared.config["gpus_per_run"], prepared.config["device"] == "auto"
+    share, free = prepared.config["gpus_per_run"], prepared.config["device"] in ("auto", "cuda")
     if share is None or not free or prepared.device.type != "cuda":
         yield prepared
         return
@@ -106,10 +107,9 @@ def perform(
     prepared: Plan, checkpoint: Checkpoint, tracker: tracking.Run, watch: Callable, started: float, open_seconds: float
 ) -> dict[str, Any]:
     """From the start of the run to what it leaves, whatever happens."""
-    result_file = prepared.folder / store.RESULT
     result = {"status": "running", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
     try:
-        store.write_json(result_file, result)  # a killed run leaves it, with the tracker's name of the run
+        store.write_result(prepared.folder, result)  # a killed run leaves it, with the tracker's name of the run
         store.write_text(prepared.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))))
         result |= train_and_score(prepared, tracker, checkpoint, watch, started + open_seconds + tracker.seconds)
         result["status"] = "finished"
@@ -121,11 +121,11 @@ def perform(
     finally:
         if result["status"] == "finished":
             result["seconds"] |= {"total": checkpoint.seconds()}  # so far
-            tracker.text(json.dumps(result, ensure_ascii=False), store.RESULT)
-        tracker.finish(result["status"])
+            tracker.text(json.dumps(store.sealed(result), ensure_ascii=False), store.RESULT)
+        tracker.finish(result["status"], result.get("error", ""))
         if "seconds" in result:
             result["seconds"] |= {"tracking": open_seconds + tracker.seconds, "total": checkpoint.seconds()}
-        store.write_json(result_file, result)
+        store.write_result(prepared.folder, result)
         if result["status"] in ("finished", "pruned", "diverged"):  # nothing goes on from there
             checkpoint.remove()
     return result
@@ -173,7 +173,9 @@ def train_and_score(
         # after the others: the UI's comparison begins with the metric that was told first
         tracker.metrics({f"train/{name}/count": float(count), f"train/{name}/weight": float(weight)}, step=0)
     for name in predictions:
-        tracker.metrics(flatten(analysis[name], name), step=fitted.best_epoch)
+        shifted = {"threshold/f1": analysis["threshold"][name]["f1"]}
+        tracker.metrics(flatten(analysis[name] | shifted, name), step=fitted.best_epoch)
+    tracker.metrics({"dev/best_f1": fitted.dev["f1"]}, step=fitted.best_epoch)
     tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)
     epochs = len(fitted.epochs)
     return {
@@ -321,7 +323,8 @@ def start_tracking(
     """A run of the tracker that knows settings, data and the command. run_id: the tracker's name of it, where it was
     begun before."""
     config, corpus = prepared.config, prepared.facts.corpus
-    typed = [tracking.public(o) for o in overrides if not o.startswith("tracking.uri=")]
+    hidden = ("tracking.uri=", "experiment=recommended")  # which sets nothing, and recommends settings to the command
+    typed = [tracking.public(o) for o in overrides if not o.startswith(hidden)]
     command = shlex.join(["python", "-m", "nersweep", *typed])
     tracker = tracking.Run.start(
         uri,
@@ -402,6 +405,11 @@ def hardware(device: torch.device) -> str:
     return f"{worker.cores()} cores of {name}"
 
 
+@cache
 def versions() -> dict[str, str]:
+    """code: the first eight digits of the SHA-256 of nersweep's own source, which changes between releases too."""
     packages = ("torch", "transformers", "tokenizers", "hydra-core", "mlflow", "seqeval", "numpy")
-    return {"nersweep": nersweep.__version__, "python": platform.python_version()} | {p: version(p) for p in packages}
+    files = sorted(Path(nersweep.__file__).parent.rglob("*.py"))
+    code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+    own = {"nersweep": nersweep.__version__, "code": code, "python": platform.python_version()}
+    return own | {package: version(package) for package in packages}

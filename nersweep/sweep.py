@@ -66,7 +66,7 @@ def anew(members: Sequence[Member]) -> list[tuple[str, ...]]:
             with store.claimed(member.folder):
                 (member.folder / store.CHECKPOINT).unlink(missing_ok=True)
                 again = {"status": "to be made again", "name": member.name, "fingerprint": member.fingerprint}
-                store.write_json(member.folder / store.RESULT, again)
+                store.write_result(member.folder, again)
     return [(*member.overrides, "rerun=false") for member in members]
 
 

@@ -1,6 +1,9 @@
 """From a configuration to a run: what the data tells reaches the loss, and what can change a result is in its
 fingerprint."""
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from omegaconf import open_dict
 from nersweep import config as sections
 from nersweep import plan
 from nersweep.encoder import Scratch
+from nersweep.losses import FocalLoss
 from nersweep.train import Tagger, parameter_groups
 
 SMALL = ["model.hidden=16", "model.layers=1"]
@@ -122,3 +126,13 @@ def test_what_is_no_part_of_the_encoder_has_a_learning_rate_of_its_own():
     assert len(rate) == len(list(tagger.parameters()))
     assert rate[head.crf.transitions] == (1e-2, 0.1) and rate[head.crf.start] == (1e-2, 0.0)
     assert rate[encoder.model.classifier.weight] == (1e-4, 0.1) and rate[encoder.model.classifier.bias] == (1e-4, 0.0)
+
+
+def test_the_formula_of_a_loss_is_a_part_of_its_run(tmp_path, monkeypatch):
+    first = planned("loss=focal").fingerprint
+    edited = tmp_path / "focal.py"
+    edited.write_text(Path(inspect.getfile(FocalLoss)).read_text("utf-8") + "# another formula\n", "utf-8")
+    plan.source.cache_clear()
+    monkeypatch.setattr(inspect, "getfile", lambda part, of=inspect.getfile: edited if part is FocalLoss else of(part))
+    assert planned("loss=focal").fingerprint != first
+    plan.source.cache_clear()

@@ -90,6 +90,7 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
     assert tracked.data.params["focal_gamma"] == "3" and tracked.data.params["train.epochs"] == "2"
     assert tracked.data.tags["loss"] == "focal" and tracked.data.tags["fingerprint"] == result["fingerprint"]
     assert tracked.data.metrics["test/f1"] == pytest.approx(result["test"]["f1"])
+    assert tracked.data.metrics["dev/best_f1"] == result["dev"]["f1"] == max(x["dev"]["f1"] for x in epochs)
     history = client.get_metric_history(result["run_id"], "dev/f1")
     assert [(m.step, m.value) for m in history] == [(x["epoch"], x["dev"]["f1"]) for x in epochs]
     assert len(client.get_metric_history(result["run_id"], "train/loss")) == 10
@@ -98,6 +99,7 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
         "train/B-PER/weight",
         "train/PER/absent_steps",
         "test/PER/f1",
+        "test/threshold/f1",
     } <= tracked.data.metrics.keys()
     artifacts = {file.path for file in client.list_artifacts(result["run_id"])}
     assert {"config.yaml", "report.txt", "confusion_matrix.png", "learning_curves.png", "predictions"} <= artifacts
@@ -154,15 +156,18 @@ def test_a_result_that_cannot_be_read_is_told_once_and_made_again(shared, capsys
 @pytest.mark.parametrize(
     "content",
     [
-        *("", "[1, 2]", "\udcff", '{"status": "finished"}', '{"status": "failed", "fingerprint": "b"}'),
-        '{"status": "finished", "fingerprint": "a"}',  # without scores
+        *("", "[1, 2]", "\udcff", '{"status": "finished"}'),
+        '{"status": "failed", "name": "x", "fingerprint": "a"}',  # without a checksum
+        json.dumps(store.sealed({"status": "failed", "name": "x", "fingerprint": "b"})),
+        json.dumps(store.sealed({"status": "failed", "name": "x", "fingerprint": "a"})).replace("failed", "finished"),
     ],
 )
 def test_what_is_no_result_of_a_run_is_told(content, tmp_path, caplog):
     file = tmp_path / "result.json"
     assert store.read_result(tmp_path, "a") == {} and not caplog.records
-    file.write_text('{"status": "failed", "fingerprint": "a"}')
-    assert store.read_result(tmp_path, "a")["status"] == "failed" and not caplog.records
+    whole = {"status": "failed", "name": "x", "fingerprint": "a", "test": {"f1": 0.8514}}
+    store.write_result(tmp_path, whole)
+    assert store.read_result(tmp_path, "a") == whole and not caplog.records
     file.write_bytes(content.encode(errors="surrogateescape"))
     assert store.read_result(tmp_path, "a") == store.read_result(tmp_path, "a") == {}
     (line,) = [record.getMessage() for record in caplog.records]
@@ -259,3 +264,21 @@ def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
 def test_a_password_of_the_tracker_is_not_shown():
     config = {"seed": 1, "tracking": {"uri": "postgresql://me:s3cret@db/runs", "experiment": "x"}}
     assert "s3cret" not in str(shown(config)) and "me:***@db/runs" in str(shown(config))
+
+
+def test_a_result_that_the_system_cannot_read_is_not_run_over(tmp_path):
+    (tmp_path / "result.json").mkdir()
+    with pytest.raises(ValueError, match="cannot be read .*nothing is run in its place"):
+        store.read_result(tmp_path, "a")
+
+
+def test_a_test_split_without_entities_does_not_cost_the_run(tmp_path, capsys, monkeypatch):
+    sentences = "Ada B-PER\nmet O\n\nBob B-PER\nslept O\n\n"
+    for split in ("train", "dev", "test"):
+        (tmp_path / split).write_text(sentences.replace("B-PER", "O") if split == "test" else 20 * sentences, "utf-8")
+    data = ["data=conll", *(f"data.{split}={tmp_path / split}" for split in ("train", "dev", "test"))]
+    tiny = ["model.hidden=16", "model.layers=1", "model.heads=2", "train.epochs=1", "device=cpu"]
+    code, _, err = run(capsys, monkeypatch, *data, *tiny, f"output_dir={tmp_path}")
+    (file,) = tmp_path.glob("runs/*/result.json")
+    assert code == 0, err
+    assert json.loads(file.read_text("utf-8"))["test"]["types"]["PER"]["support"] == 0

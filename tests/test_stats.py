@@ -353,6 +353,11 @@ def test_almost_stochastic_order_at_its_ends():
 # Calibration
 
 
+def test_no_predictions_are_not_miscalibrated():
+    found = stats.calibration_error([], [], bins=3)
+    assert found.error == 0 and found.counts.tolist() == [0, 0, 0] and np.isnan(found.confidence).all()
+
+
 def test_calibration_error_by_hand():
     found = stats.calibration_error([0.9, 0.9, 0.5, 0.3], [1, 0, 1, 0], bins=5)
     # Bins of .2: two at .9 are right half the time, one at .5 is right, one at .3 is wrong: (2·.4 + .5 + .3) / 4.

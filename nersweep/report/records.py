@@ -164,8 +164,7 @@ def read_run(folder: Path, split: str) -> Record:
     file = folder / store.RESULT
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
-        if not (isinstance(result, dict) and {"name", "status"} <= result.keys()):
-            raise ValueError("no name and status in it")
+        store.check_result(result)
     except (OSError, ValueError) as error:
         raise ValueError(f"{file}: cannot be read ({error})") from None
     if result["status"] != "finished":

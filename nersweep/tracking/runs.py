@@ -27,10 +27,10 @@ FINISH_SECONDS = 10  # finish() goes on past failing requests for so long
 
 # What the UI shows at /#/experiments/ID/runs?viewStateShareKey=f1: runs with their scores, the best on dev first.
 VIEW = {
-    "orderByKey": "metrics.`dev/f1`",
+    "orderByKey": "metrics.`dev/best_f1`",
     "orderByAsc": False,
     "selectedColumns": [
-        *(f"metrics.`{name}`" for name in ("dev/f1", "test/f1", "test/macro_f1")),
+        *(f"metrics.`{name}`" for name in ("dev/best_f1", "test/f1", "test/macro_f1")),
         *(f"tags.`{name}`" for name in ("loss", "weights", "seed")),
     ],
 }
@@ -173,14 +173,17 @@ class Run:
         self._requests.append(partial(self._register, folder.absolute(), dict(metrics), step))
         self._send()
 
-    def finish(self, status: str = "finished") -> None:
+    def finish(self, status: str = "finished", error: str = "") -> None:
         """Sends all that waits, once more what failed, and ends the run, with its status as a tag: finished, failed,
-        diverged (MLflow knows it as FAILED), killed or pruned (KILLED). A second call does nothing."""
+        diverged (MLflow knows it as FAILED), killed or pruned (KILLED), and what ended it early, where something did,
+        as the tag `error`. A second call does nothing."""
         if not self._finished:
             self._finished = True
             self._pack()
             known = {"finished": "FINISHED", "failed": "FAILED", "diverged": "FAILED"}.get(status, "KILLED")
-            self._requests.append(partial(self._client.set_tag, self.id, "status", status))
+            for tag, value in {"status": status, "error": error}.items():
+                if value:
+                    self._requests.append(partial(self._client.set_tag, self.id, tag, cut(value, LONGEST_TAG)))
             self._requests.append(partial(self._client.set_terminated, self.id, known))
             self._send(patience=FINISH_SECONDS)
 

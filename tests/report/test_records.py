@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from nersweep import stats
+from nersweep import stats, store
 from nersweep.report.records import read_archive, read_run, setting_of, to_line, write_archive
 
 
@@ -51,13 +51,21 @@ def test_an_archive_gives_the_same_record_without_a_word_of_the_data(runs, tmp_p
     assert len(words) > 9 and not [word for word in words if len(word) > 3 and json.dumps(word)[1:-1] in text]
 
 
+def sealed(text):
+    result = json.loads(text)
+    del result["checksum"]
+    return json.dumps(store.sealed(result))
+
+
 @pytest.mark.parametrize(
     "name, damage, told",
     [
         ("result.json", lambda text: text[: len(text) // 2], "result.json: cannot be read"),
         ("result.json", lambda text: "[]", "result.json: cannot be read"),
-        ("result.json", lambda text: text.replace('"analysis"', '"anal"'), "has no analysis"),
-        ("result.json", lambda text: text.replace('"types"', '"typs"'), "not the result of a run"),
+        ("result.json", lambda text: sealed(text.replace('"analysis"', '"anal"')), "has no analysis"),
+        ("result.json", lambda text: sealed(text.replace('"types"', '"typs"')), "not the result of a run"),
+        ("result.json", lambda text: text.replace('"best_epoch": 1', '"best_epoch": 2'), "it is damaged"),
+        ("result.json", lambda text: text.replace('"checksum"', '"sum"'), "an older version made it"),
         ("metrics.jsonl", lambda text: text[: len(text) // 2], "metrics.jsonl: cannot be read"),
         ("metrics.jsonl", lambda text: text.replace('"gradients"', '"gradient"'), "has no gradients"),
         ("metrics.jsonl", lambda text: "3\n", "metrics.jsonl: cannot be read"),
@@ -93,7 +101,8 @@ def test_learning_rates_that_differ_in_the_last_digit_are_two_settings(folder):
     file = folder / "result.json"
     result = json.loads(file.read_text("utf-8"))
     result["config"]["train"]["lr"] = 0.00012345678901
-    file.write_text(json.dumps(result), encoding="utf-8")
+    del result["checksum"]
+    store.write_result(folder, result)
     assert setting_of(read_run(folder, "test"))["train.lr"] == 0.00012345678901
 
 

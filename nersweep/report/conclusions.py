@@ -113,11 +113,11 @@ def conclusion(row: Row, base: Row) -> str:
     confirmed, enough = against.adjusted_seeds <= ALPHA, least <= ALPHA
     word = "better" if points > 0 else "worse"
     if seen and confirmed:
-        return f"{row.setting} is {word} than {base.setting} on these data: {measured}, {p}{lost(row, base)}."
+        return f"{row.setting} is {word} than {base.setting} on these data: {measured}, {p}{lost(row)}."
     if seen and not enough:
         return (
             f"{row.setting} seems {word} than {base.setting}: {measured}; {n} seeds are too few for the test over "
-            f"seeds to confirm it (its p cannot go below {least:.3g}{corrected(against.tested)}){lost(row, base)}."
+            f"seeds to confirm it (its p cannot go below {least:.3g}{corrected(against.tested)}){lost(row)}."
         )
     begins = "That" if clear else "No difference between"
     told = [f"{begins} {row.setting} and {base.setting} "]
@@ -129,7 +129,7 @@ def conclusion(row: Row, base: Row) -> str:
         told[0] += f"; the interval leaves out 0, but not one that is as wide as {against.tested} rows need"
     elif confirmed:
         told[0] += f"; the seeds agree ({p}), but chance in the sentences of this test set could explain it"
-    told[0] += lost(row, base)
+    told[0] += lost(row)
     sd = float(np.sqrt((row.sd**2 + base.sd**2) / 2))
     if (needed := seeds_to_see(WORTHWHILE[0], sd, against.tested)) > n:
         told.append(
@@ -148,12 +148,7 @@ def corrected(tested: int) -> str:
     return f" after Holm's correction for {tested} rows" if tested > 1 else ""
 
 
-def lost(row: Row, base: Row) -> str:
-    """Seeds of the two that did not finish, as with a loss that diverges: the others are no fair sample."""
-    told = [
-        f"; of {of.setting}'s {len(of.records) + len(of.unfinished)} seeds {len(of.unfinished)} did not finish, and "
-        "are not counted"
-        for of in (row, base)
-        if of.unfinished
-    ]
-    return "".join(told)
+def lost(row: Row) -> str:
+    """Seeds that did not finish, as with a loss that diverges: the others are no fair sample."""
+    left = len(row.unfinished)
+    return f"; {left} of its {len(row.records) + left} seeds did not finish, and are not counted" if left else ""

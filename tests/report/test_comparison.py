@@ -227,7 +227,7 @@ def test_seeds_that_are_not_shared_or_did_not_finish_are_told_beside_the_verdict
     others = [record("focal", seed, 700) for seed in (1, 2)] + [record("focal", 3, status="diverged")]
     others += [record("dice", 1), record("ghm", 9)]
     focal, *apart = sorted(compare([*base, *others], "cross_entropy").conclusions, key=lambda line: "share" in line)
-    assert "of focal's 3 seeds 1 did not finish, and are not counted" in focal
+    assert "1 of its 3 seeds did not finish, and are not counted" in focal
     assert sorted(apart) == [
         "dice and cross_entropy share one seed (1): whether they differ is not tested.",
         "ghm and cross_entropy share no seed: whether they differ is not tested.",

@@ -61,7 +61,7 @@ def class_weights(facts: "Facts", parts: Mapping[str, Any], config: Mapping[str,
 
     schemes = {"inverse": Inverse(), "inverse_sqrt": InverseSqrt(), "effective": Effective()}
     given = {name: scheme(facts.counts) for name, scheme in schemes.items()}
-    return given | ({config["choice"]["weights"]: facts.weights} if parts["weights"] else {})
+    return given | ({f"{config['choice']['weights']}, as typed": facts.weights} if parts["weights"] else {})
 
 
 def windows(parts: Mapping[str, Any], facts: "Facts") -> dict[str, Any]:

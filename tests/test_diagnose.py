@@ -47,6 +47,16 @@ def test_it_shows_the_weights_as_typed_trains_nothing_and_leaves_pictures(diagno
     assert left == set(files)
 
 
+def test_typed_weights_stand_beside_those_of_their_scheme(diagnosed):
+    code, lines, errors = diagnosed("weights=effective", "effective_beta=0", *SMALL)
+    assert code == 0, errors
+    start = next(i for i, line in enumerate(lines) if line.startswith("class weights"))
+    assert " ".join(lines[start + 1].split()).endswith("inverse inverse_sqrt effective effective, as typed")
+    rows = [line.split() for line in lines[start + 2 :]]
+    rows = rows[: rows.index([])]
+    assert {row[-1] for row in rows} == {"1"} and len({row[-2] for row in rows}) > 1  # β=0: all weigh the same
+
+
 def test_the_file_says_what_the_screen_says_and_the_counts_are_those_of_the_data(diagnosed, tmp_path):
     texts = {"train": "x O\ny B-A\n\nx O\nx O\ny B-B\nz I-B\n", "dev": "x O\ny B-A\n", "test": "z O\nz B-A\n"}
     for split, text in texts.items():

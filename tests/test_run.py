@@ -268,7 +268,7 @@ def test_a_password_of_the_tracker_is_not_shown():
 
 def test_a_result_that_the_system_cannot_read_is_not_run_over(tmp_path):
     (tmp_path / "result.json").mkdir()
-    with pytest.raises(ValueError, match="cannot be read .*nothing is run in its place"):
+    with pytest.raises(ValueError, match=r"cannot be read .*nothing is run in its place"):
         store.read_result(tmp_path, "a")
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from nersweep import stats
-from nersweep.report.rows import ALPHA, Row, loss_of
+from nersweep.report.rows import ALPHA, Row, loss_of, points
 
 WORTHWHILE = (0.003, 0.005, 0.01)  # differences of F1 that one would like to see: .3 points
+MOST_ALIKE = 6  # rows without a visible difference that have a sentence each
 
 
 def notes(rows: Sequence[Row], base: Row | None, asked: str) -> list[str]:
@@ -93,10 +94,17 @@ def names_of(rows: Sequence[Row]) -> str:
 
 
 def conclusions(rows: Sequence[Row], base: Row | None) -> list[str]:
-    """What may be concluded and what not, in plain words, for each row beside the baseline, where some were tested."""
+    """What may be concluded and what not, in plain words, for each row beside the baseline, where some were tested. Of
+    many rows without a difference that could be seen one line tells."""
     if not any(row.versus and len(row.versus.seeds) > 1 for row in rows):
         return []
-    return [conclusion(row, base) for row in rows if row.records and row.setting != base.setting]
+    others = [row for row in rows if row.records and row.setting != base.setting]
+    alike = [row for row in others if row.versus and row.versus.interval[0] <= 0 <= row.versus.interval[1]]
+    if len(alike) <= MOST_ALIKE:
+        return [conclusion(row, base) for row in others]
+    names = ", ".join(f"{row.setting} ({points(row.versus.difference)})" for row in alike)
+    told = f"No difference to {base.setting} can be seen of {names}: their intervals, in the table, hold 0."
+    return [conclusion(row, base) for row in others if row not in alike] + [told]
 
 
 def conclusion(row: Row, base: Row) -> str:
@@ -106,12 +114,12 @@ def conclusion(row: Row, base: Row) -> str:
     if n < 2:
         what = f"one seed ({against.seeds[0]})" if against else "no seed"
         return f"{row.setting} and {base.setting} share {what}: whether they differ is not tested."
-    points, (low, high) = 100 * against.difference, (100 * x for x in against.interval)
-    measured = f"{points:+.2f} points of F1, 95% interval {low:+.2f} to {high:+.2f}"
+    low, high = map(points, against.interval)
+    measured = f"{points(against.difference)} points of F1, 95% interval {low} to {high}"
     clear, seen = (not low <= 0 <= high for low, high in (against.interval, against.corrected))
     least, p = min(against.tested * stats.smallest_p(n), 1), f"p = {against.adjusted_seeds:.3g} after Holm's correction"
     confirmed, enough = against.adjusted_seeds <= ALPHA, least <= ALPHA
-    word = "better" if points > 0 else "worse"
+    word = "better" if against.difference > 0 else "worse"
     if seen and confirmed:
         return f"{row.setting} is {word} than {base.setting} on these data: {measured}, {p}{lost(row)}."
     if seen and not enough:

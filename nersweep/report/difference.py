@@ -7,11 +7,11 @@ import numpy as np
 
 from nersweep import stats
 from nersweep.faults import flat, shown
+from nersweep.plan import matters
 from nersweep.progress import console, table
 from nersweep.report.records import Predicted, Record
 
 EXAMPLES = 5  # sentences shown of each kind
-LEFT_OUT = ("choice.", "output_dir")  # settings that say nothing of their own
 
 
 def show(a: Record, b: Record) -> None:
@@ -23,7 +23,7 @@ def show(a: Record, b: Record) -> None:
         raise ValueError(f"compare={a.name},{b.name}: the same run twice; type two of different settings or seeds")
     names = (a.name, b.name) if a.name != b.name else (a.folder.name, b.folder.name)
     for title, rows in (
-        ("Configuration", differing(flat(a.config), flat(b.config), LEFT_OUT)),
+        ("Configuration", differing(configuration(a), configuration(b))),
         ("Data, version, machine", differing(surroundings(a), surroundings(b))),
     ):
         table(f"\n{title}", ["", *names], rows or [["no difference", "", ""]])
@@ -38,9 +38,13 @@ def show(a: Record, b: Record) -> None:
     show_sentences({name: record.predictions() for name, record in zip(names, (a, b), strict=True)})
 
 
-def differing(a: Mapping[str, Any], b: Mapping[str, Any], leave: tuple[str, ...] = ()) -> list[list[str]]:
-    keys = [key for key in dict.fromkeys([*a, *b]) if not key.startswith(leave or ("\0",))]
-    return [[key, shown(a.get(key)), shown(b.get(key))] for key in keys if a.get(key) != b.get(key)]
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[list[str]]:
+    return [[key, shown(a.get(key)), shown(b.get(key))] for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
+
+
+def configuration(record: Record) -> dict[str, Any]:
+    """What is a part of what the run is."""
+    return {name: value for name, value in flat(record.config).items() if matters(name)}
 
 
 def surroundings(record: Record) -> dict[str, Any]:

@@ -54,10 +54,13 @@ def facts(comparison: Comparison) -> dict[str, str]:
     rows = comparison.finished
     counts = sorted({len(row.seeds) for row in rows})
     seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seeds"
+    over = "over seeds and sentences"
+    if any(1 in (len(row.seeds), len(row.versus.seeds) if row.versus else 0) for row in rows):
+        over += " (where there is one seed, over sentences alone)"
     known = {
         "split": {"dev": "development split", "test": "test split"}[comparison.split],
         "seeds": "one seed" if counts == [1] else seeds,
-        "interval": "over sentences alone, as there is one seed" if counts == [1] else "over seeds and sentences",
+        "interval": "over sentences alone, as there is one seed" if counts == [1] else over,
         "rarest": comparison.rarest,
         "entities": f"{comparison.first.result['data']['entities'][comparison.rarest]:,}",
     }
@@ -180,9 +183,9 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
         (
             "g = 1 − p_y is how far a word's probability for its true label is from 1: easy words on the left, hard "
             "ones on the right, 30 bins, {seeds}. Left and middle: how many words there are, in the first "
-            "epoch (dotted) and in the last; of training every tenth step is looked at. Right: the share of the "
-            "whole gradient that each bin pulls with, summed over training, entities upwards and O downwards; the "
-            "black line is what cross entropy would give to the same words.",
+            "epoch (dotted) and in the last, entities thick and O thin; of training every tenth step is looked at. "
+            "Right: the share of the whole gradient that each bin pulls with, summed over training, entities upwards "
+            "and O downwards; the black line is what cross entropy would give to the same words.",
             SOME,
         ),
     ),

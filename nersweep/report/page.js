@@ -1,4 +1,9 @@
 "use strict";
+// In a frame without an origin, as MLflow shows the page in, a link to a part of the page does nothing by itself.
+for (const link of document.querySelectorAll("nav a")) {
+  const part = document.getElementById(link.getAttribute("href").slice(1));
+  link.addEventListener("click", () => part.scrollIntoView());
+}
 // Shows the sentences with an error that is of the kind, of the type and by the setting that are chosen.
 const form = document.getElementById("filter");
 if (form) {

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from importlib.resources import files
@@ -18,7 +19,9 @@ from nersweep.report.figures import Picture
 from nersweep.report.tables import tables, unfinished
 
 COLOURS = 8  # of types in page.css; a further type has the colour of an earlier one, and its name beside it
+PRINTED = 20  # sentences on paper, as page.css has it
 SVG_BYTES = 200_000  # a larger drawing is shown as PNG
+TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # the direction of writing
 
 
 def write(
@@ -55,14 +58,16 @@ def document(
         title=title,
         of=of,
         tables=tables(of),
-        notes=[*of.notes, *(f"did not finish: {line}" for line in unfinished(of))],
+        notes=[*of.notes, *unfinished(of)],
         pictures=[(picture, data_address(picture)) for picture in pictures],
         disagreements=disagreements,
+        printed=PRINTED,
         settings=settings,
         kinds=KINDS,
         colours={type_: f"t{i % COLOURS}" for i, type_ in enumerate(of.types)},
         gap=gap(disagreements.sentences),
         lines=lines,
+        turns=TURNS.search,
         errors=lambda sentence: marks(sentence, settings, of.types),
         facts=[*facts(of), *([("Date", made.isoformat())] if made else [])],
         command=command,
@@ -90,7 +95,7 @@ def gap(sentences: Iterable[Disputed]) -> str:
     return " " if any(len(word) > 1 for sentence in sentences for word in sentence.words) else ""
 
 
-def lines(words: Sequence[str], entities: Iterable[Entity], gap: str) -> Iterator[list[tuple[str, Entity | None]]]:
+def lines(words: Sequence[str], entities: Iterable[Entity]) -> Iterator[list[tuple[Sequence[str], Entity | None]]]:
     """The sentence in pieces, within and between entities. Entities that overlap stand in lines of their own."""
     layers: list[list[Entity]] = []
     for entity in sorted(entities):
@@ -102,11 +107,11 @@ def lines(words: Sequence[str], entities: Iterable[Entity], gap: str) -> Iterato
     for layer in layers or [[]]:
         pieces, at = [], 0
         for entity in layer:
-            pieces.append((gap.join(words[at : entity.start]), None))
-            pieces.append((gap.join(words[entity.start : entity.end]), entity))
+            pieces.append((words[at : entity.start], None))
+            pieces.append((words[entity.start : entity.end], entity))
             at = entity.end
-        pieces.append((gap.join(words[at:]), None))
-        yield [(text, entity) for text, entity in pieces if text]
+        pieces.append((words[at:], None))
+        yield [(piece, entity) for piece, entity in pieces if piece]
 
 
 def marks(sentence: Disputed, settings: Sequence[str], types: Sequence[str]) -> str:
@@ -139,7 +144,7 @@ def facts(of: Comparison) -> list[tuple[str, str]]:
         ("Seeds", any_of(record.seed for record in records)),
         ("Runs", f"{len(records)}, in {minutes:,.0f} minutes in all"),
         ("Hardware", any_of(f"{result['device']}, {result['hardware']}" for result in results)),
-        ("Precision", any_of(result["precision"] for result in results)),
+        ("Number format", any_of(result["precision"] for result in results)),
         ("Versions", "; ".join(versions)),
     ]
 

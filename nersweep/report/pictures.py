@@ -1,5 +1,6 @@
 """Pictures of one run, and how all pictures look."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -12,10 +13,15 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
+# One of these is on most machines that have Chinese, Japanese or Korean signs at all.
+CJK = ["Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei"]
+CJK += ["WenQuanYi Micro Hei", "Microsoft YaHei", "SimHei", "Hiragino Sans GB", "Arial Unicode MS"]
 DARK = 0.5  # shades above it carry white numbers
 LOOK = {
     "font.size": 9,
+    "font.family": ["sans-serif", *(name for name in CJK if name in fontManager.get_font_names())],
     "font.sans-serif": ["DejaVu Sans", "Verdana"],  # as wide as each other, where an SVG finds only the second
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -34,11 +40,13 @@ LOOK = {
 
 
 def styled(draw: Callable) -> Callable:
-    """Draws in this look, whatever the caller's matplotlib is set to."""
+    """Draws in this look, whatever the caller's matplotlib is set to. A sign that no font has is a box, with no word
+    on the terminal."""
 
     @wraps(draw)
     def drawn(*arguments: Any) -> Any:
-        with matplotlib.rc_context(LOOK):
+        with matplotlib.rc_context(LOOK), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph .* missing from")
             return draw(*arguments)
 
     return drawn

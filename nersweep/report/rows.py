@@ -37,12 +37,12 @@ class Versus:
 
 @dataclass(frozen=True)
 class Row:
-    """A setting over its seeds. records: those that finished, by seed; unfinished: a line for each that did not;
-    doubled: seeds of which several runs finished."""
+    """A setting over its seeds. records: those that finished, by seed; unfinished: (seed, what became of it) of each
+    other; doubled: seeds of which several runs finished."""
 
     setting: str
     records: tuple[Record, ...]
-    unfinished: tuple[str, ...]
+    unfinished: tuple[tuple[str, str], ...]
     interval: tuple[float, float]
     claimed: Mapping[str, Any] = field(default_factory=dict)
     versus: Versus | None = None
@@ -83,6 +83,13 @@ class Row:
         return float(np.median([s / r.steps for s, r in zip(of, self.records, strict=True)]))
 
 
+def points(share: float) -> str:
+    """A difference of F1 in points, with its sign; a small one has up to four digits, so that it does not look like
+    none."""
+    shown = (f"{100 * share:+.{digits}f}" for digits in (2, 3, 4))
+    return next((text for text in shown if float(text)), "0.00")
+
+
 def loss_of(records: Sequence[Record]) -> str | None:
     return records[0].config["choice"]["loss"] if records else None
 
@@ -93,8 +100,11 @@ def row_of(name: str, group: Sequence[Record], reference: Mapping[str, Any]) -> 
     counts = Counter(record.seed for record in group if record.finished)
     done = tuple(finished[seed] for seed in sorted(finished))
     left = tuple(
-        f"{record.name}: {record.result['status'].replace('running', 'not finished')}"
-        + (f" ({record.result['error']})" if record.result.get("error") else "")
+        (
+            record.name.rpartition("-s")[2],
+            record.result["status"].replace("running", "not finished")
+            + (f" ({record.result['error']})" if record.result.get("error") else ""),
+        )
         for record in group
         if not record.finished
     )

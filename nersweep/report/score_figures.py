@@ -10,7 +10,7 @@ from matplotlib.transforms import ScaledTranslation
 from nersweep.report.comparison import Comparison
 from nersweep.report.drawing import TOLD_APART, WIDTH, canvas, lanes, legend, looks, scale, wrapped
 from nersweep.report.pictures import cells, styled, styles
-from nersweep.report.rows import Row, loss_of
+from nersweep.report.rows import Row, loss_of, points
 
 CLAIMED, SEED = "#D55E00", "0.45"
 KNOBS = ("focal_gamma", "class_balance_beta")  # come first where several vary
@@ -47,14 +47,14 @@ def difference(comparison: Comparison) -> Figure | None:
     rows = [row for row in comparison.finished if row.versus]
     if not rows:
         return None
-    points = np.array([100 * row.versus.difference for row in rows])
+    differences = np.array([100 * row.versus.difference for row in rows])
     low, high = (np.array([100 * row.versus.interval[i] for row in rows]) for i in (0, 1))
-    figure, axes = lanes(rows, [f"{point:+.2f}" for point in points])
+    figure, axes = lanes(rows, [points(row.versus.difference) for row in rows])
     at, out = np.arange(len(rows)), (low > 0) | (high < 0)
     axes.axvline(0, color="#0072B2", linestyle="--", linewidth=1, zorder=1)
     axes.hlines(at, low, high, color="black", linewidth=1.5)
     for which, face, label in ((out, "black", "interval leaves out 0"), (~out, "white", "interval holds 0")):
-        axes.plot(points[which], at[which], "o", color="black", mfc=face, mew=1.5, markersize=7, label=label)
+        axes.plot(differences[which], at[which], "o", color="black", mfc=face, mew=1.5, markersize=7, label=label)
     axes.set_xlabel(f"difference of F1 to {wrapped(comparison.baseline, 50)}, points")
     legend(figure, axes)
     return figure
@@ -145,7 +145,9 @@ def over_knob(comparison: Comparison) -> Figure | None:
     figure = canvas(4.0)
     axes = figure.subplots()
     few, palette = len(series) <= TOLD_APART, iter(styles())
-    for number, (names, rows) in enumerate(series.items()):
+    losses = list(dict.fromkeys(loss for loss, *_ in series))
+    ordered = sorted(series.items(), key=lambda item: (losses.index(item[0][0]), [x or 0 for x in item[0][1:]]))
+    for number, (names, rows) in enumerate(ordered):
         rows = sorted(rows, key=lambda row: row.records[0].config[knob])
         at = np.array([float(row.records[0].config[knob]) for row in rows])
         varied = [f"{name}={value:g}" for name, value in zip(others, names[1:], strict=True) if value is not None]
@@ -199,10 +201,10 @@ def over_two_knobs(comparison: Comparison) -> Figure | None:
         axes.invert_yaxis()
     else:
         best = int(np.argmax(means))
-        points = axes.scatter(x, y, c=means, cmap="Greys", edgecolors="black", s=55)
+        dots = axes.scatter(x, y, c=means, cmap="Greys", edgecolors="black", s=55)
         axes.scatter(x[best], y[best], marker="o", s=170, facecolors="none", edgecolors=CLAIMED, linewidths=2)
         axes.annotate(f"best: {means[best]:.2f}", (x[best], y[best]), (9, 7), textcoords="offset points", fontsize=8)
-        figure.colorbar(points, label="F1, percent")
+        figure.colorbar(dots, label="F1, percent")
         scale(axes, "x", first, x)
         scale(axes, "y", second, y)
         axes.margins(0.12)

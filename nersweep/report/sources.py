@@ -132,7 +132,9 @@ def of_sweep(folder: Path, split: str) -> Found:
         else Record({"name": name, "status": "not begun"}, split)
         for name, place in places
     ]
-    title = f"sweep {folder.name}"
+    named = re.search(r"\bexperiment=([\w,-]+)", command)
+    data = next((record.config["choice"]["data"] for record in records if record.finished), "")
+    title = f"{named[1] if named else data} (sweep {folder.name})"
     return Found(told(records, f"sweep={folder.name}"), folder / "report", title, command, parent, output_dir)
 
 

@@ -10,19 +10,26 @@ from rich.table import Table as Drawn
 
 from nersweep.progress import console
 from nersweep.report.comparison import Comparison
-from nersweep.report.rows import Row
+from nersweep.report.rows import Row, points
 
 NOTHING = "–"
+LATEX_WIDTH = 60  # characters of a table that fits between the margins of A4
 
 
 @dataclass(frozen=True)
 class Table:
-    """title; header and rows as text, the first column naming the setting; about: for each column what it means."""
+    """title; header and rows as text, the first column naming the setting; about: for each column what it means, or
+    nothing where the title says it."""
 
     title: str
     header: list[str]
     rows: list[list[str]]
     about: list[str]
+
+    @property
+    def meant(self) -> list[tuple[str, str]]:
+        """The columns beside the setting that need a word, with it."""
+        return [(name, about) for name, about in zip(self.header[1:], self.about[1:], strict=True) if about]
 
 
 @dataclass(frozen=True)
@@ -35,13 +42,19 @@ class Column:
 
 
 def tables(of: Comparison) -> list[Table]:
-    """The scores; each row against the baseline; what stands beside the score; errors; F1 of each type."""
+    """The scores; each row against the baseline; what stands beside the score; errors; F1 of each type, and what is
+    claimed of it."""
     groups = [
         ("Scores, in percent", scores(of), of.rows),
         (f"Against {of.baseline}, in points of F1", against(), [row for row in of.finished if row.versus]),
         ("Beside the score, in percent", beside(of), of.finished),
         ("Errors, per run", errors(), of.finished),
         ("F1 of each type, in percent", by_type(of), of.finished),
+        (
+            f"F1 of each type, in percent, as claimed ({of.reference.get('source', 'others')})",
+            claims_by_type(of),
+            [row for row in of.rows if row.claimed.get("types")],
+        ),
     ]
     return [made(title, columns, rows) for title, columns, rows in groups if rows]
 
@@ -80,9 +93,6 @@ def scores(of: Comparison) -> list[Column]:
 def against() -> list[Column]:
     def of(value: Callable[..., str]) -> Callable[[Row], str]:
         return lambda row: value(row.versus) if row.versus else NOTHING
-
-    def points(x: float) -> str:
-        return f"{100 * x:+.2f}"
 
     return [
         Column("difference", of(lambda v: points(v.difference)), "of mean F1, over the seeds that both have"),
@@ -133,16 +143,18 @@ def beside(of: Comparison) -> list[Column]:
 
 
 def by_type(of: Comparison) -> list[Column]:
-    support, found = of.first.result[of.split]["types"], []
-    for type_ in of.types:
-        about = f"{support[type_]['support']:,} true entities"
-        found.append(Column(type_, lambda row, t=type_: percent(row.mean(f"{t}/f1")), about))
-        if any(type_ in row.claimed.get("types", {}) for row in of.rows):
-            name = f"claimed {type_}"
-            found.append(
-                Column(name, lambda row, t=type_: claim(row.claimed.get("types", {}), t), "the same as claimed")
-            )
-    return found
+    support = of.first.result[of.split]["types"]
+    return [
+        Column(type_, lambda row, t=type_: percent(row.mean(f"{t}/f1")), f"{support[type_]['support']:,} true entities")
+        for type_ in of.types
+    ]
+
+
+def claims_by_type(of: Comparison) -> list[Column]:
+    claimed = {type_ for row in of.rows for type_ in row.claimed.get("types", {})}
+    return [
+        Column(type_, lambda row, t=type_: claim(row.claimed["types"], t), "") for type_ in of.types if type_ in claimed
+    ]
 
 
 def errors() -> list[Column]:
@@ -185,7 +197,15 @@ def claim(claimed: Mapping[str, float], name: str, how: str = ".2f", unit: str =
 
 
 def unfinished(of: Comparison) -> list[str]:
-    return [line for row in of.rows for line in row.unfinished]
+    """A line for each row of which runs did not finish: its seeds by what became of them."""
+    lines = []
+    for row in of.rows:
+        seeds: dict[str, list[str]] = {}
+        for seed, what in sorted(row.unfinished, key=lambda left: (len(left[0]), left[0])):
+            seeds.setdefault(what, []).append(seed)
+        told = [f"seed{'s' * (len(those) > 1)} {', '.join(those)} {what}" for what, those in seeds.items()]
+        lines += [f"{row.setting}: {'; '.join(told)}"] if told else []
+    return lines
 
 
 def show(of: Comparison) -> None:
@@ -220,13 +240,12 @@ def fitting(table: Table, width: int) -> Iterator[list[int]]:
 def markdown(of: Comparison, title: str) -> str:
     """Conclusions, notes, tables, and what their columns mean."""
     parts = [f"# {escaped(title)}", "", *(f"- {escaped(line)}" for line in of.conclusions)]
-    lines = [*of.notes, *(f"did not finish: {line}" for line in unfinished(of))]
-    parts += ["", *(f"> {escaped(line)}\n>" for line in lines)]
+    parts += ["", *(f"> {escaped(line)}\n>" for line in [*of.notes, *unfinished(of)])]
     for table in tables(of):
         header = [escaped(name) for name in table.header]
         parts += ["", f"## {escaped(table.title)}", "", *grid([header, *([escaped(x) for x in r] for r in table.rows)])]
-        meant = [f"**{escaped(n)}**: {escaped(a)}" for n, a in zip(table.header, table.about, strict=True)]
-        parts += ["", "; ".join(meant[1:]) + "."]
+        if table.meant:
+            parts += ["", "; ".join(f"**{escaped(name)}**: {escaped(about)}" for name, about in table.meant) + "."]
     return "\n".join(parts) + "\n"
 
 
@@ -252,24 +271,25 @@ TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
 def latex(of: Comparison) -> str:
-    """A tabular of booktabs for each table."""
+    """A tabular of booktabs for each table; of one that is wider than a page several, with the settings again."""
 
-    def cells(row: list[str]) -> str:
-        return " & ".join("".join(TEX.get(sign, sign) for sign in cell) for cell in row) + r" \\"
+    def cells(row: list[str], chosen: list[int]) -> str:
+        return " & ".join("".join(TEX.get(sign, sign) for sign in row[i]) for i in chosen) + r" \\"
 
-    parts = []
+    parts = [r"% needs \usepackage{booktabs}", ""]
     for table in tables(of):
-        parts += [
-            f"% {' '.join(table.title.split())}",
-            rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
-            r"\toprule",
-            cells(table.header),
-            r"\midrule",
-            *(cells(row) for row in table.rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
+        parts.append(f"% {' '.join(table.title.split())}")
+        for chosen in fitting(table, LATEX_WIDTH):
+            parts += [
+                rf"\begin{{tabular}}{{l{'r' * (len(chosen) - 1)}}}",
+                r"\toprule",
+                cells(table.header, chosen),
+                r"\midrule",
+                *(cells(row, chosen) for row in table.rows),
+                r"\bottomrule",
+                r"\end{tabular}",
+                "",
+            ]
     return "\n".join(parts)
 
 

@@ -34,7 +34,7 @@ def learning_curves(comparison: Comparison) -> Figure:
         if losses := [relative(record.losses) for record in row.records if record.losses]:
             at, mean, _, _ = over(losses)
             right.plot(at, mean, **look | {"marker": None})
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     left.set(xlabel="epoch", ylabel="F1 on dev, percent")
     right.set(xlabel="optimiser step", ylabel="training loss, share of its first")
     right.set_ylim(bottom=0)
@@ -98,7 +98,8 @@ def reliability(comparison: Comparison) -> Figure:
         counts, confidence, accuracy = pooled(row)
         axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
         axes.plot(confidence, accuracy, color="black", linewidth=1)
-        axes.scatter(confidence, accuracy, s=6 + 90 * counts / counts.max(initial=1), color="#0072B2", zorder=3)
+        sizes = 6 + 90 * counts / counts.max(initial=1)
+        axes.scatter(confidence, accuracy, s=sizes, color="#0072B2", zorder=3, clip_on=False)
         error = 100 * row.mean("calibration_error/entities")
         axes.set_title(name)
         axes.text(0.04, 0.95, f"ECE {error:.2f}%", transform=axes.transAxes, va="top")
@@ -133,9 +134,9 @@ def gradient_norms(comparison: Comparison) -> Figure:
         for axes, split in zip(panels, ("train", "dev"), strict=False):
             for epoch, line in ((0, ":"), (-1, "-")):
                 outside, inside = bins(row, split, "words", [epoch])
-                for words, colour in ((outside, O), (inside, ENTITIES)):
+                for words, colour, width in ((outside, O, 1.0), (inside, ENTITIES, 2.2)):
                     words[words == 0] = np.nan
-                    axes.stairs(words, EDGES, baseline=None, color=colour, linestyle=line, linewidth=1.5)
+                    axes.stairs(words, EDGES, baseline=None, color=colour, linestyle=line, linewidth=width)
             axes.set_yscale("log")
             plain_log(axes.yaxis)
             axes.set_title(f"words of {split}")

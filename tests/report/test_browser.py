@@ -1,6 +1,7 @@
 """The report's page in Chromium, without a window: drawn, quiet, filtered, narrow, printed."""
 
 import base64
+import json
 
 import pytest
 
@@ -117,8 +118,31 @@ def test_on_a_phone_tables_scroll_in_their_box_and_the_page_does_not(shown):
             return [box.scrollLeft > 0, cell === edge];
         """)
         assert wide and held  # the settings stay in sight
+        assert shown.execute_script("""
+            const box = document.querySelector("figure .scroll");
+            return box.scrollWidth >= 640 && box.clientWidth < 375;
+        """)  # a picture is as wide as it can be read
     finally:
         shown.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_links_to_parts_work_in_a_frame_without_an_origin(browser, file, tmp_path):
+    """As MLflow shows a page of a run."""
+    page_of = json.dumps(file.read_text("utf-8")).replace("<", "\\u003c")
+    whole = f"""<iframe sandbox="allow-scripts" width="800" height="600"></iframe><script>
+        document.querySelector("iframe").src = URL.createObjectURL(new Blob([{page_of}], {{type: "text/html"}}));
+    </script>"""
+    (tmp_path / "frame.html").write_text(whole, encoding="utf-8")
+    browser.get((tmp_path / "frame.html").as_uri())
+    browser.switch_to.frame(0)
+    try:
+        for name in ("method", "tables"):
+            browser.find_element("css selector", f"nav a[href='#{name}']").click()
+            where = f"return [scrollY, document.getElementById('{name}').getBoundingClientRect().top]"
+            scrolled, top = browser.execute_script(where)
+            assert scrolled > 100 and -1 < top < 600
+    finally:
+        browser.switch_to.default_content()
 
 
 def test_it_prints(shown):
@@ -129,5 +153,7 @@ def test_it_prints(shown):
     try:
         assert not shown.find_element("id", "filter").is_displayed()
         assert shown.find_element("id", "disputed").is_displayed()
+        count = "return [...document.querySelectorAll('#disputed > li')].filter((one) => one.checkVisibility()).length"
+        assert shown.execute_script(count) == page.PRINTED
     finally:
         shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

@@ -95,10 +95,10 @@ def test_a_setting_is_a_row_and_places_are_no_setting():
 def test_runs_that_did_not_finish_stand_in_the_row_of_their_setting():
     rows = rows_of(record(seed=1), record(seed=2, status="failed"), record("dice", 1, status="running"))
     assert list(rows) == ["focal", "dice"]  # those without a finished run last
-    assert rows["focal"].unfinished == ("focal-s2: failed (out of memory)",)
-    assert rows["dice"].unfinished == ("dice-s1: not finished (out of memory)",) and not rows["dice"].records
+    assert rows["focal"].unfinished == (("2", "failed (out of memory)"),)
+    assert rows["dice"].unfinished == (("1", "not finished (out of memory)"),) and not rows["dice"].records
     rows = rows_of(record(train__lr=1.0), record(train__lr=2.0), record(seed=2, status="failed"))
-    assert rows["focal"].unfinished == ("focal-s2: failed (out of memory)",)  # of which of the two is not known
+    assert rows["focal"].unfinished == (("2", "failed (out of memory)"),)  # of which of the two is not known
 
 
 def test_the_order_of_the_runs_changes_nothing():
@@ -232,6 +232,16 @@ def test_seeds_that_are_not_shared_or_did_not_finish_are_told_beside_the_verdict
         "dice and cross_entropy share one seed (1): whether they differ is not tested.",
         "ghm and cross_entropy share no seed: whether they differ is not tested.",
     ]
+
+
+def test_of_many_rows_without_a_difference_one_line_tells():
+    base = [record("cross_entropy", seed, 600 + 9 * seed) for seed in (1, 2, 3)]
+    losses = ("focal", "dice", "ghm", "gce", "poly1", "tversky", "crf")
+    alike = [record(loss, seed, 600 + 9 * (4 - seed)) for loss in losses for seed in (1, 2, 3)]
+    worse = [record("bad", seed, 300 + seed) for seed in (1, 2, 3)]
+    first, last = compare([*base, *alike, *worse], "cross_entropy").conclusions
+    assert first.startswith("bad seems worse") and all(f"{loss} (" in last for loss in losses) and "bad" not in last
+    assert len(compare([*base, *alike[:18], *worse], "cross_entropy").conclusions) == 7
 
 
 def test_seeds_needed_are_those_of_the_t_test_and_enough_for_the_sign_flip_test():

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from nersweep import store
 from nersweep.progress import console
 from nersweep.report import difference
 from nersweep.report.records import read_run
@@ -15,10 +16,10 @@ from nersweep.report.records import read_run
 def changed(folder, copy, change):
     """A copy of a run with another result.json."""
     shutil.copytree(folder, copy)
-    file = copy / "result.json"
-    result = json.loads(file.read_text("utf-8"))
+    result = json.loads((copy / "result.json").read_text("utf-8"))
+    del result["checksum"]
     change(result)
-    file.write_text(json.dumps(result), encoding="utf-8")
+    store.write_result(copy, result)
     return read_run(copy, "test")
 
 
@@ -58,12 +59,14 @@ def test_sentences_are_counted_by_who_is_right(runs):
 def test_what_differs_is_shown_also_of_two_runs_of_one_name(runs, tmp_path):
     def change(result):
         result["config"]["train"]["lr"] = 0.125
+        result["config"] |= {"report": False, "rerun": True, "device": "cuda"}  # no part of what a run is
         result["versions"]["nersweep"] = "9.9.9"
 
     a, b = read_run(runs[0], "test"), changed(runs[0], tmp_path / "cross_entropy-s1-other", change)
     text = shown(a, b)
     assert re.search(r"^train.lr +\S+ +0.125$", text, re.MULTILINE) and "9.9.9" in text
     assert runs[0].name in text and "cross_entropy-s1-other" in text and "train.epochs" not in text
+    assert not re.search(r"^(report|rerun|device) ", text, re.MULTILINE)
     with pytest.raises(ValueError, match="the same run twice"):
         difference.show(a, read_run(runs[0], "test"))
 

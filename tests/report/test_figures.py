@@ -1,18 +1,31 @@
 """The pictures show the numbers of the comparison, of whatever names, the same each time."""
 
+import warnings
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib import rcParams
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
-from nersweep.report import figures
+from nersweep.report import figures, pictures
 from nersweep.report.comparison import Comparison
 from nersweep.report.drawing import looks, wrapped
 from nersweep.report.records import Record
 from nersweep.report.rows import Row, Versus
 from nersweep.report.score_figures import difference, f1, over_knob, over_two_knobs, per_type, precision_recall, time
-from nersweep.report.training_figures import confusion, effective_weights, learning_curves, reliability
+from nersweep.report.training_figures import (
+    ENTITIES,
+    O,
+    confusion,
+    effective_weights,
+    gradient_norms,
+    learning_curves,
+    reliability,
+)
 
 HARD = "$a_1$<b>&x"
 
@@ -110,6 +123,19 @@ def test_curves_go_on_with_the_seeds_still_in_training():
     assert drawn(figure, 1)["focal"].get_xydata() == pytest.approx(np.array([[1, 1], [2, 0.25]]))
 
 
+def test_one_epoch_is_one_tick():
+    figure = learning_curves(compared(row("focal", 0.5), baseline=None))
+    figure.draw_without_rendering()
+    low, high = figure.axes[0].get_xlim()
+    assert [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high] == [1]
+
+
+def test_entities_and_words_outside_are_told_apart_in_grey_too():
+    for axes in gradient_norms(compared(row("focal", 0.5), baseline=None)).axes[:2]:
+        widths = {patch.get_edgecolor()[:3]: patch.get_linewidth() for patch in axes.patches}
+        assert widths[to_rgb(ENTITIES)] > 1.5 * widths[to_rgb(O)]
+
+
 def test_reliability_weighs_seeds_by_their_words():
     one, other = run("focal", 1), run("focal", 2)
     for record, counts, accuracy in ((one, 10, 1.0), (other, 30, 0.5)):
@@ -121,6 +147,8 @@ def test_reliability_weighs_seeds_by_their_words():
         }
     figure = reliability(compared(Row("focal", (one, other), (), (0, 1)), baseline=None))
     assert figure.axes[0].lines[1].get_xydata() == pytest.approx(np.array([[0.95, 0.625]]))
+    (dots,) = figure.axes[0].collections
+    assert not dots.get_clip_on()  # the largest reach over the frame
 
 
 def test_a_weight_is_what_a_loss_makes_of_cross_entropys_gradient():
@@ -148,6 +176,18 @@ def test_a_knob_is_drawn_where_three_values_of_one_loss_are_there():
     figure = over_knob(compared(*focal, plain))
     assert drawn(figure)["focal"].get_xydata() == pytest.approx(np.array([[1, 10], [2, 20], [4, 40]]))
     assert over_two_knobs(compared(*focal, plain)) is None
+
+
+def test_the_lines_of_a_knob_are_in_the_order_of_the_other():
+    betas = (0.999, 0.9, 0.9999, 0.99)
+    rows = [
+        row("class_balanced", 0.5, name=f"{gamma} {beta}", focal_gamma=gamma, class_balance_beta=beta)
+        for beta in betas
+        for gamma in (1, 2, 3)
+    ]
+    rows.insert(4, row("focal", 0.5, focal_gamma=2))
+    labels = list(drawn(over_knob(compared(*rows, baseline=None))))
+    assert labels == [*(f"class_balanced class_balance_beta={beta}" for beta in sorted(betas)), "focal"]
 
 
 def test_beta_is_drawn_over_the_logarithm_of_what_it_lacks_to_1():
@@ -195,6 +235,34 @@ def test_a_sentence_of_what_is_not_there_is_not_said():
     sentences = ("{seeds}.", "Over {knob}.", "By {baseline}.")
     assert figures.told(sentences, figures.facts(compared(*rows))) == "2 seeds. By cross_entropy."
     assert figures.told(sentences, figures.facts(compared(*rows, baseline=None))) == "2 seeds."
+
+
+def test_an_interval_is_told_to_be_over_seeds_only_where_there_are_several():
+    one, two = row("focal", 0.5), row("dice", 0.5, 0.6)
+    shared = row("crf", 0.5, 0.6, versus=replace(against(0.1, 0, 0.2), seeds=(1,)))
+    alone, both = "over sentences alone", "over seeds and sentences"
+    for rows, told in (
+        ([one], f"{alone}, as there is one seed"),
+        ([two], both),
+        ([one, two], f"{both} (where there is one seed, {alone})"),
+        ([two, shared], f"{both} (where there is one seed, {alone})"),
+    ):
+        assert figures.facts(compared(*rows, baseline=None))["interval"] == told
+
+
+def test_signs_that_no_font_has_are_drawn_without_a_warning(tmp_path):
+    @pictures.styled
+    def draw():
+        figure = Figure()
+        figure.text(0.5, 0.5, "政府 PER")
+        figure.savefig(tmp_path / "x.png")
+        return rcParams["font.family"]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        families = draw()
+    there = fontManager.get_font_names()
+    assert families[0] == "sans-serif" and families[1:] == [name for name in pictures.CJK if name in there]
 
 
 def test_nothing_is_compared_without_a_baseline():

@@ -131,7 +131,7 @@ def test_pictures_are_in_it_and_say_what_they_show(answer, pictures, tmp_path):
     large.write_bytes(b"<svg>" + b" " * page.SVG_BYTES)
     shown = [*pictures, replace(pictures[0], svg=large, says="The same, from points.")]
     images = Read(page.document(answer, find(answer), shown, "", "")).all("img")
-    assert [image["alt"] for image in images] == [picture.says for picture in shown]
+    assert [image["alt"] for image in images] == [picture.title for picture in shown]  # the rest stands above it
     kinds, contents = zip(*(image["src"].split(";base64,") for image in images), strict=True)
     assert (kinds[0], kinds[-1]) == ("data:image/svg+xml", "data:image/png")
     files = [*(p.svg if kind.endswith("svg+xml") else p.png for p, kind in zip(shown, kinds, strict=True))]
@@ -160,18 +160,36 @@ def test_how_it_was_measured(answer, read):
     facts = dict(zip(*([element["text"] for element in read.all(tag)[-10:]] for tag in ("dt", "dd")), strict=True))
     result = answer.first.result
     assert facts["Data"].startswith("conll, SHA-256") and facts["Seeds"] == "1, 2"
-    assert result["hardware"] in facts["Hardware"]
+    assert result["hardware"] in facts["Hardware"] and facts["Number format"] == result["precision"]
     assert facts["Versions"].split("; ") == [f"{name} {version}" for name, version in result["versions"].items()]
     assert HARM in read.all("pre")[0]["text"]
 
 
 def test_entities_that_overlap_stand_in_lines_of_their_own():
     long, short, last = Entity(0, 2, "LOC"), Entity(1, 2, "PER"), Entity(2, 3, "LOC")
-    assert list(page.lines("abcd", [last, short, long], " ")) == [
-        [("a b", long), ("c", last), ("d", None)],
-        [("a", None), ("b", short), ("c d", None)],
+    assert list(page.lines("abcd", [last, short, long])) == [
+        [("ab", long), ("c", last), ("d", None)],
+        [("a", None), ("b", short), ("cd", None)],
     ]
-    assert list(page.lines("ab", [], " ")) == [[("a b", None)]]
+    assert list(page.lines("ab", [])) == [[("ab", None)]]
+
+
+def test_a_word_that_turns_the_direction_turns_no_other(answer):
+    turned, arabic = "\u202egpj.exe", "\u0628\u062a"
+    said = Said(("cross_entropy",), (Entity(2, 4, "LOC"),))
+    found = Disagreements(1, 1, (Disputed(1, ("see", turned, "Ada", turned, arabic), (), (said,)),))
+    read = Read(page.document(answer, found, [], "", ""))
+    alone = [element["text"] for element in read.all("bdi")]
+    assert alone == [turned, turned, turned, f"Ada {turned}", turned]  # gold; said: outside, the entity, in it
+    assert read.all("div", **{"class": "line"})[0]["text"] == f"see {turned} Ada {turned} {arabic}"
+
+
+def test_on_paper_are_the_first_sentences_which_is_told(answer):
+    sentence = find(answer).sentences[0]
+    for count in (page.PRINTED, page.PRINTED + 1):
+        read = Read(page.document(answer, Disagreements(1, count, (sentence,) * count), [], "", ""))
+        told = [f"On paper stand at most {page.PRINTED} of them; on a screen the page shows all."]
+        assert [e["text"] for e in read.all("p", **{"class": "paper"})] == told * (count > page.PRINTED)
 
 
 def test_characters_stand_close(answer):

@@ -185,6 +185,11 @@ def test_runs_that_were_not_begun_or_damaged_sweeps_are_told(swept, tmp_path):
         ("focal-g2-s2", "not begun")
     ]
     (file,) = (folder / "sweeps").glob("*/sweep.json")
+    named = sources.find(ReportConfig(output_dir=str(folder))).title
+    assert named == f"generated (sweep {file.parent.name})"
+    of_experiment = file.read_text("utf-8").replace("-m loss=", "-m experiment=conll2003_table loss=")
+    file.write_text(of_experiment, encoding="utf-8")
+    assert sources.find(ReportConfig(output_dir=str(folder))).title == f"conll2003_table (sweep {file.parent.name})"
     file.write_text(file.read_text("utf-8")[:-9], encoding="utf-8")
     with pytest.raises(ValueError, match=r"sweep\.json: cannot be read"):
         sources.find(ReportConfig(output_dir=str(folder)))

@@ -23,7 +23,7 @@ HARM = r"a|b_c$d&e%f#g<h>[i]*j*~k^l{m}\n`o` ±"
 def harmed(answer) -> Comparison:
     """A row and the title of a table named so that every format would take it for its own; and one unfinished row."""
     first, *others = answer.rows
-    rows = [replace(first, setting=HARM), *others, Row("ghm", (), ("ghm-s1: failed (x|y)",), (math.nan, math.nan))]
+    rows = [replace(first, setting=HARM), *others, Row("ghm", (), (("1", "failed (x|y)"),), (math.nan, math.nan))]
     return replace(answer, rows=tuple(rows), conclusions=(f"{HARM} is better.",))
 
 
@@ -40,13 +40,17 @@ def of_markdown(text):
 
 
 def of_latex(text):
-    """Its tables, with the commands for signs undone."""
+    """Its tables, with the commands for signs undone, and the parts of one table beside each other again."""
     found = []
     signs = {v: k for k, v in tables.TEX.items() if v != " "} | {r"$<$": "<", r"$>$": ">"}
     pattern = re.compile("|".join(re.escape(sign) for sign in sorted(signs, key=len, reverse=True)))
-    for body in re.findall(r"\\toprule\n(.*?)\\bottomrule", text, re.DOTALL):
-        lines = [line.removesuffix(r" \\") for line in body.splitlines() if line.endswith(r" \\")]
-        found.append([[pattern.sub(lambda m: signs[m[0]], cell) for cell in line.split(" & ")] for line in lines])
+    for whole in re.split("^% .*\n", text, flags=re.MULTILINE)[2:]:
+        found.append([])
+        for body in re.findall(r"\\toprule\n(.*?)\\bottomrule", whole, re.DOTALL):
+            lines = [line.removesuffix(r" \\") for line in body.splitlines() if line.endswith(r" \\")]
+            part = [[pattern.sub(lambda m: signs[m[0]], cell) for cell in line.split(" & ")] for line in lines]
+            assert not found[-1] or [row[0] for row in part] == [row[0] for row in found[-1]]
+            found[-1] = [[*row, *more[1:]] for row, more in zip(found[-1], part, strict=True)] if found[-1] else part
     return found
 
 
@@ -76,6 +80,24 @@ def test_latex_is_accepted(harmed, tmp_path):
         subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
 
 
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
+def test_latex_fits_on_a_page(answer, tmp_path):
+    types = {f"government{i}": 81.54 for i in range(18)}
+    numbers = {"support": 7, "f1": 0.5, "precision": 0.5, "recall": 0.5}
+
+    def wide(record):
+        result = record.result | {"test": record.result["test"] | {"types": dict.fromkeys(types, numbers)}}
+        return replace(record, result=result | {"data": result["data"] | {"entities": dict.fromkeys(types, 9)}})
+
+    rows = [replace(row, records=tuple(map(wide, row.records)), claimed={"types": types}) for row in answer.rows]
+    text = tables.latex(replace(answer, rows=tuple(rows)))
+    assert text.startswith("% needs \\usepackage{booktabs}\n")
+    page = rf"\documentclass[a4paper]{{article}}\usepackage{{booktabs}}\begin{{document}}{text}\end{{document}}"
+    (tmp_path / "t.tex").write_text(page, encoding="utf-8")
+    ran = subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+    assert text.count("\\begin{tabular}") > 8 and b"Overfull" not in ran.stdout
+
+
 def test_csv_holds_the_numbers_unrounded(harmed):
     rows = list(csv.DictReader(io.StringIO(tables.comma_separated(harmed))))
     assert [row["setting"] for row in rows] == [row.setting for row in harmed.rows]
@@ -97,14 +119,34 @@ def test_csv_holds_the_numbers_unrounded(harmed):
 
 def test_what_did_not_finish_is_shown_on_the_terminal_and_in_markdown(harmed):
     first, second, *others = harmed.rows
-    partly = replace(harmed, rows=(first, replace(second, unfinished=("dice-s3: killed",)), *others))
+    partly = replace(harmed, rows=(first, replace(second, unfinished=(("3", "killed"),)), *others))
     assert [row[1] for row in tables.tables(partly)[0].rows] == ["2", "2 of 3", "2", "2", "0 of 1"]
     with console.capture() as capture:
         tables.show(harmed)
     shown = capture.get()
     for text in (shown, tables.markdown(harmed, "t")):
-        assert re.search(r"ghm-s1: failed \(x\\?\|y\)", text) and re.search(r"ghm[ |]+0 of 1[ |]+–", text)
+        assert re.search(r"ghm: seed 1 failed \(x\\?\|y\)", text) and re.search(r"ghm[ |]+0 of 1[ |]+–", text)
     assert HARM in shown and "[i]" in shown
+
+
+def test_runs_that_did_not_finish_have_a_line_for_each_row(answer):
+    left = (("3", "failed (x)"), ("10", "not begun"), ("9", "not begun"))
+    rows = (*answer.rows, Row("ghm", (), left, (math.nan, math.nan)))
+    lines = tables.unfinished(replace(answer, rows=rows))
+    assert lines == ["ghm: seed 3 failed (x); seeds 9, 10 not begun"]
+
+
+def test_a_small_bound_does_not_look_like_none(answer):
+    base = next(row for row in answer.rows if row.setting == answer.baseline)
+    row = next(row for row in answer.rows if row.versus)
+    for interval, text in {
+        (-0.0111, -0.00004): "-1.11…-0.004",
+        (-0.0000041, 0.01): "-0.0004…+1.00",
+        (0.0, 1e-17): "0.00…0.00",
+    }.items():
+        of = replace(answer, rows=(base, replace(row, versus=replace(row.versus, interval=interval))))
+        against = next(table for table in tables.tables(of) if table.title.startswith("Against"))
+        assert text in against.rows[-1]
 
 
 def test_the_terminal_shows_all_columns_in_parts_that_fit(answer):
@@ -119,13 +161,14 @@ def test_claims_stand_beside_what_was_measured(answer):
     claimed = {"f1": 91.2, "precision": 90.8, "recall": 91.6, "time": 1.0, "types": {"LOC": 65.68}}
     rows = (replace(answer.rows[0], claimed=claimed), *answer.rows[1:])
     of = replace(answer, rows=rows, reference={"source": "a paper", "rows": {}})
-    cells = {}
+    cells, *_, measured, types = {}, *tables.tables(of)
     for table in tables.tables(of):
         cells |= {name: [row[i] for row in table.rows] for i, name in enumerate(table.header)}
+    assert (types.header, types.rows) == (["setting", "LOC"], [[rows[0].setting, "65.68"]])
+    assert "claimed (a paper)" in types.title and len(measured.header) == 1 + len(of.types) and not types.meant
     for name, text in {
         "claimed": "91.20", "claimed precision": "90.80", "claimed recall": "91.60", "claimed step": "1.0×",
-        "claimed LOC": "65.68",
     }.items():  # fmt: skip
         assert cells[name] == [text, "–", "–", "–"]
     assert cells["precision"] == [f"{100 * row.mean('precision'):.2f}" for row in of.rows]
-    assert not any("claimed" in table.header for table in tables.tables(answer))
+    assert not any("claimed" in " ".join([table.title, *table.header]) for table in tables.tables(answer))

@@ -1,5 +1,6 @@
 """The command line: `python -m nersweep loss=focal focal_gamma=3`."""
 
+from importlib import import_module
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -28,6 +29,8 @@ def many_runs(command: Command, typed: str) -> list[str]:
     if config.dry_run:
         preview.show(runs, composer)
     elif not config.study.space:
+        if config.report:
+            import_module("nersweep.report.answer")  # what is not installed for it is told before hours of training
         folder, failures = sweep.launch(runs, composer, typed)
         return failures + (report_of(folder, config) if config.report else [])
     elif command.many:

@@ -31,8 +31,12 @@ REFUSED = {
 
 # What a file of --config-dir may set in Hydra's own section, and what Hydra writes there itself.
 OF_A_FILE = ("mode", "sweeper.params")
-PLACES = ("tracking.uri", "study.storage", "study.export")  # where something is sent to or written
+PLACES = ("output_dir", "tracking.uri", "study.storage", "study.export")  # where something is sent to or written
 BY_HYDRA = ("runtime", "overrides", "searchpath", "job.override_dirname")
+
+# Launchers of plugins, by what is typed for them, as docs/scale.md says.
+PLUGINS = {"joblib": "pip install -e '.[parallel]'", "ray": "make ray"}
+PLUGINS |= dict.fromkeys(("submitit_local", "submitit_slurm"), "pip install -e '.[slurm]'")
 
 # Where Hydra's own classes are. Not all of hydra.: hydra.utils.get_object would import anything.
 HYDRA_ROOMS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
@@ -142,9 +146,11 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
     ]
     every = [*preset, *overrides]  # of two for the same setting, what was typed is taken
     faults += [
-        f"{o.input_line}: only values or a range can be swept, as in a=1,2 or a=range(1,4)"
+        no_option(o, offered)
+        if (offered := command.composer.options(o.key_or_group))
+        else f"{o.input_line}: only values or a range can be swept, as in a=1,2 or a=range(1,4)"
         for o in every
-        if o.is_sweep_override() and not o.is_discrete_sweep()
+        if o.is_sweep_override() and not (o.is_discrete_sweep() and any(True for _ in o.sweep_iterator()))
     ]
     command.faults += faults
     command.runs = [] if faults else [tuple(run) for run in BasicSweeper.split_arguments(every, None)[0]]
@@ -202,7 +208,8 @@ def sift(overrides: Sequence[str], composer: Composer) -> tuple[DictConfig, Sequ
 
 def groups_behind(key: str) -> set[str]:
     """The groups whose option may decide whether there is such a setting."""
-    return {key.partition(".")[0]} | {knob.group for knob in knobs() if key in (knob.name, knob.feeds)}
+    section, group = key.partition(".")[0], "/".join(key.split(".")[:2])  # hydra/launcher of hydra.launcher.n_jobs
+    return {section, group} | {knob.group for knob in knobs() if key in (knob.name, knob.feeds)}
 
 
 def composition_line(override: Override, error: Exception, config: DictConfig, composer: Composer) -> str:
@@ -217,7 +224,10 @@ def composition_line(override: Override, error: Exception, config: DictConfig, c
     if override.is_delete():
         return f"{typed}: cannot be left out; type {key}=VALUE"
     if offered:
-        return f"{typed}: no such option; {key} takes {', '.join(offered)}"
+        return f"{typed}: {reason(error)}" if override.value() in offered else no_option(override, offered)
+    if override.is_hydra_override():
+        config = HydraConfig.instance().cfg
+        there = is_there(config, key)
     section, _, name = key.partition(".")
     if there and section in SECTIONS:
         hint = typing.get_type_hints(SECTIONS[section]).get(name)
@@ -232,6 +242,14 @@ def composition_line(override: Override, error: Exception, config: DictConfig, c
         belongs = " and ".join(f"{options_of(owners)}, as {name}" for name, owners in fed.items())
         return f"{typed}: no such setting here; it belongs to {belongs}"
     return not_read(typed, key, choices) or f"{typed}: no such setting; {beside(config, key, choices)}"
+
+
+def no_option(override: Override, offered: Sequence[str]) -> str:
+    """The fault of an option that its group does not offer."""
+    typed, key = override.input_line, override.key_or_group
+    if key == "hydra/launcher" and override.value() in PLUGINS:
+        return f"{typed}: is not installed; type {PLUGINS[override.value()]}"
+    return f"{typed}: no such option; {key} takes {', '.join(offered)}"
 
 
 def is_there(config: DictConfig, key: str) -> bool:
@@ -249,7 +267,8 @@ def beside(config: DictConfig, key: str, choices: Mapping[str, str]) -> str:
     typed = {knob.feeds: knob.name for knob in knobs() if knob.option == choices.get(knob.group)}
     names = [str(name) for name in node if name not in ("_target_", "choice", "hydra")]
     names = [typed.get(f"{section}.{name}", name) for name in names]
-    where = f"{section}={choices[section]}" if section in choices else section or "the top level"
+    group = section.replace(".", "/")
+    where = f"{group}={choices[group]}" if group in choices else section or "the top level"
     return f"{where} has {', '.join(names) or 'no settings'}"
 
 
@@ -298,7 +317,12 @@ def addresses(config: DictConfig, typed: set[str], composer: Composer) -> list[s
         return []
     values = flat(OmegaConf.to_container(config))
     theirs = {key: str(value) for key, value in values.items() if value and key not in typed}
-    lines = [f"{key}={theirs[key]}: set by a file of --config-dir; type it" for key in PLACES if key in theirs]
+    usual = composer.without_files(())
+    lines = [
+        f"{key}={theirs[key]}: set by a file of --config-dir; type it"
+        for key in PLACES
+        if key in theirs and theirs[key] != str(OmegaConf.select(usual, key))
+    ]
     for key, value in theirs.items():
         rest = re.sub(r"\$\{hydra:runtime\.choices\.\w+\}", "", value)
         if "${" in rest and ":" in rest:

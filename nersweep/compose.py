@@ -77,7 +77,13 @@ class Composer:
         return tuple(options), values
 
     def parse(self, override: str) -> Override:
-        return OverridesParser.create(GlobalHydra.instance().config_loader()).parse_override(override)
+        parsed = OverridesParser.create().parse_override(override)
+        parsed.config_loader = self  # whom a glob asks
+        return parsed
+
+    def get_group_options(self, group: str, **_: object) -> list[str]:
+        """What a glob chooses from. The name is that of Hydra's loader, which does not look into further files."""
+        return self.options(group)
 
     def is_value(self, override: Override) -> bool:
         """Does it give a setting that is there one value, and nothing else?"""

@@ -23,7 +23,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nersweep import cli, run, store, worker
+from nersweep import cli, plan, run, store, worker
 from nersweep.compose import Composer
 from nersweep.faults import fault_lines, one_line
 from nersweep.progress import console
@@ -131,7 +131,8 @@ def job(config: DictConfig, given: Launch) -> float:
             if config.study.space:
                 value = loop.work(config, settings.overrides.task, Composer(given.files))
             else:
-                value = run.execute(config, settings.overrides.task, given.parent_id, brief=True)["dev"]["f1"]
+                make = partial(run.execute, config, settings.overrides.task, given.parent_id, brief=True)
+                value = worker.when_free(make, lambda: plan.make(config).folder)["dev"]["f1"]
             lines = []
         except Exception as error:
             lines = fault_lines(error)

@@ -342,6 +342,8 @@ def scalar_faults(config: Mapping[str, Any]) -> list[str]:
         lines.append(f"gpus_per_run={shown(share)}: expected a number or null")
     elif fault := gpus.fault(share):
         lines.append(fault)
+    elif share is not None and config["device"] not in ("auto", "cuda"):
+        lines.append(f"gpus_per_run={share:g}: device={config['device']} leaves no GPU to choose; type device=auto")
     if config["on_failure"] not in ("continue", "stop"):
         lines.append(f"on_failure={shown(config['on_failure'])}: must be one of continue, stop")
     if not isinstance(config["output_dir"], str) or not config["output_dir"]:

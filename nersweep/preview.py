@@ -75,7 +75,7 @@ def show_runs(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
     for member in planned(runs, composer):
         state = "the same as one above" if member.fingerprint in seen else state_of(member, first.rerun)
         seen.add(member.fingerprint)
-        rows.append([member.name, state, ""])
+        rows.append([member.label, state, ""])
         if state in ("to do", "goes on"):
             own, bytes_, source = costs.of(composer(member.overrides))
             rows[-1][2] = f"{own:.0f}"

@@ -1,8 +1,10 @@
 """Many runs: which there are, which are done already, what became of them; none is lost or made twice."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ class Member:
     name: str
     fingerprint: str
     folder: Path
+    label: str = ""  # the name, and what else tells it from the others, for people to read
 
     def done(self) -> bool:
         return self.result().get("status") in OVER
@@ -47,7 +50,7 @@ def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) ->
         store.writable(output_dir)
         uri = tracking.open_store(config.tracking.uri, output_dir)
         folder = output_dir / "sweeps" / store.fingerprint(sorted(m.fingerprint for m in members))[:8]
-        with store.claimed(folder), begin(members, folder, uri, output_dir, config, command) as parent:
+        with claimed(folder), begin(members, folder, uri, output_dir, config, command) as parent:
             overrides = anew(todo) if config.rerun else [member.overrides for member in todo]
             told = jobs.send(overrides, folder, parent.id, config.on_failure == "stop", composer)
             words = {member.fingerprint: "\n".join(lines) for member, lines in zip(todo, told, strict=True)}
@@ -57,6 +60,18 @@ def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) ->
     if failures and not all(member.done() for member in members):
         console.print(f"\nto make those again that failed, and no other: {command}")
     return folder, failures
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """This process alone makes the sweep. Raises ValueError where another does."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(store.claimed(folder))
+        except store.Claimed:
+            other = (folder / store.LOCK).read_text("utf-8") or "another process"
+            raise ValueError(f"this sweep is being run by {other}; wait for it, or end it") from None
+        yield
 
 
 def anew(members: Sequence[Member]) -> list[tuple[str, ...]]:
@@ -80,17 +95,25 @@ def faults(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[str]:
     lines += [
         f"{name}={','.join(sorted(found))}: makes no other run, and is not swept; type one value"
         for name, found in values.items()
-        if len(found) > 1 and not plan.matters(name) and name.partition(".")[0] != "study"
+        if len(found) > 1 and not makes_runs(name)
     ]
     with composer:
         launcher = composer.whole(tuple(o for o in runs[0] if o.lstrip("+~").startswith("hydra"))).hydra.launcher
         engine = str(launcher._target_).rpartition(".")[2]
+        if launcher.get("n_jobs") == 0:
+            lines.append("hydra.launcher.n_jobs=0: must be a number of processes, or -1 for one per core")
         if engine in ELSEWHERE and composer(runs[0]).train.precision == "auto":
             lines.append(
                 "train.precision=auto: is chosen by each machine, and the runs go to others; type train.precision=bf16 "
                 "or fp32"
             )
     return lines
+
+
+def makes_runs(name: str) -> bool:
+    """Do several values of this setting make several runs, or workers of a study?"""
+    section = re.split("[./]", name)[0]
+    return section == "study" or (section != "hydra" and plan.matters(name))
 
 
 def mixed(runs: Sequence[tuple[str, ...]], composer: Composer) -> str | None:
@@ -108,10 +131,11 @@ def mixed(runs: Sequence[tuple[str, ...]], composer: Composer) -> str | None:
 def launch_workers(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[str]:
     """Each of these is a worker of a study, which has a run of its own. Returns a line for each thing that failed."""
     with composer:
-        output_dir = store.writable(Path(composer(runs[0]).output_dir))
+        config = composer(runs[0])
+        output_dir = store.writable(Path(config.output_dir))
         folder = output_dir / "sweeps" / store.fingerprint(runs)[:8]
-        with store.claimed(folder):
-            told = jobs.send(runs, folder, "", False, composer)
+        with claimed(folder):
+            told = jobs.send(runs, folder, "", config.on_failure == "stop", composer)
     return [f"worker {number}: {line}" for number, lines in enumerate(told) for line in lines]
 
 
@@ -151,20 +175,39 @@ def conclude(members: Sequence[Member], words: dict[str, str], folder: Path) -> 
         status = result.get("status", "not begun")
         if status == "finished" and not words.get(member.fingerprint):  # else it is of an earlier time
             scores = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]
-            rows.append([member.name, status, *scores, f"{result['seconds']['total']:.0f}"])
+            rows.append([member.label, status, *scores, f"{result['seconds']['total']:.0f}"])
             continue
         reason = words.get(member.fingerprint) or result.get("error") or "its process ended without a word"
-        rows.append([member.name, status if status != "running" else "killed", "", "", ""])
-        failures.append(f"{member.name}: {' '.join(reason.splitlines())}")
+        rows.append([member.label, status if status != "running" else "killed", "", "", ""])
+        failures.append(f"{member.label}: {' '.join(reason.splitlines())}")
     shown = rows if len(rows) <= MOST_ROWS else [row for row in rows if row[1] != "finished"][:MOST_ROWS]
     table(f"\n{len(rows) - len(failures)} of {len(rows)} runs finished", ["", "", "dev F1", "test F1", "s"], shown)
     console.print(f"sweep: {folder / 'sweep.json'}")
     return failures
 
 
-def planned(runs: Sequence[tuple[str, ...]], composer: Composer) -> Iterator[Member]:
-    """The runs with their names and fingerprints. Those that differ in their seed alone are composed once, unless some
-    setting takes its value from it."""
+def planned(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[Member]:
+    """The runs with their names and fingerprints."""
+    members = list(identified(runs, composer))
+    found = labels(members)
+    return [replace(member, label=found[member.fingerprint]) for member in members]
+
+
+def labels(members: Sequence[Member]) -> dict[str, str]:
+    """By fingerprints: the name, and of several runs of one name the overrides that they do not share."""
+    by_name: dict[str, dict[str, Member]] = {}
+    for member in members:
+        by_name.setdefault(member.name, {}).setdefault(member.fingerprint, member)
+    found = {}
+    for name, alike in by_name.items():
+        shared = set.intersection(*(set(member.overrides) for member in alike.values()))
+        for member in alike.values():
+            found[member.fingerprint] = " ".join([name, *(o for o in member.overrides if o not in shared)])
+    return found
+
+
+def identified(runs: Sequence[tuple[str, ...]], composer: Composer) -> Iterator[Member]:
+    """Those that differ in their seed alone are composed once, unless some setting takes its value from it."""
     known: dict[tuple[tuple[str, ...], bool], tuple[dict[str, Any], dict[str, Any]]] = {}
     for overrides in map(tuple, runs):
         setting = without_seed(overrides)

@@ -15,6 +15,7 @@ Each worker signs in: its process id is a file in a folder that the origin knows
 of the origin (joblib), a grandchild (submitit) or none (Ray).
 """
 
+import fcntl
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -34,7 +35,8 @@ from typing import Any, Self
 
 from omegaconf import OmegaConf
 
-from nersweep import signals
+from nersweep import signals, store
+from nersweep.progress import console
 
 POLL_SECONDS = 0.5  # between two looks at whether the origin is still there
 GRACE_SECONDS = 8  # for a step and its checkpoint, after which a worker is ended hard
@@ -223,6 +225,18 @@ def wait_for_queue(error: Exception) -> None:
         if frame.f_globals["__name__"].startswith("hydra_plugins.hydra_submitit_launcher"):
             while not all(job.done() for job in frame.f_locals.get("jobs", [])):
                 time.sleep(POLL_SECONDS)
+
+
+def when_free(make: Callable[[], Any], folder: Callable[[], Path]) -> Any:
+    """What `make` makes of a run in this folder. While another process makes it, that one is waited for."""
+    while True:
+        try:
+            return make()
+        except store.Claimed:
+            with open(folder() / store.LOCK, encoding="utf-8") as file:
+                console.print(f"{folder().name}: waiting for {file.read() or 'another process'}, which is running it")
+                signals.end()
+                fcntl.flock(file, fcntl.LOCK_SH)  # a signal's handler ends it
 
 
 def forward(origin: Origin) -> None:

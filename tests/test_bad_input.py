@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from nersweep import __main__ as cli
 from nersweep import hub
@@ -204,7 +205,35 @@ MISTYPED = {
     "hydra/launcher=x": [
         "hydra/launcher=x: no such option; hydra/launcher takes basic, joblib, submitit_local, submitit_slurm"
     ],
+    # Hydra's own settings
+    "hydra.launcher.n_jobs=2": ["hydra.launcher.n_jobs=2: no such setting; hydra/launcher=basic has no settings"],
+    "hydra.sweep.dirs=x": ["hydra.sweep.dirs=x: no such setting; hydra.sweep has dir, subdir"],
+    "-m hydra/launcher=nope hydra.launcher.n_jobs=2": [
+        "hydra/launcher=nope: no such option; hydra/launcher takes basic, joblib, submitit_local, submitit_slurm"
+    ],
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs=two": [
+        "hydra.launcher.n_jobs=two: Value 'two' of type 'str' could not be converted to Integer"
+    ],
+    "-m hydra/launcher=submitit_local hydra.launcher.nods=2": [
+        "hydra.launcher.nods=2: no such setting; hydra/launcher=submitit_local has submitit_folder, timeout_min, "
+        "cpus_per_task, gpus_per_node, tasks_per_node, mem_gb, nodes, name, stderr_to_stdout"
+    ],
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs=0": [
+        "hydra.launcher.n_jobs=0: must be a number of processes, or -1 for one per core"
+    ],
+    "-m hydra/launcher=basic,joblib seed=1,2": [
+        "hydra/launcher=basic,joblib: makes no other run, and is not swept; type one value"
+    ],
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs=1,2": [
+        "hydra.launcher.n_jobs=1,2: makes no other run, and is not swept; type one value"
+    ],
+    # GPUs
+    "gpus_per_run=0.3": ["gpus_per_run=0.3: must be 1, or 1 over a whole number (0.5, 0.25: so many runs share a GPU)"],
+    "device=cpu gpus_per_run=0.5": ["gpus_per_run=0.5: device=cpu leaves no GPU to choose; type device=auto"],
     # Sweeps: no job starts when one is at fault
+    "-m loss=glob(x*)": [f"loss=glob(x*): no such option; loss takes {options('loss')}"],
+    "-m train.lr=glob(*)": ["train.lr=glob(*): only values or a range can be swept, as in a=1,2 or a=range(1,4)"],
+    "-m seed=range(3,1)": ["seed=range(3,1): only values or a range can be swept, as in a=1,2 or a=range(1,4)"],
     "-m loss=focal,nope": [f"loss=nope: no such option; loss takes {options('loss')}"],
     "-m loss=focal,cross_entropy focal_gamma=1,2": [
         f"focal_gamma=1: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}",
@@ -232,6 +261,21 @@ MISTYPED = {
 @pytest.mark.parametrize("typed", MISTYPED)
 def test_what_was_mistyped_is_said_in_one_line(typed, assert_refused):
     assert_refused(typed.replace("'", "").split(), *MISTYPED[typed])
+
+
+PLUGINS = {
+    "joblib": "pip install -e '.[parallel]'",
+    "submitit_slurm": "pip install -e '.[slurm]'",
+    "submitit_local": "pip install -e '.[slurm]'",
+    "ray": "make ray",
+}
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_launcher_that_is_not_installed_is_told_with_what_installs_it(name, assert_refused, monkeypatch):
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], f"{name}.yaml", raising=False)
+    typed = ["-m", f"hydra/launcher={name}", "hydra.launcher.n_jobs=2", "seed=1,2"]
+    assert_refused(typed, f"hydra/launcher={name}: is not installed; type {PLUGINS[name]}")
 
 
 def test_all_faults_are_told_together_and_each_once(assert_refused):
@@ -393,6 +437,10 @@ ADDRESSES = {
     f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{tracking.uri: \"'{THERE}'\"}}}}}}": (
         f"tracking.uri={THERE}: set by a file of --config-dir; type it"
     ),
+    "output_dir: elsewhere": "output_dir=elsewhere: set by a file of --config-dir; type it",
+    "hydra: {mode: MULTIRUN, sweeper: {params: {output_dir: elsewhere}}}": (
+        "output_dir=elsewhere: set by a file of --config-dir; type it"
+    ),
     "study: {storage: 'sqlite:////x.db'}": "study.storage=sqlite:////x.db: set by a file of --config-dir; type it",
     "tracking: {experiment: '${oc.env:HOME}'}": f"tracking.experiment=${{oc.env:HOME}}: {TAKEN}",
     "{device: oc, tracking: {experiment: '${${device}.env:HOME}'}}": (
@@ -464,6 +512,11 @@ def test_the_options_of_the_folder_are_told_with_the_others(assert_refused, stra
     offered = ", ".join(sorted(["mine", *options("experiment").split(", ")]))
     line = f"experiment=nonsense: no such option; experiment takes {offered}"
     assert_refused([strangers("experiment/mine", "seed: 3"), "experiment=nonsense"], line)
+
+
+def test_an_option_of_the_folder_that_is_wrong_itself_is_no_missing_one(assert_refused, strangers):
+    folder = strangers("loss/mine", "defaults: [{override /weights: nope}]")
+    assert_refused([folder, "loss=mine"], "loss=mine: In 'config': Could not find 'weights/nope'")
 
 
 def test_a_preset_is_not_swept_itself(assert_refused, strangers):

@@ -28,6 +28,18 @@ def presets(tmp_path):
     return read
 
 
+def test_a_glob_sweeps_every_option_and_those_of_the_folder_too(presets, tmp_path):
+    losses = {file.stem for file in (Path(__file__).parents[1] / "conf" / "loss").glob("*.yaml")}
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "mine.yaml").write_text("_target_: nersweep.losses.CrossEntropyLoss\n")
+
+    def swept(glob):
+        return [run[0] for run in presets("-m", f"loss={glob}", "seed=1").runs]
+
+    assert len(losses) > 10 and sorted(swept("glob(*)")) == sorted(f"loss={name}" for name in {*losses, "mine"})
+    assert swept("glob([*focal*,m*],exclude=weighted*)") == ["loss=focal", "loss=mine"]
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_begins_with_its_command_which_is_a_sweep(preset, presets):
     package, typed = PRESETS[preset].splitlines()[:2]

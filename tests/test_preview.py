@@ -58,6 +58,12 @@ def test_what_is_done_and_what_is_typed_twice_is_told(typed):
     assert states(out) == {"focal-g2-s1": "to do"}
 
 
+def test_runs_of_one_name_are_told_apart_by_what_they_do_not_share(typed):
+    _, out = typed("-m", "loss=focal,poly1", "train.lr=1e-3,1e-4", "train.warmup=0", "dry_run=true")
+    names = [f"{loss}-s1 train.lr={lr}" for loss in ("focal-g2", "poly1-e1") for lr in ("0.001", "0.0001")]
+    assert [line.partition("  ")[0] for line in out.splitlines() if "-s1" in line] == names
+
+
 def test_a_fault_is_told_before_a_preview(typed):
     assert typed("loss=focal", "focal_gamma=-1", "dry_run=true")[0] == 1
 

@@ -8,13 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from nersweep import __main__ as cli
 from nersweep import config as sections
-from nersweep import plan, run, store, sweep
+from nersweep import plan, run, store, sweep, worker
 from nersweep.compose import Composer
 from nersweep.progress import TrainingProgress
 
@@ -166,11 +166,11 @@ def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, outpu
     assert (code, made) == (1, [bad, good, bad, good])
     assert "4 runs, 0 of them made before" in out and "2 of 4 runs finished" in out
     assert len(err) == 2
-    assert all(line.startswith(f"nersweep: {name}: the loss is ") for name, line in zip([bad, good], err, strict=True))
-    assert Counter(line.split()[1] for line in out if line.startswith((f"{bad} ", f"{good} "))) == {
-        "diverged": 2,
-        "finished": 2,
-    }
+    for name, line in zip([bad, good], err, strict=True):
+        assert line.startswith(f"nersweep: {name} train.lr=1e+30: the loss is ")
+    told = [line.split()[:3] for line in out if line.startswith((f"{bad} ", f"{good} "))]
+    assert told[:2] == [[name, "train.lr=1e+30", "diverged"] for name in (bad, good)]
+    assert told[2:] == [[name, "train.lr=0.001", "finished"] for name in (bad, good)]
     assert not any(line.startswith("to make those again") for line in out)
     (parent, children), count = sweeps(output_dir)[bad, good, bad, good], len(parents(output_dir))
     assert children == [(bad, "FAILED"), (bad, "FINISHED"), (good, "FAILED"), (good, "FINISHED")]
@@ -192,8 +192,8 @@ def test_runs_that_failed_are_made_again_and_no_others(start, made, output_dir, 
     code, out, err = start(*UNFIT, "seed=31")
     assert (code, made) == (1, 2 * ["cross_entropy-manual-s31"])
     assert "2 of 4 runs finished" in out
-    assert [line.partition(": ")[2].partition(":")[0] for line in err] == 2 * ["cross_entropy-manual-s31"]
     for name, line in zip(["B-NOPE", "B-NADA"], err, strict=True):
+        assert line.startswith(f"nersweep: cross_entropy-manual-s31 manual_weights={{{name}:1}}: ")
         assert f"manual_weights={{{name}: 1}}: no class {name}; there are O, " in line
     assert shlex.join(sys.argv[1:]) in next(line for line in out if line.startswith("to make those again that failed"))
 
@@ -206,8 +206,12 @@ def test_runs_that_failed_are_made_again_and_no_others(start, made, output_dir, 
 def test_a_sweep_that_stops_at_a_failure_says_what_was_not_begun(start, made):
     code, out, err = start(*UNFIT, "seed=32", "on_failure=stop")
     assert (code, made) == (1, ["cross_entropy-manual-s32"]) and "1 of 4 runs finished" in out
-    assert "no class B-NOPE" in err[0] and len(err) == 2  # two runs of one name and reason are told once
-    assert err[1] == "nersweep: cross_entropy-manual-s32: not begun, after another run failed (on_failure=stop)"
+    assert "no class B-NOPE" in err[0]
+    assert err[1:] == [
+        f"nersweep: cross_entropy-manual-s32 manual_weights={{{weights}}}: not begun, after another run failed "
+        "(on_failure=stop)"
+        for weights in ("B-NADA:1", "O:2")
+    ]
 
 
 def test_rerun_makes_all_again_under_the_same_parent(start, made, output_dir):
@@ -219,11 +223,10 @@ def test_rerun_makes_all_again_under_the_same_parent(start, made, output_dir):
     assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in sorted(2 * names)])
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_sweep_which_the_same_command_resumes(number, code, start, made, output_dir, monkeypatch):
-    typed = ["train.batch_size=2", f"train.lr={code}e-5", "seed=51,52,53"]  # 12 steps each
-    names = tuple(f"cross_entropy-s{seed}" for seed in (51, 52, 53))
-    folders = {name: set((output_dir / "runs").glob(f"{name}-*")) for name in names}
+@pytest.mark.parametrize(("number", "code", "seed"), [(signal.SIGTERM, 143, 51), (signal.SIGINT, 130, 54)])
+def test_a_signal_ends_a_sweep_which_the_same_command_resumes(number, code, seed, start, made, output_dir, monkeypatch):
+    typed = ["train.batch_size=2", f"seed={seed},{seed + 1},{seed + 2}"]  # 12 steps each
+    names = tuple(f"cross_entropy-s{seed + i}" for i in range(3))
     step, count = TrainingProgress.step, []
 
     def step_and_signal(self):
@@ -239,7 +242,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(number, code, star
     parent, children = sweeps(output_dir)[names]
     assert children == [(names[0], "FINISHED"), (names[1], "KILLED")]
     assert (parent, "KILLED") in parents(output_dir)
-    folder = next(iter(set((output_dir / "runs").glob(f"{names[1]}-*")) - folders[names[1]]))
+    folder = next((output_dir / "runs").glob(f"{names[1]}-*"))
     assert (folder / store.CHECKPOINT).exists()
 
     again, out, err = start(*typed)
@@ -312,15 +315,83 @@ def test_a_trial_that_fails_is_a_failure_of_the_command(start):
     assert err[1].removeprefix("nersweep: worker 0: ") == err[0].removeprefix("nersweep: ")
 
 
-def test_a_sweep_that_another_process_makes_is_left_to_it(start, made, output_dir):
-    start("seed=61")
-    folder = next(file.parent for file in (output_dir / "sweeps").glob("*/sweep.json") if "seed=61" in file.read_text())
+@pytest.mark.parametrize(
+    "workers", [[], ["loss=focal", "study=focal_gamma", "study.trials=1"]], ids=["runs", "workers"]
+)
+def test_a_sweep_that_another_process_makes_is_left_to_it(workers, start, made, output_dir):
+    typed, before = [*workers, "seed=61"], set((output_dir / "sweeps").glob("*"))
+    assert start(*typed)[0] == 0
+    (folder,) = set((output_dir / "sweeps").glob("*")) - before
     with store.claimed(folder):
-        code, _, err = start("seed=61")
-    assert (code, err) == (
-        1,
-        [f"nersweep: {folder.name}: process {os.getpid()} on {os.uname().nodename} is running it"],
-    )
+        code, _, err = start(*typed)
+    other = f"process {os.getpid()} on {os.uname().nodename}"
+    assert (code, err) == (1, [f"nersweep: this sweep is being run by {other}; wait for it, or end it"])
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nersweep import store
+with store.claimed(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def elsewhere(output_dir):
+    """elsewhere(seed, seconds): another process that works for so long in the folder of a run; returns folder and
+    process."""
+    begun = []
+
+    def hold(seed, seconds):
+        sections.register()
+        with Composer() as composer:
+            (member,) = sweep.planned([(*TINY, f"output_dir={output_dir}", f"seed={seed}")], composer)
+        command = [sys.executable, "-c", HOLD, member.folder, str(seconds)]
+        begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert begun[-1].stdout.readline() == "held\n"
+        return member.folder, begun[-1]
+
+    yield hold
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def waiting(folder, process):
+    return f"{folder.name}: waiting for process {process.pid} on {os.uname().nodename}, which is running it"
+
+
+def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, made):
+    folder, process = elsewhere(62, 4)
+    code, out, err = start("seed=62,63", "on_failure=stop")
+    assert (code, err, made) == (0, [], ["cross_entropy-s62", "cross_entropy-s63"])
+    assert process.poll() is not None and out.count(waiting(folder, process)) == 1
+    assert "2 of 2 runs finished" in out
+
+
+def test_a_signal_ends_a_wait_at_once(elsewhere, start, made, monkeypatch):
+    folder, process = elsewhere(64, 60)
+    said = worker.console.print
+
+    def print_and_signal(line=""):
+        said(line)
+        if "waiting for" in line:
+            subprocess.Popen(["sh", "-c", f"sleep .3; kill -TERM {os.getpid()}"])
+
+    monkeypatch.setattr(worker, "console", SimpleNamespace(print=print_and_signal))
+    code, out, err = start("seed=64,65")
+    assert (code, made, len(err)) == (143, [], 1) and process.poll() is None
+    assert waiting(folder, process) in out and err[0].startswith("nersweep: stopped by SIGTERM; the same command")
+
+
+def test_a_report_that_cannot_be_made_is_told_before_the_runs(start, made, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("nersweep.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)  # as if it were not installed
+    code, _, err = start("seed=66", "report=true")
+    assert (code, made, len(err)) == (1, [], 1) and "jinja2" in err[0]
 
 
 PLANNED = [

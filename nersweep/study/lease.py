@@ -30,6 +30,12 @@ def dead(trial: FrozenTrial) -> bool:
     return time.time() - lease["time"] > STALE_SECONDS
 
 
+def of_another(trial: FrozenTrial) -> bool:
+    """Does a process other than this one work on this trial?"""
+    lease, own = trial.user_attrs.get("lease"), here()
+    return not dead(trial) and any(lease[key] != own[key] for key in ("host", "pid"))
+
+
 @contextmanager
 def held(trial: Trial) -> Iterator[None]:
     """The lease is renewed in it."""

@@ -1,5 +1,6 @@
 """A worker of a study: it takes a trial, trains, is pruned or not, tells, until there are enough trials."""
 
+import re
 import shlex
 import statistics
 import time
@@ -14,27 +15,28 @@ import optuna
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nersweep import cli, metrics, plan, run, signals, store, tracking
-from nersweep.faults import fault_lines, shown
+from nersweep import cli, command, metrics, plan, run, signals, store, tracking, worker
+from nersweep.compose import Composer
+from nersweep.faults import Faults, fault_lines, shown
 from nersweep.plan import Plan
 from nersweep.progress import console
 from nersweep.study import lease, outcome, storage
 from nersweep.study import space as spaces
 from nersweep.study.queue import Queue, make_pruner
-from nersweep.study.space import Composed, Space
+from nersweep.study.space import Composed, Space, setting
 
 WAIT_SECONDS = 0.5  # between two looks at whether the others have left a trial
 
 
-def work(config: DictConfig, overrides: Sequence[str], composed: Composed) -> float:
+def work(config: DictConfig, overrides: Sequence[str], composed: Composer) -> float:
     """Makes this process a worker of the study that a configuration describes, until the study has all its trials, and
     returns the best value; NaN where no trial has come to its end.
 
     overrides: what was typed. composed: gives the configuration of other overrides. A trial that fails is told in a
     line of its own and does not stop the study. Ctrl-C and SIGTERM go through; the same command goes on from there.
 
-    Raises ValueError for faults in space, settings and data and for a study of that name that is another one,
-    ConnectionError for a storage that cannot be used.
+    Raises ValueError for faults in space, settings and data, for a study of that name that is another one, and, with
+    on_failure=stop, for a trial that fails; ConnectionError for a storage that cannot be used.
     """
     asked = ask(config, overrides, composed)
     store.writable(Path(config.output_dir))
@@ -43,15 +45,31 @@ def work(config: DictConfig, overrides: Sequence[str], composed: Composed) -> fl
     try:
         study = join(asked, config.study.direction, kept, lock, pruner)
         queue = Queue.of(study, kept, lock, asked.space, config)
-        typed = [tracking.public(o) for o in overrides if not o.startswith("tracking.uri=")]
-        command = shlex.join(["python", "-m", "nersweep", *typed])
         planned = asked.first.train.epochs * len(asked.seeds)
-        result = outcome.Outcome(queue, config, planned, composed, command, asked.url)
-        if result.begin():
-            Worker(queue, config, asked.seeds, composed, result.run_id).until_over()
-        return result.conclude()
+        result = outcome.Outcome(queue, config, planned, composed, command_of(overrides, composed), asked.url)
+        try:
+            if tracker := result.begin():
+                Worker(queue, config, asked.seeds, composed, tracker.id).until_over()
+            return result.conclude()
+        except BaseException as error:
+            result.leave_off("failed" if isinstance(error, Exception) else "killed")
+            raise
     except storage.BROKEN as error:
         raise storage.unusable(asked.url, error) from error
+
+
+def command_of(overrides: Sequence[str], composed: Composer) -> str:
+    """As it is typed, but for passwords and the tracker's address."""
+    folder = ["--config-dir", composed.folder] if composed.folder else []
+    typed = [tracking.public(as_typed(o)) for o in overrides if not o.startswith("tracking.uri=")]
+    return shlex.join(["python", "-m", "nersweep", *folder, *typed])
+
+
+def as_typed(override: str) -> str:
+    """study.space.focal_gamma=interval(0,5), of what Hydra was given in its place."""
+    bare = override.removeprefix("++")
+    unquoted = re.sub(r"='(.*)'$", lambda found: "=" + found[1].replace("\\'", "'"), bare, count=1, flags=re.S)
+    return next((o for o in (unquoted, bare) if command.as_hydra_takes_it(o) == override), override)
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,9 @@ class Asked:
 def ask(config: DictConfig, overrides: Sequence[str], composed: Composed) -> Asked:
     """Raises ValueError for faults in space, settings and data."""
     space, seeds = spaces.make(config, composed), spaces.seeds(config)
+    typed = {setting(o): o.partition("=")[2] for o in overrides}
+    if lines := spaces.twice(typed, [*space.groups, *space.settings]):  # also with the value that is the usual one
+        raise Faults(lines)
     first = plan.make(composed([*space.fixed, *space.first(), f"seed={seeds[0]}"]))
     check_metric(config.study.metric, first)
     about = describe(config, space, seeds, first)
@@ -95,7 +116,7 @@ def check_metric(name: str, prepared: Plan) -> None:
     labels = prepared.facts.labels
     none = np.zeros(1, dtype=int)
     known = [x.removeprefix("dev/") for x in metrics.flatten(metrics.score(none, none, none + 1, labels), "dev")]
-    known = [x for x in known if not x.endswith("/support")]
+    known = [*(x for x in known if not x.endswith("/support")), *spaces.ONCE]
     if name.removeprefix("dev/") not in known:
         raise ValueError(f"study.metric={name}: no such score; there are {', '.join(known)}")
 
@@ -109,10 +130,6 @@ def describe(config: DictConfig, space: Space, seeds: Sequence[int], first: Plan
         "fixed": sorted(o for o in space.fixed if plan.matters(setting(o)) and setting(o) != "seed"),
         "runs": first.fingerprint,  # data, model and version are in it
     }
-
-
-def setting(override: str) -> str:
-    return override.lstrip("+").partition("=")[0]
 
 
 def study_name(config: DictConfig, overrides: Sequence[str], about: dict[str, Any]) -> str:
@@ -207,7 +224,10 @@ class Worker:
                 lines = fault_lines(error)
                 self.queue.note(trial, {"failed": lines[0]})
                 study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-            cli.tell([f"trial {trial.number} ({outcome.said(drawn)}): {line}" for line in lines])
+            lines = [f"trial {trial.number} ({outcome.said(drawn)}): {line}" for line in lines]
+            if self.config.on_failure == "stop":
+                raise Faults(lines) from error
+            cli.tell(lines)
             return
         with signals.held():
             told = study.tell(trial, value, state, skip_if_finished=True)
@@ -220,17 +240,17 @@ class Worker:
         while self.queue.twin_runs(trial):
             signals.end()
             time.sleep(WAIT_SECONDS)
-        by_seed = self.config.study.pruner == "wilcoxon"
+        by_seed, once = self.config.study.pruner == "wilcoxon", spaces.at_the_end(self.config.study.metric)
         told = self.queue.told(trial)
         values: list[float] = []
         for number, seed in enumerate(self.seeds):
             overrides = [*self.queue.space.fixed, *drawn, f"seed={seed}"]
             config = self.composed(overrides)
             last = config.train.epochs if len(self.seeds) == 1 else None
-            watch = Watch(self, trial, number, told, last, reports=number == 0 and not by_seed)
+            watch = Watch(self, trial, number, told, last, reports=number == 0 and not (by_seed or once))
             result = self.made(config, overrides, watch)
             watch.note(result["epochs"])
-            values.append(self.score(result["dev"]))
+            values.append(self.score(result["analysis"]["dev"] if once else result["dev"]))
             trial.set_user_attr("values", values)
             if by_seed and number not in told:
                 trial.report(values[-1], number)
@@ -240,13 +260,12 @@ class Worker:
 
     def made(self, config: DictConfig, overrides: list[str], watch: "Watch") -> dict[str, Any]:
         """The result of a run, which another sweep or study may be making: then it is waited for."""
-        while True:
-            try:
-                with quiet():
-                    return run.execute(config, overrides, self.parent_id, watch)
-            except store.Claimed:
-                signals.end()
-                time.sleep(WAIT_SECONDS)
+
+        def make() -> dict[str, Any]:
+            with quiet():
+                return run.execute(config, overrides, self.parent_id, watch)
+
+        return worker.when_free(make, lambda: plan.make(config).folder)
 
     def score(self, dev: dict[str, Any]) -> float:
         return metrics.flatten(dev, "dev")[f"dev/{self.config.study.metric.removeprefix('dev/')}"]

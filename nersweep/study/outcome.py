@@ -15,11 +15,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nersweep import plan, store, tracking
+from nersweep.compose import Composer
 from nersweep.progress import console, table
 from nersweep.study import space as spaces
 from nersweep.study import storage
 from nersweep.study.queue import FINISHED, Queue
-from nersweep.study.space import Composed
 
 PICTURES = {  # file: function of optuna.visualization
     "history": "plot_optimization_history",
@@ -55,10 +55,10 @@ class Outcome:
     queue: Queue
     config: DictConfig
     planned_epochs: int  # of a trial that is not pruned
-    composed: Composed
+    composed: Composer
     command: str
     url: str  # of the storage
-    run_id: str = field(default="", init=False)
+    tracker: tracking.Run | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -68,14 +68,26 @@ class Outcome:
     def folder(self) -> Path:
         return Path(self.config.output_dir) / "studies" / self.name
 
-    def begin(self) -> bool:
-        """Makes the study's run in the tracker, or reopens it; False where all is done already."""
+    def begin(self) -> tracking.Run | None:
+        """Makes the study's run in the tracker, or reopens it; None where all is done already."""
         if self.queue.over():
-            return False
+            return None
         with self.queue.lock(self.name):
-            self.track()
+            tracker = self.track()
         console.print(f"study {self.name}: {self.queue.total} trials in {storage.public(self.url)}")
-        return True
+        return tracker
+
+    def leave_off(self, status: str) -> None:
+        """Ends the study's run in the tracker, where no other worker goes on or has concluded the study. The next start
+        reopens it."""
+        over = self.queue.over()
+        with self.queue.lock(self.name):
+            concluded = over and self.concluded(self.queue.trials())
+            if self.tracker and not (concluded or self.queue.others_work()):
+                self.tracker.finish(status)
+
+    def concluded(self, trials: Sequence[FrozenTrial]) -> bool:
+        return self.queue.study.user_attrs.get("concluded") == sum(t.state in FINISHED for t in trials)
 
     def track(self, tags: dict[str, Any] | None = None) -> tracking.Run:
         study, output_dir = self.queue.study, Path(self.config.output_dir)
@@ -92,7 +104,7 @@ class Outcome:
             tags={"kind": "study", "study": self.name, "folder": self.folder.absolute(), **(tags or {})},
             note=f"`{self.command}`",
         )
-        self.run_id = tracker.id
+        self.tracker = tracker
         if study.user_attrs.get("run_id") != tracker.id:
             study.set_user_attr("run_id", tracker.id)
         return tracker
@@ -104,10 +116,9 @@ class Outcome:
         ranked = best(trials, self.queue.study.direction)
         file = self.export(ranked[0], len(trials)) if ranked else None
         with self.queue.lock(self.name):
-            finished = sum(t.state in FINISHED for t in trials)
-            if self.queue.study.user_attrs.get("concluded") != finished:
+            if not self.concluded(trials):
                 self.leave(trials, ranked, file)
-                self.queue.study.set_user_attr("concluded", finished)
+                self.queue.study.set_user_attr("concluded", sum(t.state in FINISHED for t in trials))
         self.show(trials, ranked, file)
         return ranked[0].value if ranked else float("nan")
 
@@ -174,7 +185,7 @@ class Outcome:
         defaults = [{f"override /{group}": option} for group, option in options.items()]
         head = [
             "# @package _global_",
-            f"# {self.rerun(file)}",
+            f"# {self.rerun(trial, file)}",
             f"# {trial.value:.4f} {dev}{mean}: trial {trial.number} of {trials}, found by",
             f"# {self.command}",
         ]
@@ -182,11 +193,17 @@ class Outcome:
         store.write_text(file, "\n".join(head) + "\n" + body)
         return file
 
-    def rerun(self, file: Path) -> str:
-        """The command that runs an exported file."""
-        typed = ["python", "-m", "nersweep", "--config-dir", str(file.parents[1]), f"experiment={file.stem}"]
-        output_dir = self.config.output_dir
-        return shlex.join([*typed, *([f"output_dir={output_dir}"] if output_dir != "outputs" else [])])
+    def rerun(self, trial: FrozenTrial, file: Path) -> str:
+        """The command that runs the best trial: its file, or, where options are from another folder, of which a command
+        takes one, its settings."""
+        folder, output_dir = self.composed.folder, self.config.output_dir
+        typed = ["--config-dir", str(file.parents[1]), f"experiment={file.stem}"]
+        if folder and Path(folder).resolve() != file.parents[1].resolve():
+            fixed = [o for o in self.queue.space.fixed if plan.matters(name := spaces.setting(o)) and name != "seed"]
+            seed = f"seed={spaces.seeds(self.config)[0]}"
+            typed = ["--config-dir", folder, *fixed, *self.overrides(trial), seed]
+        typed += [f"output_dir={output_dir}"] if output_dir != "outputs" else []
+        return shlex.join(["python", "-m", "nersweep", *typed])
 
     def show(self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None) -> None:
         states = {TrialState.COMPLETE: "ran to the end", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -197,7 +214,7 @@ class Outcome:
         if taken < planned:
             console.print(f"pruning saved {planned - taken} of {planned} epochs")
         if file:
-            console.print(f"best: {self.rerun(file)}")
+            console.print(f"best: {self.rerun(ranked[0], file)}")
             console.print(f"files: {self.folder}")
         console.print(f"dashboard: {storage.dashboard_command(self.url)}")
 

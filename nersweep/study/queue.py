@@ -147,6 +147,10 @@ class Queue:
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         )
 
+    def others_work(self) -> bool:
+        """Does another worker work on a trial?"""
+        return any(map(lease.of_another, self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))))
+
     def told(self, trial: Trial) -> set[int]:
         """The steps that a trial has reported."""
         return set(self.trials()[trial.number].intermediate_values)

@@ -14,14 +14,21 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from nersweep import plan
+from nersweep.analysis import KINDS
 from nersweep.build import ROOMS
 from nersweep.config import StudyConfig
 from nersweep.faults import fault_lines, flat, not_read, reason, shown
+from nersweep.metrics import rates
 
 GRAMMAR = "interval(0,5), int(interval(1,8)), tag(log,interval(1e-5,1e-1)), range(1,5), choice(a,b) or a,b"
 TAGS = {"log", "complement"}  # a log scale; 1 minus what is drawn
 OUTSIDE = {"choice", "study"}  # of what is given to a run
 MOST_CHECKED = 200  # combinations of options that are looked at before a study starts
+ONCE = (  # what the analysis of a run says of its development split, after the last epoch
+    *(f"{which}/{score}" for which in ("seen", "unseen") for score in rates(0, 0, 0)),
+    *(f"errors/{kind}" for kind in KINDS),
+    *("calibration_error/all", "calibration_error/entities", "illegal_transitions"),
+)
 
 Composed = Callable[[Sequence[str]], DictConfig]
 
@@ -213,6 +220,16 @@ def is_there(config: DictConfig, name: str) -> bool:
     return True
 
 
+def setting(override: str) -> str:
+    """The name in it."""
+    return override.lstrip("+").partition("=")[0]
+
+
+def at_the_end(metric: str) -> bool:
+    """Is there no such score before the last epoch?"""
+    return metric.removeprefix("dev/") in ONCE
+
+
 def fixed(config: DictConfig, searched: Sequence[str], composed: Composed) -> list[str]:
     """Overrides that give this configuration, without its study and what that searches."""
     options, settings = changes(config, composed)
@@ -258,7 +275,9 @@ def faults(config: DictConfig, composed: Composed) -> list[str]:
     lines += seed_faults(study.seeds) + setting_faults(config, dimensions)
     if lines or not dimensions:
         return lines
-    lines += option_faults(dimensions, composed) + twice(config, dimensions, composed)
+    options, settings = changes(config, composed)
+    given = options | {name: value for name, value, _ in settings}
+    lines += option_faults(dimensions, composed) + twice(given, dimensions)
     if lines:
         return lines
     space = Space(dimensions, fixed(config, [d.name for d in dimensions], composed), composed)
@@ -295,10 +314,8 @@ def option_faults(dimensions: Sequence[Dimension], composed: Composed) -> list[s
     return lines
 
 
-def twice(config: DictConfig, dimensions: Sequence[Dimension], composed: Composed) -> list[str]:
+def twice(given: Mapping[str, Any], dimensions: Sequence[Dimension]) -> list[str]:
     """A line for each setting that is given a value and searched too."""
-    options, settings = changes(config, composed)
-    given = options | {name: value for name, value, _ in settings}
     searched = [d.name for d in dimensions if d.name in given]
     return [f"{name}={shown(given[name])}: is searched, by study.space.{name}; leave one out" for name in searched]
 
@@ -339,7 +356,20 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
     if study.sampler == "cmaes" and sum(not d.values for d in dimensions) < 2:
         lines.append("study.sampler=cmaes: searches two intervals or more; type study.sampler=tpe")
     if study.sampler == "cmaes" and find_spec("cmaes") is None:
-        lines.append("study.sampler=cmaes: needs the package cmaes; type pip install 'nersweep[studies]'")
+        lines.append("study.sampler=cmaes: needs the package cmaes; type pip install -e '.[studies]' in a checkout")
     if study.pruner == "wilcoxon" and not seed_faults(study.seeds) and len(seeds(config)) < 5:
         lines.append("study.pruner=wilcoxon: prunes from the fourth seed on; type study.seeds=5 or more")
+    if at_the_end(study.metric) and study.pruner not in ("wilcoxon", "none"):
+        lines.append(
+            f"study.metric={study.metric}: is known after the last epoch, and study.pruner={study.pruner} looks at "
+            "each; type study.pruner=none, or wilcoxon with study.seeds=5 or more"
+        )
+    precisions = next((d.values for d in dimensions if d.name == "train.precision"), (config.train.precision,))
+    if study.storage and not study.storage.startswith("sqlite:") and "auto" in precisions:
+        lines.append(
+            "train.precision=auto: is chosen by each machine, and study.storage is for several; type "
+            "train.precision=bf16 or fp32"
+        )
+    if config.rerun:
+        lines.append("rerun=true: a study keeps its trials; type another study.name for new ones")
     return lines

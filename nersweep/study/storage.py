@@ -107,7 +107,7 @@ def answers(url: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        install = "pip install 'nersweep[postgres]'"
+        install = "pip install -e '.[postgres]' in a checkout"
         raise ConnectionError(f"study.storage={public(url)}: needs {error.name}; type {install}") from error
     except (*BROKEN, OSError) as error:
         raise unusable(url, error) from error
@@ -135,7 +135,8 @@ def begun(url: str) -> RDBStorage | None:
 def dashboard_command(url: str) -> str:
     """What opens Optuna's dashboard on the study; a password is left out."""
     program = Path(sys.executable).parent / "optuna-dashboard"
-    install = "" if program.exists() else "pip install 'nersweep[studies]' && "
     name = shlex.quote(str(program)) if program.exists() else "optuna-dashboard"
-    remark = "" if public(url) == url else "  (with the password for ***)"
-    return f"{install}{name} {shlex.quote(public(url))} --host 127.0.0.1{remark}"
+    remarks = [] if program.exists() else ["after pip install -e '.[studies]' in a checkout"]
+    remarks += [] if public(url) == url else ["with the password for ***"]
+    told = f"  ({', '.join(remarks)})" if remarks else ""
+    return f"{name} {shlex.quote(public(url))} --host 127.0.0.1{told}"

@@ -116,7 +116,7 @@ def test_a_command_with_four_workers_makes_exactly_so_many_trials(stores):
     assert stores.processes[0].pid not in {trial.user_attrs["lease"]["pid"] for trial in stores.trials()}
 
 
-@pytest.mark.parametrize("stores", ["postgresql"], indirect=True)  # tests/test_study.py does it in SQLite
+@pytest.mark.parametrize("stores", ["postgresql"], indirect=True)  # tests/study/test_queue.py does it in SQLite
 def test_the_trial_of_a_worker_that_is_killed_is_queued_again_and_counted_once(stores):
     for _ in range(WORKERS):
         stores.start(*LONGER)

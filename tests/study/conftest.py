@@ -1,0 +1,18 @@
+"""What several tests of studies need."""
+
+import pytest
+
+from nersweep import cli
+
+
+@pytest.fixture(scope="module")
+def output_dir(tmp_path_factory):
+    """One for all studies here: to make the tables of a tracking store takes seconds."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(autouse=True)
+def nothing_told():
+    cli.told.clear()
+    yield
+    cli.told.clear()

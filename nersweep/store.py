@@ -102,7 +102,7 @@ def read_result(folder: Path, fingerprint: str) -> dict[str, Any]:
         if result["fingerprint"] != fingerprint:
             raise ValueError("it is of another run")
         return result
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror}); nothing is run in its place") from None

@@ -790,12 +790,12 @@ def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_ru
     failed, finished = results(output_dir)[before:]
     folder = output_dir / "runs" / "{name}-{fingerprint:.8}".format(**failed)
     steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert err[0].startswith("nersweep: cross_entropy-s1: the loss is ")
+    assert err[0].startswith("nersweep: cross_entropy-s1 train.lr=1e+30: the loss is ")
     assert err[0].endswith(
         f" at step {len(steps) + 1} with learning rate 8.75e+29; last good loss: "
         f"{steps[-1]['loss']:.4g}; a lower train.lr or train.max_grad_norm may help"
     )
-    assert failed["status"] == "diverged" and f"nersweep: cross_entropy-s1: {failed['error']}" == err[0]
+    assert failed["status"] == "diverged" and f"nersweep: cross_entropy-s1 train.lr=1e+30: {failed['error']}" == err[0]
     assert status_in_mlflow(output_dir, failed) == "FAILED"
     assert finished["status"] == status_in_mlflow(output_dir, finished).lower() == "finished"
 

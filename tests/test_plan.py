@@ -105,7 +105,7 @@ def test_where_and_when_a_run_is_made_is_no_part_of_it(tmp_path):
             *(f"data.{split}={tmp_path / place / split}" for split in ("train", "dev", "test")),
         ]
     first = planned(data=files["a"])
-    elsewhere = ["device=cpu", "gpus_per_run=0.5", f"output_dir={tmp_path}", "rerun=true", "on_failure=stop"]
+    elsewhere = ["device=cpu", f"output_dir={tmp_path}", "rerun=true", "on_failure=stop"]
     elsewhere += ["train.checkpoint_minutes=1", "train.auto_batch=true", "tracking.experiment=x", "study.trials=3"]
     for setting in elsewhere:
         assert planned(setting, data=files["a"]).fingerprint == first.fingerprint, setting

@@ -262,8 +262,8 @@ def test_of_two_processes_one_makes_the_runs_and_the_other_says_so(typed, place,
         time.sleep(0.001)
     code, _, err = finish(typed, folder)
     assert first.is_alive() and code == 1
-    one, many = rf"[\w-]+: process {first.pid} on .+ is running it", rf"this sweep is being run by process {first.pid} .+"
-    assert re.fullmatch(rf"nersweep: ({one}|{many})\n", err)
+    at_work = rf"process {first.pid} on .+"
+    assert re.fullmatch(rf"nersweep: ([\w-]+: {at_work} is running it|this sweep is being run by {at_work})\n", err)
     first.join(60)
     assert first.exitcode == 0 and not (folder / f"err-{first.pid}").read_text()
     assert not asked(folder, "select name from runs group by name having count(*) > 1")

@@ -19,7 +19,7 @@ from nersweep.study import storage
 pytestmark = pytest.mark.engine
 pytest_plugins = ["postgres"]
 
-WORKERS, TRIALS = 4, 8
+WORKERS, TRIALS = 4, 6
 NERSWEEP = [sys.executable, "-m", "nersweep"]
 SMALL = [
     "data.train=60", "data.dev=20", "data.test=20", "train.epochs=3", "train.batch_size=8", "train.lr=1e-2",
@@ -28,7 +28,7 @@ SMALL = [
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 STUDY = ["study=focal_gamma", f"study.trials={TRIALS}", "study.name=shared"]
 JOBLIB = ["-m", f"study.worker=range({WORKERS})", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={WORKERS}"]
-LONGER = [*(typed for typed in SMALL if not typed.startswith("train.epochs")), "train.epochs=20", "study.pruner=none"]
+LONGER = [*(typed for typed in SMALL if not typed.startswith("train.epochs")), "train.epochs=12", "study.pruner=none"]
 
 
 class Stores:

@@ -72,9 +72,9 @@ docs: $(ready)
 bench: $(ready)
 	@test -n "$(DATA)" || { echo "type make bench DATA=DIR, where DIR holds train.txt, valid.txt, test.txt of CoNLL-2003" >&2; exit 1; }
 	$(python) benchmarks/speed.py --data $(DATA)
-	$(python) benchmarks/sweep.py --data $(DATA)
+	$(python) benchmarks/sweep.py --data $(DATA) --alone
 	OMP_NUM_THREADS=1 $(python) benchmarks/growth.py
-	$(python) benchmarks/machinery.py
+	OMP_NUM_THREADS=1 $(python) benchmarks/machinery.py
 	$(python) benchmarks/losses.py
 
 # Without job execution MLflow starts one process, not nine; without lifespan it leaves Docker alone, which nothing here

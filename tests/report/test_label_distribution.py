@@ -29,4 +29,6 @@ def test_the_same_counts_give_the_same_bytes(tmp_path):
 def test_a_data_set_without_words_of_a_kind_draws_without_a_warning(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw(tmp_path, "one word each", {split: Counter({"O": 5, "B-PER": 3}) for split in COUNTS})
+        _, svg = draw(tmp_path, "one word each", {split: Counter({"O": 5, "B-PER": 3}) for split in COUNTS})
+    told = re.findall(r">([^<>]+)</text>", svg.read_text("utf-8"))
+    assert (told.count("3"), told.count("0")) == (3, 3)  # of B- and of I-, in each split

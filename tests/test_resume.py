@@ -61,7 +61,15 @@ def command(typed, folder, die_at=None):
 def forkserver():
     """Processes that begin with all that a run imports, before anything was computed."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nersweep.run", "nersweep.sweep", "mlflow.store.tracking.sqlalchemy_store"])
+    context.set_forkserver_preload(
+        [
+            "nersweep.run",
+            "nersweep.sweep",
+            "mlflow.store.tracking.sqlalchemy_store",
+            "nersweep.report.pictures",
+            "seqeval.metrics",
+        ]
+    )
     return context
 
 

@@ -83,7 +83,7 @@ class Typed:
     """`python -m nersweep -m …` on tiny models, each run of some seconds, and the processes that make its runs."""
 
     RUNS = (
-        "data.train=200", "data.dev=20", "data.test=20", "train.epochs=12", "train.batch_size=2", "device=cpu",
+        "data.train=200", "data.dev=20", "data.test=20", "train.epochs=6", "train.batch_size=2", "device=cpu",
         "train.precision=fp32", "model.hidden=8", "model.layers=1", "model.heads=2",
     )  # fmt: skip
 

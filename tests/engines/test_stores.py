@@ -18,22 +18,16 @@ PROCESSES, STORES = 4, int(os.environ.get("NERSWEEP_STORES", "3"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def tracked(request, tmp_path):
-    """URIs of tracking stores that are still empty."""
-    return empty(request, "mlflow", tmp_path)
+def empty(request, tmp_path):
+    """empty(name): addresses of so many stores that are still empty, all of one kind."""
 
+    def make(name):
+        if request.param == "sqlite":
+            return [f"sqlite:///{tmp_path}/{name}-{i}.db" for i in range(STORES)]
+        new_database = request.getfixturevalue("new_database")
+        return [new_database() for _ in range(STORES)]
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def searched(request, tmp_path):
-    """URLs of storages of studies that are still empty."""
-    return empty(request, "studies", tmp_path)
-
-
-def empty(request, name, folder):
-    if request.param == "sqlite":
-        return [f"sqlite:///{folder}/{name}-{i}.db" for i in range(STORES)]
-    new_database = request.getfixturevalue("new_database")
-    return [new_database() for _ in range(STORES)]
+    return make
 
 
 def use_all(tracked, searched, output_dir, barrier, answers):
@@ -59,9 +53,10 @@ def use_all(tracked, searched, output_dir, barrier, answers):
             raise
 
 
-def test_processes_that_start_at_once_on_empty_stores_all_write_to_them(tracked, searched, tmp_path):
+def test_processes_that_start_at_once_on_empty_stores_all_write_to_them(empty, tmp_path):
     from mlflow import MlflowClient
 
+    tracked, searched = empty("mlflow"), empty("studies")
     context = get_context("spawn")
     barrier, answers = context.Barrier(PROCESSES), context.Queue()
     hosts = [tmp_path / f"host-{i}" for i in range(PROCESSES)]  # which share no file lock, but for SQLite's own

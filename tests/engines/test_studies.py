@@ -147,4 +147,6 @@ def test_the_trial_of_a_preempted_job_is_given_back_and_its_worker_queued_again(
     again = stores.trials()[preempted.number]
     assert again.params == preempted.params and again.user_attrs["lease"]["pid"] != pid
     assert not [trial.number for trial in stores.trials() if "deaths" in trial.user_attrs]
-    assert len({trial.user_attrs["lease"]["pid"] for trial in stores.trials()} - {pid}) == 2
+    logs = [file.read_text() for file in stores.folder.glob("sweeps/.submitit/*/*.out")]
+    assert sorted(log.count("Starting with JobEnvironment") for log in logs) == [1, 2]
+    assert all("Exiting after successful completion" in log for log in logs)

@@ -27,7 +27,7 @@ from nersweep.study import lease, loop, storage
 from nersweep.study.queue import make_sampler
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["nersweep.study.loop"])
+PROCESSES.set_forkserver_preload(["nersweep.study.loop", "nersweep.report.pictures", "seqeval.metrics"])
 
 
 # Workers that share a study, and die

@@ -180,8 +180,10 @@ def identify(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[str
 
 @cache
 def source(part: type) -> str:
-    """The checksum of the file of a class."""
-    return hashlib.sha256(Path(inspect.getfile(part)).read_bytes()).hexdigest()
+    """The checksum of the files of a class and of those of nersweep's that it is made from."""
+    made = (one for one in part.__mro__ if one is part or one.__module__.startswith("nersweep."))
+    files = dict.fromkeys(map(inspect.getfile, made))
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 
 def run_name(config: Mapping[str, Any]) -> str:

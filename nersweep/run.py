@@ -60,6 +60,7 @@ def execute(
     through. Whatever ends the run early is written down in its result.json and in the tracker first.
     """
     started = time.perf_counter()
+    versions()  # of the code that is imported, which may be edited during a training
     prepared = plan.make(config)
     folder, rerun = prepared.folder, prepared.config["rerun"]
     uri = prepared.config["tracking"]["uri"]

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from nersweep import jobs, plan, store, tracking
+from nersweep import jobs, plan, store, tracking, worker
 from nersweep.compose import Composer
 from nersweep.faults import without_seed
 from nersweep.progress import console, table
@@ -55,8 +56,9 @@ def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) ->
             told = jobs.send(overrides, folder, parent.id, config.on_failure == "stop", composer)
             words = {member.fingerprint: "\n".join(lines) for member, lines in zip(todo, told, strict=True)}
             failures = conclude(members, words, folder)
-            parent.metrics({"runs": len(members), "runs/failed": len(failures)}, step=0)
-            parent.finish("failed" if failures else "finished")
+            parent.metrics({"runs": len(members)}, step=0)
+            failed = f"{len(failures)} of {len(members)} runs did not finish" if failures else ""
+            parent.finish("failed" if failures else "finished", failed)
     if failures and not all(member.done() for member in members):
         console.print(f"\nto make those again that failed, and no other: {command}")
     return folder, failures
@@ -78,11 +80,15 @@ def anew(members: Sequence[Member]) -> list[tuple[str, ...]]:
     """Forgets what was made of the runs, and returns their overrides, which then go on from where a run is ended."""
     for member in members:
         if member.folder.exists():
-            with store.claimed(member.folder):
-                (member.folder / store.CHECKPOINT).unlink(missing_ok=True)
-                again = {"status": "to be made again", "name": member.name, "fingerprint": member.fingerprint}
-                store.write_result(member.folder, again)
+            worker.when_free(partial(forget, member), partial(Path, member.folder))
     return [(*member.overrides, "rerun=false") for member in members]
+
+
+def forget(member: Member) -> None:
+    with store.claimed(member.folder):
+        (member.folder / store.CHECKPOINT).unlink(missing_ok=True)
+        again = {"status": "to be made again", "name": member.name, "fingerprint": member.fingerprint}
+        store.write_result(member.folder, again)
 
 
 def faults(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[str]:
@@ -177,13 +183,19 @@ def conclude(members: Sequence[Member], words: dict[str, str], folder: Path) -> 
             scores = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]
             rows.append([member.label, status, *scores, f"{result['seconds']['total']:.0f}"])
             continue
-        reason = words.get(member.fingerprint) or result.get("error") or "its process ended without a word"
+        reason = words.get(member.fingerprint) or result.get("error") or silence(words.get(member.fingerprint))
         rows.append([member.label, status if status != "running" else "killed", "", "", ""])
         failures.append(f"{member.label}: {' '.join(reason.splitlines())}")
     shown = rows if len(rows) <= MOST_ROWS else [row for row in rows if row[1] != "finished"][:MOST_ROWS]
     table(f"\n{len(rows) - len(failures)} of {len(rows)} runs finished", ["", "", "dev F1", "test F1", "s"], shown)
     console.print(f"sweep: {folder / 'sweep.json'}")
     return failures
+
+
+def silence(word: str | None) -> str:
+    """What it means that a run without a result has told no fault."""
+    ended = "it was made, but with other code or data than when the sweep was started; type the command again"
+    return "its process ended without a word" if word is None else ended
 
 
 def planned(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[Member]:

@@ -14,6 +14,7 @@ from omegaconf import open_dict
 from nersweep import config as sections
 from nersweep import plan
 from nersweep.encoder import Scratch
+from nersweep.heads.crf import CRFHead
 from nersweep.losses import FocalLoss
 from nersweep.train import Tagger, parameter_groups
 
@@ -136,3 +137,10 @@ def test_the_formula_of_a_loss_is_a_part_of_its_run(tmp_path, monkeypatch):
     monkeypatch.setattr(inspect, "getfile", lambda part, of=inspect.getfile: edited if part is FocalLoss else of(part))
     assert planned("loss=focal").fingerprint != first
     plan.source.cache_clear()
+
+
+def test_the_source_of_a_head_is_that_of_all_that_it_is_made_from(monkeypatch):
+    read, files = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: files.append(path.name) or read(path))
+    plan.source.__wrapped__(CRFHead)
+    assert files == ["crf.py", "token.py", "base.py"]

@@ -175,8 +175,8 @@ def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, outpu
     (parent, children), count = sweeps(output_dir)[bad, good, bad, good], len(parents(output_dir))
     assert children == [(bad, "FAILED"), (bad, "FINISHED"), (good, "FAILED"), (good, "FINISHED")]
     assert (parent, "FAILED") in parents(output_dir)
-    assert asked(output_dir, "select value from latest_metrics where run_uuid = ? and key = 'runs/failed'", parent) == [
-        (2.0,)
+    assert asked(output_dir, "select value from tags where run_uuid = ? and key = 'error'", parent) == [
+        ("2 of 4 runs did not finish",)
     ]
 
     again, out, told = start(*typed)

@@ -129,14 +129,15 @@ def test_the_status_tells_how_a_run_ended(uri, output_dir, client, error, status
 def test_a_killed_run_goes_on_where_it_stopped(uri, output_dir, client, caplog):
     parent = start(uri, output_dir)
     run = start(uri, output_dir, params={"seed": 1, "device": "cpu"}, parent_id=parent.id)
-    run.finish("killed")
+    run.finish("killed", "Ctrl-C")
+    assert client.get_run(run.id).data.tags["error"] == "Ctrl-C"
     again = start(uri, output_dir, params={"seed": 1, "device": "cuda", "epochs": 3}, run_id=run.id)
     assert again.id == run.id and client.get_run(run.id).info.status == "RUNNING"
     again.finish()
     read = client.get_run(run.id)
     assert (read.info.status, again.error) == ("FINISHED", None)
     assert read.data.params == {"seed": "1", "device": "cpu", "epochs": "3"}
-    assert read.data.tags["params_changed"] == "device: cpu -> cuda"
+    assert read.data.tags["params_changed"] == "device: cpu -> cuda" and "error" not in read.data.tags
     assert read.data.tags["mlflow.parentRunId"] == parent.id
     assert start(uri, output_dir, run_id="0" * 32).id != run.id
     assert "is gone" in caplog.text

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +51,11 @@ class Comparison:
         claimed = next((r.setting for r in self.finished if loss_of(r.records) == self.reference.get("time_of")), None)
         return claimed or self.baseline or self.finished[0].setting
 
-    def time_ratio(self, row: Row) -> float:
-        """Of an optimiser step."""
-        return row.step_seconds / next(r for r in self.finished if r.setting == self.timed).step_seconds
+    def time_ratio(self, row: Row, of: Callable[[Sequence[float]], float] = statistics.median) -> float:
+        """Of an optimiser step: the median of its seeds, or the `min` or `max` of them, to the median of the row that
+        all are compared to."""
+        timed = next(r for r in self.finished if r.setting == self.timed)
+        return of(row.step_seconds) / statistics.median(timed.step_seconds)
 
 
 def compare(records: Sequence[Record], baseline: str, reference: Mapping[str, Any] = {}) -> Comparison:

@@ -70,15 +70,17 @@ def about_seeds(there: Sequence[Row], base: Row) -> list[str]:
     if sd > 0:
         enough = ", ".join(f"{about(seeds_to_see(d, sd, tested))} for {100 * d:.1f}" for d in WORTHWHILE)
         lines.append(
-            f"seeds for each row to confirm so many points of F1 with 80% power, at the median sd of {100 * sd:.2f} "
-            f"points, of {tested} row{'s' * (tested > 1)} against the baseline: {enough}"
+            "seeds for each row with which a t test over seeds sees so many points of F1 with 80% power, at the median "
+            f"sd of {100 * sd:.2f} points, of {tested} row{'s' * (tested > 1)} against the baseline: {enough}; chance "
+            "in the sentences comes on top, and no number of seeds takes it away"
         )
     return lines
 
 
 def seeds_to_see(difference: float, sd: float, tested: int) -> int:
-    """How many a row needs so that the difference is confirmed with 80% power, of so many rows that are tested: what a
-    t test needs at a level divided by them, and no fewer than with which the sign-flip test can come below it."""
+    """How many a row needs so that a test over seeds sees the difference with 80% power, of so many rows that are
+    tested: what a t test needs at a level divided by them, and no fewer than with which the sign-flip test can come
+    below it. To be called better or worse, a row must stand against chance in the sentences too, which takes more."""
     level = ALPHA / tested
     least = next((n for n in range(2, stats.EXACT + 1) if stats.smallest_p(n) <= level), stats.EXACT + 1)
     return max(least, stats.seeds_needed(sd, difference, alpha=level)) if sd > 0 else least
@@ -141,8 +143,8 @@ def conclusion(row: Row, base: Row) -> str:
     sd = float(np.sqrt((row.sd**2 + base.sd**2) / 2))
     if (needed := seeds_to_see(WORTHWHILE[0], sd, against.tested)) > n:
         told.append(
-            f"To confirm {100 * WORTHWHILE[0]:.1f} points, at their sd of {100 * sd:.2f} and with 80% power, about "
-            f"{about(needed)} seeds for each are needed"
+            f"A t test over seeds needs about {about(needed)} for each to see {100 * WORTHWHILE[0]:.1f} points with "
+            f"80% power, at their sd of {100 * sd:.2f}, and chance in the sentences comes on top"
         )
     if against.adjusted_sentences <= ALPHA:
         told.append(

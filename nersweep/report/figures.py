@@ -129,7 +129,8 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
         (
             "Time of an optimiser step (processor time on a CPU), where {one} is 1, and mean F1 on the {split}, "
             "{seeds}, with its 95% interval {interval}.",
-            "Up and to the left is better.",
+            "The time is the median over seeds, and the line across leads from the least to the greatest of them. Up "
+            "and to the left is better.",
             OF_ALL,
         ),
     ),

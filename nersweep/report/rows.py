@@ -75,12 +75,12 @@ class Row:
         return float(np.mean([of[record.split]["f1"] for of, record in zip(found, self.records, strict=True)]))
 
     @property
-    def step_seconds(self) -> float:
-        """Of an optimiser step, the median over seeds: CPU seconds on a CPU, where other work on the machine stretches
-        the wall clock; else seconds."""
+    def step_seconds(self) -> list[float]:
+        """Of an optimiser step, by seed: CPU seconds on a CPU, where other work on the machine stretches the wall
+        clock; else seconds."""
         on_cpu = self.records[0].result["device"] == "cpu"
         of = [r.result["cpu_seconds"] if on_cpu else r.result["seconds"]["train"] for r in self.records]
-        return float(np.median([s / r.steps for s, r in zip(of, self.records, strict=True)]))
+        return [s / r.steps for s, r in zip(of, self.records, strict=True)]
 
 
 def points(share: float) -> str:

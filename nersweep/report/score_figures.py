@@ -121,9 +121,12 @@ def time(comparison: Comparison) -> Figure:
     figure = canvas(4.0)
     axes = figure.subplots()
     for row, look in looks(comparison):
-        ratio, (low, high) = comparison.time_ratio(row), row.interval
+        ratio, (low, high), f1 = comparison.time_ratio(row), row.interval, 100 * row.mean()
         axes.plot([ratio, ratio], [100 * low, 100 * high], color=look["color"], linewidth=1, zorder=1)
-        axes.plot(ratio, 100 * row.mean(), **look | {"linestyle": "none", "markersize": 8})
+        axes.plot(
+            [comparison.time_ratio(row, of) for of in (min, max)], [f1, f1], color=look["color"], linewidth=1, zorder=1
+        )
+        axes.plot(ratio, f1, **look | {"linestyle": "none", "markersize": 8})
     axes.margins(x=0.1)
     axes.grid()
     axes.set(xlabel="time of an optimiser step, as a multiple", ylabel=f"F1 on {comparison.split}, percent")

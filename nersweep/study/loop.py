@@ -91,9 +91,9 @@ def ask(config: DictConfig, overrides: Sequence[str], composed: Composed) -> Ask
     typed = {setting(o): o.partition("=")[2] for o in overrides}
     if lines := spaces.twice(typed, [*space.groups, *space.settings]):  # also with the value that is the usual one
         raise Faults(lines)
-    first = plan.make(composed([*space.fixed, *space.first(), f"seed={seeds[0]}"]))
+    first, *others = (plan.make(composed([*space.fixed, *one, f"seed={seeds[0]}"])) for one in space.firsts())
     check_metric(config.study.metric, first)
-    about = describe(config, space, seeds, first)
+    about = describe(config, space, seeds, [first, *others])
     name = config.study.name or study_name(config, overrides, about)
     return Asked(name, storage.url_of(config.study.storage, Path(config.output_dir)), space, seeds, about, first)
 
@@ -121,14 +121,15 @@ def check_metric(name: str, prepared: Plan) -> None:
         raise ValueError(f"study.metric={name}: no such score; there are {', '.join(known)}")
 
 
-def describe(config: DictConfig, space: Space, seeds: Sequence[int], first: Plan) -> dict[str, Any]:
+def describe(config: DictConfig, space: Space, seeds: Sequence[int], firsts: Sequence[Plan]) -> dict[str, Any]:
     return {
         "space": {d.name: "".join(d.typed.split()) for d in (*space.groups, *space.settings)},
         "seeds": list(seeds),
         "metric": config.study.metric.removeprefix("dev/"),
         "direction": config.study.direction,
         "fixed": sorted(o for o in space.fixed if plan.matters(setting(o)) and setting(o) != "seed"),
-        "runs": first.fingerprint,  # data, model and version are in it
+        # data, model and version are in it, and the source of each loss and head
+        "runs": store.fingerprint([prepared.fingerprint for prepared in firsts]),
     }
 
 
@@ -180,7 +181,10 @@ def contradictions(name: str, before: dict[str, Any], now: dict[str, Any]) -> li
     if gone or more:
         lines.append(f"{' '.join(more) or 'nothing'}: was {' '.join(gone) or 'not typed'}{remedy}")
     if not same and not lines:
-        lines.append(f"study.name={name}: was begun with other data, model, precision or version; type another name")
+        lines.append(
+            f"study.name={name}: was begun with other data, model, precision or version, or other code of a loss or "
+            "head; type another name"
+        )
     return lines
 
 
@@ -195,12 +199,16 @@ class Worker:
     parent_id: str
 
     def until_over(self) -> None:
+        told = False
         while not self.queue.over():
             with signals.held():
                 taken = self.queue.take()
             if taken:
                 self.perform(*taken)
             else:
+                if not told:
+                    console.print("waiting for trials that other processes have begun")
+                told = True
                 signals.end()
                 time.sleep(WAIT_SECONDS)
 

@@ -87,7 +87,7 @@ class Outcome:
                 self.tracker.finish(status)
 
     def concluded(self, trials: Sequence[FrozenTrial]) -> bool:
-        return self.queue.study.user_attrs.get("concluded") == sum(t.state in FINISHED for t in trials)
+        return self.queue.study.user_attrs.get("concluded") == sum(t.state.is_finished() for t in trials)
 
     def track(self, tags: dict[str, Any] | None = None) -> tracking.Run:
         study, output_dir = self.queue.study, Path(self.config.output_dir)
@@ -118,7 +118,7 @@ class Outcome:
         with self.queue.lock(self.name):
             if not self.concluded(trials):
                 self.leave(trials, ranked, file)
-                self.queue.study.set_user_attr("concluded", sum(t.state in FINISHED for t in trials))
+                self.queue.study.set_user_attr("concluded", sum(t.state.is_finished() for t in trials))
         self.show(trials, ranked, file)
         return ranked[0].value if ranked else float("nan")
 

@@ -90,12 +90,22 @@ class Queue:
     sampler: str
     points: list[dict[str, Any]]  # of a grid
     total: int
+    stop: bool  # at the first trial that fails
     began: datetime = field(default_factory=datetime.now)
 
     @classmethod
     def of(cls, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig) -> "Queue":
         points = grid(space, config)
-        return cls(study, storage, lock, space, config.study.sampler, points, total(points, config))
+        return cls(
+            study,
+            storage,
+            lock,
+            space,
+            config.study.sampler,
+            points,
+            total(points, config),
+            config.on_failure == "stop",
+        )
 
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
@@ -128,13 +138,14 @@ class Queue:
         return trial.datetime_start is not None and trial.datetime_start >= self.began
 
     def over(self) -> bool:
-        """Are there enough trials, or no more to be had? As many failed ones as were asked for are enough too."""
+        """Are there enough trials, or no more to be had? As many failed ones as were asked for are enough too, and one
+        with on_failure=stop."""
         with self.lock(self.study.study_name):
             self.bury()
             trials = self.trials()
         if sum(t.state in FINISHED for t in trials) >= self.total:
             return True
-        if sum(t.state == TrialState.FAIL and self.recent(t) for t in trials) >= self.total:
+        if sum(t.state == TrialState.FAIL and self.recent(t) for t in trials) >= (1 if self.stop else self.total):
             return True
         pending = any(t.state in (TrialState.RUNNING, TrialState.WAITING) for t in trials)
         return bool(self.points) and not pending and self.left(trials) is None

@@ -114,16 +114,20 @@ class Space:
                 found.append(taken | {d.key: value for d, value in zip(alive, values, strict=True)})
         return found
 
-    def first(self) -> list[str]:
-        """The overrides of one trial, always the same."""
-        return next(self.probes())
+    def firsts(self) -> Iterator[list[str]]:
+        """The overrides of one trial with each combination of options, always the same."""
+        for options in itertools.islice(self.combinations(), MOST_CHECKED):
+            yield self.corner(options, 0)
 
     def probes(self) -> Iterator[list[str]]:
         """Overrides in which each option occurs, and with it each value and each end of an interval."""
         for options in itertools.islice(self.combinations(), MOST_CHECKED):
-            alive = self.alive(options)
-            for i in range(max((len(d.corners()) for d in alive), default=1)):
-                yield [*options, *(f"{d.name}={quoted(d.corners()[i % len(d.corners())])}" for d in alive)]
+            for i in range(max((len(d.corners()) for d in self.alive(options)), default=1)):
+                yield self.corner(options, i)
+
+    def corner(self, options: Sequence[str], i: int) -> list[str]:
+        alive = self.alive(options)
+        return [*options, *(f"{d.name}={quoted(d.corners()[i % len(d.corners())])}" for d in alive)]
 
 
 def make(config: DictConfig, composed: Composed) -> Space:

@@ -6,7 +6,8 @@
         run.model(folder, {"test/f1": 0.852}, step=3)
     for run in Tracker(uri).runs("tags.seed = '1'"): ...
 
-What the store does not take waits in the run and is sent again later: a dead server never stops a training.
+What the store does not take waits in the run and is sent again later: a server that dies never stops a training, though
+no further one begins without it.
 mlflow is imported inside the functions, because that alone costs 2 s.
 """
 

@@ -113,6 +113,8 @@ class Run:
             run._there[key] = max(metric.step for metric in client.get_metric_history(run.id, key))
         run.model_id = models[0].model_id if models else None
         run._requests.append(partial(send, tags=[RunTag(key, value) for key, value in run_tags.items()]))
+        if "error" in found.data.tags:  # of an earlier time
+            run._requests.append(partial(client.delete_tag, run.id, "error"))
         run._requests.extend(partial(send, params=every[i : i + 100]) for i in range(0, len(every), 100))
         run.seconds = time.perf_counter() - began
         run._send()

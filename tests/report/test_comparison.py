@@ -199,7 +199,7 @@ UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
             ["the interval leaves out 0, but", "does not confirm it"],
         ),
         (UP, (-0.5, 2), 0.5, "No difference", ["the seeds agree (p = 0.0078", "chance in the sentences"]),
-        (MIXED[:3], (-1, 2), 0.001, "No difference", ["with 3 seeds", "seeds for each are needed", "says nothing of"]),
+        (MIXED[:3], (-1, 2), 0.001, "No difference", ["with 3 seeds", "A t test over seeds needs", "says nothing of"]),
     ],
 )
 def test_no_more_is_concluded_than_interval_and_test_allow(gains, interval, p, begins, holds, monkeypatch):

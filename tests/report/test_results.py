@@ -14,6 +14,6 @@ def test_the_tables_of_the_documents_are_made_of_the_runs_that_are_kept():
     records = read_archive(archive)
     made = tables.markdown(compare(records, "cross_entropy", answer.reference_of(records)), archive.stem)
     assert (RESULTS / archive.stem / "report.md").read_text("utf-8") == made
-    told = (RESULTS.parent / "results.md").read_text("utf-8")
-    for line in made.splitlines():
-        assert not line.startswith("|") or line in told, line
+    told = " ".join((RESULTS.parent / "results.md").read_text("utf-8").split())
+    for line in made.splitlines():  # tables, what their columns mean, conclusions
+        assert not line.startswith(("| ", "**", "- ")) or " ".join(line.split()) in told, line

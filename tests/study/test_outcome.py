@@ -8,10 +8,12 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
-from studies import LR, SMALL, asked, names, states, trials_of, work, work_without
+from optuna.trial import TrialState
+from studies import LR, SMALL, asked, make_queue, names, states, trials_of, work, work_without
 
 from nersweep import __main__ as program
-from nersweep import cli, metrics
+from nersweep import cli, metrics, plan
+from nersweep.losses import FocalLoss
 from nersweep.study import loop
 from nersweep.study import space as spaces
 
@@ -131,6 +133,22 @@ def test_a_study_that_stops_at_a_failure_begins_no_other_trial(output_dir):
     client = MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("nersweep").experiment_id], "tags.study = 'stopping'")
     assert run.info.status == "FAILED"
+
+
+def test_a_failure_stops_the_other_workers_too(tmp_path):
+    typed = ["loss=focal", "study.space.focal_gamma=choice(1,2,3)", "on_failure=stop"]
+    one, other = (make_queue(tmp_path, *typed) for _ in range(2))
+    trial, _ = one.take()
+    assert not other.over()
+    one.study.tell(trial, state=TrialState.FAIL)
+    assert other.over()
+
+
+def test_with_the_formula_of_any_of_its_losses_a_study_is_another(output_dir, monkeypatch):
+    typed = [*SMALL, f"output_dir={output_dir}", "study.space.loss=choice(cross_entropy,focal)"]
+    first, source = asked(*typed), plan.source
+    monkeypatch.setattr(plan, "source", lambda part: "edited" if part is FocalLoss else source(part))
+    assert asked(*typed).name != first.name
 
 
 def test_a_score_that_is_known_at_the_end_is_the_value_of_a_trial(output_dir):

@@ -64,7 +64,7 @@ def test_a_trial_has_what_was_typed_and_what_the_study_s_own_file_sets(tmp_path)
     config = composer(["study=mine", "seed=7", "train.lr=0.5"])
     assert not spaces.faults(config, composer)
     space = spaces.make(config, composer)
-    trial = composer([*space.fixed, *space.first()])
+    trial = composer([*space.fixed, *next(space.firsts())])
     assert (trial.train.epochs, trial.train.lr, trial.seed, trial.focal_gamma) == (5, 0.5, 7, 0)
     assert trial.focal_alpha == {"O": 0.5} and trial.choice.loss == "focal" and not trial.study.space
 

@@ -79,8 +79,8 @@ def known(typed: list[str], runs: int, folder: Path) -> float:
     arguments = ["-m", f"output_dir={folder}", *TINY, *typed]
     sections.register()
     line = command.read(command_arguments(arguments))
-    with line.composer as composer:
-        for member in sweep.planned(line.runs, composer):
+    with line.composer:
+        for member in sweep.planned(line):
             about = {"name": member.name, "fingerprint": member.fingerprint, "run_id": "0"}
             store.write_result(member.folder, SCORES | about)
     started = time.perf_counter()

@@ -24,17 +24,17 @@ def many_runs(command: Command, typed: str) -> list[str]:
 
     runs, composer = command.runs, command.composer
     config = composer(runs[0])
-    if faults := sweep.faults(runs, composer):
+    if faults := sweep.faults(command):
         return faults
     if config.dry_run:
-        preview.show(runs, composer)
+        preview.show(command)
     elif not config.study.space:
         if config.report:
             import_module("nersweep.report.answer")  # what is not installed for it is told before hours of training
-        folder, failures = sweep.launch(runs, composer, typed)
+        folder, failures = sweep.launch(command, typed)
         return failures + (report_of(folder, config) if config.report else [])
     elif command.many:
-        return sweep.launch_workers(runs, composer)
+        return sweep.launch_workers(command)
     else:
         with composer:
             loop.work(config, runs[0], composer)

@@ -131,11 +131,9 @@ def tried(section: str, target: type, left: dict[str, Any], raw: Mapping[str, An
 
 
 def can_be_called(target: type, arguments: Mapping[str, Any]) -> bool:
-    try:
-        inspect.signature(target).bind(**arguments)
-    except TypeError:
-        return False
-    return True
+    known = signature(target)
+    needed = {name for name, parameter in known.items() if parameter.default is parameter.empty}
+    return needed <= arguments.keys() <= known.keys()
 
 
 def locate(section: str, path: str) -> type:

@@ -4,9 +4,9 @@ import argparse
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from nersweep.compose import Composer
 from nersweep.config import SECTIONS, describe
 from nersweep.faults import Faults, Knob, fault_lines, flat, knobs, not_read, options_of, reason, without_seed
+
+if TYPE_CHECKING:
+    from nersweep.plan import Checked  # torch costs seconds, which the help need not pay
 
 COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises while it composes
 
@@ -44,12 +47,14 @@ HYDRA_ROOMS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.",
 
 @dataclass
 class Command:
-    """A command line: the overrides of each run that it asks for, what is wrong with it, and how to compose a run."""
+    """A command line: the overrides of each run that it asks for, what is wrong with it, and how to compose a run.
+    What plan.check gave for the runs, 17 kB each, is kept by their overrides without the seed."""
 
     runs: list[tuple[str, ...]]
     faults: list[str]
     many: bool  # a multirun, be it of one
     composer: Composer
+    checked: dict[tuple[str, ...], "Checked"] = field(default_factory=dict)
 
     def is_more_than_a_run(self) -> bool:
         """A sweep, a study, or a preview."""
@@ -83,7 +88,7 @@ def read(typed: argparse.Namespace) -> Command:
             raise ValueError(reason(error)) from None
         shown = typed.cfg or typed.info or typed.help or typed.hydra_help
         foreign_of: dict[tuple[str, ...], list[str]] = {}  # Hydra's own section is the same for the same options
-        for run in {without_seed(run): run for run in command.runs}.values():
+        for setting, run in {without_seed(run): run for run in command.runs}.items():
             config, taken, lines = sift(run, composer)
             section = HydraConfig.instance().cfg.hydra
             options, _ = composer.split(taken)
@@ -96,7 +101,7 @@ def read(typed: argparse.Namespace) -> Command:
             if config.get("report") is True and not unmade and (not command.many or config.study.space):
                 command.faults.append("report=true: is for a sweep of runs; type python -m nersweep.report afterwards")
             if not (foreign or shown):
-                command.faults += value_faults(config, composer)
+                check(command, setting, config)
     return command
 
 
@@ -355,13 +360,14 @@ def targets(config: Mapping[str, Any] | Sequence[Any], prefix: str = "") -> Iter
             yield from targets(value, f"{prefix}{key}.")
 
 
-def value_faults(config: DictConfig, composer: Composer) -> list[str]:
-    """What plan.check says of a composed configuration, and what is wrong with its study."""
+def check(command: Command, setting: tuple[str, ...], config: DictConfig) -> None:
+    """Keeps what plan.check gives for a setting, as composed, or what is wrong with it or with its study."""
     from nersweep import plan  # torch costs seconds, which the help need not pay
     from nersweep.study import space
 
     try:
-        plan.check(config)
+        command.checked[setting] = plan.check(config)
     except Exception as error:
-        return fault_lines(error)
-    return space.faults(config, composer)
+        command.faults += fault_lines(error)
+    else:
+        command.faults += space.faults(config, command.composer)

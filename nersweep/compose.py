@@ -31,6 +31,7 @@ class Composer:
 
     def __init__(self, folder: str | None = None):
         self.folder = folder
+        self.grammar = OverridesParser.create()
         self.more = [f"hydra.searchpath=['file://{Path(folder).absolute()}']"] if folder else []
         self.parsed = cache(self.parse)
         self.whole = cache(self.compose)
@@ -77,7 +78,7 @@ class Composer:
         return tuple(options), values
 
     def parse(self, override: str) -> Override:
-        parsed = OverridesParser.create().parse_override(override)
+        parsed = self.grammar.parse_override(override)
         parsed.config_loader = self  # whom a glob asks
         return parsed
 

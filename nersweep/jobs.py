@@ -8,6 +8,7 @@ that was killed is told from one that works, be it on another host, and from one
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -69,6 +70,7 @@ def send(
         notes = store.writable(folder / "launches" / uuid4().hex)
         gave_up = launch([runs[number] for number in group], notes, parent_id, stop, composer)
         begun = {group[int(file.name)]: read(file) for file in words(notes)}
+        shutil.rmtree(notes, ignore_errors=True)
         if not begun:
             faults |= {number: [gave_up or "its launcher did not begin it"] for number in group}
         faults |= {number: word for number, word in begun.items() if word is not None}

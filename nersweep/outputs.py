@@ -13,24 +13,22 @@ from nersweep.labels import LabelSet
 from nersweep.plan import Plan
 
 
-def write(prepared: Plan, fitted: Fitted, predictions: dict[str, Predictions], test_gold: np.ndarray) -> list[Path]:
-    """Predictions in CoNLL columns, seqeval's report, pictures. Returns the files."""
+def write(prepared: Plan, fitted: Fitted, predictions: dict[str, Predictions], test_gold: np.ndarray) -> None:
+    """Predictions in CoNLL columns, seqeval's report, pictures."""
     from seqeval.metrics import classification_report  # a second, through scikit-learn
 
     from nersweep.report import pictures
 
     folder, labels, corpus = prepared.folder, prepared.facts.labels, prepared.facts.corpus
-    files, predicted = [], {}
+    predicted = {}
     for split, found in predictions.items():
         sentences = corpus.splits()[split]
         predicted[split] = split_words(labels.decode(found.labels), [len(s.words) for s in sentences])
-        files.append(folder / "predictions" / f"{split}.conll")
-        store.write_text(files[-1], conll_columns(sentences, predicted[split]))
+        file = folder / "predictions" / f"{split}.conll"
+        store.write_text(file, conll_columns(sentences, predicted[split]))
         if found.spans is not None:
-            files.append(files[-1].with_suffix(".spans.jsonl"))
-            store.write_text(files[-1], span_lines(sentences, found.spans, labels))
+            store.write_text(file.with_suffix(".spans.jsonl"), span_lines(sentences, found.spans, labels))
     gold = [list(sentence.tags) for sentence in corpus.test]
-    files += [folder / "report.txt", folder / "learning_curves.png", folder / "confusion_matrix.png"]
     report = classification_report(gold, predicted["test"], digits=4, zero_division=0)
     if predictions["test"].spans is not None:
         report += "\nSpans that overlap an earlier one are left out here; result.json counts them.\n"
@@ -39,7 +37,12 @@ def write(prepared: Plan, fitted: Fitted, predictions: dict[str, Predictions], t
     counts = metrics.confusion(test_gold, predictions["test"].labels, labels)
     title = f"{prepared.name}: labels of words, {corpus.name} test"
     pictures.confusion_matrix(folder / "confusion_matrix.png", counts, labels.names, title)
-    return [folder / "config.yaml", *files]
+
+
+def files(folder: Path) -> list[Path]:
+    """All that a run has left to be read, but for its result and its model."""
+    names = ("config.yaml", "report.txt", "learning_curves.png", "confusion_matrix.png", "metrics.jsonl")
+    return sorted((folder / "predictions").iterdir()) + [folder / name for name in names]
 
 
 def split_words(values: Sequence[str], lengths: Sequence[int]) -> list[list[str]]:

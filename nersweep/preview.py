@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from statistics import median
@@ -14,14 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from nersweep import plan, store, worker
 from nersweep.batching import Tokenised, tokenise
+from nersweep.command import Command
 from nersweep.compose import Composer
 from nersweep.data import Corpus
+from nersweep.device import choose_device
 from nersweep.encoder import Encoder
 from nersweep.plan import Plan
 from nersweep.progress import console, table
-from nersweep.run import assemble
+from nersweep.run import assemble, hardware
 from nersweep.study import loop, queue, storage
-from nersweep.sweep import MOST_ROWS, OVER, Member, planned
+from nersweep.sweep import MOST_ROWS, Member, planned
 from nersweep.train import fit
 
 PROBE_STEPS = 8  # of training, twice; the second time counts
@@ -45,34 +48,36 @@ class Costs:
 
     def __init__(self, output_dir: Path):
         self.known = list(finished(output_dir))
+        self.hardware = cache(hardware)
         self.found: dict[str, Cost] = {}
 
     def of(self, config: DictConfig) -> tuple[float, int, str]:
         """Seconds and bytes, and where they are known from."""
         resolved = OmegaConf.to_container(config, resolve=True)
-        shape = shape_of(resolved)
+        shape = shape_of(resolved, self.hardware(choose_device(resolved["device"])))
         if shape not in self.found:
             self.found[shape] = recorded(self.known, shape) or probe(plan.make(config))
         cost = self.found[shape]
         return cost.seconds(resolved), cost.size, cost.source
 
 
-def show(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
+def show(command: Command) -> None:
     """Tells of each run what would become of it, or of the study that they are workers of, and the time and disk that
     all of it would take."""
-    with composer:
-        if composer(runs[0]).study.space:
-            show_studies(runs, composer)
+    with command.composer as composer:
+        if composer(command.runs[0]).study.space:
+            show_studies(command.runs, composer)
         else:
-            show_runs(runs, composer)
+            show_runs(command)
 
 
-def show_runs(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
+def show_runs(command: Command) -> None:
+    runs, composer = command.runs, command.composer
     first = composer(runs[0])
     costs = Costs(Path(first.output_dir))
     seen: set[str] = set()
     rows, seconds, size, sources = [], 0.0, 0, set()
-    for member in planned(runs, composer):
+    for member in planned(command):
         state = "the same as one above" if member.fingerprint in seen else state_of(member, first.rerun)
         seen.add(member.fingerprint)
         rows.append([member.label, state, ""])
@@ -128,7 +133,7 @@ def tell(about: str, seconds: float, at_once: int | None, size: int, sources: Co
 
 def state_of(member: Member, rerun: bool) -> str:
     status = member.result().get("status")
-    if status in OVER and not rerun:
+    if status in store.OVER and not rerun:
         return "done" if status == "finished" else status
     return "goes on" if status and not rerun and (member.folder / store.CHECKPOINT).exists() else "to do"
 
@@ -141,16 +146,17 @@ def finished(output_dir: Path) -> Iterator[tuple[str, Cost]]:
             if result["status"] == "finished":
                 train, total = result["seconds"]["train"], result["seconds"]["total"]
                 size = sum(inner.stat().st_size for inner in file.parent.rglob("*") if inner.is_file())
-                yield shape_of(result["config"]), Cost(train / result["epochs"], total - train, size, "")
+                shape = shape_of(result["config"], result["hardware"])
+                yield shape, Cost(train / result["epochs"], total - train, size, "")
         except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             continue
 
 
-def shape_of(config: Mapping[str, Any]) -> str:
-    """Runs of one shape take one time: the same data, model and head on the same device."""
+def shape_of(config: Mapping[str, Any], hardware: str) -> str:
+    """Runs of one shape take one time: the same data, model and head on the same hardware, however busy that was."""
     train = {name: config["train"][name] for name in ("batch_size", "accumulation", "precision")}
-    parts = {name: config[name] for name in ("data", "model", "head", "aux", "device")}
-    return json.dumps([parts, train], sort_keys=True)
+    parts = {name: config[name] for name in ("data", "model", "head", "aux")}
+    return json.dumps([parts, train, hardware], sort_keys=True)
 
 
 def recorded(known: Sequence[tuple[str, Cost]], shape: str) -> Cost | None:

@@ -47,8 +47,7 @@ def even(found: Diagnosis) -> Finding | None:
             f"the most frequent entity class has {found.entity_ratio:.1f} times the words of the rarest (below 10), "
             f"and the rarest, {name}, has {count:,} (above 500)",
             "expect no loss to be better than cross entropy by more than chance, and strong class weights to cost "
-            "points. More seeds (nine tell one loss .3 points from cross entropy where their sd is .2: "
-            "seed='range(1,10)'), a better encoder and a CRF are worth more",
+            "points. More seeds, a better encoder and a CRF are worth more",
             (CRF,),
         )
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import platform
 import resource
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,17 +20,16 @@ import transformers
 from omegaconf import DictConfig, OmegaConf
 
 import nersweep
-from nersweep import gpus, metrics, outputs, plan, saved, store, tracking, worker
+from nersweep import gpus, metrics, outputs, plan, publish, saved, store, tracking, worker
 from nersweep.analysis import analyse
 from nersweep.batching import Tokenised
 from nersweep.cache import tokenised
 from nersweep.checkpoint import Checkpoint
 from nersweep.config import TrainConfig
-from nersweep.data import SPLITS, tag_counts
+from nersweep.data import tag_counts
 from nersweep.device import choose_precision
 from nersweep.encoder import Encoder
-from nersweep.faults import flat, knobs, one_line
-from nersweep.metrics import flatten
+from nersweep.faults import one_line
 from nersweep.plan import Facts, Plan
 from nersweep.progress import console, table
 from nersweep.train import Diverged, Tagger, fit, predict
@@ -51,7 +49,8 @@ def execute(
     brief: bool = False,
 ) -> dict[str, Any]:
     """Runs what a composed configuration describes and returns its result, as in result.json. A run that has finished
-    before is not run again, and one that was ended early goes on from its last checkpoint, unless config.rerun.
+    or diverged before is not run again, and one that was ended early goes on from its last checkpoint, unless
+    config.rerun.
 
     overrides: what was typed for it. parent_id: the tracker's run that it belongs to. watch: is told the development
     scores of each epoch, from the first on, and ends the run by raising Pruned. brief: one line tells the result.
@@ -63,16 +62,19 @@ def execute(
     versions()  # of the code that is imported, which may be edited during a training
     prepared = plan.make(config)
     folder, rerun = prepared.folder, prepared.config["rerun"]
-    uri = prepared.config["tracking"]["uri"]
-    before = store.read_result(folder, prepared.fingerprint)
-    if before.get("status") == "finished" and not rerun:
-        console.print(f"{prepared.name}: finished before; rerun=true runs it again")
+    uri = tracking.store_uri(prepared.config["tracking"]["uri"], prepared.output_dir)
+    result = {} if rerun else store.read_result(folder, prepared.fingerprint)
+    if result.get("status") in store.OVER and "untracked" not in result:
+        console.print(f"{prepared.name}: {result['status']} before; rerun=true runs it again")
+        if result["status"] == "diverged":
+            raise Diverged(result["error"])
         if not brief:
-            conclude(before, folder, tracking.ui_command(tracking.store_uri(uri, prepared.output_dir)))
-        return before
+            conclude(result, folder, tracking.ui_command(uri))
+        return result
     store.writable(prepared.output_dir)
     opened = time.perf_counter()
-    uri = tracking.open_store(uri, prepared.output_dir)
+    if parent_id is None:  # else it was seen to answer, and where it is away since, no run ends for that
+        uri = tracking.open_store(uri, prepared.output_dir)
     open_seconds = time.perf_counter() - opened
     introduce(prepared, brief)
     asked = time.perf_counter()  # for a GPU, and to wait for one is no work
@@ -83,9 +85,14 @@ def execute(
         if rerun:
             checkpoint.remove()
         result = {} if rerun else store.read_result(folder, prepared.fingerprint)
-        if result.get("status") != "finished":  # else another process was faster
-            tracker = start_tracking(prepared, uri, overrides, parent_id, result.get("run_id"))
-            result = perform(prepared, checkpoint, tracker, watch, started, open_seconds)
+        if result.get("status") not in store.OVER:  # else another process was faster
+            tracker = publish.start(prepared, overrides, parent_id, result.get("run_id"))
+            tracker.seconds += open_seconds
+            result = perform(prepared, checkpoint, tracker, watch, started)
+        elif "untracked" in result:
+            result = publish.again(prepared, result, overrides, parent_id)
+    if result["status"] == "diverged":
+        raise Diverged(result["error"])
     if brief:
         console.print(one_line_of(result))
     else:
@@ -105,35 +112,36 @@ def placed(prepared: Plan) -> Iterator[Plan]:
 
 
 def perform(
-    prepared: Plan, checkpoint: Checkpoint, tracker: tracking.Run, watch: Callable, started: float, open_seconds: float
+    prepared: Plan, checkpoint: Checkpoint, tracker: tracking.Run | tracking.Away, watch: Callable, started: float
 ) -> dict[str, Any]:
     """From the start of the run to what it leaves, whatever happens."""
     result = {"status": "running", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
     try:
         store.write_result(prepared.folder, result)  # a killed run leaves it, with the tracker's name of the run
         store.write_text(prepared.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))))
-        result |= train_and_score(prepared, tracker, checkpoint, watch, started + open_seconds + tracker.seconds)
+        result |= train_and_score(prepared, tracker, checkpoint, watch, started + tracker.seconds)
         result["status"] = "finished"
+        result["seconds"] |= {"total": checkpoint.seconds()}  # so far
+        publish.scores(tracker, prepared, result)
     except BaseException as error:
         endings = {Pruned: "pruned", Diverged: "diverged", Exception: "failed", BaseException: "killed"}
         result["status"] = next(status for kind, status in endings.items() if isinstance(error, kind))
         result["error"] = one_line(error)
         raise
     finally:
-        if result["status"] == "finished":
-            result["seconds"] |= {"total": checkpoint.seconds()}  # so far
-            tracker.text(json.dumps(store.sealed(result), ensure_ascii=False), store.RESULT)
         tracker.finish(result["status"], result.get("error", ""))
+        if not tracker.ended:
+            result["untracked"] = True
         if "seconds" in result:
-            result["seconds"] |= {"tracking": open_seconds + tracker.seconds, "total": checkpoint.seconds()}
+            result["seconds"] |= {"tracking": tracker.seconds, "total": checkpoint.seconds()}
         store.write_result(prepared.folder, result)
-        if result["status"] in ("finished", "pruned", "diverged"):  # nothing goes on from there
+        if result["status"] in (*store.OVER, "pruned"):  # nothing goes on from there
             checkpoint.remove()
     return result
 
 
 def train_and_score(
-    prepared: Plan, tracker: tracking.Run, checkpoint: Checkpoint, watch: Callable, started: float
+    prepared: Plan, tracker: tracking.Run | tracking.Away, checkpoint: Checkpoint, watch: Callable, started: float
 ) -> dict[str, Any]:
     """Trains the model, scores the best epoch on test, writes everything but result.json."""
     config, corpus, labels, device = prepared.config, prepared.facts.corpus, prepared.facts.labels, prepared.device
@@ -167,17 +175,7 @@ def train_and_score(
     analysis = analyse(tagger.head, prepared.facts.counts, corpus, labels, splits, predictions, device)
     tagger.float().load_state_dict(fitted.weights)
     saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
-    for file in (*outputs.write(prepared, fitted, predictions, test.labels), prepared.folder / "metrics.jsonl"):
-        tracker.artifact(file, "predictions" if file.parent.name == "predictions" else None)
-    facts = prepared.facts
-    for name, count, weight in zip(facts.classes, facts.counts, facts.weights, strict=True):
-        # after the others: the UI's comparison begins with the metric that was told first
-        tracker.metrics({f"train/{name}/count": float(count), f"train/{name}/weight": float(weight)}, step=0)
-    for name in predictions:
-        shifted = {"threshold/f1": analysis["threshold"][name]["f1"]}
-        tracker.metrics(flatten(analysis[name] | shifted, name), step=fitted.best_epoch)
-    tracker.metrics({"dev/best_f1": fitted.dev["f1"]}, step=fitted.best_epoch)
-    tracker.model(prepared.folder / "model", flatten(test_scores, "test"), step=fitted.best_epoch)
+    outputs.write(prepared, fitted, predictions, test.labels)
     epochs = len(fitted.epochs)
     return {
         "config": shown(config),
@@ -318,70 +316,17 @@ def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
     console.print(f"result: {folder / store.RESULT}")
 
 
-def start_tracking(
-    prepared: Plan, uri: str, overrides: Sequence[str], parent_id: str | None, run_id: str | None
-) -> tracking.Run:
-    """A run of the tracker that knows settings, data and the command. run_id: the tracker's name of it, where it was
-    begun before."""
-    config, corpus = prepared.config, prepared.facts.corpus
-    hidden = ("tracking.uri=", "experiment=recommended")  # which sets nothing, and recommends settings to the command
-    typed = [tracking.public(o) for o in overrides if not o.startswith(hidden)]
-    command = shlex.join(["python", "-m", "nersweep", *typed])
-    tracker = tracking.Run.start(
-        uri,
-        prepared.output_dir,
-        run_id=run_id,
-        parent_id=parent_id,
-        experiment=config["tracking"]["experiment"],
-        name=prepared.name,
-        params=params(config),
-        tags={
-            **config["choice"],
-            "seed": config["seed"],
-            "device": prepared.device,
-            "fingerprint": prepared.fingerprint,
-            "code_version": nersweep.__version__,
-            "folder": prepared.folder.absolute(),
-        },
-        note=f"`{command}`",
-    )
-    checksum = corpus.checksum
-    for split in SPLITS:
-        sentences = corpus.splits()[split]
-        profile = {"num_rows": len(sentences), "words": sum(len(s.words) for s in sentences)}
-        tracker.dataset(corpus.name, corpus.source, checksum, split, profile)
-    return tracker
-
-
-def params(config: dict[str, Any]) -> dict[str, Any]:
-    """The options that were taken and their settings under the names that are typed, for the tracker: without what
-    changes no result, what is null, and what repeats a knob (loss.gamma beside focal_gamma)."""
-    choice = config["choice"]
-    fed = tuple(f"{k.feeds}." for k in knobs() if k.option == choice.get(k.group))
-    return choice | {
-        name: value
-        for name, value in flat(config).items()
-        if plan.matters(name) and value is not None and not f"{name}.".startswith(fed) and "_target_" not in name
-    }
-
-
-def recorder(file: TextIO, tracker: tracking.Run, watch: Callable) -> Callable[[dict[str, Any]], None]:
+def recorder(file: TextIO, tracker: tracking.Run | tracking.Away, watch: Callable) -> Callable[[dict[str, Any]], None]:
     """Writes what `fit` records as JSON lines, and tells the tracker; both are up to date after each epoch, of which
     then `watch` is told."""
 
     def record(values: dict[str, Any]) -> None:
         file.write(json.dumps(values) + "\n")
         if "epoch" in values:
-            scores = flatten(values["dev"], "dev")
-            absent = {f"train/{type_}/absent_steps": share for type_, share in values["absent"].items()}
-            tracker.metrics(scores | absent | {"train/epoch_loss": values["loss"]}, step=values["epoch"])
             file.flush()
-            tracker.flush()
+        publish.curves(tracker, values)
+        if "epoch" in values:
             watch(values["epoch"], values["dev"])
-        else:
-            shown = {f"train/{key}": values[key] for key in ("loss", "lr", "grad_norm")}
-            shown |= {f"train/{name}_loss": value for name, value in values.get("terms", {}).items()}
-            tracker.metrics(shown, step=values["step"])
 
     return record
 

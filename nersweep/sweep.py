@@ -12,11 +12,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from nersweep import jobs, plan, store, tracking, worker
-from nersweep.compose import Composer
+from nersweep.command import Command
 from nersweep.faults import without_seed
 from nersweep.progress import console, table
+from nersweep.study.space import precision_faults
 
-OVER = {"finished", "diverged"}  # what the same command does not run again
 ELSEWHERE = {"SlurmLauncher", "RayLauncher"}  # launch runs on other machines
 MOST_ROWS = 60  # of the table at the end
 
@@ -32,35 +32,46 @@ class Member:
     label: str = ""  # the name, and what else tells it from the others, for people to read
 
     def done(self) -> bool:
-        return self.result().get("status") in OVER
+        """Is it over, and does the tracker know?"""
+        result = self.result()
+        return result.get("status") in store.OVER and "untracked" not in result
+
+    def untold(self) -> bool:
+        """Has it ended while the tracker was away?"""
+        return "untracked" in self.result()
 
     def result(self) -> dict[str, Any]:
         """As far as it got; empty where it was never begun."""
         return store.read_result(self.folder, self.fingerprint)
 
 
-def launch(runs: Sequence[tuple[str, ...]], composer: Composer, command: str) -> tuple[Path, list[str]]:
+def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
     """Makes the runs that are not made yet, with the launcher that they name. Returns the folder of the sweep, and a
-    line for each run that failed. command: as it was typed, for people to read."""
-    with composer:
-        config = composer(runs[0])
-        members = list({member.fingerprint: member for member in planned(runs, composer)}.values())
+    line for each run that failed. typed: the command, for people to read."""
+    with command.composer as composer:
+        config = composer(command.runs[0])
+        members = list({member.fingerprint: member for member in planned(command)}.values())
         todo = [member for member in members if config.rerun or not member.done()]
         console.print(f"{len(members)} runs, {len(members) - len(todo)} of them made before")
         output_dir = Path(config.output_dir)
         store.writable(output_dir)
         uri = tracking.open_store(config.tracking.uri, output_dir)
         folder = output_dir / "sweeps" / store.fingerprint(sorted(m.fingerprint for m in members))[:8]
-        with claimed(folder), begin(members, folder, uri, output_dir, config, command) as parent:
+        with claimed(folder), begin(members, folder, uri, output_dir, config, typed) as parent:
             overrides = anew(todo) if config.rerun else [member.overrides for member in todo]
             told = jobs.send(overrides, folder, parent.id, config.on_failure == "stop", composer)
             words = {member.fingerprint: "\n".join(lines) for member, lines in zip(todo, told, strict=True)}
+            if untold := [member for member in todo if member.untold()]:
+                console.print(f"{len(untold)} runs have ended while MLflow was away, which is told now")
+                jobs.send([member.overrides for member in untold], folder, parent.id, False, composer)
             failures = conclude(members, words, folder)
             parent.metrics({"runs": len(members)}, step=0)
             failed = f"{len(failures)} of {len(members)} runs did not finish" if failures else ""
             parent.finish("failed" if failures else "finished", failed)
+    if lacking := sum(member.untold() for member in untold):
+        console.print(f"\nto tell MLflow of {lacking} runs that it has missed: {typed}")
     if failures and not all(member.done() for member in members):
-        console.print(f"\nto make those again that failed, and no other: {command}")
+        console.print(f"\nto make those again that failed, and no other: {typed}")
     return folder, failures
 
 
@@ -91,9 +102,10 @@ def forget(member: Member) -> None:
         store.write_result(member.folder, again)
 
 
-def faults(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[str]:
+def faults(command: Command) -> list[str]:
     """What is wrong with many runs, where each of them is right."""
-    lines = [line for line in [mixed(runs, composer)] if line]
+    runs, composer = command.runs, command.composer
+    lines = [line for line in [mixed(command)] if line]
     values: dict[str, set[str]] = {}
     for override in (o for run in runs for o in run):
         name, _, value = override.lstrip("+~").partition("=")
@@ -108,11 +120,9 @@ def faults(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[str]:
         engine = str(launcher._target_).rpartition(".")[2]
         if launcher.get("n_jobs") == 0:
             lines.append("hydra.launcher.n_jobs=0: must be a number of processes, or -1 for one per core")
-        if engine in ELSEWHERE and composer(runs[0]).train.precision == "auto":
-            lines.append(
-                "train.precision=auto: is chosen by each machine, and the runs go to others; type train.precision=bf16 "
-                "or fp32"
-            )
+        if engine in ELSEWHERE:
+            configs = map(composer, {without_seed(run): run for run in runs}.values())
+            lines += dict.fromkeys(x for config in configs for x in precision_faults(config, "the runs go to others"))
     return lines
 
 
@@ -122,21 +132,21 @@ def makes_runs(name: str) -> bool:
     return section == "study" or (section != "hydra" and plan.matters(name))
 
 
-def mixed(runs: Sequence[tuple[str, ...]], composer: Composer) -> str | None:
+def mixed(command: Command) -> str | None:
     """The fault of a command that asks for runs and for workers of a study."""
     first: dict[bool, tuple[str, ...]] = {}
-    with composer:
-        for overrides in {without_seed(run): run for run in runs}.values():
-            first.setdefault(bool(composer(overrides).study.space), overrides)
+    for setting, checked in command.checked.items():
+        first.setdefault(bool(checked.resolved["study"]["space"]), setting)
     if len(first) == 1:
         return None
     runs_s, study_s = (" ".join(o for o in first[i] if o not in first[not i]) or "no study" for i in (False, True))
     return f"{runs_s} and {study_s}: a run and a study; type each in a command of its own"
 
 
-def launch_workers(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[str]:
+def launch_workers(command: Command) -> list[str]:
     """Each of these is a worker of a study, which has a run of its own. Returns a line for each thing that failed."""
-    with composer:
+    runs = command.runs
+    with command.composer as composer:
         config = composer(runs[0])
         output_dir = store.writable(Path(config.output_dir))
         folder = output_dir / "sweeps" / store.fingerprint(runs)[:8]
@@ -198,9 +208,9 @@ def silence(word: str | None) -> str:
     return "its process ended without a word" if word is None else ended
 
 
-def planned(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[Member]:
+def planned(command: Command) -> list[Member]:
     """The runs with their names and fingerprints."""
-    members = list(identified(runs, composer))
+    members = list(identified(command))
     found = labels(members)
     return [replace(member, label=found[member.fingerprint]) for member in members]
 
@@ -218,20 +228,17 @@ def labels(members: Sequence[Member]) -> dict[str, str]:
     return found
 
 
-def identified(runs: Sequence[tuple[str, ...]], composer: Composer) -> Iterator[Member]:
-    """Those that differ in their seed alone are composed once, unless some setting takes its value from it."""
-    known: dict[tuple[tuple[str, ...], bool], tuple[dict[str, Any], dict[str, Any]]] = {}
-    for overrides in map(tuple, runs):
+def identified(command: Command) -> Iterator[Member]:
+    """Those that differ in their seed alone were checked once, which will do unless another setting takes its value
+    from it."""
+    for overrides in command.runs:
         setting = without_seed(overrides)
         seeds = [int(o.partition("=")[2]) for o in overrides if o not in setting]
-        if (setting, bool(seeds)) not in known:
-            config = composer(overrides)
-            raw, resolved, parts = plan.check(config)
-            if "seed}" not in str(raw) and not any(o.lstrip("+").startswith("seed=") for o in setting):
-                known[setting, bool(seeds)] = resolved, parts
-        else:
-            resolved, parts = known[setting, bool(seeds)]
-            resolved = resolved | {"seed": seeds[-1]} if seeds else resolved
+        raw, resolved, parts = command.checked[setting]
+        if "seed}" in str(raw) or any(o.lstrip("+").startswith("seed=") for o in setting):
+            _, resolved, parts = plan.check(command.composer(overrides))
+        elif seeds:
+            resolved = resolved | {"seed": seeds[-1]}
         name, fingerprint = plan.identify(resolved, parts)
         folder = store.run_folder(Path(resolved["output_dir"]), name, fingerprint)
         yield Member(overrides, name, fingerprint, folder)

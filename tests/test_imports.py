@@ -28,6 +28,7 @@ ORDER = """
     plan train
     saved study.space recommendation
     outputs
+    publish
     run
     command
     cli

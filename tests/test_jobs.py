@@ -51,10 +51,11 @@ def send(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 5])
 @pytest.mark.parametrize("culprits", [c for n in range(4) for c in itertools.combinations("abcde", n)], ids="".join)
-def test_only_culprits_fail_and_every_other_run_is_made_once(culprits, processes, send):
+def test_only_culprits_fail_and_every_other_run_is_made_once(culprits, processes, send, tmp_path):
     told, made, launches = send(list("abcde"), processes, dict.fromkeys(culprits, 99))
     assert [run for run, lines in zip("abcde", told, strict=True) if lines] == list(culprits)
     assert sorted(made) == sorted(set("abcde") - set(culprits))
+    assert not any((tmp_path / "launches").iterdir())
     assert all(line.startswith("its process was killed ") for lines in told for line in lines)
     assert len(launches) <= 3 * 5
 

@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from nersweep import __main__ as cli
-from nersweep import preview
+from nersweep import config as sections
+from nersweep import preview, run, store
+from nersweep.compose import Composer
+from nersweep.device import choose_device
 
 SMALL = [
     "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32",
@@ -56,6 +60,17 @@ def test_what_is_done_and_what_is_typed_twice_is_told(typed):
     assert "1 run of that shape" in out
     _, out = typed("loss=focal", "rerun=true", "dry_run=true")
     assert states(out) == {"focal-g2-s1": "to do"}
+
+
+def test_what_a_run_took_counts_on_hardware_like_its_own(typed):
+    sections.register()
+    config = OmegaConf.to_container(Composer()(SMALL), resolve=True)
+    for folder, hardware, seconds in (("a", "an abacus", 9e6), ("b", run.hardware(choose_device("auto")), 1200)):
+        took = {"train": seconds, "total": seconds}
+        result = {"status": "finished", "config": config, "epochs": 2, "seconds": took, "hardware": hardware}
+        store.write_json(Path("outputs/runs", folder, "result.json"), result)
+    out = typed("dry_run=true")[1]
+    assert "about 20 min of work" in out and "1 run of that shape" in out
 
 
 def test_runs_of_one_name_are_told_apart_by_what_they_do_not_share(typed):
@@ -112,11 +127,21 @@ def test_a_preview_of_a_study_of_that_name_that_searched_something_else(typed):
 def test_results_of_other_programs_are_passed_over(tmp_path):
     config = {"train": {"batch_size": 8, "accumulation": 1, "precision": "fp32"}, "data": {}, "model": {}, "head": {}}
     config |= {"aux": {}, "device": "cpu"}
-    good = {"status": "finished", "config": config, "epochs": 2, "seconds": {"train": 4.0, "total": 5.0}}
-    strange = [{}, [], 3, None, {"status": "finished"}, good | {"config": {}}, good | {"seconds": {"train": 1.0}}]
+    older = {"status": "finished", "config": config, "epochs": 2, "seconds": {"train": 4.0, "total": 5.0}}
+    good = older | {"hardware": "an abacus"}
+    strange = [
+        {},
+        [],
+        3,
+        None,
+        older,
+        {"status": "finished"},
+        good | {"config": {}},
+        good | {"seconds": {"train": 1.0}},
+    ]
     strange += [good | {"epochs": 0}, good | {"seconds": 7}, good | {"config": None}, good | {"epochs": "x"}, good]
     for i, result in enumerate(strange):
         (tmp_path / "runs" / str(i)).mkdir(parents=True)
         (tmp_path / "runs" / str(i) / "result.json").write_text(json.dumps(result))
     ((shape, cost),) = preview.finished(tmp_path)
-    assert shape == preview.shape_of(config) and (cost.epoch_seconds, cost.other_seconds) == (2.0, 1.0)
+    assert shape == preview.shape_of(config, "an abacus") and (cost.epoch_seconds, cost.other_seconds) == (2.0, 1.0)

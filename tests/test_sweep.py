@@ -15,7 +15,9 @@ import pytest
 from nersweep import __main__ as cli
 from nersweep import config as sections
 from nersweep import plan, run, store, sweep, worker
+from nersweep.command import Command
 from nersweep.compose import Composer
+from nersweep.faults import without_seed
 from nersweep.progress import TrainingProgress
 
 TINY = [
@@ -141,6 +143,25 @@ def test_machines_do_not_choose_the_precision_of_a_sweep(start, made, engine):
     ]
 
 
+@pytest.mark.parametrize(
+    ("typed", "refused"),
+    [
+        (["train.precision=fp32", "train.precision=bf16"], False),
+        (["train.precision=fp32", "train.precision=auto"], True),
+        (["train.precision=auto ++study.space.train.precision='bf16,fp32'"], False),
+        (["train.precision=fp32 ++study.space.train.precision='auto,fp32'"], True),
+        (["train.precision=auto ++study.space.train.lr='interval(0.1,1)'"], True),
+    ],
+    ids=str,
+)
+def test_every_run_and_trial_of_a_sweep_has_its_precision(typed, refused):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+    sections.register()
+    runs = [(*TINY, "hydra/launcher=submitit_slurm", *one.split(" ")) for one in typed]
+    lines = sweep.faults(command_of(runs, Composer()))
+    assert [line.partition(":")[0] for line in lines] == refused * ["train.precision=auto"]
+
+
 def test_one_bad_combination_stops_the_sweep_before_anything_is_written(start, made, tmp_path):
     place = tmp_path / "nothing"
     code, out, err = start(f"output_dir={place}", "loss=focal", "focal_gamma=1,-1,-2", "train.lr=1e-3,0", "seed=1,2")
@@ -183,6 +204,71 @@ def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, outpu
     assert (again, told, len(made)) == (1, err, 4)
     assert "4 runs, 4 of them made before" in out and "2 of 4 runs finished" in out
     assert len(parents(output_dir)) == count
+
+
+@pytest.fixture
+def away(output_dir, monkeypatch):
+    """away(runs): MLflow's store cannot be opened from the training of the next run on, until so many were trained, or
+    away.end()."""
+    file, aside = output_dir / "mlflow.db", output_dir / "aside"
+
+    def end():
+        if aside.exists():
+            file.rmdir()
+            aside.rename(file)
+
+    def begin(runs):
+        trained, perform = [], run.perform
+
+        def count(prepared, *given):
+            trained.append(prepared.name)
+            if len(trained) == 1:
+                file.rename(aside)
+                file.mkdir()
+            if len(trained) == runs:
+                end()
+            return perform(prepared, *given)
+
+        monkeypatch.setattr(run, "perform", count)
+
+    begin.end = end
+    yield begin
+    end()
+
+
+def tracked(output_dir, name):
+    """The metrics that MLflow has of a run, by name and step."""
+    query = (
+        "select metrics.key, step, value from metrics join runs on runs.run_uuid = metrics.run_uuid where runs.name = ?"
+    )
+    return {(key, step): value for key, step, value in asked(output_dir, query, name)}
+
+
+@pytest.mark.parametrize("runs", [3, 9])
+def test_a_tracker_that_is_away_ends_no_run_and_has_all_in_the_end(runs, start, made, away, output_dir, caplog):
+    """With 3 it is there again before the sweep ends, with 9 only when the same command is typed again."""
+    names = [f"cross_entropy-s{seed}" for seed in range(100 * runs, 100 * runs + 4)]
+    typed = [f"seed=range({100 * runs},{100 * runs + 4})"]
+    away(runs)
+    code, out, _ = start(*typed)
+    assert (code, made) == (0, names) and "4 of 4 runs finished" in out
+    assert caplog.text.count("the run goes on without it") >= 2
+    if runs == 9:
+        assert all("untracked" in result(output_dir, name) for name in names[1:])
+        assert any(line.startswith("to tell MLflow of 4 runs that it has missed: ") for line in out)
+        away.end()
+        assert start(*typed)[::2] == (0, []) and made == names
+    assert sweeps(output_dir)[tuple(names)][1] == [(name, "FINISHED") for name in names]
+    for name in names:
+        found, known = result(output_dir, name), tracked(output_dir, name)
+        assert "untracked" not in found and known["test/f1", 1] == found["test"]["f1"]
+        assert known.keys() - {("train/epoch_loss", 1)} == tracked(output_dir, names[0]).keys() - {
+            ("train/epoch_loss", 1)
+        }
+
+
+def result(output_dir, name):
+    return json.loads(next((output_dir / "runs").glob(f"{name}-*/result.json")).read_text("utf-8"))
 
 
 UNFIT = ["weights=manual", "manual_weights={O:1},{B-NOPE:1},{B-NADA:1},{O:2}"]  # only the data can tell
@@ -338,20 +424,25 @@ with store.claimed(Path(sys.argv[1])):
 """
 
 
+def command_of(runs, composer):
+    """Of runs without fault."""
+    checked = {without_seed(run): plan.check(composer(run)) for run in runs}
+    return Command(runs, [], True, composer, checked)
+
+
 @pytest.fixture
 def elsewhere(output_dir):
-    """elsewhere(seed, seconds): another process that works for so long in the folder of a run; returns folder and
-    process."""
+    """elsewhere(seed, seconds): another process that works for so long on a run; returns run and process."""
     begun = []
 
     def hold(seed, seconds):
         sections.register()
         with Composer() as composer:
-            (member,) = sweep.planned([(*TINY, f"output_dir={output_dir}", f"seed={seed}")], composer)
+            (member,) = sweep.planned(command_of([(*TINY, f"output_dir={output_dir}", f"seed={seed}")], composer))
         command = [sys.executable, "-c", HOLD, member.folder, str(seconds)]
         begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         assert begun[-1].stdout.readline() == "held\n"
-        return member.folder, begun[-1]
+        return member, begun[-1]
 
     yield hold
     for process in begun:
@@ -359,31 +450,59 @@ def elsewhere(output_dir):
         process.wait()
 
 
-def waiting(folder, process):
-    return f"{folder.name}: waiting for process {process.pid} on {os.uname().nodename}, which is running it"
+def waiting(member, process):
+    return f"{member.folder.name}: waiting for process {process.pid} on {os.uname().nodename}, which is running it"
 
 
 def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, made):
-    folder, process = elsewhere(62, 4)
+    member, process = elsewhere(62, 4)
     code, out, err = start("seed=62,63", "on_failure=stop")
     assert (code, err, made) == (0, [], ["cross_entropy-s62", "cross_entropy-s63"])
-    assert process.poll() is not None and out.count(waiting(folder, process)) == 1
+    assert process.poll() is not None and out.count(waiting(member, process)) == 1
     assert "2 of 2 runs finished" in out
 
 
-def test_a_signal_ends_a_wait_at_once(elsewhere, start, made, monkeypatch):
-    folder, process = elsewhere(64, 60)
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """meanwhile(act): does that as soon as a run is waited for."""
     said = worker.console.print
 
-    def print_and_signal(line=""):
-        said(line)
-        if "waiting for" in line:
-            subprocess.Popen(["sh", "-c", f"sleep .3; kill -TERM {os.getpid()}"])
+    def do(act):
+        def say(line=""):
+            said(line)
+            if "waiting for" in line:
+                act()
 
-    monkeypatch.setattr(worker, "console", SimpleNamespace(print=print_and_signal))
+        monkeypatch.setattr(worker, "console", SimpleNamespace(print=say))
+
+    return do
+
+
+def test_a_signal_ends_a_wait_at_once(elsewhere, start, made, meanwhile):
+    member, process = elsewhere(64, 60)
+    meanwhile(lambda: subprocess.Popen(["sh", "-c", f"sleep .3; kill -TERM {os.getpid()}"]))
     code, out, err = start("seed=64,65")
     assert (code, made, len(err)) == (143, [], 1) and process.poll() is None
-    assert waiting(folder, process) in out and err[0].startswith("nersweep: stopped by SIGTERM; the same command")
+    assert waiting(member, process) in out and err[0].startswith("nersweep: stopped by SIGTERM; the same command")
+
+
+@pytest.mark.parametrize(("status", "seed", "again"), [("diverged", 67, False), ("pruned", 68, True)])
+def test_a_run_that_ends_elsewhere_is_made_again_where_a_start_would(
+    status, seed, again, elsewhere, start, made, meanwhile
+):
+    member, process = elsewhere(seed, 60)
+
+    def end():
+        result = {"status": status, "name": member.name, "fingerprint": member.fingerprint, "error": "it was nan"}
+        store.write_result(member.folder, result)
+        process.kill()
+
+    meanwhile(end)
+    code, out, err = start(f"seed={seed}")
+    assert waiting(member, process) in out
+    assert (code, made) == ((0, [member.name]) if again else (1, []))
+    assert err == ([] if again else [f"nersweep: {member.name}: it was nan"])
+    assert row(out, member.name)[0] == ("finished" if again else "diverged")
 
 
 def test_a_report_that_cannot_be_made_is_told_before_the_runs(start, made, monkeypatch):
@@ -413,7 +532,7 @@ def test_runs_are_planned_under_the_names_that_they_will_have(typed):
     with Composer() as composer:
         made = [plan.make(composer(overrides)) for overrides in runs]
     with Composer() as composer:
-        members = list(sweep.planned(runs, composer))
+        members = sweep.planned(command_of(runs, composer))
     assert [member.overrides for member in members] == runs
     assert [(member.name, member.fingerprint, member.folder) for member in members] == [
         (one.name, one.fingerprint, one.folder) for one in made

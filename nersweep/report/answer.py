@@ -29,7 +29,7 @@ def report(config: ReportConfig) -> None:
         difference.show(*(sources.one(name, config) for name in names))
         return
     found = sources.find(config)
-    answer = compare(found.records, config.baseline, reference_of(found.records))
+    answer = compare(found.records, config.baseline, reference_of(found.records), found.tried)
     folder = store.writable(Path(config.folder) if config.folder else found.folder)
     tables.show(answer)
     write(answer, found, folder)

@@ -58,8 +58,9 @@ class Comparison:
         return of(row.step_seconds) / statistics.median(timed.step_seconds)
 
 
-def compare(records: Sequence[Record], baseline: str, reference: Mapping[str, Any] = {}) -> Comparison:
+def compare(records: Sequence[Record], baseline: str, reference: Mapping[str, Any] = {}, tried: int = 0) -> Comparison:
     """baseline: a setting, as the rows name it, or a loss. reference: as conf/reference has it, for the data set.
+    tried: how many settings a study did, where these are its runs.
 
     Raises ValueError where no run has finished, and for runs of different data, as these cannot stand in one table.
     """
@@ -78,9 +79,8 @@ def compare(records: Sequence[Record], baseline: str, reference: Mapping[str, An
     )
     name = base.setting if base else None
     split = records[0].split
-    return Comparison(
-        tuple(rows), name, reference, split, tuple(notes(rows, base, baseline)), tuple(conclusions(rows, base))
-    )
+    told = notes(rows, base, baseline, tried)
+    return Comparison(tuple(rows), name, reference, split, tuple(told), tuple(conclusions(rows, base)))
 
 
 def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:

@@ -12,14 +12,18 @@ WORTHWHILE = (0.003, 0.005, 0.01)  # differences of F1 that one would like to se
 MOST_ALIKE = 6  # rows without a visible difference that have a sentence each
 
 
-def notes(rows: Sequence[Row], base: Row | None, asked: str) -> list[str]:
-    """What a reader must know beside the table."""
+def notes(rows: Sequence[Row], base: Row | None, asked: str, tried: int = 0) -> list[str]:
+    """What a reader must know beside the table. tried: how many settings a study did, where the runs are its own."""
     lines = []
     there = [row for row in rows if row.records]
     results = [record.result for row in there for record in row.records]
     first = there[0].records[0]
     models = sorted({record.config["choice"]["model"] for row in there for record in row.records})
     lines.append(f"data {first.config['choice']['data']}, scored on {first.split}; model {', '.join(models)}")
+    if tried > 1:
+        lines.append(
+            f"a study tried {tried} settings: the best of so many looks better than it is on dev, which chose it"
+        )
     if first.split == "dev":
         lines.append("dev chose the best epoch, and in a study the settings too: its scores are too high for new data")
     lines += other_versions(results)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,8 +45,8 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class Found:
-    """The runs, where their report goes, its title, the command that made them, and the tracker's run that it belongs
-    to, with the folder of that tracker."""
+    """The runs, where their report goes, its title, the command that made them, the tracker's run that it belongs to,
+    with the folder of that tracker, and how many settings a study tried, where they are its own."""
 
     records: list[Record]
     folder: Path
@@ -53,6 +54,7 @@ class Found:
     command: str = ""
     parent_id: str | None = None
     output_dir: Path = Path("outputs")
+    tried: int = 0
 
 
 def find(config: ReportConfig) -> Found:
@@ -81,9 +83,20 @@ def find(config: ReportConfig) -> Found:
         records = read_tracked(tracker.runs(f'tags.mlflow.parentRunId = "{whole.id}"'), config, split)
         folder = output_dir / "studies" / config.study / "report"
         return Found(
-            told(records, f"study={config.study}"), folder, config.study, parent_id=whole.id, output_dir=output_dir
+            told(records, f"study={config.study}"),
+            folder,
+            config.study,
+            parent_id=whole.id,
+            output_dir=output_dir,
+            tried=settings_tried(records),
         )
     return of_sweep(sweep_folder(config.sweep, output_dir), split)
+
+
+def settings_tried(records: Iterable[Record]) -> int:
+    """By the seed that most have: a pruned run's name alone is known, which other settings can have too."""
+    seeds = Counter(record.name.rpartition("-s")[2] for record in records)
+    return max(seeds.values(), default=0)
 
 
 def split_of(config: ReportConfig) -> str:

@@ -20,20 +20,28 @@ def here() -> dict[str, Any]:
     return {"host": worker.host(), "pid": os.getpid(), "started": worker.start_time(os.getpid()), "time": time.time()}
 
 
-def dead(trial: FrozenTrial) -> bool:
-    """Has the process that worked on this trial ended?"""
+def dead(trial: FrozenTrial, local: bool) -> bool:
+    """Has the process that worked on this trial ended? local: the study is out of other machines' reach."""
     lease = trial.user_attrs.get("lease")
     if lease is None:  # ended between asking for it and saying so, which is one step under the study's lock
         return True
     if lease["host"] == worker.host():
         return not worker.alive(lease["pid"], lease["started"])
+    if local and before_boot(lease["host"]):
+        return True
     return time.time() - lease["time"] > STALE_SECONDS
 
 
-def of_another(trial: FrozenTrial) -> bool:
+def before_boot(host: str) -> bool:
+    """Is it this host, before it was started anew? One of another machine may have the same name."""
+    then, now = host.split(), worker.host().split()
+    return len(then) == len(now) == 3 and then[0] == now[0] and then[1] != now[1]
+
+
+def of_another(trial: FrozenTrial, local: bool) -> bool:
     """Does a process other than this one work on this trial?"""
     lease, own = trial.user_attrs.get("lease"), here()
-    return not dead(trial) and any(lease[key] != own[key] for key in ("host", "pid"))
+    return not dead(trial, local) and any(lease[key] != own[key] for key in ("host", "pid"))
 
 
 @contextmanager

@@ -4,9 +4,9 @@ import re
 import shlex
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,7 @@ class Worker:
     seeds: Sequence[int]
     composed: Composed
     parent_id: str
+    untold: list[tuple[DictConfig, list[str]]] = field(default_factory=list)  # runs that ended with the tracker away
 
     def until_over(self) -> None:
         told = False
@@ -211,6 +212,8 @@ class Worker:
                 told = True
                 signals.end()
                 time.sleep(WAIT_SECONDS)
+        for config, overrides in self.untold:
+            self.made(config, overrides, lambda epoch, dev: None)
 
     def perform(self, trial: Trial, drawn: list[str]) -> None:
         """From the taking of a trial to what is told of it. What ends the process leaves the trial to others."""
@@ -257,6 +260,8 @@ class Worker:
             last = config.train.epochs if len(self.seeds) == 1 else None
             watch = Watch(self, trial, number, told, last, reports=number == 0 and not (by_seed or once))
             result = self.made(config, overrides, watch)
+            if "untracked" in result:
+                self.untold.append((config, overrides))
             watch.note(result["epochs"])
             values.append(self.score(result["analysis"]["dev"] if once else result["dev"]))
             trial.set_user_attr("values", values)
@@ -266,7 +271,7 @@ class Worker:
                     raise run.Pruned(f"after {number + 1} seeds")
         return statistics.fmean(values)
 
-    def made(self, config: DictConfig, overrides: list[str], watch: "Watch") -> dict[str, Any]:
+    def made(self, config: DictConfig, overrides: list[str], watch: Callable) -> dict[str, Any]:
         """The result of a run, which another sweep or study may be making: then it is waited for."""
 
         def make() -> dict[str, Any]:

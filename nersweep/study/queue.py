@@ -97,15 +97,20 @@ class Queue:
     def of(cls, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig) -> "Queue":
         points = grid(space, config)
         return cls(
-            study,
-            storage,
-            lock,
-            space,
-            config.study.sampler,
-            points,
-            total(points, config),
-            config.on_failure == "stop",
+            study=study,
+            storage=storage,
+            lock=lock,
+            space=space,
+            sampler=config.study.sampler,
+            points=points,
+            total=total(points, config),
+            stop=config.on_failure == "stop",
         )
+
+    @property
+    def local(self) -> bool:
+        """Do all workers work on one machine, as SQLite wants it?"""
+        return str(self.storage.url).startswith("sqlite")
 
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
@@ -154,13 +159,14 @@ class Queue:
         """Does another worker work on the same values, since before?"""
         mine = (trial.datetime_start, trial.number)
         return any(
-            t.params == trial.params and (t.datetime_start, t.number) < mine and not lease.dead(t)
+            t.params == trial.params and (t.datetime_start, t.number) < mine and not lease.dead(t, self.local)
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         )
 
     def others_work(self) -> bool:
         """Does another worker work on a trial?"""
-        return any(map(lease.of_another, self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))))
+        at_work = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return any(lease.of_another(trial, self.local) for trial in at_work)
 
     def told(self, trial: Trial) -> set[int]:
         """The steps that a trial has reported."""
@@ -169,7 +175,7 @@ class Queue:
     def bury(self) -> None:
         """Trials whose process died are queued again, and have failed when that happens a second time."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if lease.dead(trial):
+            if lease.dead(trial, self.local):
                 deaths = trial.user_attrs.get("deaths", 0) + 1
                 self.note(trial, {"deaths": deaths})
                 if deaths == 1:

@@ -337,6 +337,15 @@ def is_seed(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
 
 
+def precision_faults(config: DictConfig, why: str) -> list[str]:
+    """The fault of a run, or of a study with such trials, whose precision is left to the machine. why: there are
+    several."""
+    dimensions, _ = read(OmegaConf.to_container(config.study.space))
+    if "auto" not in next((d.values for d in dimensions if d.name == "train.precision"), (config.train.precision,)):
+        return []
+    return [f"train.precision=auto: is chosen by each machine, and {why}; type train.precision=bf16 or fp32"]
+
+
 def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[str]:
     """Settings of the study that are wrong by themselves, or do not fit each other."""
     study, lines = config.study, []
@@ -368,12 +377,8 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
             f"study.metric={study.metric}: is known after the last epoch, and study.pruner={study.pruner} looks at "
             "each; type study.pruner=none, or wilcoxon with study.seeds=5 or more"
         )
-    precisions = next((d.values for d in dimensions if d.name == "train.precision"), (config.train.precision,))
-    if study.storage and not study.storage.startswith("sqlite:") and "auto" in precisions:
-        lines.append(
-            "train.precision=auto: is chosen by each machine, and study.storage is for several; type "
-            "train.precision=bf16 or fp32"
-        )
+    if study.storage and not study.storage.startswith("sqlite:"):
+        lines += precision_faults(config, "study.storage is for several")
     if config.rerun:
         lines.append("rerun=true: a study keeps its trials; type another study.name for new ones")
     return lines

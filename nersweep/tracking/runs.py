@@ -36,6 +36,28 @@ VIEW = {
 }
 
 
+class Away:
+    """In the place of a Run, where the store does not answer: takes everything, and keeps nothing."""
+
+    ended = False
+
+    def __init__(self, run_id: str | None, reason: str, seconds: float) -> None:
+        self.id, self.seconds = run_id, seconds
+        log.warning("%s; the run goes on without it", reason)
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def artifact(self, path: Path, folder: str | None = None) -> None: ...
+
+    def text(self, content: str, name: str) -> None: ...
+
+    def model(self, folder: Path, metrics: Mapping[str, float], step: int) -> None: ...
+
+    def finish(self, status: str, error: str = "") -> None: ...
+
+
 class Run:
     """One MLflow run. Once started, it never raises because of the store: see `error`.
 
@@ -43,6 +65,7 @@ class Run:
     seconds: time spent with the store, from start() on.
     error: one line on what is missing in the store, None while nothing is. It is logged as a warning when it first
     happens. The requests wait, and are sent again at most every 30 s, and a last time in finish().
+    ended: the store knows that the run has ended, and how.
 
     As a context manager it ends FINISHED, after an exception FAILED, after Ctrl-C or SystemExit KILLED.
     """
@@ -52,6 +75,7 @@ class Run:
         self.model_id: str | None = None
         self.seconds = 0.0
         self.error: str | None = None
+        self.ended = False
         self._client, self._uri = client, uri
         self._metrics: list[Any] = []  # noted, not yet a request
         self._requests: deque[Callable[[], Any]] = deque()  # in the order of the calls
@@ -186,8 +210,12 @@ class Run:
             for tag, value in {"status": status, "error": error}.items():
                 if value:
                     self._requests.append(partial(self._client.set_tag, self.id, tag, cut(value, LONGEST_TAG)))
-            self._requests.append(partial(self._client.set_terminated, self.id, known))
+            self._requests.append(partial(self._terminate, known))
             self._send(patience=FINISH_SECONDS)
+
+    def _terminate(self, status: str) -> None:
+        self._client.set_terminated(self.id, status)
+        self.ended = True
 
     def __enter__(self) -> Self:
         return self

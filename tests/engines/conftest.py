@@ -130,8 +130,8 @@ class Typed:
         return [self.status(folder) for folder in sorted(self.outputs.glob("runs/*"))]
 
     def launched(self) -> list[int]:
-        """How many jobs each launch has begun."""
-        folders = sorted(self.outputs.glob("sweeps/*/launches/*"), key=lambda folder: folder.stat().st_ctime)
+        """How many jobs the launch that goes on has begun."""
+        folders = self.outputs.glob("sweeps/*/launches/*")
         return [len([file for file in folder.iterdir() if file.name.isdigit()]) for folder in folders]
 
     def ends(self, seconds: float = 240) -> tuple[int, str, list[str]]:

@@ -1,11 +1,8 @@
 """hydra/launcher=joblib: worker processes on this machine."""
 
-import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -16,8 +13,6 @@ pytestmark = pytest.mark.engine
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the extra parallel is not installed")
 
 TWO = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-SMALL = ["data.train=60", "data.dev=20", "data.test=20", "train.epochs=1", "train.precision=fp32", "device=cpu"]
-TINY = ["model.hidden=8", "model.layers=1", "model.heads=2"]
 
 
 def test_every_job_runs_and_shares_the_cores(sweep):
@@ -49,14 +44,6 @@ def test_workers_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, num
     assert again == {entry["seed"]: entry["done"] for entry in checkpoints}
 
 
-def test_the_command_runs_its_sweep_in_two_processes(tmp_path):
-    command = [sys.executable, "-m", "nersweep", "-m", *TWO, *SMALL, *TINY, "seed=1,2"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    results = [json.loads(file.read_text()) for file in tmp_path.glob("outputs/runs/*/result.json")]
-    assert [result["status"] for result in results] == ["finished", "finished"]
-
-
 def test_runs_whose_processes_were_killed_are_made_by_the_same_command(typed):
     command = typed(*TWO, "seed=1,2,3")
     os.kill(command.reach(1), signal.SIGKILL)  # joblib ends its neighbour with it
@@ -82,14 +69,6 @@ def test_a_study_outlives_its_workers(typed):
     code, out, err = command.ends()
     assert (code, err, command.statuses()) == (0, [], ["finished"] * 2), out
     assert "2 ran to the end" in out
-
-
-def test_a_study_whose_workers_are_killed_again_and_again_has_failed(typed):
-    command = typed(*TWO, *STUDY)
-    command.kill_always(1)
-    code, out, err = command.ends()
-    assert code == 1 and "finished" not in command.statuses(), out
-    assert any(line.startswith("nersweep: worker 0: its process was killed ") for line in err), err
 
 
 def test_a_trial_that_fails_in_a_worker_is_told_by_the_command(typed):

@@ -27,7 +27,6 @@ SMALL = [
 ]  # fmt: skip
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 STUDY = ["study=focal_gamma", f"study.trials={TRIALS}", "study.name=shared"]
-JOBLIB = ["-m", f"study.worker=range({WORKERS})", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={WORKERS}"]
 LONGER = [*(typed for typed in SMALL if not typed.startswith("train.epochs")), "train.epochs=12", "study.pruner=none"]
 
 
@@ -106,14 +105,6 @@ def test_four_commands_at_once_on_empty_stores_make_exactly_so_many_trials(store
     assert stores.codes() == [0] * WORKERS, stores.told()
     stores.check()
     assert all("deaths" not in trial.user_attrs for trial in stores.trials())
-
-
-def test_a_command_with_four_workers_makes_exactly_so_many_trials(stores):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the extra parallel is not installed")
-    stores.start(*JOBLIB, *SMALL)
-    assert stores.codes() == [0], stores.told()
-    stores.check()
-    assert stores.processes[0].pid not in {trial.user_attrs["lease"]["pid"] for trial in stores.trials()}
 
 
 @pytest.mark.parametrize("stores", ["postgresql"], indirect=True)  # tests/study/test_queue.py does it in SQLite

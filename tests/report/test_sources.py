@@ -17,6 +17,7 @@ import pytest
 from nersweep import __main__ as cli
 from nersweep.config import TrackingConfig
 from nersweep.report import answer, sources
+from nersweep.report.records import Record
 from nersweep.report.sources import ReportConfig
 from nersweep.tracking import Tracked, Tracker
 
@@ -118,11 +119,19 @@ def test_a_report_of_a_study_is_of_its_trials_on_dev(tmp_path, monkeypatch):
     rows = list(csv.DictReader((report / "report.csv").read_text("utf-8").splitlines()))
     wanted = {result["name"].removesuffix("-s1"): round(result["dev"]["f1"], 5) for result in results}
     assert {row["setting"]: round(float(row["f1"]), 5) for row in rows} == wanted and len(wanted) == 3
-    assert "dev chose the best epoch" in (report / "report.md").read_text("utf-8")
+    told = (report / "report.md").read_text("utf-8")
+    assert "dev chose the best epoch" in told and "a study tried 3 settings" in told
     assert (report / "over_knob.png").exists()
     study = next(Tracker(f"sqlite:///{tmp_path}/mlflow.db").runs('tags.kind = "study"'))
     kept = {item.path for item in Tracker(f"sqlite:///{tmp_path}/mlflow.db").client.list_artifacts(study.id, "report")}
     assert {"report/report.html", "report/report.md"} <= kept
+
+
+def test_settings_that_a_study_tried_are_counted_where_pruning_left_but_their_names():
+    names = ["dice-s1", "dice-s1", "dice-s1", "dice-s2", "focal-g2-s1"]
+    statuses = ["pruned", "pruned", "finished", "finished", "finished"]
+    records = [Record({"name": n, "status": s}, "dev") for n, s in zip(names, statuses, strict=True)]
+    assert sources.settings_tried(records) == 4
 
 
 def test_what_the_tracker_lacks_and_what_it_does_not_understand_is_one_line(swept, server, tmp_path):

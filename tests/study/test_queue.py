@@ -95,6 +95,20 @@ def test_a_lease_of_another_host_ends_when_it_is_not_renewed(tmp_path):
     assert queue.take()[0].number == trial.number
 
 
+def test_a_lease_from_before_the_machine_was_started_anew_is_over_in_a_file_of_its_own(tmp_path):
+    queue = make_queue(tmp_path, f"{LR}interval(0.1,1)", "study.trials=1")
+    name, boot, space = lease.here()["host"].split()
+    trial, _ = queue.take()
+    for elsewhere in (f"another-{name} 1-2-3 {space}", f"{name} {boot} pid:[1]", name):
+        trial.set_user_attr("lease", lease.here() | {"host": elsewhere})
+        assert queue.take() is None
+    before = lease.here() | {"host": f"{name} 1-2-3 {space}"}
+    trial.set_user_attr("lease", before)
+    (kept,) = queue.trials()
+    assert not lease.dead(kept, local=False)  # in a database for several machines, which may share a name
+    assert queue.take()[0].number == trial.number
+
+
 def test_the_lease_is_renewed_while_a_trial_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.01)
     trial, _ = make_queue(tmp_path, f"{LR}interval(0.1,1)").take()

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,10 @@ def work(config: DictConfig, overrides: Sequence[str], composed: Composer) -> fl
         planned = asked.first.train.epochs * len(asked.seeds)
         result = outcome.Outcome(queue, config, planned, composed, command_of(overrides, composed), asked.url)
         try:
-            if tracker := result.begin():
-                Worker(queue, config, asked.seeds, composed, tracker.id).until_over()
+            worker_ = Worker(queue, config, asked.seeds, composed)
+            if result.begin():
+                worker_.until_over()
+            worker_.tell_late()
             return result.conclude()
         except BaseException as error:
             result.leave_off("failed" if isinstance(error, Exception) else "killed")
@@ -196,8 +198,6 @@ class Worker:
     config: DictConfig
     seeds: Sequence[int]
     composed: Composed
-    parent_id: str
-    untold: list[tuple[DictConfig, list[str]]] = field(default_factory=list)  # runs that ended with the tracker away
 
     def until_over(self) -> None:
         told = False
@@ -212,8 +212,16 @@ class Worker:
                 told = True
                 signals.end()
                 time.sleep(WAIT_SECONDS)
-        for config, overrides in self.untold:
-            self.made(config, overrides, lambda epoch, dev: None)
+
+    def tell_late(self) -> None:
+        """Tells the tracker of runs that have ended while it was away."""
+        for trial in self.queue.trials():
+            for seed in self.seeds if "untracked" in trial.user_attrs else ():
+                overrides = [*self.queue.space.fixed, *trial.user_attrs["untracked"], f"seed={seed}"]
+                config = self.composed(overrides)
+                prepared = plan.make(config)
+                if "untracked" in store.read_result(prepared.folder, prepared.fingerprint):
+                    self.made(config, overrides, lambda epoch, dev: None)
 
     def perform(self, trial: Trial, drawn: list[str]) -> None:
         """From the taking of a trial to what is told of it. What ends the process leaves the trial to others."""
@@ -261,7 +269,7 @@ class Worker:
             watch = Watch(self, trial, number, told, last, reports=number == 0 and not (by_seed or once))
             result = self.made(config, overrides, watch)
             if "untracked" in result:
-                self.untold.append((config, overrides))
+                trial.set_user_attr("untracked", drawn)
             watch.note(result["epochs"])
             values.append(self.score(result["analysis"]["dev"] if once else result["dev"]))
             trial.set_user_attr("values", values)
@@ -276,7 +284,7 @@ class Worker:
 
         def make() -> dict[str, Any]:
             with quiet():
-                return run.execute(config, overrides, self.parent_id, watch)
+                return run.execute(config, overrides, self.queue.study.user_attrs["run_id"], watch)
 
         return worker.when_free(make, lambda: plan.make(config).folder)
 

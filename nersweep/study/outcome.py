@@ -58,7 +58,7 @@ class Outcome:
     composed: Composer
     command: str
     url: str  # of the storage
-    tracker: tracking.Run | None = field(default=None, init=False)
+    tracker: tracking.Run | tracking.Away | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -68,14 +68,14 @@ class Outcome:
     def folder(self) -> Path:
         return Path(self.config.output_dir) / "studies" / self.name
 
-    def begin(self) -> tracking.Run | None:
-        """Makes the study's run in the tracker, or reopens it; None where all is done already."""
+    def begin(self) -> bool:
+        """Makes the study's run in the tracker, or reopens it; False where all is done already."""
         if self.queue.over():
-            return None
+            return False
         with self.queue.lock(self.name):
-            tracker = self.track()
+            self.track()
         console.print(f"study {self.name}: {self.queue.total} trials in {storage.public(self.url)}")
-        return tracker
+        return True
 
     def leave_off(self, status: str) -> None:
         """Ends the study's run in the tracker, where no other worker goes on or has concluded the study. The next start
@@ -89,25 +89,30 @@ class Outcome:
     def concluded(self, trials: Sequence[FrozenTrial]) -> bool:
         return self.queue.study.user_attrs.get("concluded") == sum(t.state.is_finished() for t in trials)
 
-    def track(self, tags: dict[str, Any] | None = None) -> tracking.Run:
+    def track(self, tags: dict[str, Any] | None = None) -> tracking.Run | tracking.Away:
+        """The study's run in the tracker. Once it is known there, the study goes on while the tracker is away."""
         study, output_dir = self.queue.study, Path(self.config.output_dir)
-        uri = tracking.open_store(self.config.tracking.uri, output_dir)
+        known = study.user_attrs.get("run_id")
         settings = OmegaConf.to_container(self.config.study)
         kept = {key: settings[key] for key in ("metric", "direction", "sampler", "pruner", "seeds")}
-        tracker = tracking.Run.start(
-            uri,
-            output_dir,
-            run_id=study.user_attrs.get("run_id"),
-            experiment=self.config.tracking.experiment,
-            name=f"study-{self.name}",
-            params={**kept, **{f"space.{key}": text for key, text in study.user_attrs["about"]["space"].items()}},
-            tags={"kind": "study", "study": self.name, "folder": self.folder.absolute(), **(tags or {})},
-            note=f"`{self.command}`",
-        )
-        self.tracker = tracker
-        if study.user_attrs.get("run_id") != tracker.id:
-            study.set_user_attr("run_id", tracker.id)
-        return tracker
+        try:
+            self.tracker = tracking.Run.start(
+                tracking.open_store(self.config.tracking.uri, output_dir),
+                output_dir,
+                run_id=known,
+                experiment=self.config.tracking.experiment,
+                name=f"study-{self.name}",
+                params={**kept, **{f"space.{key}": text for key, text in study.user_attrs["about"]["space"].items()}},
+                tags={"kind": "study", "study": self.name, "folder": self.folder.absolute(), **(tags or {})},
+                note=f"`{self.command}`",
+            )
+        except ConnectionError as error:
+            if known is None:
+                raise
+            self.tracker = tracking.Away(known, str(error))
+        if known != self.tracker.id:
+            study.set_user_attr("run_id", self.tracker.id)
+        return self.tracker
 
     def conclude(self) -> float:
         """Shows what was found, and returns the best value. The first worker to see that the study is over leaves files
@@ -116,13 +121,13 @@ class Outcome:
         ranked = best(trials, self.queue.study.direction)
         file = self.export(ranked[0], len(trials)) if ranked else None
         with self.queue.lock(self.name):
-            if not self.concluded(trials):
-                self.leave(trials, ranked, file)
+            if not self.concluded(trials) and self.leave(trials, ranked, file):
                 self.queue.study.set_user_attr("concluded", sum(t.state.is_finished() for t in trials))
         self.show(trials, ranked, file)
         return ranked[0].value if ranked else float("nan")
 
-    def leave(self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None) -> None:
+    def leave(self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None) -> bool:
+        """Pictures, and what the tracker is told. Returns whether it has heard."""
         finished = sum(t.state in FINISHED for t in trials)
         tags = {f"best/{key}": value for key, value in self.settings(ranked[0]).items()} if ranked else {}
         tracker = self.track({**tags, **({"best/trial": ranked[0].number} if ranked else {})})
@@ -141,6 +146,9 @@ class Outcome:
         if file:
             tracker.artifact(file)
         tracker.finish("finished" if ranked else "failed")
+        if not tracker.ended:
+            console.print(f"to tell MLflow of the study's end: {self.command}")
+        return tracker.ended
 
     def settings(self, trial: FrozenTrial) -> dict[str, Any]:
         """The settings that were drawn in a trial, under their own names."""

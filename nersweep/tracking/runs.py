@@ -41,9 +41,10 @@ class Away:
 
     ended = False
 
-    def __init__(self, run_id: str | None, reason: str, seconds: float) -> None:
+    def __init__(self, run_id: str | None, reason: str, seconds: float = 0.0) -> None:
+        """run_id: the store's name of the run, where it is known. seconds: that were spent on asking."""
         self.id, self.seconds = run_id, seconds
-        log.warning("%s; the run goes on without it", reason)
+        log.warning("%s; the work goes on without it", reason)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None: ...
 

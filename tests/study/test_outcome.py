@@ -13,6 +13,7 @@ from studies import LR, SMALL, asked, make_queue, names, states, trials_of, work
 
 from nersweep import __main__ as program
 from nersweep import cli, metrics, plan
+from nersweep import run as runs
 from nersweep.losses import FocalLoss
 from nersweep.study import loop
 from nersweep.study import space as spaces
@@ -142,6 +143,36 @@ def test_a_failure_stops_the_other_workers_too(tmp_path):
     assert not other.over()
     one.study.tell(trial, state=TrialState.FAIL)
     assert other.over()
+
+
+def test_a_tracker_that_is_away_ends_no_study_and_is_told_by_the_same_command(output_dir, monkeypatch, capsys):
+    typed = [f"output_dir={output_dir}", f"{LR}choice(0.01,0.02)", "study.sampler=grid", "study.name=away"]
+    file, aside, perform = output_dir / "mlflow.db", output_dir / "aside", runs.perform
+
+    def take_away(*given):
+        if not aside.exists():
+            file.rename(aside)
+            file.mkdir()
+        return perform(*given)
+
+    with monkeypatch.context() as during:
+        during.setattr(runs, "perform", take_away)
+        value = work_without("train.lr", *typed)
+    file.rmdir()
+    aside.rename(file)
+    assert "2 ran to the end" in (out := capsys.readouterr().out) and "to tell MLflow of the study's end: " in out
+    client = MlflowClient(f"sqlite:///{file}")
+    experiment = [client.get_experiment_by_name("nersweep").experiment_id]
+    (whole,) = client.search_runs(experiment, "tags.study = 'away'")
+    assert whole.info.status == "RUNNING" and "best/f1" not in whole.data.metrics
+
+    monkeypatch.setattr(runs, "perform", None)  # nothing is trained again
+    assert work_without("train.lr", *typed) == value
+    whole, children = client.get_run(whole.info.run_id), f"tags.mlflow.parentRunId = '{whole.info.run_id}'"
+    assert whole.info.status == "FINISHED" and whole.data.metrics["best/f1"] == value
+    told = client.search_runs(experiment, children)
+    assert [child.info.status for child in told] == ["FINISHED"] * 2
+    assert value in [child.data.metrics["dev/best_f1"] for child in told]
 
 
 def test_with_the_formula_of_any_of_its_losses_a_study_is_another(output_dir, monkeypatch):

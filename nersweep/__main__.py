@@ -51,7 +51,7 @@ def report_of(folder: Path, config: DictConfig) -> list[str]:
     )
     try:
         answer.report(asked)
-    except ValueError as error:
+    except (ValueError, ConnectionError) as error:
         return str(error).split("\n")
     return []
 

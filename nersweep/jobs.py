@@ -134,7 +134,7 @@ def job(config: DictConfig, given: Launch) -> float:
                 value = loop.work(config, settings.overrides.task, Composer(given.files))
             else:
                 make = partial(run.execute, config, settings.overrides.task, given.parent_id, brief=True)
-                value = worker.when_free(make, lambda: plan.make(config).folder)["dev"]["f1"]
+                value = worker.when_free(make, lambda: plan.place(config)[0])["dev"]["f1"]
             lines = []
         except Exception as error:
             lines = fault_lines(error)

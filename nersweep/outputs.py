@@ -40,9 +40,9 @@ def write(prepared: Plan, fitted: Fitted, predictions: dict[str, Predictions], t
 
 
 def files(folder: Path) -> list[Path]:
-    """All that a run has left to be read, but for its result and its model."""
+    """What is there of all that a run leaves to be read, but for its result and its model."""
     names = ("config.yaml", "report.txt", "learning_curves.png", "confusion_matrix.png", "metrics.jsonl")
-    return sorted((folder / "predictions").iterdir()) + [folder / name for name in names]
+    return [*sorted(folder.glob("predictions/*")), *(folder / name for name in names if (folder / name).exists())]
 
 
 def split_words(values: Sequence[str], lengths: Sequence[int]) -> list[list[str]]:

@@ -120,6 +120,14 @@ def make(config: DictConfig) -> Plan:
     )
 
 
+def place(config: DictConfig) -> tuple[Path, str]:
+    """The folder and the fingerprint of the run that a configuration describes. Raises as `make`, but for class weights
+    that do not fit the data."""
+    _, resolved, parts = check(config)
+    name, fingerprint = identify(resolved, parts)
+    return store.run_folder(Path(resolved["output_dir"]), name, fingerprint), fingerprint
+
+
 def learn(parts: Mapping[str, Any]) -> Facts:
     """Reads the data and counts the classes that the loss sees. Raises ValueError for what is wrong in the data, and
     for class weights that do not fit it."""

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from functools import cache
 from io import StringIO
 from pathlib import Path
 from statistics import median
@@ -24,7 +23,7 @@ from nersweep.plan import Plan
 from nersweep.progress import console, table
 from nersweep.run import assemble, hardware
 from nersweep.study import loop, queue, storage
-from nersweep.sweep import MOST_ROWS, Member, planned
+from nersweep.sweep import ELSEWHERE, MOST_ROWS, Member, planned
 from nersweep.train import fit
 
 PROBE_STEPS = 8  # of training, twice; the second time counts
@@ -44,19 +43,22 @@ class Cost:
 
 
 class Costs:
-    """Of runs by their shape: as finished runs in a folder tell it, else from some steps of one."""
+    """Of runs by their shape: as finished runs in a folder tell it, else from some steps of one. elsewhere: the runs
+    will be made on other machines, which may be those of the finished ones."""
 
-    def __init__(self, output_dir: Path):
+    def __init__(self, output_dir: Path, elsewhere: bool):
         self.known = list(finished(output_dir))
-        self.hardware = cache(hardware)
+        self.elsewhere = elsewhere
         self.found: dict[str, Cost] = {}
 
     def of(self, config: DictConfig) -> tuple[float, int, str]:
         """Seconds and bytes, and where they are known from."""
         resolved = OmegaConf.to_container(config, resolve=True)
-        shape = shape_of(resolved, self.hardware(choose_device(resolved["device"])))
+        shape = shape_of(resolved)
         if shape not in self.found:
-            self.found[shape] = recorded(self.known, shape) or probe(plan.make(config))
+            here = hardware(choose_device(resolved["device"]))
+            alike = [c for other, c in self.known if other == shape and (self.elsewhere or c.source == here)]
+            self.found[shape] = typical(alike) if alike else probe(plan.make(config), here)
         cost = self.found[shape]
         return cost.seconds(resolved), cost.size, cost.source
 
@@ -74,7 +76,8 @@ def show(command: Command) -> None:
 def show_runs(command: Command) -> None:
     runs, composer = command.runs, command.composer
     first = composer(runs[0])
-    costs = Costs(Path(first.output_dir))
+    launcher = OmegaConf.to_container(composer.compose(runs[0]).hydra.launcher)
+    costs = Costs(Path(first.output_dir), is_elsewhere(launcher))
     seen: set[str] = set()
     rows, seconds, size, sources = [], 0.0, 0, set()
     for member in planned(command):
@@ -89,7 +92,6 @@ def show_runs(command: Command) -> None:
     table(f"{len(rows)} run{'s' * (len(rows) > 1)}, {todo} to be made", ["", "", "about s"], rows[:MOST_ROWS])
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS} more")
-    launcher = OmegaConf.to_container(composer.compose(runs[0]).hydra.launcher)
     tell("about", seconds, worker.at_once(launcher, max(1, todo)), size, sources)
 
 
@@ -98,10 +100,10 @@ def show_studies(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
     launcher = OmegaConf.to_container(composer.compose(runs[0]).hydra.launcher)
     workers = Counter(tuple(o for o in run if not o.startswith("study.worker=")) for run in runs)
     for overrides, count in workers.items():
-        show_study(overrides, worker.at_once(launcher, count) or count, composer)
+        show_study(overrides, worker.at_once(launcher, count) or count, is_elsewhere(launcher), composer)
 
 
-def show_study(overrides: tuple[str, ...], workers: int, composer: Composer) -> None:
+def show_study(overrides: tuple[str, ...], workers: int, elsewhere: bool, composer: Composer) -> None:
     """The costs are those of the dearest trial that the space has, and of trials that are not pruned."""
     config = composer(overrides)
     asked = loop.ask(config, overrides, composer)
@@ -117,7 +119,7 @@ def show_study(overrides: tuple[str, ...], workers: int, composer: Composer) -> 
     )
     seconds, size, source = 0.0, 0, ""
     if left:
-        costs = Costs(Path(config.output_dir))
+        costs = Costs(Path(config.output_dir), elsewhere)
         trials_tried = ([*asked.space.fixed, *drawn, f"seed={asked.seeds[0]}"] for drawn in asked.space.probes())
         seconds, size, source = max(costs.of(composer(typed)) for typed in trials_tried)
     tell("at most", left * seeds * seconds, min(left, workers), left * seeds * size, {source} - {""})
@@ -131,6 +133,11 @@ def tell(about: str, seconds: float, at_once: int | None, size: int, sources: Co
     )
 
 
+def is_elsewhere(launcher: Mapping[str, Any]) -> bool:
+    """Does it launch runs on other machines?"""
+    return launcher["_target_"].rpartition(".")[2] in ELSEWHERE
+
+
 def state_of(member: Member, rerun: bool) -> str:
     status = member.result().get("status")
     if status in store.OVER and not rerun:
@@ -139,38 +146,37 @@ def state_of(member: Member, rerun: bool) -> str:
 
 
 def finished(output_dir: Path) -> Iterator[tuple[str, Cost]]:
-    """What runs that have ended well took, by their shape. Results of other programs and versions are passed over."""
+    """What runs that have ended well took, by their shape, with their hardware as its source. Results of other programs
+    and versions are passed over."""
     for file in output_dir.glob(f"runs/*/{store.RESULT}"):
         try:
             result = json.loads(file.read_text(encoding="utf-8"))
             if result["status"] == "finished":
                 train, total = result["seconds"]["train"], result["seconds"]["total"]
                 size = sum(inner.stat().st_size for inner in file.parent.rglob("*") if inner.is_file())
-                shape = shape_of(result["config"], result["hardware"])
-                yield shape, Cost(train / result["epochs"], total - train, size, "")
+                cost = Cost(train / result["epochs"], total - train, size, result["hardware"])
+                yield shape_of(result["config"]), cost
         except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
             continue
 
 
-def shape_of(config: Mapping[str, Any], hardware: str) -> str:
-    """Runs of one shape take one time: the same data, model and head on the same hardware, however busy that was."""
+def shape_of(config: Mapping[str, Any]) -> str:
+    """Runs of one shape take one time on the same hardware, if that was not busy: the same data, model and head."""
     train = {name: config["train"][name] for name in ("batch_size", "accumulation", "precision")}
     parts = {name: config[name] for name in ("data", "model", "head", "aux")}
-    return json.dumps([parts, train, hardware], sort_keys=True)
+    return json.dumps([parts, train], sort_keys=True)
 
 
-def recorded(known: Sequence[tuple[str, Cost]], shape: str) -> Cost | None:
-    """The median of finished runs of this shape."""
-    alike = [cost for other, cost in known if other == shape]
-    if not alike:
-        return None
-    source = f"{len(alike)} run{'s' * (len(alike) > 1)} of that shape"
+def typical(alike: Sequence[Cost]) -> Cost:
+    """The median of finished runs of one shape."""
+    machines = " and ".join(sorted({cost.source for cost in alike}))
+    source = f"{len(alike)} run{'s' * (len(alike) > 1)} of that shape on {machines}"
     epochs, others = (median(getattr(c, name) for c in alike) for name in ("epoch_seconds", "other_seconds"))
     return Cost(epochs, others, alike[0].size, source)
 
 
-def probe(prepared: Plan) -> Cost:
-    """Some steps of the run itself, on its first sentences; nothing is written."""
+def probe(prepared: Plan, here: str) -> Cost:
+    """Some steps of the run itself, on its first sentences, on the hardware of this process; nothing is written."""
     corpus, labels = prepared.facts.corpus, prepared.facts.labels
     few = PROBE_STEPS * prepared.train.batch_size
     small = Corpus(corpus.name, corpus.source, corpus.train[:few], corpus.dev[:few], corpus.test[:1])
@@ -193,7 +199,7 @@ def probe(prepared: Plan) -> Cost:
     scored = prepared.train.epochs * len(corpus.dev) + len(corpus.test)
     tagger.encoder.restore_rows()  # all are saved
     size = sum(4 * p.numel() for p in tagger.parameters())
-    return Cost(steps * step, sentence * scored, size, f"{PROBE_STEPS} steps of it")
+    return Cost(steps * step, sentence * scored, size, f"{PROBE_STEPS} steps of it on {here}")
 
 
 def duration(seconds: float) -> str:

@@ -3,11 +3,13 @@
 import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import nersweep
-from nersweep import outputs, plan, store, tracking
+from nersweep import outputs, plan, store, tracking, worker
 from nersweep.data import SPLITS
 from nersweep.faults import flat, knobs
 from nersweep.metrics import flatten
@@ -15,38 +17,32 @@ from nersweep.plan import Plan
 
 
 def start(
-    prepared: Plan, overrides: Sequence[str], parent_id: str | None, run_id: str | None
-) -> tracking.Run | tracking.Away:
+    prepared: Plan, overrides: Sequence[str], parent_id: str | None, run_id: str | None, device: str | None = None
+) -> tracking.Run:
     """A run of the tracker that knows settings, data and the command. run_id: the tracker's name of it, where it was
-    begun before. Where the store does not answer, a run that belongs to others, to which it has answered before, goes
-    on without; one that is alone raises ConnectionError."""
+    begun before. device: on which it was made, if not on that of the plan. Raises ConnectionError."""
     config, corpus, began = prepared.config, prepared.facts.corpus, time.perf_counter()
     hidden = ("tracking.uri=", "experiment=recommended")  # which sets nothing, and recommends settings to the command
     typed = [tracking.public(o) for o in overrides if not o.startswith(hidden)]
     command = shlex.join(["python", "-m", "nersweep", *typed])
-    try:
-        tracker = tracking.Run.start(
-            tracking.open_store(config["tracking"]["uri"], prepared.output_dir),
-            prepared.output_dir,
-            run_id=run_id,
-            parent_id=parent_id,
-            experiment=config["tracking"]["experiment"],
-            name=prepared.name,
-            params=params(config),
-            tags={
-                **config["choice"],
-                "seed": config["seed"],
-                "device": prepared.device,
-                "fingerprint": prepared.fingerprint,
-                "code_version": nersweep.__version__,
-                "folder": prepared.folder.absolute(),
-            },
-            note=f"`{command}`",
-        )
-    except ConnectionError as error:
-        if parent_id is None:
-            raise
-        return tracking.Away(run_id, str(error), time.perf_counter() - began)
+    tracker = tracking.Run.start(
+        tracking.open_store(config["tracking"]["uri"], prepared.output_dir),
+        prepared.output_dir,
+        run_id=run_id,
+        parent_id=parent_id,
+        experiment=config["tracking"]["experiment"],
+        name=prepared.name,
+        params=params(config),
+        tags={
+            **config["choice"],
+            "seed": config["seed"],
+            "device": device or prepared.device,
+            "fingerprint": prepared.fingerprint,
+            "code_version": nersweep.__version__,
+            "folder": prepared.folder.absolute(),
+        },
+        note=f"`{command}`",
+    )
     for split in SPLITS:
         sentences = corpus.splits()[split]
         profile = {"num_rows": len(sentences), "words": sum(len(s.words) for s in sentences)}
@@ -96,20 +92,35 @@ def scores(tracker: tracking.Run | tracking.Away, prepared: Plan, result: Mappin
     tracker.text(json.dumps(store.sealed(result), ensure_ascii=False), store.RESULT)
 
 
-def again(prepared: Plan, result: dict[str, Any], overrides: Sequence[str], parent_id: str | None) -> dict[str, Any]:
-    """Tells of a run that is over, of whose end the tracker did not know, and returns its result, on disk too."""
-    tracker = start(prepared, overrides, parent_id, result["run_id"])
-    if isinstance(tracker, tracking.Away):
-        return result
-    lines = prepared.folder / "metrics.jsonl"
-    if lines.exists():  # not so where its loss was no number at once
-        for line in lines.read_text("utf-8").splitlines():
-            curves(tracker, json.loads(line))
-    told = {key: value for key, value in result.items() if key != "untracked"} | {"run_id": tracker.id}
-    if told["status"] == "finished":
-        scores(tracker, prepared, told)
-    tracker.finish(told["status"], told.get("error", ""))
-    if not tracker.ended:
-        return result
-    store.write_result(prepared.folder, told)
-    return told
+def catch_up(runs: Iterable[tuple[Plan, Sequence[str]]], parent_id: str | None) -> bool:
+    """Tells of runs that have ended while the tracker was away, each given with its overrides, and trains none of them,
+    however they have ended. Returns whether the tracker knows of all now; after it did not answer, it is left alone."""
+    for prepared, overrides in runs:
+        if not worker.when_free(partial(again, prepared, overrides, parent_id), partial(Path, prepared.folder)):
+            return False
+    return True
+
+
+def again(prepared: Plan, overrides: Sequence[str], parent_id: str | None) -> bool:
+    """Tells of a run that has ended, from its folder. Returns whether the tracker knows of its end."""
+    with store.claimed(prepared.folder):
+        result = store.read_result(prepared.folder, prepared.fingerprint)
+        if "untracked" not in result:
+            return True
+        try:
+            tracker = start(prepared, overrides, parent_id, result["run_id"], result.get("device"))
+        except ConnectionError:
+            return False
+        result["run_id"] = tracker.id
+        store.write_result(prepared.folder, result)  # a process that is killed from here on makes no second entry
+        lines = prepared.folder / "metrics.jsonl"
+        if lines.exists():
+            for line in lines.read_text("utf-8").splitlines():
+                curves(tracker, json.loads(line))
+        del result["untracked"]
+        if result["status"] == "finished":
+            scores(tracker, prepared, result)
+        tracker.finish(result["status"], result.get("error", ""))
+        if tracker.ended:
+            store.write_result(prepared.folder, result)
+        return tracker.ended

@@ -64,8 +64,11 @@ def execute(
     folder, rerun = prepared.folder, prepared.config["rerun"]
     uri = tracking.store_uri(prepared.config["tracking"]["uri"], prepared.output_dir)
     result = {} if rerun else store.read_result(folder, prepared.fingerprint)
-    if result.get("status") in store.OVER and "untracked" not in result:
+    if result.get("status") in store.OVER:
         console.print(f"{prepared.name}: {result['status']} before; rerun=true runs it again")
+        if "untracked" in result and parent_id is None:
+            publish.catch_up([(prepared, overrides)], parent_id)
+            result = store.read_result(folder, prepared.fingerprint)
         if result["status"] == "diverged":
             raise Diverged(result["error"])
         if not brief:
@@ -86,11 +89,9 @@ def execute(
             checkpoint.remove()
         result = {} if rerun else store.read_result(folder, prepared.fingerprint)
         if result.get("status") not in store.OVER:  # else another process was faster
-            tracker = publish.start(prepared, overrides, parent_id, result.get("run_id"))
+            tracker = tracked(prepared, overrides, parent_id, result.get("run_id"))
             tracker.seconds += open_seconds
             result = perform(prepared, checkpoint, tracker, watch, started)
-        elif "untracked" in result:
-            result = publish.again(prepared, result, overrides, parent_id)
     if result["status"] == "diverged":
         raise Diverged(result["error"])
     if brief:
@@ -98,6 +99,19 @@ def execute(
     else:
         conclude(result, folder, tracking.ui_command(uri))
     return result
+
+
+def tracked(
+    prepared: Plan, overrides: Sequence[str], parent_id: str | None, run_id: str | None
+) -> tracking.Run | tracking.Away:
+    """The tracker's run. One that belongs to others goes on without, where the tracker does not answer any more."""
+    began = time.perf_counter()
+    try:
+        return publish.start(prepared, overrides, parent_id, run_id)
+    except ConnectionError as error:
+        if parent_id is None:
+            raise
+        return tracking.Away(run_id, str(error), time.perf_counter() - began)
 
 
 @contextmanager
@@ -313,6 +327,8 @@ def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
     )
     console.print(f"model: {folder / 'model'}")
     console.print(f"MLflow: {ui}")
+    if "untracked" in result:
+        console.print("MLflow did not answer when the run ended; to tell it of that, type the same command again")
     console.print(f"result: {folder / store.RESULT}")
 
 

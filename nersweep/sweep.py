@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nersweep import jobs, plan, store, tracking, worker
+from nersweep import jobs, plan, publish, store, tracking, worker
 from nersweep.command import Command
 from nersweep.faults import without_seed
 from nersweep.progress import console, table
@@ -32,13 +32,7 @@ class Member:
     label: str = ""  # the name, and what else tells it from the others, for people to read
 
     def done(self) -> bool:
-        """Is it over, and does the tracker know?"""
-        result = self.result()
-        return result.get("status") in store.OVER and "untracked" not in result
-
-    def untold(self) -> bool:
-        """Has it ended while the tracker was away?"""
-        return "untracked" in self.result()
+        return self.result().get("status") in store.OVER
 
     def result(self) -> dict[str, Any]:
         """As far as it got; empty where it was never begun."""
@@ -61,15 +55,16 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
             overrides = anew(todo) if config.rerun else [member.overrides for member in todo]
             told = jobs.send(overrides, folder, parent.id, config.on_failure == "stop", composer)
             words = {member.fingerprint: "\n".join(lines) for member, lines in zip(todo, told, strict=True)}
-            if untold := [member for member in todo if member.untold()]:
-                console.print(f"{len(untold)} runs have ended while MLflow was away, which is told now")
-                jobs.send([member.overrides for member in untold], folder, parent.id, False, composer)
+            untold = [member.overrides for member in members if "untracked" in member.result()]
+            if untold:
+                console.print(f"telling MLflow of {len(untold)} runs that have ended while it was away")
+            heard = publish.catch_up(((plan.make(composer(o)), o) for o in untold), parent.id)
             failures = conclude(members, words, folder)
             parent.metrics({"runs": len(members)}, step=0)
             failed = f"{len(failures)} of {len(members)} runs did not finish" if failures else ""
             parent.finish("failed" if failures else "finished", failed)
-    if lacking := sum(member.untold() for member in untold):
-        console.print(f"\nto tell MLflow of {lacking} runs that it has missed: {typed}")
+    if not (heard and parent.ended):
+        console.print(f"\nto tell MLflow of what it has missed: {typed}")
     if failures and not all(member.done() for member in members):
         console.print(f"\nto make those again that failed, and no other: {typed}")
     return folder, failures

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,10 @@ def test_what_a_run_took_counts_on_hardware_like_its_own(typed):
         result = {"status": "finished", "config": config, "epochs": 2, "seconds": took, "hardware": hardware}
         store.write_json(Path("outputs/runs", folder, "result.json"), result)
     out = typed("dry_run=true")[1]
-    assert "about 20 min of work" in out and "1 run of that shape" in out
+    assert "about 20 min of work" in out and "1 run of that shape on " in out
+    if find_spec("hydra_plugins.hydra_submitit_launcher"):  # which makes it on other machines, perhaps on abaci
+        out = typed("-m", "hydra/launcher=submitit_slurm", "dry_run=true")[1]
+        assert "2 runs of that shape on " in out and "an abacus" in out
 
 
 def test_runs_of_one_name_are_told_apart_by_what_they_do_not_share(typed):
@@ -144,4 +148,5 @@ def test_results_of_other_programs_are_passed_over(tmp_path):
         (tmp_path / "runs" / str(i)).mkdir(parents=True)
         (tmp_path / "runs" / str(i) / "result.json").write_text(json.dumps(result))
     ((shape, cost),) = preview.finished(tmp_path)
-    assert shape == preview.shape_of(config, "an abacus") and (cost.epoch_seconds, cost.other_seconds) == (2.0, 1.0)
+    assert shape == preview.shape_of(config) and (cost.epoch_seconds, cost.other_seconds) == (2.0, 1.0)
+    assert cost.source == "an abacus"

@@ -1,7 +1,6 @@
 """Processes that are killed at any moment: the same command ends with the numbers of one that was never disturbed."""
 
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -13,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import FORKED, type_
 from safetensors.torch import load_file
 
-from nersweep import __main__ as cli
 from nersweep import store, tracking
 
 TINY = [
@@ -29,14 +28,9 @@ TWICE = {"metrics": "run_uuid, key, step", "inputs": "source_id, destination_id"
 def command(typed, folder, die_at=None):
     """A process that types this. die_at: it is killed before the first file of that name is
     there, or before the commit to the tracker of that number."""
-    import torch
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
-    torch.set_num_threads(1)
-    os.chdir(folder)
-    for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"{name}-{os.getpid()}", os.O_WRONLY | os.O_CREAT), number)
     commits = []
 
     def commit(_):
@@ -50,27 +44,10 @@ def command(typed, folder, die_at=None):
 
     event.listen(Engine, "commit", commit)
     sys.addaudithook(write)
-    sys.argv = ["nersweep", *typed]
     try:
-        cli.main()
+        type_(typed, folder)
     finally:
         Path("commits").write_text(str(len(commits)))
-
-
-@pytest.fixture(scope="module")
-def forkserver():
-    """Processes that begin with all that a run imports, before anything was computed."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [
-            "nersweep.run",
-            "nersweep.sweep",
-            "mlflow.store.tracking.sqlalchemy_store",
-            "nersweep.report.pictures",
-            "seqeval.metrics",
-        ]
-    )
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +71,12 @@ def place(tmp_path, empty_store):
 
 
 @pytest.fixture
-def start(forkserver):
+def start():
     """start(typed, folder): a process in which this was typed. None of them stays."""
     started = []
 
     def go(typed, folder, die_at=None):
-        started.append(forkserver.Process(target=command, args=(typed, folder, die_at)))
+        started.append(FORKED.Process(target=command, args=(typed, folder, die_at)))
         started[-1].start()
         return started[-1]
 
@@ -155,12 +132,12 @@ def assert_same(folder, whole):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, forkserver, empty_store):
+def whole(tmp_path_factory, empty_store):
     """The folder of a run that nobody disturbed, and how long its process took."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "outputs").mkdir()
     shutil.copy(empty_store, folder / "outputs" / "mlflow.db")
-    process = forkserver.Process(target=command, args=(LONG, folder))
+    process = FORKED.Process(target=command, args=(LONG, folder))
     began = time.monotonic()
     process.start()
     process.join(120)
@@ -197,12 +174,12 @@ SHORT = [*TINY, "train.epochs=2"]
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory, forkserver, empty_store):
+def short(tmp_path_factory, empty_store):
     """The folder of a short run that nobody disturbed, and how many commits to the tracker it made."""
     folder = tmp_path_factory.mktemp("short")
     (folder / "outputs").mkdir()
     shutil.copy(empty_store, folder / "outputs" / "mlflow.db")
-    process = forkserver.Process(target=command, args=(SHORT, folder))
+    process = FORKED.Process(target=command, args=(SHORT, folder))
     process.start()
     process.join(120)
     assert process.exitcode == 0
@@ -243,17 +220,17 @@ def test_a_run_killed_before_any_write_leaves_nothing_twice(write, short, place,
 MANY = ["-m", *TINY, "train.epochs=4", "loss=cross_entropy,focal", "seed=1,2"]
 
 
-def test_a_sweep_killed_in_the_middle_is_finished_by_the_same_command(place, start, finish):
+def test_a_sweep_that_is_ended_in_the_middle_is_finished_by_the_same_command(place, start, finish):
     undisturbed, folder = place("undisturbed"), place("killed")
     assert finish(MANY, undisturbed)[0] == 0
     runs = folder / "outputs" / "runs"
-    for name in ("cross_entropy-s2", "focal-g2-s1"):  # once within each of them
+    for name, number, code in (("cross_entropy-s2", signal.SIGTERM, 143), ("focal-g2-s1", signal.SIGKILL, -9)):
         process = start(MANY, folder)
         while process.is_alive() and not list(runs.glob(f"{name}-*/{store.CHECKPOINT}")):
             time.sleep(0.001)
-        process.kill()
+        os.kill(process.pid, number)
         process.join()
-        assert process.exitcode == -signal.SIGKILL
+        assert process.exitcode == code
     code, out, err = finish(MANY, folder)
     assert (code, err) == (0, "") and "4 runs, 2 of them made before" in out and "4 of 4 runs finished" in out
     assert_same(folder, undisturbed)

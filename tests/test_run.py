@@ -11,6 +11,7 @@ from seqeval.metrics import f1_score
 from transformers import pipeline
 
 from nersweep import __main__ as cli
+from nersweep import run as run_module
 from nersweep import store
 from nersweep.run import shown
 from nersweep.saved import SavedTagger
@@ -207,6 +208,31 @@ def test_every_loss_trains_and_what_it_trained_comes_back(loss, shared, capsys, 
     assert losses[-1] < losses[0] and result["config"]["choice"]["loss"] == loss
     words, tags = predicted(folder)
     assert [found for found, _ in SavedTagger(folder / "model").predict(words)] == tags
+
+
+def test_a_run_that_ends_while_the_tracker_is_away_is_told_by_the_same_command(shared, capsys, monkeypatch):
+    file, aside, perform = shared / "mlflow.db", shared / "aside", run_module.perform
+
+    def take_away(*given):
+        file.rename(aside)
+        file.mkdir()
+        return perform(*given)
+
+    arguments = [f"output_dir={shared}", *SMALL, "seed=8"]
+    monkeypatch.setattr(run_module, "perform", take_away)
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert code == 0 and "MLflow did not answer when the run ended" in out
+    monkeypatch.setattr(run_module, "perform", None)  # it is not trained again
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert code == 0 and "finished before" in out and "MLflow did not answer when the run ended" in out
+    file.rmdir()
+    aside.rename(file)
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert code == 0 and "finished before" in out and "MLflow did not answer" not in out
+    result, folder = result_of(out)
+    told = MlflowClient(f"sqlite:///{file}").get_run(result["run_id"])
+    assert told.info.status == "FINISHED" and told.data.metrics["test/f1"] == pytest.approx(result["test"]["f1"])
+    assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result and "untracked" not in result
 
 
 def test_every_term_of_a_loss_is_tracked_under_its_own_name(shared, capsys, monkeypatch):

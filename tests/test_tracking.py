@@ -288,7 +288,7 @@ def test_a_server_that_dies_does_not_end_the_run_and_gets_everything_later(
         assert run.error and "Connection refused" in run.error and str(port) in run.error
         assert caplog.text.count("Connection refused") == 1
         lost.finish()
-        assert lost.error and client.get_run(lost.id).info.status == "RUNNING"
+        assert lost.error and not lost.ended and client.get_run(lost.id).info.status == "RUNNING"
         server = serve(uri, port)
         run.finish()
         assert run.error is None
@@ -307,3 +307,20 @@ def test_one_request_that_is_refused_holds_nothing_else_back(uri, output_dir, cl
     assert run.error and "exceeds the maximum" in run.error
     read = client.get_run(run.id)
     assert (read.info.status, read.data.metrics) == ("FINISHED", {"dev/f1": 0.5})
+
+
+def test_a_request_that_fails_once_is_sent_before_the_run_ends(uri, output_dir, client):
+    run = start(uri, output_dir)
+    send, failed = run._client.log_batch, []
+
+    def fail_once(*given, **named):
+        if not failed:
+            failed.append(named)
+            raise OSError("503")
+        send(*given, **named)
+
+    run._client.log_batch = fail_once
+    run.metrics({"dev/f1": 0.5}, 1)
+    run.finish()
+    assert failed and run.ended and run.error is None
+    assert client.get_run(run.id).data.metrics == {"dev/f1": 0.5}

@@ -37,8 +37,11 @@ def report(config: ReportConfig) -> None:
         write_archive(Path(config.save), found.records)
         console.print(f"runs: {config.save}")
     if found.parent_id:
-        uri = tracking.open_store(config.tracking.uri, found.output_dir)
-        tracking.Tracker(uri).attach(found.parent_id, folder, "report")
+        try:
+            uri = tracking.open_store(config.tracking.uri, found.output_dir)
+            tracking.Tracker(uri).attach(found.parent_id, folder, "report")
+        except ConnectionError as error:
+            console.print(f"the report is not in MLflow: {error}")
     console.print(f"report: {folder / 'report.html'}")
 
 

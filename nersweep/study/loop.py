@@ -4,7 +4,7 @@ import re
 import shlex
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +48,8 @@ def work(config: DictConfig, overrides: Sequence[str], composed: Composer) -> fl
         planned = asked.first.train.epochs * len(asked.seeds)
         result = outcome.Outcome(queue, config, planned, composed, command_of(overrides, composed), asked.url)
         try:
-            worker_ = Worker(queue, config, asked.seeds, composed)
             if result.begin():
-                worker_.until_over()
-            worker_.tell_late()
+                Worker(queue, config, asked.seeds, composed).until_over()
             return result.conclude()
         except BaseException as error:
             result.leave_off("failed" if isinstance(error, Exception) else "killed")
@@ -213,16 +211,6 @@ class Worker:
                 signals.end()
                 time.sleep(WAIT_SECONDS)
 
-    def tell_late(self) -> None:
-        """Tells the tracker of runs that have ended while it was away."""
-        for trial in self.queue.trials():
-            for seed in self.seeds if "untracked" in trial.user_attrs else ():
-                overrides = [*self.queue.space.fixed, *trial.user_attrs["untracked"], f"seed={seed}"]
-                config = self.composed(overrides)
-                prepared = plan.make(config)
-                if "untracked" in store.read_result(prepared.folder, prepared.fingerprint):
-                    self.made(config, overrides, lambda epoch, dev: None)
-
     def perform(self, trial: Trial, drawn: list[str]) -> None:
         """From the taking of a trial to what is told of it. What ends the process leaves the trial to others."""
         study, began = self.queue.study, time.perf_counter()
@@ -268,8 +256,6 @@ class Worker:
             last = config.train.epochs if len(self.seeds) == 1 else None
             watch = Watch(self, trial, number, told, last, reports=number == 0 and not (by_seed or once))
             result = self.made(config, overrides, watch)
-            if "untracked" in result:
-                trial.set_user_attr("untracked", drawn)
             watch.note(result["epochs"])
             values.append(self.score(result["analysis"]["dev"] if once else result["dev"]))
             trial.set_user_attr("values", values)
@@ -279,14 +265,14 @@ class Worker:
                     raise run.Pruned(f"after {number + 1} seeds")
         return statistics.fmean(values)
 
-    def made(self, config: DictConfig, overrides: list[str], watch: Callable) -> dict[str, Any]:
+    def made(self, config: DictConfig, overrides: list[str], watch: "Watch") -> dict[str, Any]:
         """The result of a run, which another sweep or study may be making: then it is waited for."""
 
         def make() -> dict[str, Any]:
             with quiet():
                 return run.execute(config, overrides, self.queue.study.user_attrs["run_id"], watch)
 
-        return worker.when_free(make, lambda: plan.make(config).folder)
+        return worker.when_free(make, lambda: plan.place(config)[0])
 
     def score(self, dev: dict[str, Any]) -> float:
         return metrics.flatten(dev, "dev")[f"dev/{self.config.study.metric.removeprefix('dev/')}"]

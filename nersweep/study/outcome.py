@@ -4,7 +4,7 @@ import base64
 import os
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nersweep import plan, store, tracking
+from nersweep import plan, publish, store, tracking
 from nersweep.compose import Composer
 from nersweep.progress import console, table
 from nersweep.study import space as spaces
@@ -127,7 +127,8 @@ class Outcome:
         return ranked[0].value if ranked else float("nan")
 
     def leave(self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None) -> bool:
-        """Pictures, and what the tracker is told. Returns whether it has heard."""
+        """Pictures, and what the tracker is told, also of runs that have ended while it was away. Returns whether it
+        has heard."""
         finished = sum(t.state in FINISHED for t in trials)
         tags = {f"best/{key}": value for key, value in self.settings(ranked[0]).items()} if ranked else {}
         tracker = self.track({**tags, **({"best/trial": ranked[0].number} if ranked else {})})
@@ -146,9 +147,22 @@ class Outcome:
         if file:
             tracker.artifact(file)
         tracker.finish("finished" if ranked else "failed")
-        if not tracker.ended:
-            console.print(f"to tell MLflow of the study's end: {self.command}")
-        return tracker.ended
+        heard = publish.catch_up(self.untold(trials), tracker.id) and tracker.ended
+        if not heard:
+            console.print(f"to tell MLflow of what it has missed: {self.command}")
+        return heard
+
+    def untold(self, trials: Sequence[FrozenTrial]) -> Iterator[tuple[plan.Plan, list[str]]]:
+        """The trials' runs that have ended while the tracker was away, with their overrides."""
+        for trial in trials:
+            for seed in spaces.seeds(self.config) if trial.state.is_finished() else ():
+                overrides = [*self.queue.space.fixed, *self.overrides(trial), f"seed={seed}"]
+                try:
+                    folder, fingerprint = plan.place(config := self.composed(overrides))
+                except ValueError:  # at which the trial has failed
+                    continue
+                if "untracked" in store.read_result(folder, fingerprint):
+                    yield plan.make(config), overrides
 
     def settings(self, trial: FrozenTrial) -> dict[str, Any]:
         """The settings that were drawn in a trial, under their own names."""

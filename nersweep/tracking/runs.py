@@ -131,11 +131,11 @@ class Run:
             else:
                 found = client.create_run(experiment_id, run_name=name, tags=run_tags)
             models = client.search_logged_models([experiment_id], f"source_run_id = '{found.info.run_id}'")
+            histories = {key: client.get_metric_history(found.info.run_id, key) for key in found.data.metrics}
         run = cls(client, uri, found.info.run_id, experiment_id, name)
         send = partial(client.log_batch, run.id)
         every = [Param(key, value) for key, value in run_params.items()]
-        for key in found.data.metrics:
-            run._there[key] = max(metric.step for metric in client.get_metric_history(run.id, key))
+        run._there = {key: max(metric.step for metric in history) for key, history in histories.items()}
         run.model_id = models[0].model_id if models else None
         run._requests.append(partial(send, tags=[RunTag(key, value) for key, value in run_tags.items()]))
         if "error" in found.data.tags:  # of an earlier time
@@ -201,7 +201,7 @@ class Run:
         self._send()
 
     def finish(self, status: str = "finished", error: str = "") -> None:
-        """Sends all that waits, once more what failed, and ends the run, with its status as a tag: finished, failed,
+        """Sends all that waits, twice what fails, and then ends the run, with its status as a tag: finished, failed,
         diverged (MLflow knows it as FAILED), killed or pruned (KILLED), and what ended it early, where something did,
         as the tag `error`. A second call does nothing."""
         if not self._finished:
@@ -211,6 +211,7 @@ class Run:
             for tag, value in {"status": status, "error": error}.items():
                 if value:
                     self._requests.append(partial(self._client.set_tag, self.id, tag, cut(value, LONGEST_TAG)))
+            self._send(patience=FINISH_SECONDS)
             self._requests.append(partial(self._terminate, known))
             self._send(patience=FINISH_SECONDS)
 

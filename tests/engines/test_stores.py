@@ -3,10 +3,10 @@
 NERSWEEP_STORES says on how many, one after the other: 3, and 20 with `make test-all`."""
 
 import os
-from multiprocessing import get_context
 
 import optuna
 import pytest
+from forked import FORKED
 
 from nersweep import tracking
 from nersweep.study import storage
@@ -57,10 +57,9 @@ def test_processes_that_start_at_once_on_empty_stores_all_write_to_them(empty, t
     from mlflow import MlflowClient
 
     tracked, searched = empty("mlflow"), empty("studies")
-    context = get_context("spawn")
-    barrier, answers = context.Barrier(PROCESSES), context.Queue()
+    barrier, answers = FORKED.Barrier(PROCESSES), FORKED.Queue()
     hosts = [tmp_path / f"host-{i}" for i in range(PROCESSES)]  # which share no file lock, but for SQLite's own
-    processes = [context.Process(target=use_all, args=(tracked, searched, h, barrier, answers)) for h in hosts]
+    processes = [FORKED.Process(target=use_all, args=(tracked, searched, h, barrier, answers)) for h in hosts]
     for process in processes:
         process.start()
     for process in processes:

@@ -3,14 +3,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
+from multiprocessing import Process
 from pathlib import Path
 
 import optuna
 import pytest
+from forked import FORKED, type_
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
@@ -20,12 +20,10 @@ pytestmark = pytest.mark.engine
 pytest_plugins = ["postgres"]
 
 WORKERS, TRIALS = 4, 6
-NERSWEEP = [sys.executable, "-m", "nersweep"]
 SMALL = [
     "data.train=60", "data.dev=20", "data.test=20", "train.epochs=3", "train.batch_size=8", "train.lr=1e-2",
     "train.precision=fp32", "model.hidden=8", "model.layers=1", "model.heads=2", "device=cpu",
 ]  # fmt: skip
-ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 STUDY = ["study=focal_gamma", f"study.trials={TRIALS}", "study.name=shared"]
 LONGER = [*(typed for typed in SMALL if not typed.startswith("train.epochs")), "train.epochs=12", "study.pruner=none"]
 
@@ -36,24 +34,22 @@ class Stores:
     def __init__(self, folder: Path, tracked: str | None, searched: str | None):
         self.folder, self.tracked = folder, tracked or f"sqlite:///{folder}/mlflow.db"
         self.url = storage.url_of(searched, folder)
-        self.processes: list[subprocess.Popen] = []
+        self.processes: list[Process] = []
         self.overrides = [f"output_dir={folder}"]
         self.overrides += [f"tracking.uri={tracked}"] if tracked else []
         self.overrides += [f"study.storage={searched}"] if searched else []
 
-    def start(self, *arguments: str) -> subprocess.Popen:
-        with open(self.folder / "output", "a") as output:
-            command = [*NERSWEEP, *arguments, *STUDY, *self.overrides]
-            self.processes.append(
-                subprocess.Popen(command, cwd=self.folder, env=ONE_THREAD, stdout=output, stderr=output)
-            )
-        return self.processes[-1]
+    def start(self, *arguments: str) -> None:
+        self.processes.append(FORKED.Process(target=type_, args=([*arguments, *STUDY, *self.overrides], self.folder)))
+        self.processes[-1].start()
 
-    def codes(self) -> list[int]:
-        return [process.wait(300) for process in self.processes]
+    def codes(self) -> list[int | None]:
+        for process in self.processes:
+            process.join(300)
+        return [process.exitcode for process in self.processes]
 
     def told(self) -> str:
-        return (self.folder / "output").read_text()[-5000:]
+        return "".join(file.read_text() for file in self.folder.glob("[oe][ur][tr]-*"))[-5000:]
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         return optuna.load_study(study_name="shared", storage=self.url).trials
@@ -87,7 +83,7 @@ def stores(request, tmp_path):
     yield made
     for process in made.processes:
         process.kill()
-        process.wait()
+        process.join()
 
 
 def wait_for(what, seconds=120):

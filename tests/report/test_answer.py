@@ -65,6 +65,15 @@ def test_the_same_runs_give_the_same_files_also_from_an_archive(sweep, asked, tm
     assert first[0] != second[0] and first[1] == second[1]
 
 
+def test_a_report_is_made_while_the_tracker_is_away(sweep, asked, tmp_path):
+    file = sweep / "sweep.json"
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"run_id": 32 * "0"}), encoding="utf-8")
+    (tmp_path / "outputs" / "mlflow.db").mkdir()
+    code, out, err = asked("folder=a")
+    assert (code, err, out[-1]) == (0, [], "report: a/report.html") and (tmp_path / "a" / "report.html").exists()
+    assert any(line.startswith("the report is not in MLflow: tracking.uri=sqlite:") for line in out)
+
+
 @pytest.mark.parametrize(
     "typed, told",
     [

@@ -4,7 +4,6 @@ Small real runs where training matters, and a formula in its place where only th
 
 import itertools
 import json
-import multiprocessing
 import os
 import pickle
 import shlex
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from forked import FORKED
 from mlflow import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 from studies import LR, SMALL, composed, drain, make_queue, states, trials_of, wait_for, work
@@ -25,10 +25,6 @@ from nersweep import filesystems, plan, signals, store, tracking
 from nersweep.progress import TrainingProgress
 from nersweep.study import lease, loop, storage
 from nersweep.study.queue import make_sampler
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["nersweep.study.loop", "nersweep.report.pictures", "seqeval.metrics"])
-
 
 # Workers that share a study, and die
 
@@ -43,7 +39,7 @@ def test_a_worker_that_was_killed_leaves_its_trial_to_another_that_goes_on_from_
         "study.pruner=none",
     ]
     arguments = [a for a in SMALL if not a.startswith("train.")] + ["train.precision=fp32", "train.batch_size=8"]
-    killed, other = (PROCESSES.Process(target=work_from, args=[[*arguments, *typed]]) for _ in range(2))
+    killed, other = (FORKED.Process(target=work_from, args=[[*arguments, *typed]]) for _ in range(2))
     killed.start()
     wait_for(lambda: list(output_dir.glob("runs/*-s1-*/checkpoint.safetensors")))
     (folder,) = [file.parent for file in output_dir.glob("runs/*-s1-*/checkpoint.safetensors")]
@@ -229,7 +225,7 @@ def tracked(output_dir, name):
 
 
 def test_four_processes_at_once_open_an_empty_storage_and_share_exactly_so_many_trials(tmp_path):
-    workers = [PROCESSES.Process(target=drain_shared, args=[tmp_path, i]) for i in range(4)]
+    workers = [FORKED.Process(target=drain_shared, args=[tmp_path, i]) for i in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

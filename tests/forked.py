@@ -1,0 +1,30 @@
+"""Processes of their own that begin with all that a run imports, which takes 8 s, and before anything was computed."""
+
+import multiprocessing
+import os
+import sys
+
+from nersweep import __main__ as cli
+
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(
+    [
+        "nersweep.run",
+        "nersweep.sweep",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "nersweep.report.pictures",
+        "seqeval.metrics",
+    ]
+)
+
+
+def type_(typed, folder):
+    """In such a process: the command, in the folder, which gets what it prints as the files out-PID and err-PID."""
+    import torch
+
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{name}-{os.getpid()}", os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = ["nersweep", *typed]
+    cli.main()

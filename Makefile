@@ -6,7 +6,7 @@ python := .venv/bin/python
 ready := .venv/set-up # when the last set-up ended
 store := outputs/mlflow.db
 # A process per core, each with the tests of some files.
-tests := OMP_NUM_THREADS=1 $(python) -m pytest -n auto --dist loadfile
+tests := OMP_NUM_THREADS=1 $(python) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup run test test-all ray check table docs bench ui
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,9 +31,6 @@ class Member:
     folder: Path
     label: str = ""  # the name, and what else tells it from the others, for people to read
 
-    def done(self) -> bool:
-        return self.result().get("status") in store.OVER
-
     def result(self) -> dict[str, Any]:
         """As far as it got; empty where it was never begun."""
         return store.read_result(self.folder, self.fingerprint)
@@ -45,7 +42,8 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
     with command.composer as composer:
         config = composer(command.runs[0])
         members = list({member.fingerprint: member for member in planned(command)}.values())
-        todo = [member for member in members if config.rerun or not member.done()]
+        results = {member.fingerprint: member.result() for member in members}
+        todo = [m for m in members if config.rerun or results[m.fingerprint].get("status") not in store.OVER]
         console.print(f"{len(members)} runs, {len(members) - len(todo)} of them made before")
         output_dir = Path(config.output_dir)
         store.writable(output_dir)
@@ -55,17 +53,18 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
             overrides = anew(todo) if config.rerun else [member.overrides for member in todo]
             told = jobs.send(overrides, folder, parent.id, config.on_failure == "stop", composer)
             words = {member.fingerprint: "\n".join(lines) for member, lines in zip(todo, told, strict=True)}
-            untold = [member.overrides for member in members if "untracked" in member.result()]
+            results |= {member.fingerprint: member.result() for member in todo}
+            untold = [member.overrides for member in members if "untracked" in results[member.fingerprint]]
             if untold:
                 console.print(f"telling MLflow of {len(untold)} runs that have ended while it was away")
             heard = publish.catch_up(((plan.make(composer(o)), o) for o in untold), parent.id)
-            failures = conclude(members, words, folder)
+            failures = conclude(members, results, words, folder)
             parent.metrics({"runs": len(members)}, step=0)
             failed = f"{len(failures)} of {len(members)} runs did not finish" if failures else ""
             parent.finish("failed" if failures else "finished", failed)
     if not (heard and parent.ended):
         console.print(f"\nto tell MLflow of what it has missed: {typed}")
-    if failures and not all(member.done() for member in members):
+    if failures and any(result.get("status") not in store.OVER for result in results.values()):
         console.print(f"\nto make those again that failed, and no other: {typed}")
     return folder, failures
 
@@ -178,11 +177,13 @@ def begin(
     return parent
 
 
-def conclude(members: Sequence[Member], words: dict[str, str], folder: Path) -> list[str]:
+def conclude(
+    members: Sequence[Member], results: Mapping[str, dict[str, Any]], words: Mapping[str, str], folder: Path
+) -> list[str]:
     """Shows what became of the runs; a line for each that failed."""
     rows, failures = [], []
     for member in members:
-        result = member.result()
+        result = results[member.fingerprint]
         status = result.get("status", "not begun")
         if status == "finished" and not words.get(member.fingerprint):  # else it is of an earlier time
             scores = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]

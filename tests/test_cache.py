@@ -1,6 +1,5 @@
 """Tokenised splits are made once, and never taken for others."""
 
-import multiprocessing
 import os
 import random
 import tracemalloc
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import FORKED
 from transformers import PreTrainedTokenizerFast
 
 from nersweep import cache
@@ -149,9 +149,8 @@ def write_often(folder: Path, times: int, done) -> None:
 
 
 def test_two_processes_at_once_have_whole_data(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    meeting = spawn.Barrier(2)
-    other = spawn.Process(target=make_all, args=(tmp_path, 4, meeting))
+    meeting = FORKED.Barrier(2)
+    other = FORKED.Process(target=make_all, args=(tmp_path, 4, meeting))
     other.start()
     make_all(tmp_path, 4, meeting)
     other.join(60)
@@ -160,9 +159,8 @@ def test_two_processes_at_once_have_whole_data(tmp_path):
 
 
 def test_a_file_is_whole_while_another_process_writes_it(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    done = spawn.Event()
-    other = spawn.Process(target=write_often, args=(tmp_path, 30, done))
+    done = FORKED.Event()
+    other = FORKED.Process(target=write_often, args=(tmp_path, 15, done))
     other.start()
     file, seen = tmp_path / "split.npz", 0
     while not done.is_set():

@@ -1,11 +1,10 @@
 """Saved taggers: each head comes back and predicts the same, in another process too."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+from forked import FORKED
 from safetensors.torch import load_file, save_file
 
 from nersweep import saved
@@ -27,11 +26,11 @@ HEADS = {
     "free crf": {"_target_": "nersweep.heads.crf.CRFHead", "constrained": False},
     "span": {"_target_": "nersweep.heads.span.SpanHead"},
 }
-IN_A_NEW_PROCESS = """
-import json, sys
-from nersweep.saved import SavedTagger
-print(json.dumps(SavedTagger(sys.argv[1]).predict(json.loads(sys.argv[2]))))
-"""
+
+
+def predict(folder, answers):
+    """In a process of its own."""
+    answers.put(saved.SavedTagger(folder).predict(WORDS))
 
 
 def save(folder, config, dtype=torch.float32):
@@ -58,9 +57,11 @@ def test_a_saved_head_predicts_the_same_in_a_new_process(head, tmp_path):
     }
     here = again.predict(WORDS)
     assert [len(tags) for tags, _ in here] == [4, 1, 18] and any(spans for _, spans in here)
-    command = [sys.executable, "-c", IN_A_NEW_PROCESS, str(tmp_path), json.dumps(WORDS)]
-    there = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert json.loads(there) == json.loads(json.dumps(here))
+    answers = FORKED.Queue()
+    other = FORKED.Process(target=predict, args=(tmp_path, answers))
+    other.start()
+    assert answers.get(timeout=60) == here
+    other.join()
 
 
 def test_long_sentences_are_cut_into_the_windows_of_the_run(tmp_path):

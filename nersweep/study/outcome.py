@@ -147,9 +147,9 @@ class Outcome:
         if file:
             tracker.artifact(file)
         tracker.finish("finished" if ranked else "failed")
-        heard = publish.catch_up(self.untold(trials), tracker.id) and tracker.ended
+        heard = tracker.ended and publish.catch_up(self.untold(trials), tracker.id)
         if not heard:
-            console.print(f"to tell MLflow of what it has missed: {self.command}")
+            console.print("to tell MLflow of what it has missed, type the same command again")
         return heard
 
     def untold(self, trials: Sequence[FrozenTrial]) -> Iterator[tuple[plan.Plan, list[str]]]:

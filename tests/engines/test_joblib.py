@@ -52,6 +52,7 @@ def test_runs_whose_processes_were_killed_are_made_by_the_same_command(typed):
     assert "again, as their processes were killed" in out and "3 of 3 runs finished" in out
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_again_and_again_takes_no_other_with_it(typed):
     command = typed(*TWO, "seed=1,2,3")
     times = command.kill_always(1)
@@ -63,6 +64,7 @@ def test_a_run_that_is_killed_again_and_again_takes_no_other_with_it(typed):
 STUDY = ["study.space.train.lr=choice(1e-3,1e-2)", "study.sampler=grid", "study.pruner=none", "study.worker=1,2"]
 
 
+@pytest.mark.long
 def test_a_study_outlives_its_workers(typed):
     command = typed(*TWO, *STUDY)
     os.kill(command.reach(1), signal.SIGKILL)

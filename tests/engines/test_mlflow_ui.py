@@ -2,10 +2,9 @@
 
 import json
 import socket
-import subprocess
-import sys
 
 import pytest
+from forked import FORKED, type_
 
 from nersweep.tracking import open_store
 
@@ -21,8 +20,10 @@ COMPARED = ("cross_entropy-s1", "focal-g2-s1")
 def sweep(tmp_path_factory):
     """The folder of a sweep's outputs."""
     folder = tmp_path_factory.mktemp("sweep") / "outputs"
-    command = [sys.executable, "-m", "nersweep", "-m", *TYPED, f"output_dir={folder}"]
-    subprocess.run(command, cwd=folder.parent, check=True, capture_output=True)
+    process = FORKED.Process(target=type_, args=(["-m", *TYPED, f"output_dir={folder}"], folder.parent))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
     return folder
 
 

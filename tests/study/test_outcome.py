@@ -146,7 +146,7 @@ def test_a_failure_stops_the_other_workers_too(tmp_path):
 
 
 def test_a_tracker_that_is_away_ends_no_study_and_is_told_by_the_same_command(output_dir, monkeypatch, capsys):
-    typed = [f"output_dir={output_dir}", f"{LR}choice(1e30,0.02)", "study.sampler=grid", "study.name=away"]
+    typed = [f"output_dir={output_dir}", f"{LR}choice(2e30,0.0202)", "study.sampler=grid", "study.name=away"]
     typed += ["train.max_grad_norm=1e30", "train.warmup=0"]
     file, aside, perform = output_dir / "mlflow.db", output_dir / "aside", runs.perform
 
@@ -162,7 +162,10 @@ def test_a_tracker_that_is_away_ends_no_study_and_is_told_by_the_same_command(ou
     file.rmdir()
     aside.rename(file)
     out = capsys.readouterr().out
-    assert "1 ran to the end, 1 failed" in out and "to tell MLflow of what it has missed: " in out
+    assert (
+        "1 ran to the end, 1 failed" in out
+        and "to tell MLflow of what it has missed, type the same command again" in out
+    )
     client = MlflowClient(f"sqlite:///{file}")
     experiment = [client.get_experiment_by_name("nersweep").experiment_id]
     (whole,) = client.search_runs(experiment, "tags.study = 'away'")

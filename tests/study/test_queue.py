@@ -130,7 +130,7 @@ def test_what_was_reported_before_is_judged_at_its_last_epoch_alone(tmp_path):
     assert again.number == trial.number
     queue.study.pruner = Always()
     config, _, composer = composed()
-    worker = loop.Worker(queue, config, [1], composer, "")
+    worker = loop.Worker(queue, config, [1], composer)
     watch = loop.Watch(worker, again, 0, queue.told(again), last=None, reports=True)
     watch(1, {"f1": 0.7})
     with pytest.raises(loop.run.Pruned, match="after epoch 2"):  # as where the process ended between both
@@ -163,7 +163,7 @@ def test_a_trial_is_not_pruned_after_its_last_epoch(tmp_path):
     trial, _ = queue.take()
     queue.study.pruner = Always()
     config, _, composer = composed()
-    worker = loop.Worker(queue, config, [1], composer, "")
+    worker = loop.Worker(queue, config, [1], composer)
     loop.Watch(worker, trial, 0, set(), last=3, reports=True)(3, {"f1": 0.5})
     with pytest.raises(loop.run.Pruned, match="after epoch 2"):
         loop.Watch(worker, trial, 0, set(), last=3, reports=True)(2, {"f1": 0.5})

@@ -12,8 +12,10 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.image import imsave
 
 # One of these is on most machines that have Chinese, Japanese or Korean signs at all.
 CJK = ["Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei"]
@@ -65,7 +67,7 @@ def styles() -> list[dict[str, Any]]:
 @styled
 def learning_curves(path: Path, steps: Sequence[Mapping[str, float]], epochs: Sequence[Mapping[str, Any]]) -> None:
     """Training loss over steps (each, and its running mean) beside dev F1 over epochs, overall and per type."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure = Figure(figsize=(9, 3.5), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     losses = np.array([step["loss"] for step in steps])
     width = max(1, len(losses) // 50)
@@ -80,7 +82,7 @@ def learning_curves(path: Path, steps: Sequence[Mapping[str, float]], epochs: Se
     right.plot(at, [epoch["dev"]["f1"] for epoch in epochs], color="black", linewidth=2.5, marker="o", label="all")
     right.set(xlabel="epoch", ylabel="dev F1", title="Entity F1 on the development split", ylim=(0, 1), xticks=at)
     right.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 @styled
@@ -88,7 +90,7 @@ def confusion_matrix(path: Path, counts: np.ndarray, names: Sequence[str], title
     """counts (K, K): gold labels in rows, predictions in columns. Shade is the share of the row; the number in a cell
     is its count of words."""
     size = max(4.0, 0.62 * len(names) + 1.5)
-    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    figure = Figure(figsize=(size + 0.8, size), dpi=120, layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     cells(axes, shares, [[f"{count:,}" if count else "" for count in row] for row in counts], 7)
@@ -97,7 +99,14 @@ def confusion_matrix(path: Path, counts: np.ndarray, names: Sequence[str], title
     axes.set(xlabel="predicted", ylabel="gold", title=title)
     axes.set_aspect("equal")
     figure.colorbar(axes.images[0], label="share of the gold label's words", shrink=0.8)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As figure.savefig, which draws a figure twice to lay it out."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    imsave(path, canvas.buffer_rgba())
 
 
 def cells(axes: Axes, shades: np.ndarray, texts: Sequence[Sequence[str]], size: float = 8) -> None:
@@ -105,5 +114,6 @@ def cells(axes: Axes, shades: np.ndarray, texts: Sequence[Sequence[str]], size: 
     axes.imshow(shades, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     axes.spines[:].set_visible(True)
     for row, column in np.ndindex(shades.shape):
-        colour = "white" if shades[row, column] > DARK else "black"
-        axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=colour)
+        if text := texts[row][column]:  # an empty one takes as long
+            colour = "white" if shades[row, column] > DARK else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)

@@ -205,7 +205,7 @@ class Run:
         diverged (MLflow knows it as FAILED), killed or pruned (KILLED), and what ended it early, where something did,
         as the tag `error`. A second call does nothing."""
         if not self._finished:
-            self._finished = True
+            self._finished, began = True, time.monotonic()
             self._pack()
             known = {"finished": "FINISHED", "failed": "FAILED", "diverged": "FAILED"}.get(status, "KILLED")
             for tag, value in {"status": status, "error": error}.items():
@@ -213,7 +213,7 @@ class Run:
                     self._requests.append(partial(self._client.set_tag, self.id, tag, cut(value, LONGEST_TAG)))
             self._send(patience=FINISH_SECONDS)
             self._requests.append(partial(self._terminate, known))
-            self._send(patience=FINISH_SECONDS)
+            self._send(patience=max(0.0, FINISH_SECONDS - (time.monotonic() - began)))
 
     def _terminate(self, status: str) -> None:
         self._client.set_terminated(self.id, status)

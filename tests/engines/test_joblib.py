@@ -73,6 +73,7 @@ def test_a_study_outlives_its_workers(typed):
     assert "2 ran to the end" in out
 
 
+@pytest.mark.long
 def test_a_trial_that_fails_in_a_worker_is_told_by_the_command(typed):
     command = typed(
         *TWO, "study.space.train.lr=choice(1e30,1e-2)", *STUDY[1:], "train.max_grad_norm=1e30", "train.warmup=0"

@@ -123,6 +123,7 @@ def under_way(stores):
     return trial
 
 
+@pytest.mark.long
 def test_the_trial_of_a_preempted_job_is_given_back_and_its_worker_queued_again(stores):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
     stores.start("-m", "study.worker=range(2)", "hydra/launcher=submitit_local", *LONGER)

@@ -51,7 +51,7 @@ def report_of(folder: Path, config: DictConfig) -> list[str]:
     )
     try:
         answer.report(asked)
-    except (ValueError, ConnectionError) as error:
+    except ValueError as error:
         return str(error).split("\n")
     return []
 

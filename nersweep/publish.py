@@ -1,6 +1,7 @@
 """What the tracker is told of a run. All of it lies in the run's folder too, so that it can be told again."""
 
 import json
+import logging
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,12 +16,12 @@ from nersweep.faults import flat, knobs
 from nersweep.metrics import flatten
 from nersweep.plan import Plan
 
+log = logging.getLogger(__name__)
 
-def start(
-    prepared: Plan, overrides: Sequence[str], parent_id: str | None, run_id: str | None, device: str | None = None
-) -> tracking.Run:
-    """A run of the tracker that knows settings, data and the command. run_id: the tracker's name of it, where it was
-    begun before. device: on which it was made, if not on that of the plan. Raises ConnectionError."""
+
+def start(prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Mapping[str, Any]) -> tracking.Run:
+    """A run of the tracker that knows settings, data and the command. before: the result of an earlier start, which has
+    the tracker's name of the run, and the device where it has ended. Raises ConnectionError."""
     config, corpus, began = prepared.config, prepared.facts.corpus, time.perf_counter()
     hidden = ("tracking.uri=", "experiment=recommended")  # which sets nothing, and recommends settings to the command
     typed = [tracking.public(o) for o in overrides if not o.startswith(hidden)]
@@ -28,7 +29,8 @@ def start(
     tracker = tracking.Run.start(
         tracking.open_store(config["tracking"]["uri"], prepared.output_dir),
         prepared.output_dir,
-        run_id=run_id,
+        run_id=before.get("run_id"),
+        anew=config["rerun"] or before.get("status") == store.ANEW,
         parent_id=parent_id,
         experiment=config["tracking"]["experiment"],
         name=prepared.name,
@@ -36,7 +38,7 @@ def start(
         tags={
             **config["choice"],
             "seed": config["seed"],
-            "device": device or prepared.device,
+            "device": before["device"] if "untracked" in before else prepared.device,
             "fingerprint": prepared.fingerprint,
             "code_version": nersweep.__version__,
             "folder": prepared.folder.absolute(),
@@ -108,15 +110,18 @@ def again(prepared: Plan, overrides: Sequence[str], parent_id: str | None) -> bo
         if "untracked" not in result:
             return True
         try:
-            tracker = start(prepared, overrides, parent_id, result["run_id"], result.get("device"))
-        except ConnectionError:
+            tracker = start(prepared, overrides, parent_id, result)
+        except ConnectionError as error:
+            log.warning("%s", error)
             return False
         result["run_id"] = tracker.id
         store.write_result(prepared.folder, result)  # a process that is killed from here on makes no second entry
         lines = prepared.folder / "metrics.jsonl"
-        if lines.exists():
-            for line in lines.read_text("utf-8").splitlines():
+        for line in lines.read_text("utf-8").splitlines() if lines.exists() else ():
+            try:
                 curves(tracker, json.loads(line))
+            except ValueError:  # the last of a process that was killed
+                break
         del result["untracked"]
         if result["status"] == "finished":
             scores(tracker, prepared, result)

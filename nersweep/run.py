@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -55,8 +55,9 @@ def execute(
     overrides: what was typed for it. parent_id: the tracker's run that it belongs to. watch: is told the development
     scores of each epoch, from the first on, and ends the run by raising Pruned. brief: one line tells the result.
 
-    Raises Pruned, ValueError for faults in configuration or data, Diverged for a loss that is no number; Ctrl-C goes
-    through. Whatever ends the run early is written down in its result.json and in the tracker first.
+    Raises Pruned, ValueError for faults in configuration or data, ConnectionError for a tracker that does not answer a
+    run which is alone, Diverged for a loss that is no number; Ctrl-C goes through. Whatever ends the run early is
+    written down in its result.json and in the tracker first.
     """
     started = time.perf_counter()
     versions()  # of the code that is imported, which may be edited during a training
@@ -89,7 +90,7 @@ def execute(
             checkpoint.remove()
         result = {} if rerun else store.read_result(folder, prepared.fingerprint)
         if result.get("status") not in store.OVER:  # else another process was faster
-            tracker = tracked(prepared, overrides, parent_id, result.get("run_id"))
+            tracker = tracked(prepared, overrides, parent_id, result)
             tracker.seconds += open_seconds
             result = perform(prepared, checkpoint, tracker, watch, started)
     if result["status"] == "diverged":
@@ -102,16 +103,16 @@ def execute(
 
 
 def tracked(
-    prepared: Plan, overrides: Sequence[str], parent_id: str | None, run_id: str | None
+    prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Mapping[str, Any]
 ) -> tracking.Run | tracking.Away:
     """The tracker's run. One that belongs to others goes on without, where the tracker does not answer any more."""
     began = time.perf_counter()
     try:
-        return publish.start(prepared, overrides, parent_id, run_id)
+        return publish.start(prepared, overrides, parent_id, before)
     except ConnectionError as error:
         if parent_id is None:
             raise
-        return tracking.Away(run_id, str(error), time.perf_counter() - began)
+        return tracking.Away(before.get("run_id"), str(error), time.perf_counter() - began)
 
 
 @contextmanager
@@ -130,6 +131,7 @@ def perform(
 ) -> dict[str, Any]:
     """From the start of the run to what it leaves, whatever happens."""
     result = {"status": "running", "name": prepared.name, "fingerprint": prepared.fingerprint, "run_id": tracker.id}
+    result["device"] = str(prepared.device)
     try:
         store.write_result(prepared.folder, result)  # a killed run leaves it, with the tracker's name of the run
         store.write_text(prepared.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))))
@@ -205,7 +207,6 @@ def train_and_score(
         "sentences_per_second": epochs * len(splits["train"]) / fitted.train_seconds,
         "words_per_second": epochs * len(splits["train"].labels) / fitted.train_seconds,
         "peak_memory_bytes": peak_memory(device),
-        "device": str(device),
         "hardware": hardware(device),
         "accumulation": settings.accumulation,
         "precision": str(dtype).removeprefix("torch."),

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 UNFINISHED = ".*." + 32 * "[0-9a-f]"  # the names of files that in_place_of has not finished
 RESULT, CHECKPOINT, LOCK = "result.json", "checkpoint.safetensors", "lock"
+ANEW = "to be made again"  # the status of a run that is made from its start, whatever was made of it
 OVER = ("finished", "diverged")  # the status of a run that the same command does not make again
 
 told: set[Path] = set()  # results that cannot be read

@@ -55,10 +55,10 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
             words = {member.fingerprint: "\n".join(lines) for member, lines in zip(todo, told, strict=True)}
             results |= {member.fingerprint: member.result() for member in todo}
             untold = [member.overrides for member in members if "untracked" in results[member.fingerprint]]
+            failures = conclude(members, results, words, folder)
             if untold:
                 console.print(f"telling MLflow of {len(untold)} runs that have ended while it was away")
             heard = publish.catch_up(((plan.make(composer(o)), o) for o in untold), parent.id)
-            failures = conclude(members, results, words, folder)
             parent.metrics({"runs": len(members)}, step=0)
             failed = f"{len(failures)} of {len(members)} runs did not finish" if failures else ""
             parent.finish("failed" if failures else "finished", failed)
@@ -92,7 +92,7 @@ def anew(members: Sequence[Member]) -> list[tuple[str, ...]]:
 def forget(member: Member) -> None:
     with store.claimed(member.folder):
         (member.folder / store.CHECKPOINT).unlink(missing_ok=True)
-        again = {"status": "to be made again", "name": member.name, "fingerprint": member.fingerprint}
+        again = {"status": store.ANEW, "name": member.name, "fingerprint": member.fingerprint}
         store.write_result(member.folder, again)
 
 

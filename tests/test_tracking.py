@@ -324,3 +324,15 @@ def test_a_request_that_fails_once_is_sent_before_the_run_ends(uri, output_dir, 
     run.finish()
     assert failed and run.ended and run.error is None
     assert client.get_run(run.id).data.metrics == {"dev/f1": 0.5}
+
+
+def test_a_run_that_is_made_anew_ends_what_a_killed_process_left(uri, output_dir, client):
+    tags = {"folder": "/runs/left"}
+    left = start(uri, output_dir, tags=tags)
+    left.metrics({"dev/f1": 0.1}, 1)
+    left.flush()
+    anew = start(uri, output_dir, tags=tags, anew=True)
+    anew.metrics({"dev/f1": 0.2}, 1)
+    anew.finish()
+    assert client.get_run(left.id).info.status == "KILLED"
+    assert client.get_run(anew.id).data.metrics == {"dev/f1": 0.2} and anew.id != left.id

@@ -40,7 +40,7 @@ def report(config: ReportConfig) -> None:
         try:
             uri = tracking.open_store(config.tracking.uri, found.output_dir)
             tracking.Tracker(uri).attach(found.parent_id, folder, "report")
-        except ConnectionError as error:
+        except (ConnectionError, ValueError) as error:
             console.print(f"the report is not in MLflow: {error}")
     console.print(f"report: {folder / 'report.html'}")
 

@@ -116,19 +116,25 @@ class Outcome:
 
     def conclude(self) -> float:
         """Shows what was found, and returns the best value. The first worker to see that the study is over leaves files
-        and tells the tracker."""
+        and tells the tracker; the runs that it has missed are told without the lock, as that may take long."""
         trials = self.queue.trials()
         ranked = best(trials, self.queue.study.direction)
         file = self.export(ranked[0], len(trials)) if ranked else None
+        study, ended = self.queue.study, sum(t.state.is_finished() for t in trials)
         with self.queue.lock(self.name):
-            if not self.concluded(trials) and self.leave(trials, ranked, file):
-                self.queue.study.set_user_attr("concluded", sum(t.state.is_finished() for t in trials))
+            heard = self.concluded(trials)
+            if not heard and (heard := self.leave(trials, ranked, file)):
+                study.set_user_attr("concluded", ended)
         self.show(trials, ranked, file)
+        if heard and study.user_attrs.get("told") != ended:
+            heard = publish.catch_up(self.untold(trials), study.user_attrs["run_id"])
+            study.set_user_attr("told", ended if heard else None)
+        if not heard:
+            console.print("to tell MLflow of what it has missed, type the same command again")
         return ranked[0].value if ranked else float("nan")
 
     def leave(self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None) -> bool:
-        """Pictures, and what the tracker is told, also of runs that have ended while it was away. Returns whether it
-        has heard."""
+        """Pictures, and what the tracker is told. Returns whether it has heard."""
         finished = sum(t.state in FINISHED for t in trials)
         tags = {f"best/{key}": value for key, value in self.settings(ranked[0]).items()} if ranked else {}
         tracker = self.track({**tags, **({"best/trial": ranked[0].number} if ranked else {})})
@@ -147,10 +153,7 @@ class Outcome:
         if file:
             tracker.artifact(file)
         tracker.finish("finished" if ranked else "failed")
-        heard = tracker.ended and publish.catch_up(self.untold(trials), tracker.id)
-        if not heard:
-            console.print("to tell MLflow of what it has missed, type the same command again")
-        return heard
+        return tracker.ended
 
     def untold(self, trials: Sequence[FrozenTrial]) -> Iterator[tuple[plan.Plan, list[str]]]:
         """The trials' runs that have ended while the tracker was away, with their overrides."""

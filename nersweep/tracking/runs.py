@@ -98,6 +98,7 @@ class Run:
         note: str = "",
         parent_id: str | None = None,
         run_id: str | None = None,
+        anew: bool = False,
     ) -> Self:
         """Begins a run in a store (a URI from open_store).
 
@@ -106,7 +107,7 @@ class Run:
         parent_id: the run that this one belongs to. run_id: reopens that run; parameters that differ now keep their
         old value, and the tag `params_changed` tells both; of metrics only later steps are added. If it is gone, a new
         run is made, with a warning. tags: a run of this host that is still open and has the same `folder` was left by a
-        process that was killed before it could tell the run_id, and is reopened as well.
+        process that was killed before it could tell the run_id, and is reopened as well. anew: it is ended instead.
         Raises ValueError for an experiment that was deleted, ConnectionError if the store fails: one line.
         """
         began = time.perf_counter()
@@ -123,7 +124,10 @@ class Run:
             run_tags |= {"mlflow.parentRunId": parent_id} if parent_id else {}
             found = _reopen(client, run_id) if run_id else None
             experiment_id = found.info.experiment_id if found else _experiment(client, uri, output_dir, experiment)
-            if found or (found := _left(client, experiment_id, run_tags)):
+            left = _left(client, experiment_id, run_tags)
+            if left and anew:
+                client.set_terminated(left.info.run_id, "KILLED")
+            if found := found or (None if anew else left):
                 old = found.data.params
                 changed = [f"{key}: {old[key]} -> {new}" for key, new in run_params.items() if old.get(key, new) != new]
                 run_tags |= {"params_changed": cut("; ".join(changed), LONGEST_TAG)} if changed else {}
@@ -201,9 +205,9 @@ class Run:
         self._send()
 
     def finish(self, status: str = "finished", error: str = "") -> None:
-        """Sends all that waits, twice what fails, and then ends the run, with its status as a tag: finished, failed,
-        diverged (MLflow knows it as FAILED), killed or pruned (KILLED), and what ended it early, where something did,
-        as the tag `error`. A second call does nothing."""
+        """Sends all that waits, what fails twice if 10 s suffice, and then ends the run, with its status as a tag:
+        finished, failed, diverged (MLflow knows it as FAILED), killed or pruned (KILLED), and what ended it early,
+        where something did, as the tag `error`. A second call does nothing."""
         if not self._finished:
             self._finished, began = True, time.monotonic()
             self._pack()
@@ -266,7 +270,7 @@ class Run:
         self._requests.extendleft(reversed(failed))
         took = time.perf_counter() - began
         self.seconds += took
-        self.error = None
+        self.error, self._retry_at = None, 0.0
         if failed:
             self.error = f"MLflow at {public(self._uri)} failed ({reason}); all of the run is in its folder"
             self._retry_at = time.monotonic() + max(RETRY_SECONDS, 20 * took)

@@ -44,7 +44,8 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
         members = list({member.fingerprint: member for member in planned(command)}.values())
         results = {member.fingerprint: member.result() for member in members}
         todo = [m for m in members if config.rerun or results[m.fingerprint].get("status") not in store.OVER]
-        console.print(f"{len(members)} runs, {len(members) - len(todo)} of them made before")
+        known = "all to be made again" if config.rerun else f"{len(members) - len(todo)} of them made before"
+        console.print(f"{len(members)} runs, {known}")
         output_dir = Path(config.output_dir)
         store.writable(output_dir)
         uri = tracking.open_store(config.tracking.uri, output_dir)

@@ -45,7 +45,7 @@ def serve(tmp_path_factory):
 
     def start(uri: str, port: int) -> subprocess.Popen:
         command = [*shlex.split(ui_command(uri)), "--port", str(port)]
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
         apart = {"cwd": folder, "env": environment, "start_new_session": True}
         servers.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, **apart))
         for _ in range(300):

@@ -313,7 +313,7 @@ def test_rerun_makes_all_again_under_the_same_parent(start, made, output_dir):
     names = "cross_entropy-s41", "cross_entropy-s42"
     parent, _ = sweeps(output_dir)[names]
     code, out, _ = start("seed=41,42", "rerun=true")
-    assert code == 0 and made == 2 * list(names) and "2 runs, 2 of them made before" not in out
+    assert code == 0 and made == 2 * list(names) and "2 runs, all to be made again" in out
     assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in sorted(2 * names)])
 
 

@@ -59,12 +59,14 @@ def open_store(uri: str | None, output_dir: Path) -> str:
 def ui_command(uri: str) -> str:
     """The command that opens the UI of a store (a URI from open_store) on 127.0.0.1; for a server, its address.
 
-    Passwords are shown as ***.
+    Passwords are shown as ***. Without job execution MLflow starts one process, not nine, and without lifespan Ctrl-C
+    prints no traceback.
     """
     if uri.startswith("http"):
         return public(uri)
     store = shlex.quote(public(uri))
-    return f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1 --backend-store-uri {store}"
+    ui = f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1 --uvicorn-opts '--lifespan off'"
+    return f"env MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {ui} --backend-store-uri {store}"
 
 
 def _ask_server(uri: str) -> None:

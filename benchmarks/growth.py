@@ -32,17 +32,19 @@ import numpy as np
 import torch
 from common import machine, shown
 
-from nersweep.batching import Tokenised, tokenise
-from nersweep.config import TrainConfig
-from nersweep.data import Corpus, Sentence
+from nersweep.batches.batch import Tokenised
+from nersweep.batches.windows import tokenise
+from nersweep.config.schema import TrainConfig
 from nersweep.data.columns import read_file
+from nersweep.data.corpus import Corpus, Sentence
 from nersweep.data.generated import TYPES, Generated
-from nersweep.device import choose_precision
-from nersweep.encoder import Scratch
-from nersweep.heads.token import TokenHead
 from nersweep.labels import LabelSet
 from nersweep.losses import CrossEntropyLoss
-from nersweep.train import Tagger, fit
+from nersweep.machine.device import choose_precision
+from nersweep.model.encoder import Scratch
+from nersweep.model.heads.token import TokenHead
+from nersweep.model.tagger import Tagger
+from nersweep.training.loop import fit
 
 LABELS = LabelSet(TYPES)
 DEVICE = torch.device("cpu")
@@ -52,11 +54,20 @@ TRAINED = 20_000  # sentences at least, before a size's median is taken
 
 def write_corpus(sizes: list[int], warm: int, folder: Path) -> None:
     """A column file for each size, warm.txt, dev.txt, and vocabulary.txt: one sentence, the words of the vocabulary."""
-    shape = {"imbalance": 20, "o_share": 0.83, "ambiguity": 0.15, "unseen": 0.5, "label_noise": 0, "seed": 1}
+    shape = {
+        "imbalance": 20,
+        "o_share": 0.83,
+        "ambiguity": 0.15,
+        "unseen": 0.5,
+        "label_noise": 0,
+        "seed": 1,
+    }
     corpus = Generated(train=max(sizes), dev=DEV, test=1, **shape).load()
     counts = Counter(word for sentence in corpus.train for word in sentence.words)
     characters = {character for word in counts for character in word}
-    words = [word for word, count in counts.items() if count >= OFTEN and len(word) > 1] + sorted(characters)
+    words = [word for word, count in counts.items() if count >= OFTEN and len(word) > 1] + sorted(
+        characters
+    )
     files = {f"{size}.txt": corpus.train[:size] for size in sizes} | {
         "dev.txt": corpus.dev,
         "warm.txt": corpus.train[:warm],
@@ -65,7 +76,10 @@ def write_corpus(sizes: list[int], warm: int, folder: Path) -> None:
     for name, sentences in files.items():
         with open(folder / name, "w", encoding="utf-8") as file:
             for sentence in sentences:
-                file.writelines(f"{word} {tag}\n" for word, tag in zip(sentence.words, sentence.tags, strict=True))
+                file.writelines(
+                    f"{word} {tag}\n"
+                    for word, tag in zip(sentence.words, sentence.tags, strict=True)
+                )
                 file.write("\n")
 
 
@@ -85,9 +99,14 @@ def forget_peak() -> int:
 
 def measure(size: int, folder: Path, hidden: int) -> dict[str, float]:
     """Seconds per 1,000 tokens and bytes, by name."""
-    (vocabulary,), dev_sentences = read_file(folder / "vocabulary.txt"), read_file(folder / "dev.txt")
+    (vocabulary,), dev_sentences = (
+        read_file(folder / "vocabulary.txt"),
+        read_file(folder / "dev.txt"),
+    )
     words = Corpus("growth", "generated", [vocabulary], [], [])
-    tiny = Scratch(hidden, layers=2, heads=4, dropout=0.1, max_length=256, min_count=1, pieces="words")
+    tiny = Scratch(
+        hidden, layers=2, heads=4, dropout=0.1, max_length=256, min_count=1, pieces="words"
+    )
     tokenizer = tiny.tokenizer(words)
 
     def tokenised(sentences: list[Sentence]) -> Tokenised:
@@ -99,7 +118,9 @@ def measure(size: int, folder: Path, hidden: int) -> dict[str, float]:
         encoder = tiny.build(LABELS.names, words).on(DEVICE, choose_precision("auto", DEVICE))
         tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
         started = time.perf_counter()
-        fitted = fit(tagger, train, dev, LABELS, TrainConfig(epochs=1, lr=1e-3), 1, DEVICE, lambda _: None)
+        fitted = fit(
+            tagger, train, dev, LABELS, TrainConfig(epochs=1, lr=1e-3), 1, DEVICE, lambda _: None
+        )
         return time.perf_counter() - started - fitted.eval_seconds
 
     dev = tokenised(dev_sentences)
@@ -130,11 +151,19 @@ def measure(size: int, folder: Path, hidden: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[2_000, 20_000, 200_000], help="sentences")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[2_000, 20_000, 200_000], help="sentences"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--warm", type=int, default=20_000, help="sentences trained on before, in each process")
-    parser.add_argument("--hidden", type=int, default=128, help="width of the encoder, a multiple of 4")
+    parser.add_argument(
+        "--warm", type=int, default=20_000, help="sentences trained on before, in each process"
+    )
+    parser.add_argument(
+        "--hidden", type=int, default=128, help="width of the encoder, a multiple of 4"
+    )
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -146,21 +175,48 @@ def main() -> None:
         write_corpus(given.sizes, given.warm, Path(folder))
         for number in range(1, given.rounds + 1):
             for size in given.sizes:
-                print(f"round {number} of {given.rounds}: {size:,} sentences", file=sys.stderr, flush=True)
-                command = [__file__, "--sizes", str(size), "--hidden", str(given.hidden), "--one", folder]
-                done = subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, text=True, check=True)
+                print(
+                    f"round {number} of {given.rounds}: {size:,} sentences",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                command = [
+                    __file__,
+                    "--sizes",
+                    str(size),
+                    "--hidden",
+                    str(given.hidden),
+                    "--one",
+                    folder,
+                ]
+                done = subprocess.run(
+                    [sys.executable, *command], stdout=subprocess.PIPE, text=True, check=True
+                )
                 results[size].append(json.loads(done.stdout.splitlines()[-1]))
     print(f"{machine(torch.get_num_threads())}, {given.rounds} rounds\n")
     first = [result["epoch"] for result in results[given.sizes[0]]]
-    columns = ["sentences", "tokens", "epoch, ms per 1,000 tokens", f"of that of {given.sizes[0]:,}"]
-    columns += ["tokenising, ms per 1,000 tokens", "text, MB", "arrays, MB", "tokenising adds at most, MB"]
+    columns = [
+        "sentences",
+        "tokens",
+        "epoch, ms per 1,000 tokens",
+        f"of that of {given.sizes[0]:,}",
+    ]
+    columns += [
+        "tokenising, ms per 1,000 tokens",
+        "text, MB",
+        "arrays, MB",
+        "tokenising adds at most, MB",
+    ]
     columns += ["training adds at most, MB"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for size, runs in results.items():
         of = {key: [run[key] for run in runs] for key in runs[0]}
         cells = [f"{size:,}", f"{of['tokens'][0]:,}", shown([1e3 * s for s in of["epoch"]])]
         cells += [shown([a / b for a, b in zip(of["epoch"], first, strict=True)], 2)]
-        cells += [shown([1e3 * s for s in of["tokenising"]], 2), shown([b / 1e6 for b in of["text"]])]
+        cells += [
+            shown([1e3 * s for s in of["tokenising"]], 2),
+            shown([b / 1e6 for b in of["text"]]),
+        ]
         cells += [f"{of['arrays'][0] / 1e6:.1f}"]
         cells += [shown([b / 1e6 for b in of[key]]) for key in ("tokenising peak", "training peak")]
         print(f"| {' | '.join(cells)} |")

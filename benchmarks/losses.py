@@ -78,7 +78,10 @@ def forward_and_backward(loss: Loss) -> Callable[[], None]:
 
 def measurable() -> tuple[dict[str, Loss], dict[str, str]]:
     """The losses of the package with their default settings; and why the others are left out."""
-    facts = {"counts": drawn_targets(200_000).bincount(minlength=len(LABELS)), "labels": LABELS.names}
+    facts = {
+        "counts": drawn_targets(200_000).bincount(minlength=len(LABELS)),
+        "labels": LABELS.names,
+    }
     losses, left_out = {}, {}
     for name, class_ in sorted(vars(nersweep.losses).items()):
         if not inspect.isclass(class_) or not issubclass(class_, Loss) or class_.__name__ != name:
@@ -131,7 +134,10 @@ class Fields:
 
     def errors(self) -> tuple[float, float, float]:
         """How far both values are apart; how far our gradient is from float64's, and theirs. All relative."""
-        (value, gradient), (other, other_gradient) = self.value_and_gradient(True), self.value_and_gradient(False)
+        (value, gradient), (other, other_gradient) = (
+            self.value_and_gradient(True),
+            self.value_and_gradient(False),
+        )
         self.theirs.double()
         self.emissions = self.emissions.double()
         exact = self.value_and_gradient(False)[1]
@@ -141,7 +147,9 @@ class Fields:
         return abs(value - other).item() / other.item(), *far
 
 
-def measure(work: dict[str, tuple[Callable[[], object], int]], rounds: int) -> dict[str, list[float]]:
+def measure(
+    work: dict[str, tuple[Callable[[], object], int]], rounds: int
+) -> dict[str, list[float]]:
     """Seconds per call of each piece of work, once per round: the mean over its number of calls."""
     seconds = {name: [] for name in work}
     for call, _ in work.values():
@@ -160,12 +168,16 @@ def measure(work: dict[str, tuple[Callable[[], object], int]], rounds: int) -> d
 
 def milliseconds(values: list[float]) -> str:
     digits = 2 - min(2, max(0, int(math.log10(statistics.median(values) * 1e3))))
-    middle, low, high = (f"{1e3 * v:.{digits}f}" for v in (statistics.median(values), min(values), max(values)))
+    middle, low, high = (
+        f"{1e3 * v:.{digits}f}" for v in (statistics.median(values), min(values), max(values))
+    )
     return f"{middle} ({low}–{high})"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
@@ -181,7 +193,10 @@ def main() -> None:
     work = {f"step {step}": (training_step(step == "bf16"), 1) for step in steps}
     work |= {name: (forward_and_backward(loss), 10) for name, loss in losses.items()}
     for what, call in (("CRF", fields.value_and_gradient), ("CRF decode", fields.decode)):
-        work |= {f"{what}, {whose}": (lambda c=call, o=whose == "ours": c(o), 10) for whose in ("ours", "theirs")}
+        work |= {
+            f"{what}, {whose}": (lambda c=call, o=whose == "ours": c(o), 10)
+            for whose in ("ours", "theirs")
+        }
     seconds = measure(work, given.rounds)
     middle = {name: statistics.median(values) for name, values in seconds.items()}
 
@@ -190,14 +205,20 @@ def main() -> None:
     for step in steps:
         print(f"| {step} | {milliseconds(seconds[f'step {step}'])} |")
     print(
-        f"\n| loss, {SENTENCES} × {WORDS} × {len(LABELS)} | ms | " + " | ".join(f"of a {s} step" for s in steps) + " |"
+        f"\n| loss, {SENTENCES} × {WORDS} × {len(LABELS)} | ms | "
+        + " | ".join(f"of a {s} step" for s in steps)
+        + " |"
     )
     print("|---" * (2 + len(steps)) + "|")
     for name in sorted(losses, key=middle.get):
         shares = [middle[name] / middle[f"step {step}"] for step in steps]
         told = " | ".join(f"{s:.2%}" + (" (above the limit)" if s >= LIMIT else "") for s in shares)
         print(f"| {name} | {milliseconds(seconds[name])} | {told} |")
-    print("\nNot in this table: " + "; ".join(f"{name} {reason}" for name, reason in left_out.items()) + ".")
+    print(
+        "\nNot in this table: "
+        + "; ".join(f"{name} {reason}" for name, reason in left_out.items())
+        + "."
+    )
     print(
         f"\n| CRF, {SENTENCES} × {CRF_WORDS} × {len(LABELS)} | ours, ms | pytorch-crf, ms | ratio |\n|---|---|---|---|"
     )

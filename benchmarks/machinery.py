@@ -27,8 +27,11 @@ import torch
 from common import machine, shown
 
 from nersweep import __main__ as cli
-from nersweep import command, run, store, sweep
-from nersweep import config as sections
+from nersweep.command import line as line_module
+from nersweep.config import schema as sections
+from nersweep.results import result
+from nersweep.run import execute as execute_module
+from nersweep.sweep import launch
 
 TINY = [
     "data.train=60", "data.dev=20", "data.test=20", "model.hidden=16", "model.layers=1", "model.heads=2",
@@ -39,7 +42,7 @@ SCORES = {"status": "finished", "dev": {"f1": 0.5}, "test": {"f1": 0.5}, "second
 
 def overhead(runs: int, folder: Path) -> dict[str, list[float]]:
     """Seconds of each run but the first: between runs, and of what result.json tells."""
-    ends, starts, results, execute = [], [], [], run.execute
+    ends, starts, results, execute = [], [], [], execute_module.execute
 
     def timed(*given: object, **named: object) -> dict:
         starts.append(time.perf_counter())
@@ -47,8 +50,15 @@ def overhead(runs: int, folder: Path) -> dict[str, list[float]]:
         ends.append(time.perf_counter())
         return results[-1]
 
-    run.execute = timed
-    sys.argv = ["nersweep", "-m", f"output_dir={folder}", *TINY, f"seed=range({runs})", "loss=focal"]
+    execute_module.execute = timed
+    sys.argv = [
+        "nersweep",
+        "-m",
+        f"output_dir={folder}",
+        *TINY,
+        f"seed=range({runs})",
+        "loss=focal",
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             cli.main()
@@ -56,7 +66,7 @@ def overhead(runs: int, folder: Path) -> dict[str, list[float]]:
             if end.code:
                 raise RuntimeError(f"the sweep ended with exit code {end.code}") from end
         finally:
-            run.execute = execute
+            execute_module.execute = execute
     parts: dict[str, list[float]] = {}
     for number in range(1, runs):
         seconds = results[number]["seconds"]
@@ -67,7 +77,9 @@ def overhead(runs: int, folder: Path) -> dict[str, list[float]]:
             "tracker": seconds["tracking"],
             "building the model": seconds["setup"],
         }
-        inside = seconds["total"] - sum(seconds[part] for part in ("setup", "train", "eval", "tracking"))
+        inside = seconds["total"] - sum(
+            seconds[part] for part in ("setup", "train", "eval", "tracking")
+        )
         row["plan, fingerprint, files, pictures, saved model"] = inside
         for part, value in row.items():
             parts.setdefault(part, []).append(value)
@@ -78,14 +90,18 @@ def known(typed: list[str], runs: int, folder: Path) -> float:
     """Seconds of the command line that skips so many runs."""
     arguments = ["-m", f"output_dir={folder}", *TINY, *typed]
     sections.register()
-    line = command.read(command_arguments(arguments))
+    line = line_module.read(command_arguments(arguments))
     with line.composer:
-        for member in sweep.planned(line):
+        for member in launch.planned(line):
             about = {"name": member.name, "fingerprint": member.fingerprint, "run_id": "0"}
-            store.write_result(member.folder, SCORES | about)
+            result.write_result(member.folder, SCORES | about)
     started = time.perf_counter()
     said = subprocess.run(
-        [sys.executable, "-m", "nersweep", *arguments], capture_output=True, text=True, cwd=folder, env=os.environ
+        [sys.executable, "-m", "nersweep", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ,
     )
     seconds = time.perf_counter() - started
     if said.returncode or f"{runs} runs, {runs} of them made before" not in said.stdout:
@@ -100,9 +116,13 @@ def command_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=50, help="tiny runs of the sweep")
-    parser.add_argument("--known", type=int, default=10_000, help="finished runs that are skipped; a multiple of 10")
+    parser.add_argument(
+        "--known", type=int, default=10_000, help="finished runs that are skipped; a multiple of 10"
+    )
     given = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     print(f"{machine(torch.get_num_threads())}\n")
@@ -120,7 +140,10 @@ def main() -> None:
         }
         print(f"\n| {given.known:,} known runs, found and skipped | s |\n|---|---|")
         for number, (name, typed) in enumerate(cases.items()):
-            print(f"| {name} | {known(typed, given.known, Path(place) / f'known-{number}'):.1f} |", flush=True)
+            print(
+                f"| {name} | {known(typed, given.known, Path(place) / f'known-{number}'):.1f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from common import LABELS, MINILM, corpus_of, machine, peak, ratios, shown
 
-from nersweep.data import Corpus
+from nersweep.data.corpus import Corpus
 
 CONTENDERS = {
     "nersweep": "nersweep",
@@ -36,13 +36,14 @@ CONTENDERS = {
 
 def ours(corpus: Corpus) -> tuple[float, float]:
     """Seconds of one epoch, and of evaluating dev."""
-    from nersweep.batching import tokenise
-    from nersweep.config import TrainConfig
-    from nersweep.device import choose_precision
-    from nersweep.heads.token import TokenHead
+    from nersweep.batches.windows import tokenise
+    from nersweep.config.schema import TrainConfig
+    from nersweep.evaluation.metrics import score
     from nersweep.losses import CrossEntropyLoss
-    from nersweep.metrics import score
-    from nersweep.train import Tagger, fit, predict
+    from nersweep.machine.device import choose_precision
+    from nersweep.model.heads.token import TokenHead
+    from nersweep.model.tagger import Tagger, predict
+    from nersweep.training.loop import fit
 
     torch.manual_seed(1)
     device = torch.device("cpu")
@@ -54,7 +55,16 @@ def ours(corpus: Corpus) -> tuple[float, float]:
     encoder.use_rows(np.concatenate([split.pieces for split in splits.values()]))
     encoder.on(device, choose_precision("auto", device))
     tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
-    fitted = fit(tagger, splits["train"], splits["dev"], LABELS, TrainConfig(epochs=1), 1, device, lambda _: None)
+    fitted = fit(
+        tagger,
+        splits["train"],
+        splits["dev"],
+        LABELS,
+        TrainConfig(epochs=1),
+        1,
+        device,
+        lambda _: None,
+    )
     dev = splits["dev"]
     started = time.perf_counter()
     score(dev.labels, predict(tagger, dev, device).labels, dev.lengths(), LABELS)
@@ -67,7 +77,9 @@ def theirs(corpus: Corpus, best: bool) -> tuple[float, float]:
 
     torch.manual_seed(1)
     encoder = MINILM.build(LABELS.names)
-    train, dev = (encode(list(split), LABELS, encoder.tokenizer) for split in (corpus.train, corpus.dev))
+    train, dev = (
+        encode(list(split), LABELS, encoder.tokenizer) for split in (corpus.train, corpus.dev)
+    )
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -84,7 +96,9 @@ def theirs(corpus: Corpus, best: bool) -> tuple[float, float]:
             disable_tqdm=True,
         )
         collator = DataCollatorForTokenClassification(encoder.tokenizer)
-        trainer = Trainer(encoder.model, arguments, collator, train, processing_class=encoder.tokenizer)
+        trainer = Trainer(
+            encoder.model, arguments, collator, train, processing_class=encoder.tokenizer
+        )
         started = time.perf_counter()
         trainer.train()
         times = [time.perf_counter()]
@@ -102,7 +116,9 @@ def measure(contender: str, folder: Path, share: float) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--share", type=float, default=1.0, help="of the training split")
     parser.add_argument("--rounds", type=int, default=3)
@@ -117,19 +133,40 @@ def main() -> None:
     for round_ in range(given.rounds):
         for name, key in CONTENDERS.items():
             print(f"round {round_ + 1} of {given.rounds}: {name}", file=sys.stderr, flush=True)
-            options = {"--data": given.data, "--share": given.share, "--threads": given.threads, "--one": key}
-            command = [sys.executable, __file__, *(str(part) for option in options.items() for part in option)]
+            options = {
+                "--data": given.data,
+                "--share": given.share,
+                "--threads": given.threads,
+                "--one": key,
+            }
+            command = [
+                sys.executable,
+                __file__,
+                *(str(part) for option in options.items() for part in option),
+            ]
             environment = os.environ | {"OMP_NUM_THREADS": str(given.threads)}
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, text=True, check=True, env=environment
+            )
             results[name].append(json.loads(done.stdout.splitlines()[-1]))
     print(f"{machine(given.threads)}\n")
-    print("| | epoch, s | times ours | dev, s | times ours | memory, GB |\n|---|---|---|---|---|---|")
+    print(
+        "| | epoch, s | times ours | dev, s | times ours | memory, GB |\n|---|---|---|---|---|---|"
+    )
     of = {name: {key: [r[key] for r in runs] for key in runs[0]} for name, runs in results.items()}
     for name, runs in of.items():
         times = {key: shown(ratios(runs[key], of["nersweep"][key])) for key in ("train", "dev")}
-        cells = [shown(runs["train"]), times["train"], shown(runs["dev"]), times["dev"], shown(runs["memory"], 2)]
+        cells = [
+            shown(runs["train"]),
+            times["train"],
+            shown(runs["dev"]),
+            times["dev"],
+            shown(runs["memory"], 2),
+        ]
         print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\nPeak of a bf16 matrix product: {max(max(runs['peak']) for runs in of.values()):.0f} GFLOP/s")
+    print(
+        f"\nPeak of a bf16 matrix product: {max(max(runs['peak']) for runs in of.values()):.0f} GFLOP/s"
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from common import FILES, LABELS, MINILM, corpus_of, machine, peak, ratios, shown
 
-from nersweep.batching import tokenise
+from nersweep.batches.windows import tokenise
 
 WORKERS, ALONE = "nersweep", "nersweep, one process"
 CONTENDERS = {
@@ -61,10 +61,14 @@ def write_share(data: Path, share: float, folder: Path) -> None:
 def flop_per_run(folder: Path) -> float:
     encoder, corpus = MINILM.build(LABELS.names), corpus_of(folder)
     config = encoder.model.config
-    matrices = [p for name, p in encoder.named_parameters() if p.dim() == 2 and "embeddings" not in name]
+    matrices = [
+        p for name, p in encoder.named_parameters() if p.dim() == 2 and "embeddings" not in name
+    ]
     weights, total = sum(p.numel() for p in matrices), 0.0
     for split, sentences in corpus.splits().items():
-        sizes = np.diff(tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length).window_starts).astype(float)
+        sizes = np.diff(
+            tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length).window_starts
+        ).astype(float)
         attention = 4 * config.num_hidden_layers * config.hidden_size * (sizes**2).sum()
         total += (3 if split == "train" else 1) * (2 * weights * sizes.sum() + attention)
     return total
@@ -94,47 +98,95 @@ def finished(commands: list[Command], folder: Path) -> tuple[float, float]:
         failed += [said] * (process.returncode != 0)
     seconds = time.perf_counter() - started
     if failed:
-        raise RuntimeError("\n".join(said.read_text(encoding="utf-8", errors="replace")[-4000:] for said in failed))
+        raise RuntimeError(
+            "\n".join(said.read_text(encoding="utf-8", errors="replace")[-4000:] for said in failed)
+        )
     return seconds, memory
 
 
-def ours(data: Path, workers: int, runs: int, cores: list[int], folder: Path) -> tuple[float, float]:
+def ours(
+    data: Path, workers: int, runs: int, cores: list[int], folder: Path
+) -> tuple[float, float]:
     """Seconds per run, and memory. Raises RuntimeError unless each run leaves a finished result."""
-    settings = ["data=conll2003", f"data.path={data}", "model=minilm", "train.epochs=1", f"output_dir={folder / 'out'}"]
+    settings = [
+        "data=conll2003",
+        f"data.path={data}",
+        "model=minilm",
+        "train.epochs=1",
+        f"output_dir={folder / 'out'}",
+    ]
     launcher = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"] if workers > 1 else []
     seeds = f"seed=range(1,{runs + 1})"
-    seconds, _ = finished([(["-m", "nersweep", "-m", *settings, seeds, *launcher], set(cores))], folder)
-    results = [json.loads(file.read_text("utf-8")) for file in (folder / "out" / "runs").glob("*/result.json")]
+    seconds, _ = finished(
+        [(["-m", "nersweep", "-m", *settings, seeds, *launcher], set(cores))], folder
+    )
+    results = [
+        json.loads(file.read_text("utf-8"))
+        for file in (folder / "out" / "runs").glob("*/result.json")
+    ]
     if len(results) != runs or any(result["status"] != "finished" for result in results):
         raise RuntimeError(
-            f"{len(results)} of {runs} runs left a result\n" + (folder / "said-0.txt").read_text()[-4000:]
+            f"{len(results)} of {runs} runs left a result\n"
+            + (folder / "said-0.txt").read_text()[-4000:]
         )
     return seconds / runs, max(result["peak_memory_bytes"] for result in results) / 1e9
 
 
-def theirs(data: Path, flags: list[str], runs: int, cores: list[int], folder: Path) -> tuple[float, float]:
+def theirs(
+    data: Path, flags: list[str], runs: int, cores: list[int], folder: Path
+) -> tuple[float, float]:
     store = f"sqlite:///{folder / 'mlflow.db'}"
-    finished([(["-c", f"import mlflow; mlflow.MlflowClient({store!r}).search_experiments()"], set(cores))], folder)
+    finished(
+        [
+            (
+                ["-c", f"import mlflow; mlflow.MlflowClient({store!r}).search_experiments()"],
+                set(cores),
+            )
+        ],
+        folder,
+    )
     script, threads = str(Path(__file__).with_name("trainer.py")), str(len(cores))
-    fixed = [script, "--data", str(data), "--epochs", "1", "--threads", threads, "--tracking", store, *flags]
-    costs = [finished([([*fixed, "--seeds", str(seed)], set(cores))], folder) for seed in range(1, runs + 1)]
+    fixed = [
+        script,
+        "--data",
+        str(data),
+        "--epochs",
+        "1",
+        "--threads",
+        threads,
+        "--tracking",
+        store,
+        *flags,
+    ]
+    costs = [
+        finished([([*fixed, "--seeds", str(seed)], set(cores))], folder)
+        for seed in range(1, runs + 1)
+    ]
     return sum(seconds for seconds, _ in costs) / runs, max(memory for _, memory in costs)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--share", type=float, default=0.25, help="of the training split")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=12, help="of ours per round")
-    parser.add_argument("--theirs", type=int, default=1, help="runs of each of the Trainer's contenders per round")
-    parser.add_argument("--alone", action="store_true", help="measure one process with all cores too")
+    parser.add_argument(
+        "--theirs", type=int, default=1, help="runs of each of the Trainer's contenders per round"
+    )
+    parser.add_argument(
+        "--alone", action="store_true", help="measure one process with all cores too"
+    )
     parser.add_argument("--no-trainer", action="store_true", help="measure ours alone")
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     torch.set_num_threads(len(cores))
     left_out = {ALONE} if not given.alone else set()
-    left_out |= {name for name, flags in CONTENDERS.items() if flags is not None and given.no_trainer}
+    left_out |= {
+        name for name, flags in CONTENDERS.items() if flags is not None and given.no_trainer
+    }
     contenders = {name: flags for name, flags in CONTENDERS.items() if name not in left_out}
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     peaks = []
@@ -146,22 +198,35 @@ def main() -> None:
         for number in range(1, given.rounds + 1):
             peaks.append(peak())
             for name, flags in contenders.items():
-                print(f"round {number} of {given.rounds}: {name}", end=": ", file=sys.stderr, flush=True)
+                print(
+                    f"round {number} of {given.rounds}: {name}",
+                    end=": ",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 with tempfile.TemporaryDirectory(dir=place) as folder:
                     runs = given.runs if flags is None else given.theirs
                     where = (runs, cores, Path(folder))
                     workers = len(cores) if name == WORKERS else 1
-                    costs[name].append(ours(data, workers, *where) if flags is None else theirs(data, flags, *where))
+                    costs[name].append(
+                        ours(data, workers, *where)
+                        if flags is None
+                        else theirs(data, flags, *where)
+                    )
                 print(f"{costs[name][-1][0]:.1f} s per run", file=sys.stderr, flush=True)
     print(f"{machine(len(cores))}, {given.runs} runs of ours per round, {given.rounds} rounds\n")
-    print("| | seconds per run | times ours | memory of a process, GB | share of the peak, % |\n|---|---|---|---|---|")
+    print(
+        "| | seconds per run | times ours | memory of a process, GB | share of the peak, % |\n|---|---|---|---|---|"
+    )
     seconds = {name: [cost[0] for cost in some] for name, some in costs.items()}
     for name, some in costs.items():
         of_peak = [100 * flop / s / (max(peaks) * 1e9) for s in seconds[name]]
         cells = [shown(seconds[name]), shown(ratios(seconds[name], seconds[WORKERS]))]
         cells += [shown([memory for _, memory in some], 2), shown(of_peak)]
         print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\n{flop / 1e12:.2f} TFLOP per run; peak of a bf16 matrix product: {max(peaks):.0f} GFLOP/s")
+    print(
+        f"\n{flop / 1e12:.2f} TFLOP per run; peak of a bf16 matrix product: {max(peaks):.0f} GFLOP/s"
+    )
 
 
 if __name__ == "__main__":

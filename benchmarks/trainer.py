@@ -19,23 +19,33 @@ from common import MINILM, corpus_of
 from seqeval.metrics import f1_score, precision_score, recall_score
 from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
 
-from nersweep.data import Corpus, Sentence
+from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet
 
 
 def encode(sentences: list[Sentence], labels: LabelSet, tokenizer) -> list[dict[str, list[int]]]:
     """As the example does it: a word's label on its first piece, -100 on the others."""
-    encoded = tokenizer([list(sentence.words) for sentence in sentences], is_split_into_words=True, truncation=True)
+    encoded = tokenizer(
+        [list(sentence.words) for sentence in sentences], is_split_into_words=True, truncation=True
+    )
     examples = []
     for i, sentence in enumerate(sentences):
         words = encoded.word_ids(i)
-        firsts = [word is not None and word != before for word, before in zip(words, [None, *words], strict=False)]
-        target = [labels.ids[sentence.tags[w]] if first else -100 for w, first in zip(words, firsts, strict=True)]
+        firsts = [
+            word is not None and word != before
+            for word, before in zip(words, [None, *words], strict=False)
+        ]
+        target = [
+            labels.ids[sentence.tags[w]] if first else -100
+            for w, first in zip(words, firsts, strict=True)
+        ]
         examples.append({**{name: rows[i] for name, rows in encoded.items()}, "labels": target})
     return examples
 
 
-def scores(trainer: Trainer, examples: list[dict[str, list[int]]], labels: LabelSet) -> dict[str, float]:
+def scores(
+    trainer: Trainer, examples: list[dict[str, list[int]]], labels: LabelSet
+) -> dict[str, float]:
     output = trainer.predict(examples)
     gold, predicted = [], []
     for row, target in zip(output.predictions.argmax(-1), output.label_ids, strict=True):
@@ -53,7 +63,9 @@ def run(corpus: Corpus, seed: int, given: argparse.Namespace) -> dict:
     labels = LabelSet(tag[2:] for s in corpus.train for tag in s.tags if tag != "O")
     torch.manual_seed(seed)
     encoder = MINILM.build(labels.names)
-    examples = {split: encode(list(s), labels, encoder.tokenizer) for split, s in corpus.splits().items()}
+    examples = {
+        split: encode(list(s), labels, encoder.tokenizer) for split, s in corpus.splits().items()
+    }
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -86,7 +98,9 @@ def run(corpus: Corpus, seed: int, given: argparse.Namespace) -> dict:
         return {"seed": seed, "train_seconds": seconds} | found
 
 
-def track(uri: str, arguments: TrainingArguments, history: list[dict[str, float]], found: dict[str, dict]) -> None:
+def track(
+    uri: str, arguments: TrainingArguments, history: list[dict[str, float]], found: dict[str, dict]
+) -> None:
     import mlflow
 
     mlflow.set_tracking_uri(uri)
@@ -94,12 +108,18 @@ def track(uri: str, arguments: TrainingArguments, history: list[dict[str, float]
         known = ("seed", "num_train_epochs", "per_device_train_batch_size", "learning_rate", "bf16")
         mlflow.log_params({name: getattr(arguments, name) for name in known})
         for logged in history:
-            mlflow.log_metrics({k: v for k, v in logged.items() if k not in ("step", "epoch")}, step=logged["step"])
-        mlflow.log_metrics({f"{split}/{name}": v for split, values in found.items() for name, v in values.items()})
+            mlflow.log_metrics(
+                {k: v for k, v in logged.items() if k not in ("step", "epoch")}, step=logged["step"]
+            )
+        mlflow.log_metrics(
+            {f"{split}/{name}": v for split, values in found.items() for name, v in values.items()}
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--epochs", type=int, default=3)

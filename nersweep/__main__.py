@@ -6,35 +6,39 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nersweep import cli
-from nersweep.command import Command
-from nersweep.config import TrackingConfig
+from nersweep.command import main as main_module
+from nersweep.command.line import Command
+from nersweep.config.schema import TrackingConfig
 
 
 def one_run(config: DictConfig) -> None:
-    from nersweep import run  # torch and transformers cost seconds, which --help need not pay
+    from nersweep.run import (
+        execute,  # torch and transformers cost seconds, which --help need not pay
+    )
 
-    run.execute(config, HydraConfig.get().overrides.task)
+    execute.execute(config, HydraConfig.get().overrides.task)
 
 
 def many_runs(command: Command, typed: str) -> list[str]:
     """A preview, a sweep, a study, or workers of a study; returns a line for each run that failed."""
-    from nersweep import preview, sweep
     from nersweep.study import loop
+    from nersweep.sweep import launch, preview
 
     runs, composer = command.runs, command.composer
     config = composer(runs[0])
-    if faults := sweep.faults(command):
+    if faults := launch.faults(command):
         return faults
     if config.dry_run:
         preview.show(command)
     elif not config.study.space:
         if config.report:
-            import_module("nersweep.report.answer")  # what is not installed for it is told before hours of training
-        folder, failures = sweep.launch(command, typed)
+            import_module(
+                "nersweep.report.answer"
+            )  # what is not installed for it is told before hours of training
+        folder, failures = launch.launch(command, typed)
         return failures + (report_of(folder, config) if config.report else [])
     elif command.many:
-        return sweep.launch_workers(command)
+        return launch.launch_workers(command)
     else:
         with composer:
             loop.work(config, runs[0], composer)
@@ -57,7 +61,7 @@ def report_of(folder: Path, config: DictConfig) -> list[str]:
 
 
 def main() -> None:
-    cli.main(one_run, many_runs)
+    main_module.main(one_run, many_runs)
 
 
 if __name__ == "__main__":

@@ -1,117 +1,92 @@
-"""Faults in what a user gave, a line each: the setting as typed, the value, what is allowed, the remedy."""
+"""Faults: what is wrong with something a user gave, as data."""
 
 import json
 import os
-import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any
 
-from omegaconf import OmegaConf
-
-CONF = "nersweep.conf"
-TRACEBACK = "NERSWEEP_TRACEBACK"  # the environment variable that shows where a fault was found
+TRACEBACK = "NERSWEEP_TRACEBACK"  # the environment variable that prints tracebacks
+UNSET = object()  # the value of a fault that has none
 
 
-class Faults(ValueError):
-    """One or more faults, a line each."""
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with what a user gave.
+
+    setting: what to change, as the user writes it: a setting (focal_gamma), a whole override that
+    cannot be read, an option (--config-dir) or a place in a file (train.txt:12).
+    value: the value given, if there is one.
+    must: what is allowed, or what is wrong. remedy: what to do instead.
+
+    str() gives one line: "focal_gamma=-1: must be ≥ 0 (0 is cross entropy); set focal_gamma=2".
+    """
+
+    setting: str
+    value: object = UNSET
+    must: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        subject = self.setting
+        if self.value is not UNSET:
+            subject += f"={shown(self.value)}"
+        message = "; ".join(filter(None, (self.must, self.remedy)))
+        line = f"{subject}: {message}" if subject and message else subject or message
+        return " ".join(line.split("\n"))
+
+
+class UserError(ValueError):
+    """Raised for what a user gave wrong: one or more faults. A ValueError, as torch would raise."""
+
+    def __init__(self, *faults: Fault):
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.faults))
+
+
+class Unavailable(UserError):
+    """Raised for a server or a database that the user named and that does not answer."""
+
+
+class Faults(UserError):
+    """Deprecated: faults as lines of text."""
 
     def __init__(self, lines: Sequence[str]):
-        super().__init__("\n".join(lines))
+        super().__init__(*(Fault(line) for line in lines))
+
+
+def shown(value: object) -> str:
+    """Return a value as it is set on the command line: null, true, 3.5, text."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error, or its type where it has none, without line breaks."""
+    """Return the message of an error without line breaks; its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def reason(error: BaseException) -> str:
-    """The first line of the innermost cause."""
+    """Return the first line of the innermost cause of an error."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    for line in str(error).splitlines():
+        if line.strip():
+            return line
+    return type(error).__name__
 
 
-def shown(value: object) -> str:
-    """A value as it is typed."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def fault_lines(error: Exception) -> list[str]:
-    """Faults of the user's, of files and of servers speak for themselves; anything else is ours, and says so."""
+def fault_lines(error: BaseException) -> list[str]:
+    """Describe an error, a line per fault. Whatever is no UserError is an error of ours."""
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
-    if isinstance(error, ValueError):
+    if isinstance(error, UserError):
+        return [str(fault) for fault in error.faults]
+    if isinstance(error, ValueError):  # until every room raises UserError
         return str(error).split("\n")
     if isinstance(error, OSError | RuntimeError):
         return [one_line(error)]
-    return [f"internal error: {type(error).__name__}: {one_line(error)}; {TRACEBACK}=1 shows where"]
-
-
-@dataclass(frozen=True)
-class Knob:
-    """A setting at the top level that belongs to an option: focal_gamma, of loss=focal, feeds loss.gamma;
-    class_balance_beta, of loss=class_balanced, feeds effective_beta."""
-
-    name: str
-    group: str
-    option: str
-    feeds: str
-
-
-@cache
-def knobs() -> tuple[Knob, ...]:
-    """Of all options that are written for the global package: the top-level keys that feed another setting there."""
-    found = []
-    for group in sorted(folder.name for folder in files(CONF).iterdir() if folder.is_dir()):
-        for file in sorted((files(CONF) / group).iterdir(), key=lambda file: file.name):
-            if not file.name.endswith(".yaml") or "# @package _global_" not in (text := file.read_text("utf-8")):
-                continue
-            keys = OmegaConf.to_container(OmegaConf.create(text))
-            leaves = flat(keys)
-            for name in sorted(keys.keys() - {group, "defaults"}):
-                feeds = next((key for key, value in leaves.items() if refers_to(value, name)), None)
-                if feeds:
-                    found.append(Knob(name, group, file.name.removesuffix(".yaml"), feeds))
-    return tuple(found)
-
-
-def refers_to(value: object, name: str) -> bool:
-    """Does a value, or a value in it, take its own from this top-level setting?"""
-    return re.search(rf"\$\{{{re.escape(name)}\}}", str(value)) is not None
-
-
-def not_read(setting: str, name: str, choices: Mapping[str, str]) -> str | None:
-    """The fault of a knob without its option, as typed; None where no option has such a knob."""
-    owners = [knob for knob in knobs() if knob.name == name]
-    if not owners:
-        return None
-    here = dict.fromkeys(f"{knob.group}={choices.get(knob.group)}" for knob in owners)
-    return f"{setting}: nothing reads it with {' and '.join(here)}; it belongs to {options_of(owners)}"
-
-
-def options_of(owners: Sequence[Knob]) -> str:
-    """loss=focal|weighted_focal for the knobs of these options."""
-    groups: dict[str, list[str]] = {}
-    for knob in owners:
-        groups.setdefault(knob.group, []).append(knob.option)
-    return " and ".join(f"{group}={'|'.join(options)}" for group, options in groups.items())
-
-
-def without_seed(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Those that two runs share which repeat one setting."""
-    return tuple(override for override in overrides if not re.fullmatch(r"seed=(0|[1-9]\d{0,8})", override))
-
-
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings under dotted names."""
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            out |= {f"{key}.{name}": inner for name, inner in flat(value).items()}
-        else:
-            out[key] = value
-    return out
+    kind = type(error).__name__
+    return [f"internal error: {kind}: {one_line(error)}; set {TRACEBACK}=1 to see the traceback"]

@@ -32,7 +32,9 @@ def spans(tags: Sequence[str]) -> list[Span]:
     start, previous_prefix, previous_type = -1, "O", ""
     for i, tag in enumerate(tags):
         prefix, type_ = split_tag(tag)
-        starts = prefix in "BS" or (prefix in "IE" and (previous_prefix in "OES" or previous_type != type_))
+        starts = prefix in "BS" or (
+            prefix in "IE" and (previous_prefix in "OES" or previous_type != type_)
+        )
         if start >= 0 and (starts or prefix == "O"):
             found.append((start, i, previous_type))
             start = -1
@@ -49,7 +51,9 @@ def tags_from_spans(entities: Iterable[Span], length: int) -> list[str]:
     tags = ["O"] * length
     for start, end, type_ in entities:
         if not 0 <= start < end <= length:
-            raise ValueError(f"span ({start}, {end}, {type_}): outside a sentence of {length} words")
+            raise ValueError(
+                f"span ({start}, {end}, {type_}): outside a sentence of {length} words"
+            )
         if any(tag != "O" for tag in tags[start:end]):
             raise ValueError(f"span ({start}, {end}, {type_}): overlaps another span")
         tags[start:end] = [f"B-{type_}"] + [f"I-{type_}"] * (end - start - 1)

@@ -79,7 +79,9 @@ class Manual(ClassWeights):
         for name, value in self.values.items() if named else enumerate(self.values):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and 0 <= value < math.inf):
-                raise ValueError(f"values={self.shown()}: the weight of {name} must be a finite number ≥ 0")
+                raise ValueError(
+                    f"values={self.shown()}: the weight of {name} must be a finite number ≥ 0"
+                )
 
     def raw(self, counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
         if not isinstance(self.values, Mapping):
@@ -91,7 +93,9 @@ class Manual(ClassWeights):
             return np.array(self.values, dtype=np.float64)
         unknown = [str(name) for name in self.values if name not in names]
         if unknown:
-            raise ValueError(f"values={self.shown()}: no class {', '.join(unknown)}; there are {', '.join(names)}")
+            raise ValueError(
+                f"values={self.shown()}: no class {', '.join(unknown)}; there are {', '.join(names)}"
+            )
         return np.array([self.values.get(name, 1.0) for name in names], dtype=np.float64)
 
     def shown(self) -> str:
@@ -150,7 +154,9 @@ class Effective(CountWeights):
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.beta < 1:
-            raise ValueError(f"beta={self.beta}: must be in [0, 1) (0 is uniform, near 1 is the inverse count)")
+            raise ValueError(
+                f"beta={self.beta}: must be in [0, 1) (0 is uniform, near 1 is the inverse count)"
+            )
 
     def formula(self, counts: np.ndarray) -> np.ndarray:
         rest = 1 - self.beta

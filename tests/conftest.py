@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nersweep import signals
+from nersweep.machine import signals
 from nersweep.tracking import ui_command
 
 
@@ -30,9 +30,14 @@ def local_data():
     """local_data(name): the folder of a real data set, under $NERSWEEP_DATA or ../shared/data; skips without it."""
 
     def find(name: str) -> Path:
-        folder = Path(os.environ.get("NERSWEEP_DATA", Path(__file__).parents[2] / "shared" / "data")) / name
+        folder = (
+            Path(os.environ.get("NERSWEEP_DATA", Path(__file__).parents[2] / "shared" / "data"))
+            / name
+        )
         if not folder.is_dir():
-            pytest.skip(f"no local copy of {name}: set NERSWEEP_DATA to a folder that holds {name}/")
+            pytest.skip(
+                f"no local copy of {name}: set NERSWEEP_DATA to a folder that holds {name}/"
+            )
         return folder
 
     return find
@@ -66,7 +71,9 @@ def serve(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     """Chromium without a window."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install selenium")
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="no selenium: pip install selenium"
+    )
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in programs:
         pytest.skip("no chromium with its driver: apt install chromium chromium-driver")
@@ -87,8 +94,14 @@ def asked(browser):
     """asked(): what the browser has asked for since it was last told, but for what a page holds itself."""
 
     def addresses() -> list[str]:
-        notes = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-        asked = [note["params"]["request"]["url"] for note in notes if note["method"] == "Network.requestWillBeSent"]
+        notes = [
+            json.loads(entry["message"])["message"] for entry in browser.get_log("performance")
+        ]
+        asked = [
+            note["params"]["request"]["url"]
+            for note in notes
+            if note["method"] == "Network.requestWillBeSent"
+        ]
         return [address for address in asked if not address.startswith(("data:", "blob:"))]
 
     return addresses

@@ -9,10 +9,10 @@ from nersweep import __main__ as cli
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     [
-        "nersweep.run",
-        "nersweep.sweep",
+        "nersweep.run.execute",
+        "nersweep.sweep.launch",
         "mlflow.store.tracking.sqlalchemy_store",
-        "nersweep.report.pictures",
+        "nersweep.plotting",
         "seqeval.metrics",
     ]
 )

@@ -17,15 +17,21 @@ import pytest
 from hydra.core.config_store import ConfigStore
 
 from nersweep import __main__ as cli
-from nersweep import hub
-from nersweep.progress import TrainingProgress
+from nersweep.data import hub
+from nersweep.training.progress import TrainingProgress
 
 TRAIN = (
     "has epochs, batch_size, accumulation, lr, head_lr, warmup, weight_decay, max_grad_norm, patience, sampler, "
     "precision, auto_batch, checkpoint_minutes"
 )
 WITH_GAMMA = "loss=batch_balanced|class_balanced|compound|focal|weighted_focal"
-SMALL = ["train.epochs=1", "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32"]
+SMALL = [
+    "train.epochs=1",
+    "model.hidden=8",
+    "model.layers=1",
+    "model.heads=2",
+    "train.precision=fp32",
+]
 SENTENCES = "Ada B-PER\nlives O\nin O\nParis B-LOC\n\nAda B-PER\nB I-PER\nsang O\n\n" * 8
 
 
@@ -85,11 +91,15 @@ def output_dir(tmp_path_factory):
 
 def status_in_mlflow(output_dir, result):
     with sqlite3.connect(output_dir / "mlflow.db") as store:
-        return store.execute("select status from runs where run_uuid = ?", [result["run_id"]]).fetchone()[0]
+        return store.execute(
+            "select status from runs where run_uuid = ?", [result["run_id"]]
+        ).fetchone()[0]
 
 
 def results(output_dir):
-    files = sorted((output_dir / "runs").glob("*/result.json"), key=lambda file: file.stat().st_mtime_ns)
+    files = sorted(
+        (output_dir / "runs").glob("*/result.json"), key=lambda file: file.stat().st_mtime_ns
+    )
     return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
@@ -98,7 +108,9 @@ def results(output_dir):
 
 def options(group):
     """The options of a group, as a fault lists them."""
-    return ", ".join(sorted(file.stem for file in (Path(__file__).parents[1] / "conf" / group).glob("*.yaml")))
+    return ", ".join(
+        sorted(file.stem for file in (Path(__file__).parents[1] / "conf" / group).glob("*.yaml"))
+    )
 
 
 MISTYPED = {
@@ -132,13 +144,21 @@ MISTYPED = {
     "model.layer=3": [
         "model.layer=3: no such setting; model=tiny has hidden, layers, heads, dropout, max_length, min_count, pieces"
     ],
-    "loss=focal loss.gama=3": ["loss.gama=3: no such setting; loss=focal has focal_gamma, focal_alpha, reduction"],
+    "loss=focal loss.gama=3": [
+        "loss.gama=3: no such setting; loss=focal has focal_gamma, focal_alpha, reduction"
+    ],
     "loss=focal +loss.gama=3": ["loss.gama=3: no such setting; loss has focal_gamma, reduction"],
     "weights.cap=3": ["weights.cap=3: no such setting; weights=none has no settings"],
-    "choice.loss=focal": ["choice: tells the options that were taken; type an option itself, as in loss=NAME"],
+    "choice.loss=focal": [
+        "choice: tells the options that were taken; type an option itself, as in loss=NAME"
+    ],
     # A knob that nothing would read
-    "focal_gamma=3": [f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"],
-    "+focal_gamma=3": [f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"],
+    "focal_gamma=3": [
+        f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"
+    ],
+    "+focal_gamma=3": [
+        f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"
+    ],
     "loss.gamma=5": [
         "loss.gamma=5: no such setting here; it belongs to loss=batch_balanced|class_balanced|focal|weighted_focal, as "
         "focal_gamma and loss=tversky, as tversky_gamma"
@@ -155,15 +175,21 @@ MISTYPED = {
     "rerun=yes": ["rerun=yes: must be true or false"],
     "output_dir=null": ["output_dir=null: expected a folder"],
     "data.train=abc": ["data.train=abc: expected a whole number"],
-    "data=conll data.train=3 data.dev=3 data.test=3": [f"data.{x}=3: expected text" for x in ("train", "dev", "test")],
+    "data=conll data.train=3 data.dev=3 data.test=3": [
+        f"data.{x}=3: expected text" for x in ("train", "dev", "test")
+    ],
     # Ranges
     "train.epochs=0": ["train.epochs=0: must be ≥ 1"],
     "train.lr=inf": ["train.lr=inf: must be finite and > 0"],
     "train.precision=fp16": ["train.precision=fp16: must be one of auto, fp32, bf16"],
     "loss=focal focal_gamma=-1": ["focal_gamma=-1: must be ≥ 0 (0 is cross entropy)"],
     "loss=focal focal_gamma=nan": ["focal_gamma=nan: must be ≥ 0 (0 is cross entropy)"],
-    "loss=label_smoothing label_smoothing=1": ["label_smoothing=1: must be in [0, 1) (0 is cross entropy)"],
-    "loss=label_smoothing label_smoothing=-0.1": ["label_smoothing=-0.1: must be in [0, 1) (0 is cross entropy)"],
+    "loss=label_smoothing label_smoothing=1": [
+        "label_smoothing=1: must be in [0, 1) (0 is cross entropy)"
+    ],
+    "loss=label_smoothing label_smoothing=-0.1": [
+        "label_smoothing=-0.1: must be in [0, 1) (0 is cross entropy)"
+    ],
     "weights=effective effective_beta=1": [
         "effective_beta=1: must be in [0, 1) (0 is uniform, near 1 is the inverse count)"
     ],
@@ -171,7 +197,8 @@ MISTYPED = {
     "device=gpu": ["device=gpu: must be auto, cpu, cuda or cuda:N"],
     # What must be given, and places that are not there
     "data=conll": [
-        f"data.{split}=???: must be given, as in data=conll data.{split}=VALUE" for split in ("dev", "test", "train")
+        f"data.{split}=???: must be given, as in data=conll data.{split}=VALUE"
+        for split in ("dev", "test", "train")
     ],
     "model=hf": ["model.name=???: must be given, as in model=hf model.name=VALUE"],
     "data=conll2003 data.path=/nowhere": [
@@ -183,30 +210,42 @@ MISTYPED = {
         "data.dev=/b: no such file",
     ],
     # Grammar, interpolations, options of Hydra's
-    "train.lr=[": ["train.lr=[: cannot be read; write name=value, with quotes around special characters"],
+    "train.lr=[": [
+        "train.lr=[: cannot be read; write name=value, with quotes around special characters"
+    ],
     "loss": ["loss: cannot be read; write name=value, with quotes around special characters"],
     "=3": ["=3: cannot be read; write name=value, with quotes around special characters"],
     "loss=focal focal_gamma='${nope}'": ["focal_gamma=${nope}: Interpolation key 'nope' not found"],
     "seed=1,2": ["seed=1,2: a sweep needs -m; for one value put quotes around it"],
     "--config-dir=/nowhere": ["--config-dir=/nowhere: no such folder"],
-    "--config-name=x": ["--config-name=x: type experiment=NAME, with a file experiment/NAME.yaml in --config-dir=DIR"],
+    "--config-name=x": [
+        "--config-name=x: type experiment=NAME, with a file experiment/NAME.yaml in --config-dir=DIR"
+    ],
     "--config-path=/x": [
         "--config-path=/x: nersweep's own options would be missing; type --config-dir=DIR for further ones"
     ],
-    "--experimental-rerun=x": ["--experimental-rerun=x: a pickle can run anything; type the run's command again"],
+    "--experimental-rerun=x": [
+        "--experimental-rerun=x: a pickle can run anything; type the run's command again"
+    ],
     "--shell-completion --experimental-rerun=x": [
         "--experimental-rerun=x: a pickle can run anything; type the run's command again"
     ],
     "--package=train": ["--package=train: is a part of what --cfg shows; type --cfg job with it"],
     "hydra.searchpath=[pkg://x]": ["hydra.searchpath: type --config-dir=DIR"],
-    "experiment=nonsense": [f"experiment=nonsense: no such option; experiment takes {options('experiment')}"],
-    "+experiment=quickstart": ["+experiment=quickstart: experiment is there already; type experiment=quickstart"],
+    "experiment=nonsense": [
+        f"experiment=nonsense: no such option; experiment takes {options('experiment')}"
+    ],
+    "+experiment=quickstart": [
+        "+experiment=quickstart: experiment is there already; type experiment=quickstart"
+    ],
     "--nope": ["unrecognized arguments: --nope; see python -m nersweep --help"],
     "hydra/launcher=x": [
         "hydra/launcher=x: no such option; hydra/launcher takes basic, joblib, submitit_local, submitit_slurm"
     ],
     # Hydra's own settings
-    "hydra.launcher.n_jobs=2": ["hydra.launcher.n_jobs=2: no such setting; hydra/launcher=basic has no settings"],
+    "hydra.launcher.n_jobs=2": [
+        "hydra.launcher.n_jobs=2: no such setting; hydra/launcher=basic has no settings"
+    ],
     "hydra.sweep.dirs=x": ["hydra.sweep.dirs=x: no such setting; hydra.sweep has dir, subdir"],
     "-m hydra/launcher=nope hydra.launcher.n_jobs=2": [
         "hydra/launcher=nope: no such option; hydra/launcher takes basic, joblib, submitit_local, submitit_slurm"
@@ -228,12 +267,20 @@ MISTYPED = {
         "hydra.launcher.n_jobs=1,2: makes no other run, and is not swept; type one value"
     ],
     # GPUs
-    "gpus_per_run=0.3": ["gpus_per_run=0.3: must be 1, or 1 over a whole number (0.5, 0.25: so many runs share a GPU)"],
-    "device=cpu gpus_per_run=0.5": ["gpus_per_run=0.5: device=cpu leaves no GPU to choose; type device=auto"],
+    "gpus_per_run=0.3": [
+        "gpus_per_run=0.3: must be 1, or 1 over a whole number (0.5, 0.25: so many runs share a GPU)"
+    ],
+    "device=cpu gpus_per_run=0.5": [
+        "gpus_per_run=0.5: device=cpu leaves no GPU to choose; type device=auto"
+    ],
     # Sweeps: no job starts when one is at fault
     "-m loss=glob(x*)": [f"loss=glob(x*): no such option; loss takes {options('loss')}"],
-    "-m train.lr=glob(*)": ["train.lr=glob(*): only values or a range can be swept, as in a=1,2 or a=range(1,4)"],
-    "-m seed=range(3,1)": ["seed=range(3,1): only values or a range can be swept, as in a=1,2 or a=range(1,4)"],
+    "-m train.lr=glob(*)": [
+        "train.lr=glob(*): only values or a range can be swept, as in a=1,2 or a=range(1,4)"
+    ],
+    "-m seed=range(3,1)": [
+        "seed=range(3,1): only values or a range can be swept, as in a=1,2 or a=range(1,4)"
+    ],
     "-m loss=focal,nope": [f"loss=nope: no such option; loss takes {options('loss')}"],
     "-m loss=focal,cross_entropy focal_gamma=1,2": [
         f"focal_gamma=1: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}",
@@ -250,7 +297,9 @@ MISTYPED = {
         "hydra.sweeper.params.seed=1, 2: not swept here; type -m, and one experiment",
     ],
     # A class is chosen by its option alone
-    "loss._target_=os.system": ["loss._target_=os.system: a class comes with its option; type loss=NAME"],
+    "loss._target_=os.system": [
+        "loss._target_=os.system: a class comes with its option; type loss=NAME"
+    ],
     "+model.hidden._target_=os.system": [
         "+model.hidden._target_=os.system: a class comes with its option; type model=NAME"
     ],
@@ -272,8 +321,12 @@ PLUGINS = {
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_a_launcher_that_is_not_installed_is_told_with_what_installs_it(name, assert_refused, monkeypatch):
-    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], f"{name}.yaml", raising=False)
+def test_a_launcher_that_is_not_installed_is_told_with_what_installs_it(
+    name, assert_refused, monkeypatch
+):
+    monkeypatch.delitem(
+        ConfigStore.instance().repo["hydra"]["launcher"], f"{name}.yaml", raising=False
+    )
     typed = ["-m", f"hydra/launcher={name}", "hydra.launcher.n_jobs=2", "seed=1,2"]
     assert_refused(typed, f"hydra/launcher={name}: is not installed; type {PLUGINS[name]}")
 
@@ -281,7 +334,14 @@ def test_a_launcher_that_is_not_installed_is_told_with_what_installs_it(name, as
 def test_all_faults_are_told_together_and_each_once(assert_refused):
     assert_refused(
         [
-            *("train.epocs=3", "train.epochs=0", "train.warmup=1", "loss=focal", "focal_gamma=-1", "seed=x"),
+            *(
+                "train.epocs=3",
+                "train.epochs=0",
+                "train.warmup=1",
+                "loss=focal",
+                "focal_gamma=-1",
+                "seed=x",
+            ),
             *(
                 "weights=effective",
                 "effective_beta=1",
@@ -314,7 +374,9 @@ def test_what_hangs_on_a_mistyped_option_is_not_told(assert_refused):
 
 def test_cuda_where_there_is_none_is_no_silent_fall_back(assert_refused, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert_refused(["device=cuda"], "device=cuda: no CUDA device was found; type device=auto or device=cpu")
+    assert_refused(
+        ["device=cuda"], "device=cuda: no CUDA device was found; type device=auto or device=cpu"
+    )
 
 
 def test_the_environment_may_name_a_folder_that_is_not_there(assert_refused, monkeypatch):
@@ -359,14 +421,18 @@ FOREIGN = [
 @pytest.fixture
 def evil(tmp_path, monkeypatch):
     """A module that says on import that it was imported."""
-    (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path('imported').touch()\nclass Loss: pass\n")
+    (tmp_path / "evil.py").write_text(
+        "import pathlib\npathlib.Path('imported').touch()\nclass Loss: pass\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     yield
     assert "evil" not in sys.modules
 
 
 @pytest.mark.parametrize("target", FOREIGN)
-def test_only_classes_of_a_section_s_room_are_imported_and_called(target, tmp_path, assert_refused, evil):
+def test_only_classes_of_a_section_s_room_are_imported_and_called(
+    target, tmp_path, assert_refused, evil
+):
     (tmp_path / "conf" / "loss").mkdir(parents=True)
     (tmp_path / "conf" / "loss" / "mine.yaml").write_text(f"_target_: {target}\ngamma: 1.0\n")
     line = f"loss._target_={target}: must be a class of nersweep.losses"
@@ -450,7 +516,9 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize("text", ADDRESSES)
-def test_a_file_neither_says_where_to_send_nor_reads_the_environment(text, assert_refused, strangers):
+def test_a_file_neither_says_where_to_send_nor_reads_the_environment(
+    text, assert_refused, strangers
+):
     assert_refused([strangers("experiment/mine", text), "experiment=mine", *TINY], ADDRESSES[text])
 
 
@@ -478,15 +546,22 @@ def test_a_file_cannot_take_the_place_of_hydra_s_own(shown, assert_refused, stra
         "joblib": f"hydra.launcher: {BY_A_FILE}",
     }.items(),
 )
-def test_a_launcher_of_a_file_is_refused_though_its_name_is_typed(name, line, assert_refused, strangers):
+def test_a_launcher_of_a_file_is_refused_though_its_name_is_typed(
+    name, line, assert_refused, strangers
+):
     target = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
     text = f"_target_: {target}\nn_jobs: 1\ntemp_folder: made"
-    assert_refused([strangers(f"hydra/launcher/{name}", text, "hydra.launcher"), f"hydra/launcher={name}"], line)
+    assert_refused(
+        [strangers(f"hydra/launcher/{name}", text, "hydra.launcher"), f"hydra/launcher={name}"],
+        line,
+    )
 
 
 def test_a_preset_sweeps_settings_of_runs_alone(assert_refused, strangers):
     params = "{+hydra.job.env_set.LD_PRELOAD: made.so, loss._target_: os.system, train.lr: 'interval(0,1)'}"
-    folder = strangers("experiment/mine", f"hydra: {{mode: MULTIRUN, sweeper: {{params: {params}}}}}")
+    folder = strangers(
+        "experiment/mine", f"hydra: {{mode: MULTIRUN, sweeper: {{params: {params}}}}}"
+    )
     assert_refused(
         [folder, "experiment=mine"],
         "loss._target_=os.system: a class comes with its option; type loss=NAME",
@@ -498,12 +573,20 @@ def test_a_preset_sweeps_settings_of_runs_alone(assert_refused, strangers):
 
 def test_a_preset_names_no_class_but_ours(assert_refused, strangers, evil):
     folder = strangers("experiment/mine", "loss: {_target_: evil.Loss}")
-    assert_refused([folder, "experiment=mine"], "loss._target_=evil.Loss: must be a class of nersweep.losses")
+    assert_refused(
+        [folder, "experiment=mine"], "loss._target_=evil.Loss: must be a class of nersweep.losses"
+    )
 
 
 def test_what_is_typed_of_hydra_s_is_the_user_s(cli_run, strangers):
-    folder = strangers("experiment/mine", "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2', loss: focal}}}")
-    typed = ["hydra/launcher=submitit_slurm", "hydra.launcher.setup=[module load x]", "+hydra.job.env_set.X=1"]
+    folder = strangers(
+        "experiment/mine", "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2', loss: focal}}}"
+    )
+    typed = [
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.setup=[module load x]",
+        "+hydra.job.env_set.X=1",
+    ]
     code, out, err = cli_run(folder, "experiment=mine", *typed, "dry_run=true", *TINY)
     assert (code, err) == (0, []) and out.startswith("2 runs, 2 to be made")
 
@@ -532,16 +615,28 @@ def test_a_preset_is_not_swept_itself(assert_refused, strangers):
 CLASSES = "O, B-LOC, I-LOC, B-PER, I-PER"
 PARTS = {
     # Weights by hand
-    "weights=manual": ["manual_weights=???: must be given, as in weights=manual manual_weights=VALUE"],
-    "weights=manual manual_weights=[1,2]": [f"manual_weights=[1, 2]: 2 weights for 5 classes, which are {CLASSES}"],
+    "weights=manual": [
+        "manual_weights=???: must be given, as in weights=manual manual_weights=VALUE"
+    ],
+    "weights=manual manual_weights=[1,2]": [
+        f"manual_weights=[1, 2]: 2 weights for 5 classes, which are {CLASSES}"
+    ],
     "weights=manual manual_weights={O:0.2,PER:3}": [
         f"manual_weights={{O: 0.2, PER: 3}}: no class PER; there are {CLASSES}"
     ],
-    "weights=manual manual_weights={O:-1}": ["manual_weights={O: -1}: the weight of O must be a finite number ≥ 0"],
-    "weights=manual manual_weights={O:inf}": ["manual_weights={O: inf}: the weight of O must be a finite number ≥ 0"],
+    "weights=manual manual_weights={O:-1}": [
+        "manual_weights={O: -1}: the weight of O must be a finite number ≥ 0"
+    ],
+    "weights=manual manual_weights={O:inf}": [
+        "manual_weights={O: inf}: the weight of O must be a finite number ≥ 0"
+    ],
     "weights=manual manual_weights=3": ["manual_weights=3: expected a list or a mapping"],
-    "loss=focal focal_alpha=[1,2]": [f"focal_alpha=[1, 2]: 2 weights for 5 classes, which are {CLASSES}"],
-    "loss=focal focal_alpha={B-PER:nan}": ["focal_alpha={B-PER: nan}: the weight of B-PER must be a finite number ≥ 0"],
+    "loss=focal focal_alpha=[1,2]": [
+        f"focal_alpha=[1, 2]: 2 weights for 5 classes, which are {CLASSES}"
+    ],
+    "loss=focal focal_alpha={B-PER:nan}": [
+        "focal_alpha={B-PER: nan}: the weight of B-PER must be a finite number ≥ 0"
+    ],
     "loss=focal focal_alpha=[]": ["focal_alpha=[]: must weigh at least one class"],
     "loss=focal focal_alpha=3": ["focal_alpha=3: expected a list, or a mapping label: weight"],
     "loss=focal focal_alpha=[1,1,1,1,1] weights=inverse": [
@@ -552,7 +647,9 @@ PARTS = {
     ],
     "weights=inverse weights.smoothing=-1": ["weights.smoothing=-1: must be ≥ 0"],
     "weights=inverse weights.cap=0": ["weights.cap=0: must be > 0, or null for no cap"],
-    "loss=dice weights=inverse": ["weights=inverse: loss=dice takes no class weights; type weights=none"],
+    "loss=dice weights=inverse": [
+        "weights=inverse: loss=dice takes no class weights; type weights=none"
+    ],
     "loss=class_balanced weights=inverse": [
         "class_balance_beta=0.999: nothing reads it with weights=inverse; it belongs to weights=effective"
     ],
@@ -563,14 +660,22 @@ PARTS = {
     "loss=class_balanced class_balance_beta=1": [
         "class_balance_beta=1: must be in [0, 1) (0 is uniform, near 1 is the inverse count)"
     ],
-    "loss=compound compound_weights.dice=-1": ["compound_weights.dice=-1: must be a finite number ≥ 0"],
+    "loss=compound compound_weights.dice=-1": [
+        "compound_weights.dice=-1: must be a finite number ≥ 0"
+    ],
     "loss=boundary boundary_window=-2": ["boundary_window=-2: must be ≥ 0 tokens"],
     "loss=boundary boundary_weight=-1": ["boundary_weight=-1: must be a finite number ≥ 0"],
-    "loss=logit_adjusted logit_adjusted_tau=-1": ["logit_adjusted_tau=-1: must be ≥ 0 (0 is cross entropy)"],
-    "loss=dice dice_exclude=[B-ORG]": [f"dice_exclude=['B-ORG']: must be among the labels: {CLASSES}"],
+    "loss=logit_adjusted logit_adjusted_tau=-1": [
+        "logit_adjusted_tau=-1: must be ≥ 0 (0 is cross entropy)"
+    ],
+    "loss=dice dice_exclude=[B-ORG]": [
+        f"dice_exclude=['B-ORG']: must be among the labels: {CLASSES}"
+    ],
     "loss=dice dice_absent=never": ["dice_absent=never: expected one of include, skip"],
     # Losses, heads and data that do not fit each other
-    "loss=crf head=token": ["loss=crf head=token: the loss needs scores of transitions between labels; type head=crf"],
+    "loss=crf head=token": [
+        "loss=crf head=token: the loss needs scores of transitions between labels; type head=crf"
+    ],
     "loss=crf head=span": [
         "loss=crf head=span: the loss needs scores of transitions between labels and labels in the order of a "
         "sentence; type head=crf"
@@ -592,16 +697,24 @@ PARTS = {
     "aux=pos aux.columns=[ner]": [
         "aux.columns=['ner']: ner cannot name a task: it must be a word, and none of loss, ner, uncertainty"
     ],
-    "loss=dice dice_exclude=[99]": ["dice_exclude=[99]: must be class ids in [0, 5), or names with labels given"],
+    "loss=dice dice_exclude=[99]": [
+        "dice_exclude=[99]: must be class ids in [0, 5), or names with labels given"
+    ],
     "loss=crf loss.reduction=none": ["loss.reduction=none: must be one of token_mean, mean, sum"],
-    "loss=weighted_focal weights=none +loss.weight=3": ["loss.weight=3: expected a list, or a mapping label: weight"],
-    "aux=pos aux_weight=-1": ["aux_weight=-1: must be ≥ 0, or uncertainty for weights that are learned"],
+    "loss=weighted_focal weights=none +loss.weight=3": [
+        "loss.weight=3: expected a list, or a mapping label: weight"
+    ],
+    "aux=pos aux_weight=-1": [
+        "aux_weight=-1: must be ≥ 0, or uncertainty for weights that are learned"
+    ],
     "aux=pos aux_weight={chunk:1}": ["aux_weight={'chunk': 1}: must name the columns pos"],
 }
 
 
 @pytest.mark.parametrize("typed", PARTS)
-def test_parts_that_are_at_fault_or_do_not_fit_are_told_in_one_line(typed, column_files, assert_refused):
+def test_parts_that_are_at_fault_or_do_not_fit_are_told_in_one_line(
+    typed, column_files, assert_refused
+):
     assert_refused([*column_files(), *typed.split(" ")], *PARTS[typed])
 
 
@@ -626,10 +739,14 @@ def test_a_bad_data_file_is_told_by_its_line(fault, split, column_files, assert_
 
 def test_a_data_file_that_is_a_folder(column_files, assert_refused, tmp_path):
     *arguments, _ = column_files()
-    assert_refused([*arguments, f"data.test={tmp_path}"], f"{tmp_path}: is a folder, expected a file")
+    assert_refused(
+        [*arguments, f"data.test={tmp_path}"], f"{tmp_path}: is a folder, expected a file"
+    )
 
 
-CLUENER = '{"text": "李白在成都", "label": {"name": {"李白": [[0, 1]]}, "address": {"成都": [[3, 4]]}}}\n'
+CLUENER = (
+    '{"text": "李白在成都", "label": {"name": {"李白": [[0, 1]]}, "address": {"成都": [[3, 4]]}}}\n'
+)
 BAD_OFFSETS = {
     "overlapping": (
         '{"text": "李白在成都", "label": {"name": {"李白": [[0, 1]]}, "game": {"白在": [[1, 2]]}}}',
@@ -668,14 +785,19 @@ def test_data_without_entities(column_files, assert_refused):
     assert_refused(column_files(train=plain, dev=plain, test=plain), told)
 
 
-def test_labels_that_training_lacks_and_broken_entities_are_told_and_the_run_goes_on(column_files, cli_run, output_dir):
+def test_labels_that_training_lacks_and_broken_entities_are_told_and_the_run_goes_on(
+    column_files, cli_run, output_dir
+):
     dev = "Ada B-PER\nB O\nC I-PER\nin O\n\nRex B-DOG\nand O\nBo B-DOG\n"
     code, out, err = cli_run(*column_files(dev=dev), f"output_dir={output_dir}", *SMALL)
     assert (code, err) == (0, [])
     assert "note: dev: 1 I- tags began an entity and are read as B-" in out.splitlines()
     assert "note: dev: B-DOG (2 words) is not in the training data" in out.splitlines()
     result = results(output_dir)[-1]
-    assert result["dev"]["types"]["DOG"]["support"] == 2 and result["dev"]["types"]["PER"]["support"] == 2
+    assert (
+        result["dev"]["types"]["DOG"]["support"] == 2
+        and result["dev"]["types"]["PER"]["support"] == 2
+    )
     assert len(result["notes"]) == 2
 
 
@@ -722,7 +844,9 @@ def fake_hub(monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(hub, "hf_hub_url", lambda name, file, **_: f"http://127.0.0.1:{server.server_port}/{file}")
+    monkeypatch.setattr(
+        hub, "hf_hub_url", lambda name, file, **_: f"http://127.0.0.1:{server.server_port}/{file}"
+    )
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: None)
     yield lambda status, code="": answer.update(status=status, code=code)
     server.shutdown()
@@ -770,20 +894,32 @@ def test_without_a_network_the_hub_is_asked_once(column_files, cli_run, monkeypa
     code, out, err = cli_run(*column_files(), "model=bert_base")
     assert time.monotonic() - began < 5
     assert code == 1 and out == "asking the hub for bert-base-cased\n" and len(err) == 1
-    assert err[0].startswith("nersweep: model.name=bert-base-cased: cannot be loaded as a folder or from the hub (the ")
+    assert err[0].startswith(
+        "nersweep: model.name=bert-base-cased: cannot be loaded as a folder or from the hub (the "
+    )
     assert err[0].endswith(LOCAL_COPY)
 
     code, out, err = cli_run("data=wnut17")
     assert code == 1 and out == "asking the hub for leondz/wnut_17\n" and len(err) == 1
-    assert err[0].startswith("nersweep: data=wnut17: leondz/wnut_17 cannot be fetched from the hub (the hub does not ")
-    assert err[0].endswith("; for a local copy type data.path=DIR, or set NERSWEEP_DATA to a folder of data sets")
+    assert err[0].startswith(
+        "nersweep: data=wnut17: leondz/wnut_17 cannot be fetched from the hub (the hub does not "
+    )
+    assert err[0].endswith(
+        "; for a local copy type data.path=DIR, or set NERSWEEP_DATA to a folder of data sets"
+    )
 
 
 # Runs that end early
 
 
 def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_run, output_dir):
-    arguments = [*column_files(), f"output_dir={output_dir}", *SMALL, "train.batch_size=2", "train.warmup=0"]
+    arguments = [
+        *column_files(),
+        f"output_dir={output_dir}",
+        *SMALL,
+        "train.batch_size=2",
+        "train.warmup=0",
+    ]
     before = len(results(output_dir))
     code, _, err = cli_run("-m", *arguments, "train.max_grad_norm=1e30", "train.lr=1e30,1e-3")
     assert code == 1 and len(err) == 1
@@ -795,7 +931,10 @@ def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_ru
         f" at step {len(steps) + 1} with learning rate 8.75e+29; last good loss: "
         f"{steps[-1]['loss']:.4g}; a lower train.lr or train.max_grad_norm may help"
     )
-    assert failed["status"] == "diverged" and f"nersweep: cross_entropy-s1 train.lr=1e+30: {failed['error']}" == err[0]
+    assert (
+        failed["status"] == "diverged"
+        and f"nersweep: cross_entropy-s1 train.lr=1e+30: {failed['error']}" == err[0]
+    )
     assert status_in_mlflow(output_dir, failed) == "FAILED"
     assert finished["status"] == status_in_mlflow(output_dir, finished).lower() == "finished"
 
@@ -804,14 +943,24 @@ def test_sigterm_marks_the_run_killed(column_files, cli_run, output_dir, monkeyp
     monkeypatch.setattr(TrainingProgress, "step", lambda _: signal.raise_signal(signal.SIGTERM))
     code, _, err = cli_run(*column_files(), f"output_dir={output_dir}", *SMALL, "seed=15")
     assert code == 143 and len(err) == 1
-    assert err[0].startswith("nersweep: stopped by SIGTERM; the same command goes on from there: python -m ")
+    assert err[0].startswith(
+        "nersweep: stopped by SIGTERM; the same command goes on from there: python -m "
+    )
     result = results(output_dir)[-1]
     assert result["status"] == "killed" and result["error"] == "stopped by SIGTERM"
     assert status_in_mlflow(output_dir, result) == "KILLED"
 
 
 def test_ctrl_c_marks_the_run_killed(column_files, output_dir, tmp_path):
-    command = [sys.executable, "-m", "nersweep", *column_files(), f"output_dir={output_dir}", *SMALL, "seed=2"]
+    command = [
+        sys.executable,
+        "-m",
+        "nersweep",
+        *column_files(),
+        f"output_dir={output_dir}",
+        *SMALL,
+        "seed=2",
+    ]
     process = subprocess.Popen(
         [*command, "rerun=true", "train.epochs=100000"],
         stdout=subprocess.PIPE,
@@ -831,7 +980,9 @@ def test_ctrl_c_marks_the_run_killed(column_files, output_dir, tmp_path):
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    again = shlex.join(["python", *command[1:], "train.epochs=100000"])  # with rerun=true it would begin again
+    again = shlex.join(
+        ["python", *command[1:], "train.epochs=100000"]
+    )  # with rerun=true it would begin again
     assert process.returncode == 130
     assert err == f"nersweep: interrupted; the same command goes on from there: {again}\n"
     result = results(output_dir)[-1]

@@ -8,8 +8,11 @@ import sys
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from nersweep import command, diagnose, stats
-from nersweep.recommendation import ALWAYS, CRF, RESAMPLED, ROBUST, WEIGHTED
+from nersweep import diagnose
+from nersweep.command import line as line_module
+from nersweep.diagnosis import describe
+from nersweep.diagnosis.recommendation import ALWAYS, CRF, RESAMPLED, ROBUST, WEIGHTED
+from nersweep.evaluation import stats
 
 SMALL = ["data.train=60", "data.dev=20", "data.test=20", "model.hidden=32", "model.layers=1"]
 
@@ -53,14 +56,24 @@ def test_typed_weights_stand_beside_those_of_their_scheme(diagnosed):
     code, lines, errors = diagnosed("weights=effective", "effective_beta=0", *SMALL)
     assert code == 0, errors
     start = next(i for i, line in enumerate(lines) if line.startswith("class weights"))
-    assert " ".join(lines[start + 1].split()).endswith("inverse inverse_sqrt effective effective, as typed")
+    assert " ".join(lines[start + 1].split()).endswith(
+        "inverse inverse_sqrt effective effective, as typed"
+    )
     rows = [line.split() for line in lines[start + 2 :]]
     rows = rows[: rows.index([])]
-    assert {row[-1] for row in rows} == {"1"} and len({row[-2] for row in rows}) > 1  # β=0: all weigh the same
+    assert {row[-1] for row in rows} == {"1"} and len(
+        {row[-2] for row in rows}
+    ) > 1  # β=0: all weigh the same
 
 
-def test_the_file_says_what_the_screen_says_and_the_counts_are_those_of_the_data(diagnosed, tmp_path):
-    texts = {"train": "x O\ny B-A\n\nx O\nx O\ny B-B\nz I-B\n", "dev": "x O\ny B-A\n", "test": "z O\nz B-A\n"}
+def test_the_file_says_what_the_screen_says_and_the_counts_are_those_of_the_data(
+    diagnosed, tmp_path
+):
+    texts = {
+        "train": "x O\ny B-A\n\nx O\nx O\ny B-B\nz I-B\n",
+        "dev": "x O\ny B-A\n",
+        "test": "z O\nz B-A\n",
+    }
     for split, text in texts.items():
         (tmp_path / f"{split}.txt").write_text(text)
     files = [f"data.{split}={split}.txt" for split in texts]
@@ -87,35 +100,56 @@ def test_a_sentence_longer_than_the_window_is_told(diagnosed):
 
 
 def test_the_command_keeps_what_was_typed_of_data_and_model_and_has_no_faults(diagnosed):
-    typed = ["loss=focal", "focal_gamma=3", "weights=effective", "effective_beta=0.99", "head=span", "seed=4"]
-    code, lines, errors = diagnosed(*typed, *SMALL, "data.imbalance=50", "train.batch_size=16", "output_dir=a b")
+    typed = [
+        "loss=focal",
+        "focal_gamma=3",
+        "weights=effective",
+        "effective_beta=0.99",
+        "head=span",
+        "seed=4",
+    ]
+    code, lines, errors = diagnosed(
+        *typed, *SMALL, "data.imbalance=50", "train.batch_size=16", "output_dir=a b"
+    )
     assert code == 0, errors
     (line,) = (line for line in lines if line.startswith("python -m nersweep"))
     arguments = shlex.split(line)[3:]
     kept = ["head=span", *SMALL, "data.imbalance=50", "train.batch_size=16", "output_dir=a b"]
     assert arguments == ["experiment=recommended", *kept]
-    read = command.read(get_args_parser().parse_args(arguments))
+    read = line_module.read(get_args_parser().parse_args(arguments))
     assert read.many and not read.faults
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_the_seeds_it_tells_see_a_third_of_a_point_in_each_row_of_the_sweep(rows, capsys):
-    diagnose.show_sweep([*ALWAYS, CRF, WEIGHTED, RESAMPLED, ROBUST][: rows + 1], [])
+    describe.show_sweep([*ALWAYS, CRF, WEIGHTED, RESAMPLED, ROBUST][: rows + 1], [])
     printed = " ".join(capsys.readouterr().out.split())
     enough = int(re.search(r"a t test needs (\d+) seeds of each to see 0\.3 ", printed)[1])
     level = 0.05 / rows  # Bonferroni, which the first row of Holm's correction has
-    assert stats.power(0.002, 0.003, enough, level) >= 0.8 > stats.power(0.002, 0.003, enough - 1, level)
+    assert (
+        stats.power(0.002, 0.003, enough, level)
+        >= 0.8
+        > stats.power(0.002, 0.003, enough - 1, level)
+    )
     assert f"seed='range(1,{enough + 1})'" in printed
 
 
 def test_a_head_that_came_for_the_loss_goes_with_it():
-    assert diagnose.command(["loss=crf", "head=crf", "data=wnut17"]).endswith("experiment=recommended data=wnut17")
+    assert describe.command(["loss=crf", "head=crf", "data=wnut17"]).endswith(
+        "experiment=recommended data=wnut17"
+    )
 
 
-@pytest.mark.parametrize("typed", [["-m", "seed=1,2"], ["experiment=quickstart"], ["dry_run=true"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "typed", [["-m", "seed=1,2"], ["experiment=quickstart"], ["dry_run=true"]], ids=" ".join
+)
 def test_more_than_one_data_set_gets_one_line(diagnosed, typed, tmp_path):
     code, lines, errors = diagnosed(*typed, *SMALL)
-    assert (code, lines) == (1, []) and errors.count("\n") == 1 and "leave out -m, experiment" in errors
+    assert (
+        (code, lines) == (1, [])
+        and errors.count("\n") == 1
+        and "leave out -m, experiment" in errors
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -124,4 +158,6 @@ def test_faults_get_one_line_each(diagnosed, tmp_path):
     code, _, errors = diagnosed(*SMALL, "output_dir=file")
     assert code == 1 and errors.count("\n") == 1 and "type output_dir=DIR" in errors
     code, lines, errors = diagnosed("data=conll2003", "data.path=nowhere")
-    assert (code, lines) == (1, []) and errors.startswith("nersweep: data=conll2003: no train.txt under nowhere")
+    assert (code, lines) == (1, []) and errors.startswith(
+        "nersweep: data=conll2003: no train.txt under nowhere"
+    )

@@ -25,5 +25,7 @@ def test_an_example_prints_what_is_shown(code, shown, tmp_path, monkeypatch, cap
 
 
 def test_every_example_of_using_the_losses_shows_what_it_prints():
-    shown = [example.values[1] for example in EXAMPLES if example.id.startswith("using-the-losses.md:")]
+    shown = [
+        example.values[1] for example in EXAMPLES if example.id.startswith("using-the-losses.md:")
+    ]
     assert len(shown) == 5 and all(shown)

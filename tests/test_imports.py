@@ -92,7 +92,10 @@ def ours(module: str) -> set[str]:
 
 
 def outside(module: str) -> set[str]:
-    return {name.split(".")[0] for name in imported(MODULES[module])} - {"nersweep", *sys.stdlib_module_names}
+    return {name.split(".")[0] for name in imported(MODULES[module])} - {
+        "nersweep",
+        *sys.stdlib_module_names,
+    }
 
 
 def test_every_module_has_its_place_in_the_order():
@@ -128,4 +131,6 @@ def test_what_is_imported_is_declared():
     }
     for module in MODULES:
         for package in outside(module):
-            assert declared & providers[package], f"{module} imports {package}, which pyproject.toml lacks"
+            assert declared & providers[package], (
+                f"{module} imports {package}, which pyproject.toml lacks"
+            )

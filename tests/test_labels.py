@@ -18,7 +18,9 @@ def test_spans_are_those_of_seqeval_on_any_tag_sequence(prefixes):
     rng = random.Random(1)
     for _ in range(2000):
         tags = random_tags(rng, prefixes)
-        assert spans(tags) == [(start, end + 1, type_) for type_, start, end in get_entities(tags)], tags
+        assert spans(tags) == [
+            (start, end + 1, type_) for type_, start, end in get_entities(tags)
+        ], tags
 
 
 def test_spans_of_written_out_tags_are_the_spans():
@@ -52,7 +54,8 @@ def test_what_is_no_tag_is_refused(tag):
 
 
 @pytest.mark.parametrize(
-    ("entities", "fault"), [([(0, 2, "PER"), (1, 3, "LOC")], "overlaps"), ([(2, 5, "PER")], "outside")]
+    ("entities", "fault"),
+    [([(0, 2, "PER"), (1, 3, "LOC")], "overlaps"), ([(2, 5, "PER")], "outside")],
 )
 def test_spans_that_no_tags_can_hold_are_refused(entities, fault):
     with pytest.raises(ValueError, match=fault):

@@ -18,7 +18,9 @@ HEAVY = {"torch", "transformers", "mlflow", "datasets", "optuna", "sklearn", "ma
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -45,7 +47,14 @@ def environment(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
     python = folder / "bin" / "python"
-    install = ["install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", wheel]
+    install = [
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--disable-pip-version-check",
+        wheel,
+    ]
     run(sys.executable, "-m", "pip", "--python", python, *install, cwd=folder)
     packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     site = next(folder.glob("lib/python*/site-packages"))
@@ -59,7 +68,9 @@ def checkout_files(folder: str, pattern: str) -> set[str]:
 
 def test_the_wheel_holds_every_module_and_configuration(wheel):
     expected = checkout_files("nersweep", "*.py") | checkout_files("nersweep", "page.*")
-    expected |= {f"nersweep/{file}" for file in checkout_files("conf", "*.yaml") | {"conf/__init__.py"}}
+    expected |= {
+        f"nersweep/{file}" for file in checkout_files("conf", "*.yaml") | {"conf/__init__.py"}
+    }
     held = set(zipfile.ZipFile(wheel).namelist())
     about = {name for name in held if ".dist-info/" in name}
     assert held - about == expected
@@ -70,7 +81,9 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(built):
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     expected = (
-        checkout_files("nersweep", "*.py") | checkout_files("nersweep", "page.*") | checkout_files("conf", "*.yaml")
+        checkout_files("nersweep", "*.py")
+        | checkout_files("nersweep", "page.*")
+        | checkout_files("conf", "*.yaml")
     )
     assert expected | {"pyproject.toml", "README.md", "LICENSE", "conf/__init__.py"} <= held
 
@@ -83,7 +96,9 @@ def test_the_environment_sees_the_wheel_and_not_the_checkout(environment, tmp_pa
 
 def test_help_from_the_wheel_shows_the_options(environment, tmp_path):
     done = run(environment / "bin" / "python", "-m", "nersweep", "--help", cwd=tmp_path)
-    assert {file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml")} <= set(re.findall(r"\w+", done.stdout))
+    assert {file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml")} <= set(
+        re.findall(r"\w+", done.stdout)
+    )
 
 
 def test_the_console_script_from_the_wheel_runs_to_a_result(environment, tmp_path):
@@ -96,6 +111,10 @@ def test_the_console_script_from_the_wheel_runs_to_a_result(environment, tmp_pat
 
 def test_help_is_quick_because_it_imports_nothing_heavy(tmp_path):
     done = run(sys.executable, "-X", "importtime", "-m", "nersweep", "--help", cwd=tmp_path)
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    imported = {
+        line.rpartition("|")[2].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
     assert "nersweep.faults" in imported
     assert not {module.partition(".")[0] for module in imported} & HEAVY

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from nersweep import command, sweep
-from nersweep import config as sections
+from nersweep.command import line
+from nersweep.config import schema as sections
+from nersweep.sweep import launch
 
 FILES = (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
 PRESETS = {file.stem: file.read_text("utf-8") for file in sorted(FILES)}
@@ -20,8 +21,11 @@ def presets(tmp_path):
     sections.register()
 
     def read(*arguments):
-        typed = [f"--config-dir={tmp_path}", *(str(a).replace("=DIR", f"={tmp_path}") for a in arguments)]
-        read = command.read(get_args_parser().parse_args(typed))
+        typed = [
+            f"--config-dir={tmp_path}",
+            *(str(a).replace("=DIR", f"={tmp_path}") for a in arguments),
+        ]
+        read = line.read(get_args_parser().parse_args(typed))
         assert not read.faults
         return read
 
@@ -36,7 +40,9 @@ def test_a_glob_sweeps_every_option_and_those_of_the_folder_too(presets, tmp_pat
     def swept(glob):
         return [run[0] for run in presets("-m", f"loss={glob}", "seed=1").runs]
 
-    assert len(losses) > 10 and sorted(swept("glob(*)")) == sorted(f"loss={name}" for name in {*losses, "mine"})
+    assert len(losses) > 10 and sorted(swept("glob(*)")) == sorted(
+        f"loss={name}" for name in {*losses, "mine"}
+    )
     assert swept("glob([*focal*,m*],exclude=weighted*)") == ["loss=focal", "loss=mine"]
 
 
@@ -54,9 +60,20 @@ def test_the_table_has_six_losses_with_five_seeds(presets):
     made = presets("experiment=conll2003_table", "data.path=DIR")
     with made.composer as composer:
         configs = [composer(run) for run in made.runs]
-    losses = ["focal", "batch_balanced", "class_balanced", "weighted_cross_entropy", "cross_entropy", "label_smoothing"]
-    assert [(c.choice.loss, c.seed) for c in configs] == [(loss, seed) for loss in losses for seed in range(1, 6)]
-    assert {(c.choice.data, c.choice.model, c.train.epochs) for c in configs} == {("conll2003", "minilm", 3)}
+    losses = [
+        "focal",
+        "batch_balanced",
+        "class_balanced",
+        "weighted_cross_entropy",
+        "cross_entropy",
+        "label_smoothing",
+    ]
+    assert [(c.choice.loss, c.seed) for c in configs] == [
+        (loss, seed) for loss in losses for seed in range(1, 6)
+    ]
+    assert {(c.choice.data, c.choice.model, c.train.epochs) for c in configs} == {
+        ("conll2003", "minilm", 3)
+    }
     assert {c.focal_gamma for c in configs if c.choice.loss == "focal"} == {2}
 
 
@@ -73,19 +90,28 @@ def test_what_is_typed_wins_over_a_preset_wherever_it_stands(presets):
     with made.composer as composer:
         configs = [composer(run) for run in made.runs]
     assert [(c.choice.loss, c.seed) for c in configs] == [("dice", 7), ("focal", 7)]
-    assert {(c.choice.data, c.choice.model, c.train.epochs) for c in configs} == {("generated", "tiny", 1)}
+    assert {(c.choice.data, c.choice.model, c.train.epochs) for c in configs} == {
+        ("generated", "tiny", 1)
+    }
 
 
 def test_a_run_is_the_same_with_a_preset_and_without(presets):
     small = ["data.train=20", "data.dev=5", "data.test=5"]
     sweeps = ["experiment=quickstart"], ["-m", "loss=weighted_cross_entropy,focal", "seed=2"]
     preset, typed = (presets(*arguments, *small) for arguments in sweeps)
-    one, other = ({m.name: m.fingerprint for m in sweep.planned(made)} for made in (preset, typed))
+    one, other = ({m.name: m.fingerprint for m in launch.planned(made)} for made in (preset, typed))
     assert len(other) == 2 and other.items() <= one.items()
 
 
 SKEWED = ["data=generated", "data.train=300", "data.dev=20", "data.test=20", "data.imbalance=100"]
-EVEN = ["data=generated", "data.train=4000", "data.dev=20", "data.test=20", "data.imbalance=1", "data.ambiguity=0"]
+EVEN = [
+    "data=generated",
+    "data.train=4000",
+    "data.dev=20",
+    "data.test=20",
+    "data.imbalance=1",
+    "data.ambiguity=0",
+]
 
 
 def settings_of(made):
@@ -108,22 +134,39 @@ def test_the_recommended_sweep_is_that_of_its_data(presets):
     found = settings_of(presets("experiment=recommended", *SKEWED))
     assert set(found) == {1, 2, 3} and found[1] == found[2] == found[3]
     assert found[1][:5] == [plain, smooth, *for_all]
-    assert settings_of(presets("experiment=recommended", *EVEN))[1] == [plain, smooth, ("crf", "none", "random")]
+    assert settings_of(presets("experiment=recommended", *EVEN))[1] == [
+        plain,
+        smooth,
+        ("crf", "none", "random"),
+    ]
     span = settings_of(presets("experiment=recommended", *EVEN, "head=span"))
     assert span[1] == [plain, smooth]
 
 
 def test_each_data_set_of_a_recommended_sweep_has_its_own_settings(presets):
-    swept = ["data.imbalance=1,100", *(a for a in EVEN if "imbalance" not in a), "seed=5", "experiment=recommended"]
+    swept = [
+        "data.imbalance=1,100",
+        *(a for a in EVEN if "imbalance" not in a),
+        "seed=5",
+        "experiment=recommended",
+    ]
     made = presets(*swept)
     with made.composer as composer:
         configs = [composer(run) for run in made.runs]
-    assert [c.choice.loss for c in configs if c.data.imbalance == 1] == ["cross_entropy", "label_smoothing", "crf"]
+    assert [c.choice.loss for c in configs if c.data.imbalance == 1] == [
+        "cross_entropy",
+        "label_smoothing",
+        "crf",
+    ]
     assert "logit_adjusted" in [c.choice.loss for c in configs if c.data.imbalance == 100]
 
 
 def test_what_is_typed_wins_over_what_is_recommended(presets):
-    found = settings_of(presets("experiment=recommended", *SKEWED, "train.sampler=random", "weights=none", "seed=4,5"))
+    found = settings_of(
+        presets(
+            "experiment=recommended", *SKEWED, "train.sampler=random", "weights=none", "seed=4,5"
+        )
+    )
     assert set(found) == {4, 5} and {sampler for _, _, sampler in found[4]} == {"random"}
     assert {weights for _, weights, _ in found[4]} == {"none"}
 
@@ -131,7 +174,7 @@ def test_what_is_typed_wins_over_what_is_recommended(presets):
 def test_a_recommended_sweep_of_data_that_is_not_there_has_one_fault(tmp_path):
     sections.register()
     typed = ["experiment=recommended", "data=conll2003", f"data.path={tmp_path}"]
-    (fault,) = command.read(get_args_parser().parse_args(typed)).faults
+    (fault,) = line.read(get_args_parser().parse_args(typed)).faults
     assert fault.startswith(f"data=conll2003: no train.txt under {tmp_path}")
 
 
@@ -145,4 +188,4 @@ def test_a_recommended_sweep_of_data_that_cannot_be_read_tells_file_and_line(tmp
         *(f"data.{s}={tmp_path}/{s}.txt" for s in ("train", "dev", "test")),
     ]
     with pytest.raises(ValueError, match=r"train\.txt:2: "):
-        command.read(get_args_parser().parse_args(typed))
+        line.read(get_args_parser().parse_args(typed))

@@ -11,7 +11,7 @@ import pytest
 
 from nersweep import __main__ as cli
 from nersweep import diagnose
-from nersweep.config import SECTIONS
+from nersweep.config.schema import SECTIONS
 from nersweep.report import answer
 
 CHECKOUT = Path(__file__).parents[1]
@@ -36,7 +36,10 @@ def place(tmp_path_factory):
     """A folder in which the README's names mean something: DIR has the beginnings of CoNLL-2003-like and WNUT-17-like
     files, the column files lie beside, FOLDER is a saved model."""
     folder = tmp_path_factory.mktemp("readme")
-    four = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\nin IN B-PP O\nPau NNP B-NP B-LOC\n\n" * 8
+    four = (
+        "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\nin IN B-PP O\nPau NNP B-NP B-LOC\n\n"
+        * 8
+    )
     two = "Ada\tB-person\nlikes\tO\nPau\tB-location\n\t\n" * 8
     for name, text in {
         **dict.fromkeys(("DIR/train.txt", "DIR/valid.txt", "DIR/test.txt"), four),
@@ -76,10 +79,14 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys):
         answer.main()
         assert capsys.readouterr().out.rstrip().split("\n")[-1].startswith("report: ")
         return
-    code = run([*arguments, *QUICK], monkeypatch, diagnose if module == "nersweep.diagnose" else cli)
+    code = run(
+        [*arguments, *QUICK], monkeypatch, diagnose if module == "nersweep.diagnose" else cli
+    )
     assert code == 0, capsys.readouterr().err
     last = capsys.readouterr().out.rstrip().split("\n")[-1]
-    ends = last.startswith(("result: ", "sweep: ", "dashboard: ")) or last.endswith("nothing was done")
+    ends = last.startswith(("result: ", "sweep: ", "dashboard: ")) or last.endswith(
+        "nothing was done"
+    )
     assert ends or module == "nersweep.diagnose"
 
 
@@ -115,7 +122,14 @@ def test_every_option_stands_in_the_readme():
 def test_every_setting_of_a_fixed_section_stands_in_the_readme_with_its_default():
     for section, schema in SECTIONS.items():
         for item in fields(schema):
-            row = next((line for line in README.splitlines() if line.startswith(f"| `{section}.{item.name}` |")), "")
+            row = next(
+                (
+                    line
+                    for line in README.splitlines()
+                    if line.startswith(f"| `{section}.{item.name}` |")
+                ),
+                "",
+            )
             default = row.split("|")[2].split("(")[0].strip() if row else None
             value = item.default_factory() if item.default is MISSING else item.default
             shown = json.dumps(value) if isinstance(value, bool | None) else str(value)

@@ -30,10 +30,14 @@ def test_effective_on_conll():
 
 
 def test_inverse_sqrt_is_the_square_root_of_inverse():
-    assert InverseSqrt(normalize="none")(CONLL) ** 2 == pytest.approx(Inverse(normalize="none")(CONLL))
+    assert InverseSqrt(normalize="none")(CONLL) ** 2 == pytest.approx(
+        Inverse(normalize="none")(CONLL)
+    )
 
 
-@pytest.mark.parametrize(("beta", "ratio"), [(0.99, 1.00001), (0.999, 1.5), (0.9999, 9), (0.99999, 71)])
+@pytest.mark.parametrize(
+    ("beta", "ratio"), [(0.99, 1.00001), (0.999, 1.5), (0.9999, 9), (0.99999, 71)]
+)
 def test_effective_weights_spread_with_beta_as_published_for_conll(beta, ratio):
     weights = Effective(beta=beta)(CONLL)
     assert weights.max() / weights.min() == pytest.approx(ratio, rel=0.03 if beta > 0.99 else 1e-5)
@@ -63,7 +67,11 @@ def test_what_each_normaliser_fixes():
 
 def test_a_class_that_never_occurs_weighs_one_and_moves_no_other():
     with_absent = np.array([*CONLL, 0])
-    for scheme in (Inverse(smoothing=5), InverseSqrt(normalize="entity_mean"), Effective(normalize="token_mean")):
+    for scheme in (
+        Inverse(smoothing=5),
+        InverseSqrt(normalize="entity_mean"),
+        Effective(normalize="token_mean"),
+    ):
         weights = scheme(with_absent)
         assert weights[-1] == 1
         assert weights[:-1] == pytest.approx(scheme(CONLL))
@@ -110,7 +118,11 @@ def test_manual_weights_by_list_and_by_name():
     assert Manual(values=[0.5, 2, 3], normalize="token_mean")(counts, NAMES) == pytest.approx(
         np.array([0.5, 2, 3]) / 0.69
     )
-    assert Manual(values=[0.5, 2, 3], o_weight="one", cap=2.5)(counts, NAMES).tolist() == [1, 2, 2.5]
+    assert Manual(values=[0.5, 2, 3], o_weight="one", cap=2.5)(counts, NAMES).tolist() == [
+        1,
+        2,
+        2.5,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -130,4 +142,8 @@ def test_manual_weights_that_fit_no_class_are_refused(values, said):
 
 
 def test_weights_of_zero_alone_stay_zero():
-    assert Manual(values=[0, 0, 0], normalize="mean")(np.array([90, 6, 4]), NAMES).tolist() == [0, 0, 0]
+    assert Manual(values=[0, 0, 0], normalize="mean")(np.array([90, 6, 4]), NAMES).tolist() == [
+        0,
+        0,
+        0,
+    ]

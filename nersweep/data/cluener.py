@@ -7,8 +7,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from nersweep.data import Corpus, Sentence, local_folder, missing_files, read_utf8
 from nersweep.data.columns import assemble
+from nersweep.data.corpus import Corpus, Sentence
+from nersweep.data.files import local_folder, missing_files, read_utf8
 from nersweep.faults import Faults
 from nersweep.labels import Span, tags_from_spans
 
@@ -56,7 +57,9 @@ class Cluener:
         whole, whole_notes = read_file(folder / "train.json")
         test, test_notes = read_file(folder / "dev.json")
         if len(whole) < 2:
-            raise ValueError(f"{folder / 'train.json'}: 1 sentence, expected ≥ 2, of which a tenth is for development")
+            raise ValueError(
+                f"{folder / 'train.json'}: 1 sentence, expected ≥ 2, of which a tenth is for development"
+            )
         train, dev = divide(whole, self.dev_seed)
         corpus = assemble("cluener", str(folder), {"train": train, "dev": dev, "test": test})
         drawn = (
@@ -89,7 +92,9 @@ def read_file(path: Path) -> tuple[list[Sentence], list[str]]:
             if {TITLE, *WITHIN} <= entities:
                 entities -= WITHIN
                 within = " and ".join(map(shown, sorted(WITHIN)))
-                notes.append(f"{path.name}:{number}: {within} lie within {shown(TITLE)} and are left out")
+                notes.append(
+                    f"{path.name}:{number}: {within} lie within {shown(TITLE)} and are left out"
+                )
             refuse_overlaps(entities)
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from None
@@ -104,9 +109,15 @@ def read_line(line: str) -> tuple[str, set[Span]]:
     """The text of a line and its entities, end exclusive. Raises ValueError for anything but the format of CLUENER."""
     try:
         example = json.loads(line, object_pairs_hook=without_repeats)
-        json.dumps(example, ensure_ascii=False).encode()  # fails for half a surrogate pair, which no file can hold
+        json.dumps(
+            example, ensure_ascii=False
+        ).encode()  # fails for half a surrogate pair, which no file can hold
     except (ValueError, RecursionError) as error:
-        told = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+        told = (
+            f"{error.msg}, column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else error
+        )
         raise ValueError(f"not valid JSON ({told})") from None
     if not isinstance(example, dict) or "text" not in example:
         raise ValueError(f'no text; expected {{"text": ..., "label": {LABEL}}}')
@@ -115,7 +126,9 @@ def read_line(line: str) -> tuple[str, set[Span]]:
     text, label = example["text"], example["label"]
     if not isinstance(text, str) or not text:
         raise ValueError(f"text {quoted(text)}: must be text of at least one character")
-    if not isinstance(label, dict) or not all(isinstance(surfaces, dict) for surfaces in label.values()):
+    if not isinstance(label, dict) or not all(
+        isinstance(surfaces, dict) for surfaces in label.values()
+    ):
         raise ValueError(f"label {quoted(label)}: expected {LABEL}")
     entities = set()
     for type_, surfaces in label.items():
@@ -123,20 +136,31 @@ def read_line(line: str) -> tuple[str, set[Span]]:
             raise ValueError(f"type {quoted(type_)}: must be one word")
         for surface, places in surfaces.items():
             if not isinstance(places, list) or not places:
-                raise ValueError(f"{type_} {quoted(surface)} {quoted(places)}: expected [[start, end], ...]")
-            entities |= {(*place_of(place, f"{type_} {quoted(surface)}", surface, text), type_) for place in places}
+                raise ValueError(
+                    f"{type_} {quoted(surface)} {quoted(places)}: expected [[start, end], ...]"
+                )
+            entities |= {
+                (*place_of(place, f"{type_} {quoted(surface)}", surface, text), type_)
+                for place in places
+            }
     return text, entities
 
 
 def place_of(place: Any, name: str, surface: str, text: str) -> tuple[int, int]:
     """[start, end] with the end exclusive. Raises ValueError unless the surface stands there."""
-    if not isinstance(place, list) or len(place) != 2 or any(type(offset) is not int for offset in place):
+    if (
+        not isinstance(place, list)
+        or len(place) != 2
+        or any(type(offset) is not int for offset in place)
+    ):
         raise ValueError(f"{name} {quoted(place)}: expected two whole numbers, [start, end]")
     start, end = place
     if end < start:
         raise ValueError(f"{name} {place}: ends before it starts")
     if start < 0 or end >= len(text):
-        raise ValueError(f"{name} {place}: outside the text, whose offsets are 0 to {len(text) - 1}")
+        raise ValueError(
+            f"{name} {place}: outside the text, whose offsets are 0 to {len(text) - 1}"
+        )
     if text[start : end + 1] != surface:
         raise ValueError(f"{name} {place}: the text has {quoted(text[start : end + 1])} there")
     return start, end + 1
@@ -155,7 +179,9 @@ def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(quoted(key) for key in found if keys.count(key) > 1)} stands there twice")
+        raise ValueError(
+            f"key {next(quoted(key) for key in found if keys.count(key) > 1)} stands there twice"
+        )
     return found
 
 

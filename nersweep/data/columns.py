@@ -7,8 +7,10 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
-from nersweep import hub, labels
-from nersweep.data import SPLITS, Corpus, Sentence, local_folder, missing_files, read_utf8, tag_counts
+from nersweep import labels
+from nersweep.data import hub
+from nersweep.data.corpus import SPLITS, Corpus, Sentence, tag_counts
+from nersweep.data.files import local_folder, missing_files, read_utf8
 from nersweep.faults import Faults, reason
 
 Rows = list[tuple[str, ...]]  # one sentence as it is written: a tuple of columns per word
@@ -29,7 +31,9 @@ class LocalFiles:
             raise ValueError(f"columns={list(self.columns)}: must name word and tag")
         missing = [split for split in SPLITS if not Path(getattr(self, split)).exists()]
         if missing:
-            raise ValueError("\n".join(f"{split}={getattr(self, split)}: no such file" for split in missing))
+            raise ValueError(
+                "\n".join(f"{split}={getattr(self, split)}: no such file" for split in missing)
+            )
 
     def load(self) -> Corpus:
         files = {split: getattr(self, split) for split in SPLITS}
@@ -61,11 +65,20 @@ class Catalogued:
         folder = local_folder(self.name, self.path)
         if folder is None:
             return from_hub(self.name, self.hub["path"], self.hub["revision"], self.hub["columns"])
-        return corpus(self.name, str(folder), {split: folder / self.files[split] for split in SPLITS}, self.columns)
+        return corpus(
+            self.name,
+            str(folder),
+            {split: folder / self.files[split] for split in SPLITS},
+            self.columns,
+        )
 
 
-def corpus(name: str, source: str, files: Mapping[str, str | Path], columns: Sequence[str] | None) -> Corpus:
-    return assemble(name, source, {split: read_file(Path(files[split]), columns) for split in SPLITS})
+def corpus(
+    name: str, source: str, files: Mapping[str, str | Path], columns: Sequence[str] | None
+) -> Corpus:
+    return assemble(
+        name, source, {split: read_file(Path(files[split]), columns) for split in SPLITS}
+    )
 
 
 def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence]:
@@ -85,7 +98,9 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence
         if columns is None:
             columns = ["word", *(f"column{i}" for i in range(2, len(row))), "tag"]
         if len(row) != len(columns) or len(row) < 2:
-            raise ValueError(f"{path}:{number}: {len(row)} columns, expected {max(len(columns), 2)}")
+            raise ValueError(
+                f"{path}:{number}: {len(row)} columns, expected {max(len(columns), 2)}"
+            )
         try:
             labels.split_tag(row[list(columns).index("tag")])
         except ValueError as error:
@@ -124,9 +139,14 @@ def from_hub(name: str, path: str, revision: str, columns: Mapping[str, str]) ->
         names = {c: getattr(part.features[h].feature, "names", None) for c, h in columns.items()}
         splits[split] = []
         for example in part:
-            values = {c: tuple(names[c][v] if names[c] else v for v in example[h]) for c, h in columns.items()}
+            values = {
+                c: tuple(names[c][v] if names[c] else v for v in example[h])
+                for c, h in columns.items()
+            }
             if values["word"]:
-                splits[split].append(Sentence(words=values.pop("word"), tags=values.pop("tag"), columns=values))
+                splits[split].append(
+                    Sentence(words=values.pop("word"), tags=values.pop("tag"), columns=values)
+                )
     return assemble(name, f"{path}@{revision}", splits)
 
 
@@ -137,15 +157,28 @@ def assemble(name: str, source: str, splits: Mapping[str, Sequence[Sentence]]) -
     normal = {}
     for split, sentences in splits.items():
         normal[split] = [
-            Sentence(shared(s.words), shared(labels.tags_from_spans(labels.spans(s.tags), len(s.tags))), s.columns)
+            Sentence(
+                shared(s.words),
+                shared(labels.tags_from_spans(labels.spans(s.tags), len(s.tags))),
+                s.columns,
+            )
             for s in sentences
         ]
         if scheme == "IOB2":
             pairs = zip(sentences, normal[split], strict=True)
-            repaired[split] = sum(a != b for old, new in pairs for a, b in zip(old.tags, new.tags, strict=True))
-    notes = [f"{split}: {n} I- tags began an entity and are read as B-" for split, n in repaired.items() if n]
+            repaired[split] = sum(
+                a != b for old, new in pairs for a, b in zip(old.tags, new.tags, strict=True)
+            )
+    notes = [
+        f"{split}: {n} I- tags began an entity and are read as B-"
+        for split, n in repaired.items()
+        if n
+    ]
     known = tag_counts(normal["train"])
     for split in ("dev", "test"):
         odd = {tag: n for tag, n in tag_counts(normal[split]).items() if tag not in known}
-        notes += [f"{split}: {tag} ({n} words) is not in the training data" for tag, n in sorted(odd.items())]
+        notes += [
+            f"{split}: {tag} ({n} words) is not in the training data"
+            for tag, n in sorted(odd.items())
+        ]
     return Corpus(name, source, **normal, notes=tuple(notes))

@@ -12,7 +12,7 @@ from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
-from nersweep.data import Corpus, Sentence
+from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import Span, spans, tags_from_spans
 
 TYPES = ("PER", "LOC", "ORG", "PRODUCT", "EVENT")  # from the most to the least frequent
@@ -25,7 +25,9 @@ NOISE = ("type", "type", "dropped", "boundary")  # dealt in turn
 T = TypeVar("T")
 Word = tuple[str, str]  # word, tag
 Mention = tuple[str, str]  # surface form, type
-Names = dict[tuple[str, bool], list[str]]  # (type, is the name shared between types) -> its mentions
+Names = dict[
+    tuple[str, bool], list[str]
+]  # (type, is the name shared between types) -> its mentions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,9 @@ class Generated:
                 for type_, weight in zip(TYPES, progression, strict=True)
                 for _ in range(max(1, round(count * weight / math.fsum(progression))))
             ]
-            names = author.names(types, self.ambiguity, 1.0 if split == "train" else self.unseen, known)
+            names = author.names(
+                types, self.ambiguity, 1.0 if split == "train" else self.unseen, known
+            )
             if split == "train":
                 known = names
             splits[split] = author.sentences(names, size, self.o_share)
@@ -126,7 +130,9 @@ class _Author:
     # Names
 
     def stem(self) -> str:
-        shape = self.pick(("ONSET VOWEL CODA", "ONSET VOWEL ONSET VOWEL", "ONSET VOWEL ONSET VOWEL CODA"))
+        shape = self.pick(
+            ("ONSET VOWEL CODA", "ONSET VOWEL ONSET VOWEL", "ONSET VOWEL ONSET VOWEL CODA")
+        )
         return "".join(self.pick(POOLS[part]) for part in shape.split())
 
     def written(self, phrase: Sequence[str]) -> list[str]:
@@ -184,7 +190,9 @@ class _Author:
     def sentences(self, names: Names, count: int, o_share: float) -> list[Sentence]:
         """`count` sentences with these mentions, and as many other words as make `o_share`."""
         mentions = [(name, type_) for (type_, _), mentions in names.items() for name in mentions]
-        o_words = round(sum(len(name.split()) for name, _ in mentions) * o_share / (1 - o_share)) - count  # but for "."
+        o_words = (
+            round(sum(len(name.split()) for name, _ in mentions) * o_share / (1 - o_share)) - count
+        )  # but for "."
         chunks: list[list[list[Word]]] = [[] for _ in range(count)]  # of each sentence
         budget = 0.0
         for mention in mentions:
@@ -203,7 +211,9 @@ class _Author:
             room = round(o_words * wish / total) - given
             given += room
             while room:
-                filler = self.written(self.pick([phrase for phrase in FILLERS if len(phrase) <= room] or LAST_WORDS))
+                filler = self.written(
+                    self.pick([phrase for phrase in FILLERS if len(phrase) <= room] or LAST_WORDS)
+                )
                 sentence.append([(word, "O") for word in filler])
                 room -= len(filler)
         return [self.sentence(sentence) for sentence in chunks]
@@ -216,13 +226,17 @@ class _Author:
         chunk = []
         for word in self.written(self.pick(short)):
             if word == "{}":
-                chunk += zip(name.split(), [f"B-{type_}"] + [f"I-{type_}"] * name.count(" "), strict=True)
+                chunk += zip(
+                    name.split(), [f"B-{type_}"] + [f"I-{type_}"] * name.count(" "), strict=True
+                )
             else:
                 chunk.append((word, "O"))
         return chunk
 
     def sentence(self, chunks: Sequence[Sequence[Word]]) -> Sentence:
-        (first, tag), *rest = [pair for chunk in self.shuffled(chunks) for pair in chunk] + [(".", "O")]
+        (first, tag), *rest = [pair for chunk in self.shuffled(chunks) for pair in chunk] + [
+            (".", "O")
+        ]
         if tag == "O":
             first = first[0].upper() + first[1:]
         words, tags = zip((first, tag), *rest, strict=True)
@@ -250,7 +264,9 @@ class _Author:
         if how == "boundary":
             moved = [(start, end - 1), (start + 1, end)] if end - start > 1 else []
             moved += [(start - 1, end)] if start and outside[start - 1] else []
-            moved += [(start, end + 1)] if end < len(outside) - 1 and outside[end] else []  # never over the full stop
+            moved += (
+                [(start, end + 1)] if end < len(outside) - 1 and outside[end] else []
+            )  # never over the full stop
             if moved:
                 return [(*self.pick(moved), type_)]
         return [(start, end, self.pick([other for other in TYPES if other != type_]))]
@@ -317,4 +333,6 @@ FILLERS = _phrases(
     "in the FOREIGN press|because of a NOUN in the NOUN|the Internet NOUN|according to a FOREIGN NOUN|"
     "and the NOUN VERB|NUMBER people VERB in the NOUN|a NOUN said"
 )
-LAST_WORDS = _phrases("ADVERB|ADVERB|DAY|today|yesterday|however")  # where there is room for one word only
+LAST_WORDS = _phrases(
+    "ADVERB|ADVERB|DAY|today|yesterday|however"
+)  # where there is room for one word only

@@ -11,7 +11,11 @@ from torch import nn
 
 for _module in iter_modules(__path__, f"{__name__}."):
     for _name, _value in vars(import_module(_module.name)).items():
-        if isinstance(_value, type) and issubclass(_value, nn.Module) and _value.__module__ == _module.name:
+        if (
+            isinstance(_value, type)
+            and issubclass(_value, nn.Module)
+            and _value.__module__ == _module.name
+        ):
             globals()[_name] = _value
 
 effective_weights = import_module(f"{__name__}.batch_balanced").effective_weights

@@ -87,8 +87,18 @@ class TokenLoss(Loss):
         require(reduction in REDUCTIONS, "reduction", reduction, "one of " + ", ".join(REDUCTIONS))
         if weight is not None:
             weight = torch.as_tensor(weight, dtype=torch.float32)
-            require(weight.dim() == 1, "weight", tuple(weight.shape), "a vector with one weight per class")
-            require(bool((weight.isfinite() & (weight >= 0)).all()), "weight", weight.tolist(), "finite and ≥ 0")
+            require(
+                weight.dim() == 1,
+                "weight",
+                tuple(weight.shape),
+                "a vector with one weight per class",
+            )
+            require(
+                bool((weight.isfinite() & (weight >= 0)).all()),
+                "weight",
+                weight.tolist(),
+                "finite and ≥ 0",
+            )
         self.reduction = reduction
         self.register_buffer("weight", weight, persistent=False)
 
@@ -105,16 +115,27 @@ class TokenLoss(Loss):
         """The weights (C,) that hold for an optimiser step with these targets (...)."""
         return self.weight
 
-    def forward(self, logits: Tensor, targets: Tensor, step_targets: Tensor | None = None) -> Tensor:
+    def forward(
+        self, logits: Tensor, targets: Tensor, step_targets: Tensor | None = None
+    ) -> Tensor:
         step = targets if step_targets is None else step_targets
         weight = self.class_weights(step, logits.shape[-1])
-        shape, (logits, targets, real) = targets.shape, real_tokens(logits, targets)  # (N, C), (N,), (N,)
-        losses = self.weighted(logits, targets, None if weight is None else weight.to(logits.dtype)).where(real, 0)
+        shape, (logits, targets, real) = (
+            targets.shape,
+            real_tokens(logits, targets),
+        )  # (N, C), (N,), (N,)
+        losses = self.weighted(
+            logits, targets, None if weight is None else weight.to(logits.dtype)
+        ).where(real, 0)
         if self.reduction == "none":
             return losses.view(shape)
         if self.reduction == "sum":
             return losses.sum()
         counts = step != IGNORE
         count_tokens = weight is None or self.reduction == "token_mean"
-        total = counts.sum() if count_tokens else weight[step.where(counts, 0)].where(counts, 0).sum()
-        return losses.sum() / torch.where(total > 0, total, torch.inf)  # 0 with a zero gradient where nothing counts
+        total = (
+            counts.sum() if count_tokens else weight[step.where(counts, 0)].where(counts, 0).sum()
+        )
+        return losses.sum() / torch.where(
+            total > 0, total, torch.inf
+        )  # 0 with a zero gradient where nothing counts

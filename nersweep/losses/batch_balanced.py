@@ -22,14 +22,18 @@ def effective_weights(counts: Tensor, beta: float) -> Tensor:
     require(0 <= beta < 1, "beta", beta, "in [0, 1) (0 is uniform, near 1 is the inverse count)")
     counts = torch.as_tensor(counts).double()  # (C,)
     require(counts.dim() == 1, "counts", tuple(counts.shape), "a vector with one count per class")
-    require(bool((counts.isfinite() & (counts >= 0)).all()), "counts", counts.tolist(), "finite and ≥ 0")
+    require(
+        bool((counts.isfinite() & (counts >= 0)).all()), "counts", counts.tolist(), "finite and ≥ 0"
+    )
     return weights_of(counts, beta)
 
 
 def weights_of(counts: Tensor, beta: float) -> Tensor:
     """`effective_weights` of counts (C,) in float64 that are as they must be, which is not looked at."""
     occurs, rest = counts > 0, 1 - beta
-    raw = rest / -(counts * counts.new_full((), -rest).log1p()).expm1()  # (C,), infinite or NaN where nothing occurs
+    raw = (
+        rest / -(counts * counts.new_full((), -rest).log1p()).expm1()
+    )  # (C,), infinite or NaN where nothing occurs
     mean = raw.where(occurs, 0).sum() / occurs.sum()
     return (raw / mean).where(occurs, 1).float()
 
@@ -48,13 +52,17 @@ class BatchBalancedFocalLoss(TokenLoss):
     def __init__(self, gamma: float = 2.0, beta: float = 0.999, reduction: str = "mean"):
         super().__init__(reduction=reduction)
         require(math.isfinite(gamma) and gamma >= 0, "gamma", gamma, "≥ 0 (0 is cross entropy)")
-        require(0 <= beta < 1, "beta", beta, "in [0, 1) (0 is focal loss, near 1 is the inverse count)")
+        require(
+            0 <= beta < 1, "beta", beta, "in [0, 1) (0 is focal loss, near 1 is the inverse count)"
+        )
         self.gamma = gamma
         self.beta = beta
 
     def class_weights(self, step_targets: Tensor, classes: int) -> Tensor:
         targets, counts = step_targets.flatten(), step_targets.new_zeros(classes)
-        counts = counts.scatter_add(0, targets.clamp(min=0), (targets != IGNORE).to(counts.dtype))  # (C,)
+        counts = counts.scatter_add(
+            0, targets.clamp(min=0), (targets != IGNORE).to(counts.dtype)
+        )  # (C,)
         return weights_of(counts.double(), self.beta)
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:

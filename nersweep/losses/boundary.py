@@ -34,7 +34,9 @@ class BoundaryIoULoss(Loss):
 
     def __init__(self, labels: Sequence[str], window: int = 2):
         super().__init__()
-        wrong = [name for name in labels if name != "O" and not (name[:2] in ("B-", "I-") and name[2:])]
+        wrong = [
+            name for name in labels if name != "O" and not (name[:2] in ("B-", "I-") and name[2:])
+        ]
         require(not wrong, "labels", wrong, "O, B-TYPE or I-TYPE")
         require(window >= 0, "window", window, "≥ 0 tokens")
         self.window = window
@@ -47,40 +49,76 @@ class BoundaryIoULoss(Loss):
 
     def forward(self, logits: Tensor, targets: Tensor, lengths: Tensor | None = None) -> Tensor:
         classes = len(self.type_of)
-        require(logits.shape[-1] == classes, "logits", tuple(logits.shape), f"(..., {classes}) with {classes} labels")
+        require(
+            logits.shape[-1] == classes,
+            "logits",
+            tuple(logits.shape),
+            f"(..., {classes}) with {classes} labels",
+        )
         # How far a neighbour can be. Lengths are read: on the host, that waits for no GPU.
-        reach = min(self.window, targets.shape[-1] if lengths is None else max(lengths.tolist(), default=0))
+        reach = min(
+            self.window, targets.shape[-1] if lengths is None else max(lengths.tolist(), default=0)
+        )
         if lengths is None:
             real = targets != IGNORE
             lengths = real.sum(1) if targets.dim() == 2 else real.sum().reshape(1)
         if targets.device.type == "cpu":
             words, real = int(lengths.sum()), int((targets != IGNORE).sum())
-            require(words == real, "lengths", f"{words} words in all", f"those of the {real} real targets")
+            require(
+                words == real,
+                "lengths",
+                f"{words} words in all",
+                f"those of the {real} real targets",
+            )
         order = (targets == IGNORE).flatten().argsort(stable=True)  # (N,), the real ones first
-        logits, gold, real = (x.index_select(0, order) for x in real_tokens(logits, targets))  # (N, C), (N,), (N,)
+        logits, gold, real = (
+            x.index_select(0, order) for x in real_tokens(logits, targets)
+        )  # (N, C), (N,), (N,)
         p = logits.softmax(-1)
 
         lengths = lengths.to(targets.device, non_blocking=True)  # (S,)
-        sentence_ends, position = lengths.cumsum(0), torch.arange(len(gold), device=gold.device)  # (S,), (N,)
-        sentence = torch.searchsorted(sentence_ends, position, right=True).clamp(max=len(lengths) - 1)  # (N,)
-        begin, end = (sentence_ends - lengths)[sentence], sentence_ends[sentence]  # (N,), of a token's sentence
+        sentence_ends, position = (
+            lengths.cumsum(0),
+            torch.arange(len(gold), device=gold.device),
+        )  # (S,), (N,)
+        sentence = torch.searchsorted(sentence_ends, position, right=True).clamp(
+            max=len(lengths) - 1
+        )  # (N,)
+        begin, end = (
+            (sentence_ends - lengths)[sentence],
+            sentence_ends[sentence],
+        )  # (N,), of a token's sentence
         type_ = self.type_of[gold].where(real, 0)  # (N,)
         inside = type_ > 0
-        starts = inside & (self.begins[gold] | (position == begin) | (type_ != type_.roll(1)))  # (N,)
-        stops = inside & (~inside.roll(-1) | starts.roll(-1) | (position + 1 == end))  # (N,), at a span's last token
+        starts = inside & (
+            self.begins[gold] | (position == begin) | (type_ != type_.roll(1))
+        )  # (N,)
+        stops = inside & (
+            ~inside.roll(-1) | starts.roll(-1) | (position + 1 == end)
+        )  # (N,), at a span's last token
 
-        mass = p.new_zeros(len(p), self.types + 1).index_add(1, self.type_of, p)  # (N, types), m of each type, and of O
+        mass = p.new_zeros(len(p), self.types + 1).index_add(
+            1, self.type_of, p
+        )  # (N, types), m of each type, and of O
         # 1 - m of a token in the span is the probability of the other classes: no subtraction from 1.
         missed = (p * (self.type_of != type_[:, None])).sum(1) * inside  # (N,)
         # At a span's first token the m of those before it, at its last one of those after it.
         away = torch.arange(1, reach + 1, device=gold.device)
         before, after = position[:, None] - away, position[:, None] + away  # (N, reach)
-        counts = torch.cat([(before >= begin[:, None]) & starts[:, None], (after < end[:, None]) & stops[:, None]], 1)
-        near = torch.cat([before, after], 1).clamp(0, len(p) - 1) * mass.shape[1] + type_[:, None]  # (N, 2·reach)
-        outside = (mass.flatten().index_select(0, near.flatten()).view(near.shape) * counts).sum(1)  # (N,)
+        counts = torch.cat(
+            [(before >= begin[:, None]) & starts[:, None], (after < end[:, None]) & stops[:, None]],
+            1,
+        )
+        near = (
+            torch.cat([before, after], 1).clamp(0, len(p) - 1) * mass.shape[1] + type_[:, None]
+        )  # (N, 2·reach)
+        outside = (mass.flatten().index_select(0, near.flatten()).view(near.shape) * counts).sum(
+            1
+        )  # (N,)
         # As many places as there could be spans: how many there are, a GPU would have to be waited for.
         span = (starts.cumsum(0) - 1).clamp(min=0)  # (N,)
         wrong, size, spurious = (
-            torch.zeros_like(missed).index_add(0, span, x) for x in (missed + outside, inside.to(p.dtype), outside)
+            torch.zeros_like(missed).index_add(0, span, x)
+            for x in (missed + outside, inside.to(p.dtype), outside)
         )
         return (wrong / (size + spurious).clamp(min=1)).sum() / starts.sum().clamp(min=1)

@@ -30,13 +30,27 @@ class CompoundLoss(Loss):
         super().__init__()
         weights = weights or {}
         for name, weight in weights.items():
-            require(name in terms, f"weights.{name}", weight, "the weight of a term: " + ", ".join(terms))
+            require(
+                name in terms,
+                f"weights.{name}",
+                weight,
+                "the weight of a term: " + ", ".join(terms),
+            )
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
-            require(number and math.isfinite(weight) and weight >= 0, f"weights.{name}", weight, "a finite number ≥ 0")
+            require(
+                number and math.isfinite(weight) and weight >= 0,
+                f"weights.{name}",
+                weight,
+                "a finite number ≥ 0",
+            )
         self.weights = {name: float(weights.get(name, 1)) for name in terms}
-        self.parts = nn.ModuleDict({name: loss for name, loss in terms.items() if self.weights[name]})
+        self.parts = nn.ModuleDict(
+            {name: loss for name, loss in terms.items() if self.weights[name]}
+        )
         require(len(self.parts) > 0, "weights", self.weights, "above 0 for at least one term")
-        self.needs = tuple(dict.fromkeys(need for loss in self.parts.values() for need in loss.needs))
+        self.needs = tuple(
+            dict.fromkeys(need for loss in self.parts.values() for need in loss.needs)
+        )
         self.splits = all(loss.splits for loss in self.parts.values())
 
     def terms(self, given: Mapping[str, object]) -> Terms:
@@ -44,8 +58,13 @@ class CompoundLoss(Loss):
         for name, loss in self.parts.items():
             missing = [need for need in loss.needs if need not in given and need not in OPTIONAL]
             if missing:
-                raise ValueError(f"{name}: needs {', '.join(missing)}; give it by name, as in {missing[0]}=...")
-            found[name] = self.weights[name], loss(**{need: given[need] for need in loss.needs if need in given})
+                raise ValueError(
+                    f"{name}: needs {', '.join(missing)}; give it by name, as in {missing[0]}=..."
+                )
+            found[name] = (
+                self.weights[name],
+                loss(**{need: given[need] for need in loss.needs if need in given}),
+            )
         return found
 
     def forward(self, logits: Tensor, targets: Tensor, **more: object) -> Tensor:

@@ -42,13 +42,20 @@ class SupConLoss(Loss):
         outside: int = 0,
     ):
         super().__init__()
-        require(math.isfinite(temperature) and temperature > 0, "temperature", temperature, "> 0 and finite")
+        require(
+            math.isfinite(temperature) and temperature > 0,
+            "temperature",
+            temperature,
+            "> 0 and finite",
+        )
         require(form in ("supcon", "margin"), "form", form, "supcon or margin")
         require(math.isfinite(margin) and margin > 0, "margin", margin, "> 0 and finite")
         self.temperature, self.form, self.margin, self.outside = temperature, form, margin, outside
 
     def forward(self, features: Tensor, targets: Tensor) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):  # it would multiply matrices in half precision
+        with torch.autocast(
+            features.device.type, enabled=False
+        ):  # it would multiply matrices in half precision
             # Selected, as anchors are, although a GPU is waited for: with masks it would be tokens × tokens numbers.
             x, y = features[targets != IGNORE], targets[targets != IGNORE]  # (N, H), (N,)
             x = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -65,11 +72,17 @@ class SupConLoss(Loss):
 
     def pairs(self, z: Tensor, y: Tensor) -> Tensor:
         anchor = (y != self.outside).nonzero()  # (A, 1)
-        counts = (y == self.outside) | (torch.arange(len(y), device=y.device) > anchor)  # (A, N), each pair once
+        counts = (y == self.outside) | (
+            torch.arange(len(y), device=y.device) > anchor
+        )  # (A, N), each pair once
         square = z.square().sum(1)
-        square = (square[anchor] + square - 2 * z[anchor.squeeze(1)] @ z.T).clamp(min=0)  # (A, N), D²
+        square = (square[anchor] + square - 2 * z[anchor.squeeze(1)] @ z.T).clamp(
+            min=0
+        )  # (A, N), D²
         # The root has an infinite slope at 0. A D² below the rounding error of its terms is 0, without a slope.
         least = torch.finfo(z.dtype).eps
         distance = torch.where(square > least, square.clamp(min=least).sqrt(), 0)
-        losses = torch.where(y[anchor] == y, square, (self.margin - distance).clamp(min=0).square()) / 2  # (A, N)
+        losses = (
+            torch.where(y[anchor] == y, square, (self.margin - distance).clamp(min=0).square()) / 2
+        )  # (A, N)
         return (losses * counts).sum() / counts.sum().clamp(min=1)

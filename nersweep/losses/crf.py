@@ -14,8 +14,12 @@ REDUCTIONS = ("token_mean", "mean", "sum")
 def places(lengths: Tensor, words: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of W words, S sentences of these lengths one after another: each word's sentence (W,), how many words precede
     it there (W,) and how many follow (W,)."""
-    sentence = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths, output_size=words)
-    before = torch.arange(len(sentence), device=lengths.device) - (lengths.cumsum(0) - lengths)[sentence]
+    sentence = torch.arange(len(lengths), device=lengths.device).repeat_interleave(
+        lengths, output_size=words
+    )
+    before = (
+        torch.arange(len(sentence), device=lengths.device) - (lengths.cumsum(0) - lengths)[sentence]
+    )
     return sentence, before, lengths[sentence] - 1 - before
 
 
@@ -24,18 +28,26 @@ def columns(lengths: Tensor, words: int, longest: int) -> tuple[Tensor, Tensor]:
     first. A column goes on with its last word where the sentence is shorter, and is not to be used there."""
     place = torch.arange(longest, device=lengths.device)[:, None].minimum(lengths - 1)
     last = lengths.cumsum(0) - 1
-    return (last - lengths + 1 + place).clamp(0, words - 1), (last - place).clamp(0, words - 1)  # no word: any word
+    return (last - lengths + 1 + place).clamp(0, words - 1), (last - place).clamp(
+        0, words - 1
+    )  # no word: any word
 
 
 def at_end(rows: list[Tensor], lengths: Tensor) -> Tensor:
     """Of T times (S, K), one for each place, what stands at each sentence's last word, (S, K)."""
-    return torch.stack(rows)[(lengths - 1).clamp(min=0), torch.arange(len(lengths), device=lengths.device)]
+    return torch.stack(rows)[
+        (lengths - 1).clamp(min=0), torch.arange(len(lengths), device=lengths.device)
+    ]
 
 
-def log_partition(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
+def log_partition(
+    emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+) -> Tensor:
     """log Z of each sentence, (S,): the forward recursion with logarithms, exact for scores of any size."""
     # The gradient of a logsumexp over nothing but -inf is NaN.
-    emissions, start, transitions, end = (x.clamp(min=-1e30) for x in (emissions, start, transitions, end))
+    emissions, start, transitions, end = (
+        x.clamp(min=-1e30) for x in (emissions, start, transitions, end)
+    )
     emitted = emissions[columns(lengths, len(emissions), int(lengths.max()))[0]]  # (T, S, K)
     sums = [start + emitted[0]]
     for now in emitted[1:]:
@@ -56,10 +68,14 @@ class LogPartition(torch.autograd.Function):
     def forward(ctx, emissions, start, transitions, end, lengths, longest):
         classes, size = emissions.shape[1], len(lengths)
         column = torch.stack(columns(lengths, len(emissions), longest), 1)  # (T, 2, S)
-        emitted = emissions.exp().index_select(0, column.flatten()).view(*column.shape, classes)  # (T, 2, S, K)
+        emitted = (
+            emissions.exp().index_select(0, column.flatten()).view(*column.shape, classes)
+        )  # (T, 2, S, K)
         step = transitions.exp()
         steps = torch.stack([step, step.mT])  # (2, K, K)
-        steps = torch.cat([steps, steps.new_ones(2, classes, 1)], -1)  # the last column gives the sum of what comes in
+        steps = torch.cat(
+            [steps, steps.new_ones(2, classes, 1)], -1
+        )  # the last column gives the sum of what comes in
         starts = torch.stack([start, end])[:, None]  # (2, 1, K)
 
         # What comes to each word without its own emission, and beside it the sum of what left the word before; what
@@ -69,7 +85,9 @@ class LogPartition(torch.autograd.Function):
         arriving[0, ..., :-1] = starts.exp()
         now = torch.mul(arriving[0, ..., :-1], emitted[0], out=leaving[0])
         parts = (arriving, *arriving.split([classes, 1], -1), emitted, leaving)
-        for product, message, total, emission, result in zip(*(part[1:].unbind() for part in parts), strict=True):
+        for product, message, total, emission, result in zip(
+            *(part[1:].unbind() for part in parts), strict=True
+        ):
             torch.bmm(now, steps, out=product)
             now = torch.div(message, total, out=result).mul_(emission)
 
@@ -93,7 +111,9 @@ class LogPartition(torch.autograd.Function):
         labels = forward * backward
         total = labels.sum(-1, keepdim=True)
         onward = leaving.index_select(0, back)  # (W, K), to the word before
-        ctx.save_for_backward(labels / total, forward / total, onward, step, sentence, before, after)
+        ctx.save_for_backward(
+            labels / total, forward / total, onward, step, sentence, before, after
+        )
         return log_z.new_zeros(size).index_add_(0, sentence, log_z), exact
 
     @staticmethod
@@ -110,7 +130,9 @@ class LogPartition(torch.autograd.Function):
 
 
 @torch.no_grad()
-def viterbi(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
+def viterbi(
+    emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+) -> Tensor:
     """The labels (W,) of each sentence's best path: the one with the highest sum of scores.
 
     emissions (W, K), raw scores of the words of S sentences one after another; lengths (S,) in words, their sum W;
@@ -140,7 +162,11 @@ def viterbi(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tens
 
 def allowed(name: str, mask, shape: tuple[int, ...]) -> Tensor:
     """The mask as booleans of this shape, None as True everywhere."""
-    mask = torch.ones(shape, dtype=torch.bool) if mask is None else torch.as_tensor(mask, dtype=torch.bool)
+    mask = (
+        torch.ones(shape, dtype=torch.bool)
+        if mask is None
+        else torch.as_tensor(mask, dtype=torch.bool)
+    )
     require(mask.shape == shape, name, tuple(mask.shape), f"booleans of shape {shape}")
     require(bool(mask.any()), name, mask.tolist(), "True somewhere")
     return mask
@@ -183,12 +209,22 @@ class CRF(nn.Module):
         a GPU tells of them itself, later."""
         emissions, lengths = self.check(emissions, lengths)
         classes = len(self.start)
-        require(targets.shape == emissions.shape[:1], "targets", tuple(targets.shape), f"of shape ({len(emissions)},)")
+        require(
+            targets.shape == emissions.shape[:1],
+            "targets",
+            tuple(targets.shape),
+            f"of shape ({len(emissions)},)",
+        )
         if not len(targets):
             return emissions.sum() + emissions.new_zeros(len(lengths))
         if targets.device.type == "cpu":  # to look at them elsewhere is to wait for them
             low, high = (int(x) for x in targets.aminmax())
-            require(low >= 0, "targets", low, f"in [0, {classes}); drop words without a label, and shorten lengths")
+            require(
+                low >= 0,
+                "targets",
+                low,
+                f"in [0, {classes}); drop words without a label, and shorten lengths",
+            )
             require(high < classes, "targets", high, f"in [0, {classes})")
         longest = int(lengths.max())
         lengths = lengths.to(emissions.device, non_blocking=True)
@@ -236,9 +272,21 @@ class CRF(nn.Module):
     def check(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The emissions in float32 at least, and the lengths, which are read: on the host, that waits for no GPU."""
         shape, words = tuple(emissions.shape), len(emissions)
-        require(shape == (words, len(self.start)), "emissions", shape, f"of shape (words, {len(self.start)})")
-        require(int(lengths.sum()) == words, "lengths", lengths.tolist(), f"{words} in sum, the words of emissions")
-        dtype = torch.promote_types(torch.promote_types(emissions.dtype, self.start.dtype), torch.float32)
+        require(
+            shape == (words, len(self.start)),
+            "emissions",
+            shape,
+            f"of shape (words, {len(self.start)})",
+        )
+        require(
+            int(lengths.sum()) == words,
+            "lengths",
+            lengths.tolist(),
+            f"{words} in sum, the words of emissions",
+        )
+        dtype = torch.promote_types(
+            torch.promote_types(emissions.dtype, self.start.dtype), torch.float32
+        )
         return emissions.to(dtype), lengths
 
 
@@ -256,7 +304,14 @@ class CRFLoss(Loss):
     Lafferty et al. 2001.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("logits", "targets", "lengths", "crf", "step_targets", "step_lengths")
+    needs: ClassVar[tuple[str, ...]] = (
+        "logits",
+        "targets",
+        "lengths",
+        "crf",
+        "step_targets",
+        "step_lengths",
+    )
 
     def __init__(self, reduction: str = "token_mean"):
         super().__init__()
@@ -277,4 +332,6 @@ class CRFLoss(Loss):
             return total
         if self.reduction == "mean":
             return total / max(len(lengths if step_lengths is None else step_lengths), 1)
-        return total / ((targets if step_targets is None else step_targets) != IGNORE).sum().clamp(min=1)
+        return total / ((targets if step_targets is None else step_targets) != IGNORE).sum().clamp(
+            min=1
+        )

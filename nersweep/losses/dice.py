@@ -46,31 +46,55 @@ class DiceLoss(Loss):
     ):
         super().__init__()
         require(math.isfinite(smooth) and smooth >= 0, "smooth", smooth, "≥ 0 and finite")
-        require(smooth > 0 or not log, "smooth", smooth, "> 0 with log, as the logarithm of 0 is not finite")
+        require(
+            smooth > 0 or not log,
+            "smooth",
+            smooth,
+            "> 0 with log, as the logarithm of 0 is not finite",
+        )
         require(absent in ("include", "skip"), "absent", absent, "include or skip")
         if labels is not None:
             unknown = [name for name in exclude if isinstance(name, str) and name not in labels]
             require(not unknown, "exclude", unknown, "among the labels: " + ", ".join(labels))
-            exclude = [list(labels).index(name) if isinstance(name, str) else name for name in exclude]
+            exclude = [
+                list(labels).index(name) if isinstance(name, str) else name for name in exclude
+            ]
             self.check(exclude, len(labels))
-        self.smooth, self.square, self.exclude, self.absent, self.log = smooth, square, exclude, absent, log
+        self.smooth, self.square, self.exclude, self.absent, self.log = (
+            smooth,
+            square,
+            exclude,
+            absent,
+            log,
+        )
 
     @staticmethod
     def check(exclude: Sequence[int | str], classes: int) -> None:
         unknown = [c for c in exclude if not isinstance(c, int) or not 0 <= c < classes]
-        require(not unknown, "exclude", unknown, f"class ids in [0, {classes}), or names with labels given")
+        require(
+            not unknown,
+            "exclude",
+            unknown,
+            f"class ids in [0, {classes}), or names with labels given",
+        )
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits, gold, real = real_tokens(logits, targets)  # (N, C), (N,), (N,)
         real = real[:, None]  # (N, 1)
         classes = logits.shape[-1]
         self.check(self.exclude, classes)
-        p, y = logits.softmax(-1) * real, functional.one_hot(gold, classes).to(logits.dtype) * real  # (N, C)
+        p, y = (
+            logits.softmax(-1) * real,
+            functional.one_hot(gold, classes).to(logits.dtype) * real,
+        )  # (N, C)
         # |p - y|, with 1 - p_y from its logarithm: exact where p_y rounds to 1.
         p_rest = gold_log_probabilities(logits, gold)[1].exp()[:, None] * real  # (N, 1)
         apart = p.scatter(-1, gold[:, None], p_rest)  # (N, C)
         if self.square:
-            apart, whole = apart.square().sum(0), (p.square() + y).sum(0)  # Σ (p-y)² is Σ p² + Σ y - 2Σ p·y
+            apart, whole = (
+                apart.square().sum(0),
+                (p.square() + y).sum(0),
+            )  # Σ (p-y)² is Σ p² + Σ y - 2Σ p·y
         else:
             apart, whole = apart.sum(0), (p + y).sum(0)  # (C,), Σ |p-y| is Σ p + Σ y - 2Σ p·y
         if self.log:  # the coefficient is 1 / (1 + apart/overlap)

@@ -49,26 +49,39 @@ class EmbeddingSmoothingLoss(TokenLoss):
         super().__init__(weight, reduction)
         require(0 <= smoothing <= 1, "smoothing", smoothing, "in [0, 1] (0 is cross entropy)")
         even = "≥ 0 (0 smooths evenly)"
-        require(0 <= inverse_temperature < math.inf, "inverse_temperature", inverse_temperature, even)
+        require(
+            0 <= inverse_temperature < math.inf, "inverse_temperature", inverse_temperature, even
+        )
         require(over in ("others", "all"), "over", over, "one of others, all")
         require(0 <= momentum < 1, "momentum", momentum, "in [0, 1) (0 keeps the last batch only)")
         self.learns = embeddings is None
         if embeddings is not None:
             embeddings = torch.as_tensor(embeddings, dtype=torch.float32).detach().clone()
-            require(embeddings.dim() == 2, "embeddings", tuple(embeddings.shape), "a matrix with one row per class")
+            require(
+                embeddings.dim() == 2,
+                "embeddings",
+                tuple(embeddings.shape),
+                "a matrix with one row per class",
+            )
             require(bool(embeddings.isfinite().all()), "embeddings", embeddings.tolist(), "finite")
         self.smoothing = smoothing
         self.inverse_temperature = inverse_temperature
         self.over = over
         self.momentum = momentum
-        self.register_buffer("embeddings", embeddings, persistent=self.learns)  # (C, D); 0 in a class not yet seen
+        self.register_buffer(
+            "embeddings", embeddings, persistent=self.learns
+        )  # (C, D); 0 in a class not yet seen
 
     @property
     def splits(self) -> bool:
         return not self.learns
 
     def forward(
-        self, logits: Tensor, targets: Tensor, step_targets: Tensor | None = None, features: Tensor | None = None
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        step_targets: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         if self.learns:
             require(features is not None, "features", features, "given where embeddings are not")
@@ -78,12 +91,20 @@ class EmbeddingSmoothingLoss(TokenLoss):
     def learn(self, features: Tensor, targets: Tensor, real: Tensor, classes: int) -> None:
         """Makes the centroids on first sight; in training mode moves those of the classes in targets (N,), where they
         are real (N,), towards the means of their features (N, H)."""
-        old = features.new_zeros(classes, features.shape[-1]) if self.embeddings is None else self.embeddings
+        old = (
+            features.new_zeros(classes, features.shape[-1])
+            if self.embeddings is None
+            else self.embeddings
+        )
         old = old.to(features.device)  # (C, H)
         if self.training:
-            onehot = functional.one_hot(targets, classes).to(features.dtype) * real[:, None]  # (N, C)
+            onehot = (
+                functional.one_hot(targets, classes).to(features.dtype) * real[:, None]
+            )  # (N, C)
             counts = onehot.sum(0)[:, None]  # (C, 1)
-            with torch.autocast(features.device.type, enabled=False):  # a matrix product, as sums by index vary on CUDA
+            with torch.autocast(
+                features.device.type, enabled=False
+            ):  # a matrix product, as sums by index vary on CUDA
                 means = onehot.T @ features / counts.clamp(min=1)  # (C, H)
             seen = old.any(-1, keepdim=True)
             moved = torch.where(seen, self.momentum * old + (1 - self.momentum) * means, means)
@@ -105,6 +126,8 @@ class EmbeddingSmoothingLoss(TokenLoss):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         saved = state_dict.get(f"{prefix}embeddings")
-        if self.embeddings is None and saved is not None:  # their shape is known from the features only
+        if (
+            self.embeddings is None and saved is not None
+        ):  # their shape is known from the features only
             self.embeddings = torch.empty_like(saved)
         super()._load_from_state_dict(state_dict, prefix, *rest)

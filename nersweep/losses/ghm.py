@@ -36,17 +36,27 @@ class GHMCLoss(Loss):
         require(0 <= momentum < 1, "momentum", momentum, "in [0, 1) (0 is no moving average)")
         self.bins, self.momentum = bins, momentum
         self.register_buffer("average", torch.zeros(bins))  # S
-        self.register_buffer("weight_of_calls", torch.zeros(()))  # 1 - m^t, as the moving average of 1
+        self.register_buffer(
+            "weight_of_calls", torch.zeros(())
+        )  # 1 - m^t, as the moving average of 1
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits, gold, real = real_tokens(logits, targets)  # (N, C), (N,), (N,)
         log_p, log_rest = gold_log_probabilities(logits, gold)  # log p_y and log(1-p_y), (N,)
         bin_of = (log_rest.detach().exp() * self.bins).long().clamp(max=self.bins - 1)  # (N,)
-        tokens = torch.zeros_like(self.average, dtype=torch.long).scatter_add(0, bin_of, real.long())
-        average = self.momentum * self.average + (1 - self.momentum) * tokens.to(self.average.dtype)  # (bins,)
+        tokens = torch.zeros_like(self.average, dtype=torch.long).scatter_add(
+            0, bin_of, real.long()
+        )
+        average = self.momentum * self.average + (1 - self.momentum) * tokens.to(
+            self.average.dtype
+        )  # (bins,)
         weight_of_calls = self.momentum * self.weight_of_calls + (1 - self.momentum)
         if self.training:
             self.average.copy_(torch.where(real.any(), average, self.average))
-            self.weight_of_calls.copy_(torch.where(real.any(), weight_of_calls, self.weight_of_calls))
-        share = (weight_of_calls / (average[bin_of] * (tokens > 0).sum())).where(real, 0)  # (N,), β/N
+            self.weight_of_calls.copy_(
+                torch.where(real.any(), weight_of_calls, self.weight_of_calls)
+            )
+        share = (weight_of_calls / (average[bin_of] * (tokens > 0).sum())).where(
+            real, 0
+        )  # (N,), β/N
         return -(share.to(log_p.dtype) * log_p).sum()

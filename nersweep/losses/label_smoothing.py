@@ -15,7 +15,9 @@ class LabelSmoothingLoss(TokenLoss):
     Raises ValueError for a smoothing outside [0, 1). Szegedy et al. 2016, section 7.
     """
 
-    def __init__(self, smoothing: float = 0.1, weight: Tensor | None = None, reduction: str = "mean"):
+    def __init__(
+        self, smoothing: float = 0.1, weight: Tensor | None = None, reduction: str = "mean"
+    ):
         super().__init__(weight, reduction)
         require(0 <= smoothing < 1, "smoothing", smoothing, "in [0, 1) (0 is cross entropy)")
         self.smoothing = smoothing
@@ -24,4 +26,6 @@ class LabelSmoothingLoss(TokenLoss):
         return self.weighted(logits, targets, None)
 
     def weighted(self, logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
-        return functional.cross_entropy(logits, targets, weight, reduction="none", label_smoothing=self.smoothing)
+        return functional.cross_entropy(
+            logits, targets, weight, reduction="none", label_smoothing=self.smoothing
+        )

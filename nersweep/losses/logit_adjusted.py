@@ -31,11 +31,20 @@ class LogitAdjustedLoss(TokenLoss):
         super().__init__(weight, reduction)
         require(math.isfinite(tau) and tau >= 0, "tau", tau, "≥ 0 (0 is cross entropy)")
         counts = torch.as_tensor(counts, dtype=torch.float32)
-        require(counts.dim() == 1, "counts", tuple(counts.shape), "a vector with one count per class")
-        require(bool((counts.isfinite() & (counts >= 0)).all()), "counts", counts.tolist(), "finite and ≥ 0")
+        require(
+            counts.dim() == 1, "counts", tuple(counts.shape), "a vector with one count per class"
+        )
+        require(
+            bool((counts.isfinite() & (counts >= 0)).all()),
+            "counts",
+            counts.tolist(),
+            "finite and ≥ 0",
+        )
         self.tau = tau
         self.register_buffer("counts", counts.where(counts > 0, 1), persistent=False)
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
-        log_prior = self.counts.to(logits.dtype).log()  # (C,), up to a constant, which the softmax cancels
+        log_prior = self.counts.to(
+            logits.dtype
+        ).log()  # (C,), up to a constant, which the softmax cancels
         return functional.cross_entropy(logits + self.tau * log_prior, targets, reduction="none")

@@ -18,7 +18,12 @@ class Poly1Loss(TokenLoss):
 
     def __init__(self, epsilon: float = 1.0, weight: Tensor | None = None, reduction: str = "mean"):
         super().__init__(weight, reduction)
-        require(math.isfinite(epsilon) and epsilon >= -1, "epsilon", epsilon, "≥ -1 (0 is cross entropy)")
+        require(
+            math.isfinite(epsilon) and epsilon >= -1,
+            "epsilon",
+            epsilon,
+            "≥ -1 (0 is cross entropy)",
+        )
         self.epsilon = epsilon
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -31,7 +31,9 @@ class SelfAdjustingDiceLoss(TokenLoss):
         reduction: str = "mean",
     ):
         super().__init__(weight, reduction)
-        require(math.isfinite(alpha) and alpha >= 0, "alpha", alpha, "≥ 0 (0 is dice loss per token)")
+        require(
+            math.isfinite(alpha) and alpha >= 0, "alpha", alpha, "≥ 0 (0 is dice loss per token)"
+        )
         require(math.isfinite(smooth) and smooth > 0, "smooth", smooth, "> 0")
         self.alpha = alpha
         self.smooth = smooth
@@ -41,8 +43,12 @@ class SelfAdjustingDiceLoss(TokenLoss):
         log_p = logits.log_softmax(-1)  # (N, C)
         itself = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
         # log(1-p) as the log-sum of the other classes, for (1-p)^alpha at p = 1 has no gradient where alpha < 1.
-        log_rest = log_p[:, None].masked_fill(itself, -torch.inf).logsumexp(-1)  # (N, C, C) -> (N, C)
+        log_rest = (
+            log_p[:, None].masked_fill(itself, -torch.inf).logsumexp(-1)
+        )  # (N, C, C) -> (N, C)
         f = (self.alpha * log_rest + log_p).exp()
         y = functional.one_hot(targets, log_p.shape[-1])
         size = (f**2 if self.square else f) + y
-        return ((size - 2 * f * y) / (size + self.smooth)).sum(-1)  # the two terms over one denominator
+        return ((size - 2 * f * y) / (size + self.smooth)).sum(
+            -1
+        )  # the two terms over one denominator

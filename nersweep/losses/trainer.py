@@ -37,15 +37,28 @@ class TrainerLoss(nn.Module):
         super().__init__()
         fixed = isinstance(loss, TokenLoss) and type(loss).class_weights is TokenLoss.class_weights
         require(fixed and loss.splits, "loss", type(loss).__name__, LOSS)
-        counts_tokens = loss.reduction == "token_mean" or (loss.reduction == "mean" and loss.weight is None)
+        counts_tokens = loss.reduction == "token_mean" or (
+            loss.reduction == "mean" and loss.weight is None
+        )
         require(counts_tokens, "reduction", loss.reduction, REDUCTION)
         self.loss = loss
 
-    def forward(self, outputs: Any, labels: Tensor | None, num_items_in_batch: Tensor | float | None = None) -> Tensor:
-        require(labels is not None, "labels", labels, 'a tensor; the Trainer takes them from the inputs\' "labels"')
+    def forward(
+        self, outputs: Any, labels: Tensor | None, num_items_in_batch: Tensor | float | None = None
+    ) -> Tensor:
+        require(
+            labels is not None,
+            "labels",
+            labels,
+            'a tensor; the Trainer takes them from the inputs\' "labels"',
+        )
         logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs.logits
         labels = labels.to(logits.device)
         here = (labels != IGNORE).sum()
         # Under DataParallel the Trainer gives the number once for each of n devices, and multiplies the loss by n.
-        step = here if num_items_in_batch is None else torch.as_tensor(num_items_in_batch, device=logits.device).sum()
+        step = (
+            here
+            if num_items_in_batch is None
+            else torch.as_tensor(num_items_in_batch, device=logits.device).sum()
+        )
         return self.loss.to(logits.device)(logits, labels) * here / step.clamp(min=1)

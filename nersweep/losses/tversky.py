@@ -36,7 +36,12 @@ class TverskyLoss(Loss):
         require(math.isfinite(a) and a >= 0, "a", a, "≥ 0 and finite")
         require(math.isfinite(b) and b >= 0, "b", b, "≥ 0 and finite")
         require(a > 0 or b > 0, "a", a, "> 0 where b is 0")
-        require(math.isfinite(gamma) and gamma > 0, "gamma", gamma, "> 0 and finite (1 is the plain form)")
+        require(
+            math.isfinite(gamma) and gamma > 0,
+            "gamma",
+            gamma,
+            "> 0 and finite (1 is the plain form)",
+        )
         require(math.isfinite(smooth) and smooth >= 0, "smooth", smooth, "≥ 0 and finite")
         self.a, self.b, self.gamma, self.smooth = a, b, gamma, smooth
 
@@ -48,7 +53,9 @@ class TverskyLoss(Loss):
         p_rest = gold_log_probabilities(logits, gold)[1].exp()[:, None]  # (N, 1)
         wrong = self.a * (p * (1 - y)).sum(0) + self.b * (p_rest * y).sum(0)  # (C,)
         whole = (p * y).sum(0) + wrong + self.smooth
-        losses = wrong / torch.where(whole > 0, whole, torch.inf)  # (C,), 1 minus the index, without a subtraction
+        losses = wrong / torch.where(
+            whole > 0, whole, torch.inf
+        )  # (C,), 1 minus the index, without a subtraction
         # x^gamma with gamma < 1 has an infinite slope at 0, which a perfect prediction reaches: no slope there.
         tiny = torch.finfo(losses.dtype).tiny
         return torch.where(losses >= tiny, losses.clamp(min=tiny) ** self.gamma, 0).mean()

@@ -10,13 +10,16 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from nersweep import cli, store, tracking
-from nersweep.faults import CONF, fault_lines
-from nersweep.progress import console
-from nersweep.report import difference, figures, page, sources, tables
+from nersweep import terminal, tracking
+from nersweep.config.knobs import CONF
+from nersweep.faults import fault_lines
+from nersweep.machine import files as files_module
+from nersweep.report import difference, page, sources, tables
 from nersweep.report.comparison import Comparison, compare
+from nersweep.report.figures import gallery
 from nersweep.report.records import Record, write_archive
 from nersweep.report.sources import Found, ReportConfig
+from nersweep.terminal import console
 
 
 def report(config: ReportConfig) -> None:
@@ -25,12 +28,14 @@ def report(config: ReportConfig) -> None:
     if config.compare:
         names = config.compare.split(",")
         if len(names) != 2 or not all(names):
-            raise ValueError(f"compare={config.compare}: expected two runs, as in compare=RUN_A,RUN_B")
+            raise ValueError(
+                f"compare={config.compare}: expected two runs, as in compare=RUN_A,RUN_B"
+            )
         difference.show(*(sources.one(name, config) for name in names))
         return
     found = sources.find(config)
     answer = compare(found.records, config.baseline, reference_of(found.records), found.tried)
-    folder = store.writable(Path(config.folder) if config.folder else found.folder)
+    folder = files_module.writable(Path(config.folder) if config.folder else found.folder)
     tables.show(answer)
     write(answer, found, folder)
     if config.save:
@@ -49,15 +54,17 @@ def reference_of(records: list[Record]) -> dict[str, Any]:
     """What is claimed of this data set, as conf/reference has it; empty where nothing is."""
     data = next((record.config["choice"]["data"] for record in records if record.finished), "")
     file = files(CONF) / "reference" / f"{data}.yaml"
-    return OmegaConf.to_container(OmegaConf.create(file.read_text("utf-8"))) if file.is_file() else {}
+    return (
+        OmegaConf.to_container(OmegaConf.create(file.read_text("utf-8"))) if file.is_file() else {}
+    )
 
 
 def write(answer: Comparison, found: Found, folder: Path) -> None:
     """report.md, report.csv, report.tex, report.html, and the pictures."""
-    store.write_text(folder / "report.md", tables.markdown(answer, found.title))
-    store.write_text(folder / "report.csv", tables.comma_separated(answer))
-    store.write_text(folder / "report.tex", tables.latex(answer))
-    pictures = figures.draw(answer, folder)
+    files_module.write_text(folder / "report.md", tables.markdown(answer, found.title))
+    files_module.write_text(folder / "report.csv", tables.comma_separated(answer))
+    files_module.write_text(folder / "report.tex", tables.latex(answer))
+    pictures = gallery.draw(answer, folder)
     page.write(answer, pictures, folder / "report.html", found.title, found.command, date.today())
 
 
@@ -70,7 +77,9 @@ def typed(arguments: list[str]) -> ReportConfig:
         if name == "tracking.uri":
             config.tracking.uri = value or None
         elif name not in names:
-            raise ValueError(f"{argument}: no such setting; there are {', '.join(names)}, tracking.uri")
+            raise ValueError(
+                f"{argument}: no such setting; there are {', '.join(names)}, tracking.uri"
+            )
         elif not value:
             raise ValueError(f"{argument}: expected {name}=VALUE")
         else:
@@ -96,5 +105,5 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        cli.tell(fault_lines(error))
+        terminal.tell(fault_lines(error))
         sys.exit(1)

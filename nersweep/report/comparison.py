@@ -42,32 +42,49 @@ class Comparison:
     def rarest(self) -> str:
         """The type with the fewest entities in the training split, of those that the scored split has."""
         entities = self.first.result["data"]["entities"]
-        there = [t for t in self.types if self.first.result[self.split]["types"][t]["support"]] or self.types
+        there = [
+            t for t in self.types if self.first.result[self.split]["types"][t]["support"]
+        ] or self.types
         return min(there, key=lambda type_: (entities[type_], type_))
 
     @property
     def timed(self) -> str:
         """The row whose time is 1: as the claims have it, else the baseline, else the first."""
-        claimed = next((r.setting for r in self.finished if loss_of(r.records) == self.reference.get("time_of")), None)
+        claimed = next(
+            (
+                r.setting
+                for r in self.finished
+                if loss_of(r.records) == self.reference.get("time_of")
+            ),
+            None,
+        )
         return claimed or self.baseline or self.finished[0].setting
 
-    def time_ratio(self, row: Row, of: Callable[[Sequence[float]], float] = statistics.median) -> float:
+    def time_ratio(
+        self, row: Row, of: Callable[[Sequence[float]], float] = statistics.median
+    ) -> float:
         """Of an optimiser step: the median of its seeds, or the `min` or `max` of them, to the median of the row that
         all are compared to."""
         timed = next(r for r in self.finished if r.setting == self.timed)
         return of(row.step_seconds) / statistics.median(timed.step_seconds)
 
 
-def compare(records: Sequence[Record], baseline: str, reference: Mapping[str, Any] = {}, tried: int = 0) -> Comparison:
+def compare(
+    records: Sequence[Record], baseline: str, reference: Mapping[str, Any] = {}, tried: int = 0
+) -> Comparison:
     """baseline: a setting, as the rows name it, or a loss. reference: as conf/reference has it, for the data set.
     tried: how many settings a study did, where these are its runs.
 
     Raises ValueError where no run has finished, and for runs of different data, as these cannot stand in one table.
     """
     if not any(record.finished for record in records):
-        raise ValueError("no finished run among those asked for; the sweep's command goes on with them")
+        raise ValueError(
+            "no finished run among those asked for; the sweep's command goes on with them"
+        )
     refuse_mixed([record for record in records if record.finished])
-    records = sorted(records, key=lambda r: (r.name, version_of(r), r.result.get("fingerprint", "")))
+    records = sorted(
+        records, key=lambda r: (r.name, version_of(r), r.result.get("fingerprint", ""))
+    )
     rows = [row_of(setting, group, reference) for setting, group in grouped(records).items()]
     there = [row for row in rows if row.records]
     base = next((row for row in there if row.setting == baseline), None)
@@ -75,12 +92,19 @@ def compare(records: Sequence[Record], baseline: str, reference: Mapping[str, An
     rows = against(rows, base)
     claims = {loss: place for place, loss in enumerate(reference.get("rows", {}))}
     rows.sort(
-        key=lambda row: (not row.records, claims.get(loss_of(row.records), len(claims)), -row.mean(), row.setting)
+        key=lambda row: (
+            not row.records,
+            claims.get(loss_of(row.records), len(claims)),
+            -row.mean(),
+            row.setting,
+        )
     )
     name = base.setting if base else None
     split = records[0].split
     told = notes(rows, base, baseline, tried)
-    return Comparison(tuple(rows), name, reference, split, tuple(told), tuple(conclusions(rows, base)))
+    return Comparison(
+        tuple(rows), name, reference, split, tuple(told), tuple(conclusions(rows, base))
+    )
 
 
 def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -95,7 +119,9 @@ def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
     for (name, own), group in zip(settings, groups.values(), strict=True):
         alike = [other for other_name, other in settings if other_name == name]
         differing = [key for key in own if any(other.get(key) != own[key] for other in alike)]
-        found.setdefault(" ".join([name, *(f"{key}={shown(own[key])}" for key in differing)]), []).extend(group)
+        found.setdefault(
+            " ".join([name, *(f"{key}={shown(own[key])}" for key in differing)]), []
+        ).extend(group)
     for record in records:
         if "config" not in record.result:
             name = setting(record)
@@ -110,7 +136,10 @@ def setting(record: Record) -> str:
 
 def version_of(record: Record) -> list[int]:
     """To sort by; empty where it is not known."""
-    return [int(part) for part in re.findall(r"\d+", record.result.get("versions", {}).get("nersweep", ""))]
+    return [
+        int(part)
+        for part in re.findall(r"\d+", record.result.get("versions", {}).get("nersweep", ""))
+    ]
 
 
 def refuse_mixed(finished: Sequence[Record]) -> None:
@@ -125,4 +154,6 @@ def refuse_mixed(finished: Sequence[Record]) -> None:
             f"{of[0].split}, {of[0].result['data']['checksum'][:8]})"
             for of in kinds.values()
         ]
-        raise ValueError(f"{'; '.join(told)}: have different data, and cannot stand in one table; choose those of one")
+        raise ValueError(
+            f"{'; '.join(told)}: have different data, and cannot stand in one table; choose those of one"
+        )

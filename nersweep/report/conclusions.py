@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nersweep import stats
+from nersweep.evaluation import stats
 from nersweep.report.rows import ALPHA, Row, loss_of, points
 
 WORTHWHILE = (0.003, 0.005, 0.01)  # differences of F1 that one would like to see: .3 points
@@ -19,30 +19,44 @@ def notes(rows: Sequence[Row], base: Row | None, asked: str, tried: int = 0) -> 
     results = [record.result for row in there for record in row.records]
     first = there[0].records[0]
     models = sorted({record.config["choice"]["model"] for row in there for record in row.records})
-    lines.append(f"data {first.config['choice']['data']}, scored on {first.split}; model {', '.join(models)}")
+    lines.append(
+        f"data {first.config['choice']['data']}, scored on {first.split}; model {', '.join(models)}"
+    )
     if tried > 1:
         lines.append(
             f"a study tried {tried} settings: the best of so many looks better than it is on dev, which chose it"
         )
     if first.split == "dev":
-        lines.append("dev chose the best epoch, and in a study the settings too: its scores are too high for new data")
+        lines.append(
+            "dev chose the best epoch, and in a study the settings too: its scores are too high for new data"
+        )
     lines += other_versions(results)
     machines = sorted({f"{result['device']}, {result['hardware']}" for result in results})
     if len(machines) > 1:
-        lines.append(f"runs of different machines, whose times cannot be compared: {'; '.join(machines)}")
+        lines.append(
+            f"runs of different machines, whose times cannot be compared: {'; '.join(machines)}"
+        )
     lines += [
         f"{row.setting}: several runs of seed {', '.join(map(str, row.doubled))}; one of the latest version counts"
         for row in there
         if row.doubled
     ]
     if base is None and len(there) > 1:
-        lines.append(f"baseline={asked}: no such row, so that nothing is compared; there are {names_of(there)}")
+        lines.append(
+            f"baseline={asked}: no such row, so that nothing is compared; there are {names_of(there)}"
+        )
     elif base and base.setting != asked:
-        rivals = [row for row in there if loss_of(row.records) == asked and row.setting != base.setting]
+        rivals = [
+            row for row in there if loss_of(row.records) == asked and row.setting != base.setting
+        ]
         if rivals:
-            lines.append(f"baseline={asked}: {base.setting} is taken, as it comes first; also {names_of(rivals)}")
+            lines.append(
+                f"baseline={asked}: {base.setting} is taken, as it comes first; also {names_of(rivals)}"
+            )
     if max(len(row.seeds) for row in there) == 1:
-        lines.append("one seed: no test can tell a difference from chance; intervals are over sentences alone")
+        lines.append(
+            "one seed: no test can tell a difference from chance; intervals are over sentences alone"
+        )
     elif base:
         lines += about_seeds(there, base)
     return lines
@@ -51,8 +65,13 @@ def notes(rows: Sequence[Row], base: Row | None, asked: str, tried: int = 0) -> 
 def other_versions(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line where the runs are of different code."""
     names = dict.fromkeys(name for result in results for name in result["versions"])
-    of = {name: sorted({result["versions"].get(name, "unknown") for result in results}) for name in names}
-    differing = ", ".join(f"{name} {' and '.join(found)}" for name, found in of.items() if len(found) > 1)
+    of = {
+        name: sorted({result["versions"].get(name, "unknown") for result in results})
+        for name in names
+    }
+    differing = ", ".join(
+        f"{name} {' and '.join(found)}" for name, found in of.items() if len(found) > 1
+    )
     return [f"runs of different versions stand side by side: {differing}"] if differing else []
 
 
@@ -69,10 +88,14 @@ def about_seeds(there: Sequence[Row], base: Row) -> list[str]:
     n, tested = max(len(of.seeds) for of in against), len(against)
     least = stats.smallest_p(n)
     holm = f", {min(tested * least, 1):.3g}{corrected(tested)}" if tested > 1 else ""
-    lines.append(f"with {n} seeds the sign-flip test over seeds cannot give a p below {least:.3g}{holm}")
+    lines.append(
+        f"with {n} seeds the sign-flip test over seeds cannot give a p below {least:.3g}{holm}"
+    )
     sd = float(np.median([row.sd for row in there if len(row.seeds) > 1]))
     if sd > 0:
-        enough = ", ".join(f"{about(seeds_to_see(d, sd, tested))} for {100 * d:.1f}" for d in WORTHWHILE)
+        enough = ", ".join(
+            f"{about(seeds_to_see(d, sd, tested))} for {100 * d:.1f}" for d in WORTHWHILE
+        )
         lines.append(
             "seeds for each row with which a t test over seeds sees so many points of F1 with 80% power, at the median "
             f"sd of {100 * sd:.2f} points, of {tested} row{'s' * (tested > 1)} against the baseline: {enough}; chance "
@@ -86,7 +109,9 @@ def seeds_to_see(difference: float, sd: float, tested: int) -> int:
     tested: what a t test needs at a level divided by them, and no fewer than with which the sign-flip test can come
     below it. To be called better or worse, a row must stand against chance in the sentences too, which takes more."""
     level = ALPHA / tested
-    least = next((n for n in range(2, stats.EXACT + 1) if stats.smallest_p(n) <= level), stats.EXACT + 1)
+    least = next(
+        (n for n in range(2, stats.EXACT + 1) if stats.smallest_p(n) <= level), stats.EXACT + 1
+    )
     return max(least, stats.seeds_needed(sd, difference, alpha=level)) if sd > 0 else least
 
 
@@ -105,7 +130,11 @@ def conclusions(rows: Sequence[Row], base: Row | None) -> list[str]:
     if not any(row.versus and len(row.versus.seeds) > 1 for row in rows):
         return []
     others = [row for row in rows if row.records and row.setting != base.setting]
-    alike = [row for row in others if row.versus and row.versus.interval[0] <= 0 <= row.versus.interval[1]]
+    alike = [
+        row
+        for row in others
+        if row.versus and row.versus.interval[0] <= 0 <= row.versus.interval[1]
+    ]
     if len(alike) <= MOST_ALIKE:
         return [conclusion(row, base) for row in others]
     names = ", ".join(f"{row.setting} ({points(row.versus.difference)})" for row in alike)
@@ -123,7 +152,10 @@ def conclusion(row: Row, base: Row) -> str:
     low, high = map(points, against.interval)
     measured = f"{points(against.difference)} points of F1, 95% interval {low} to {high}"
     clear, seen = (not low <= 0 <= high for low, high in (against.interval, against.corrected))
-    least, p = min(against.tested * stats.smallest_p(n), 1), f"p = {against.adjusted_seeds:.3g} after Holm's correction"
+    least, p = (
+        min(against.tested * stats.smallest_p(n), 1),
+        f"p = {against.adjusted_seeds:.3g} after Holm's correction",
+    )
     confirmed, enough = against.adjusted_seeds <= ALPHA, least <= ALPHA
     word = "better" if against.difference > 0 else "worse"
     if seen and confirmed:
@@ -135,14 +167,20 @@ def conclusion(row: Row, base: Row) -> str:
         )
     begins = "That" if clear else "No difference between"
     told = [f"{begins} {row.setting} and {base.setting} "]
-    told[0] += f"differ is not confirmed with {n} seeds: " if clear else f"can be seen with {n} seeds: "
+    told[0] += (
+        f"differ is not confirmed with {n} seeds: " if clear else f"can be seen with {n} seeds: "
+    )
     told[0] += measured
     if seen:
         told[0] += f"; the interval leaves out 0, but the test over seeds does not confirm it ({p})"
     elif clear:
-        told[0] += f"; the interval leaves out 0, but not one that is as wide as {against.tested} rows need"
+        told[0] += (
+            f"; the interval leaves out 0, but not one that is as wide as {against.tested} rows need"
+        )
     elif confirmed:
-        told[0] += f"; the seeds agree ({p}), but chance in the sentences of this test set could explain it"
+        told[0] += (
+            f"; the seeds agree ({p}), but chance in the sentences of this test set could explain it"
+        )
     told[0] += lost(row)
     sd = float(np.sqrt((row.sd**2 + base.sd**2) / 2))
     if (needed := seeds_to_see(WORTHWHILE[0], sd, against.tested)) > n:
@@ -165,4 +203,8 @@ def corrected(tested: int) -> str:
 def lost(row: Row) -> str:
     """Seeds that did not finish, as with a loss that diverges: the others are no fair sample."""
     left = len(row.unfinished)
-    return f"; {left} of its {len(row.records) + left} seeds did not finish, and are not counted" if left else ""
+    return (
+        f"; {left} of its {len(row.records) + left} seeds did not finish, and are not counted"
+        if left
+        else ""
+    )

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from nersweep import stats
-from nersweep.faults import flat, shown
-from nersweep.plan import matters
-from nersweep.progress import console, table
+from nersweep.config.flat import flat
+from nersweep.config.settings import matters
+from nersweep.evaluation import stats
+from nersweep.faults import shown
 from nersweep.report.records import Predicted, Record
+from nersweep.terminal import console, table
 
 EXAMPLES = 5  # sentences shown of each kind
 
@@ -18,17 +19,29 @@ def show(a: Record, b: Record) -> None:
     """Raises ValueError for runs that have not finished, and for a run and itself."""
     for record in (a, b):
         if not record.finished:
-            raise ValueError(f"compare={record.name}: {record.result['status']}; only finished runs can be compared")
+            raise ValueError(
+                f"compare={record.name}: {record.result['status']}; only finished runs can be compared"
+            )
     if a.folder.samefile(b.folder):
-        raise ValueError(f"compare={a.name},{b.name}: the same run twice; type two of different settings or seeds")
+        raise ValueError(
+            f"compare={a.name},{b.name}: the same run twice; type two of different settings or seeds"
+        )
     names = (a.name, b.name) if a.name != b.name else (a.folder.name, b.folder.name)
     for title, rows in (
         ("Configuration", differing(configuration(a), configuration(b))),
         ("Data, version, machine", differing(surroundings(a), surroundings(b))),
     ):
         table(f"\n{title}", ["", *names], rows or [["no difference", "", ""]])
-    kinds = ["f1", "precision", "recall", "macro_f1", *(f"{type_}/f1" for type_ in dict.fromkeys(a.types + b.types))]
-    scores = [[x, *(f"{100 * r.scores[x]:.2f}" if x in r.scores else "–" for r in (a, b))] for x in kinds]
+    kinds = [
+        "f1",
+        "precision",
+        "recall",
+        "macro_f1",
+        *(f"{type_}/f1" for type_ in dict.fromkeys(a.types + b.types)),
+    ]
+    scores = [
+        [x, *(f"{100 * r.scores[x]:.2f}" if x in r.scores else "–" for r in (a, b))] for x in kinds
+    ]
     table(f"\nScores on {a.split}, in percent", ["", *names], scores)
     if a.result["data"]["checksum"] != b.result["data"]["checksum"]:
         console.print("\nother data: their sentences are not compared")
@@ -39,7 +52,11 @@ def show(a: Record, b: Record) -> None:
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[list[str]]:
-    return [[key, shown(a.get(key)), shown(b.get(key))] for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
+    return [
+        [key, shown(a.get(key)), shown(b.get(key))]
+        for key in dict.fromkeys([*a, *b])
+        if a.get(key) != b.get(key)
+    ]
 
 
 def configuration(record: Record) -> dict[str, Any]:
@@ -66,7 +83,9 @@ def show_sentences(of: Mapping[str, Predicted]) -> None:
         ["both wrong, otherwise", ~first & ~second & ~same],
     ]
     table(
-        "\nSentences with all entities right", ["", "sentences"], [[name, f"{which.sum():,}"] for name, which in rows]
+        "\nSentences with all entities right",
+        ["", "sentences"],
+        [[name, f"{which.sum():,}"] for name, which in rows],
     )
     for name, which in rows[1:3]:
         for number in np.flatnonzero(which)[:EXAMPLES]:
@@ -99,7 +118,9 @@ def sentence_of(words: Predicted, predicted: Predicted | None, number: int) -> s
     opens, closes = bracketed(inside, words.labels.types), {}
     for _, stop, _ in inside:
         closes[stop - 1] = closes.get(stop - 1, "") + "]"
-    return " ".join(opens.get(i, "") + words.words[i] + closes.get(i, "") for i in range(start, end))
+    return " ".join(
+        opens.get(i, "") + words.words[i] + closes.get(i, "") for i in range(start, end)
+    )
 
 
 def bracketed(spans: Iterable[list[int]], types: tuple[str, ...]) -> dict[int, str]:

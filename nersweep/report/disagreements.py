@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nersweep.analysis import judged
+from nersweep.evaluation.analysis import judged
 from nersweep.report.comparison import Comparison
 from nersweep.report.records import Predicted
 
@@ -50,8 +50,16 @@ class Disputed:
         found = set()
         for said in self.said:
             for wrong in (entity for entity in said.entities if entity.kind):
-                met = {true.type for true in self.gold if true.start < wrong.end and wrong.start < true.end}
-                found |= {(name, wrong.kind, type_) for name in said.settings for type_ in {wrong.type} | met}
+                met = {
+                    true.type
+                    for true in self.gold
+                    if true.start < wrong.end and wrong.start < true.end
+                }
+                found |= {
+                    (name, wrong.kind, type_)
+                    for name in said.settings
+                    for type_ in {wrong.type} | met
+                }
         return found
 
 
@@ -73,15 +81,21 @@ def find(of: Comparison, most: int = MOST) -> Disagreements:
         return Disagreements(lacking="there is one setting, and so nothing to disagree with")
     shared = set.intersection(*(set(row.seeds) for row in rows))
     if not shared:
-        return Disagreements(lacking="no seed is in all rows, so that there are no runs to set side by side")
+        return Disagreements(
+            lacking="no seed is in all rows, so that there are no runs to set side by side"
+        )
     seed = min(shared)
     records = [next(record for record in row.records if record.seed == seed) for row in rows]
     if any(record.folder is None for record in records):
-        return Disagreements(lacking="the numbers come from an archive, which holds no words of the data")
+        return Disagreements(
+            lacking="the numbers come from an archive, which holds no words of the data"
+        )
     predicted = [record.predictions() for record in records]
     first = predicted[0]
     assert all(one.words == first.words for one in predicted), "one checksum, one text"
-    said = list(zip(*map(judged_entities, predicted), strict=True))  # per sentence what each row says
+    said = list(
+        zip(*map(judged_entities, predicted), strict=True)
+    )  # per sentence what each row says
     disputed = [i for i, here in enumerate(said) if len(set(here)) > 1]
     disputed.sort(key=lambda i: -pairs_that_differ(said[i]))
     gold = by_sentence(first, first.gold, [""] * len(first.gold))
@@ -101,7 +115,9 @@ def judged_entities(of: Predicted) -> list[tuple[Entity, ...]]:
     """What the run says of each sentence, as in Said."""
     found, missed = judged(of.gold, of.found)
     left = missed != ""
-    return by_sentence(of, np.concatenate([of.found, of.gold[left]]), [*found.tolist(), *missed[left].tolist()])
+    return by_sentence(
+        of, np.concatenate([of.found, of.gold[left]]), [*found.tolist(), *missed[left].tolist()]
+    )
 
 
 def by_sentence(of: Predicted, rows: np.ndarray, kinds: list[str]) -> list[tuple[Entity, ...]]:
@@ -111,7 +127,9 @@ def by_sentence(of: Predicted, rows: np.ndarray, kinds: list[str]) -> list[tuple
     places = np.searchsorted(ends, rows[:, 0], side="right")
     rows = rows - np.stack([starts[places], starts[places], np.ones_like(places)], axis=1)
     sentences: list[list[Entity]] = [[] for _ in ends]
-    for place, (start, end, type_id), kind in sorted(zip(places.tolist(), rows.tolist(), kinds, strict=True)):
+    for place, (start, end, type_id), kind in sorted(
+        zip(places.tolist(), rows.tolist(), kinds, strict=True)
+    ):
         sentences[place].append(Entity(start, end, of.labels.types[type_id], kind))
     return [tuple(entities) for entities in sentences]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from nersweep import store
-from nersweep.analysis import KINDS
+from nersweep.evaluation.analysis import KINDS
+from nersweep.machine import files as files_module
 from nersweep.report.comparison import Comparison
 from nersweep.report.disagreements import Disagreements, Disputed, Entity, find
-from nersweep.report.figures import Picture
+from nersweep.report.figures.gallery import Picture
 from nersweep.report.tables import tables, unfinished
 
 COLOURS = 8  # of types in page.css; a further type has the colour of an earlier one, and its name beside it
@@ -25,11 +25,16 @@ TURNS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # the dire
 
 
 def write(
-    of: Comparison, pictures: Sequence[Picture], file: Path, title: str, command: str, made: date | None = None
+    of: Comparison,
+    pictures: Sequence[Picture],
+    file: Path,
+    title: str,
+    command: str,
+    made: date | None = None,
 ) -> None:
     """command: which made the runs. made: the day that stands at the end. Raises ValueError for predictions that cannot
     be read."""
-    store.write_text(file, document(of, find(of), pictures, title, command, made))
+    files_module.write_text(file, document(of, find(of), pictures, title, command, made))
 
 
 def document(
@@ -48,7 +53,11 @@ def document(
         "base-uri 'none'; form-action 'none'"
     )
     template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     ).from_string(resource("page.html"))
     settings = [row.setting for row in of.finished]
     return template.render(
@@ -86,7 +95,9 @@ def digest(text: str) -> str:
 def data_address(picture: Picture) -> str:
     """The picture itself: as an image, so that no style or script in it reaches the page."""
     drawn = picture.svg.read_bytes()
-    kind, content = ("svg+xml", drawn) if len(drawn) <= SVG_BYTES else ("png", picture.png.read_bytes())
+    kind, content = (
+        ("svg+xml", drawn) if len(drawn) <= SVG_BYTES else ("png", picture.png.read_bytes())
+    )
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -95,7 +106,9 @@ def gap(sentences: Iterable[Disputed]) -> str:
     return " " if any(len(word) > 1 for sentence in sentences for word in sentence.words) else ""
 
 
-def lines(words: Sequence[str], entities: Iterable[Entity]) -> Iterator[list[tuple[Sequence[str], Entity | None]]]:
+def lines(
+    words: Sequence[str], entities: Iterable[Entity]
+) -> Iterator[list[tuple[Sequence[str], Entity | None]]]:
     """The sentence in pieces, within and between entities. Entities that overlap stand in lines of their own."""
     layers: list[list[Entity]] = []
     for entity in sorted(entities):
@@ -116,7 +129,9 @@ def lines(words: Sequence[str], entities: Iterable[Entity]) -> Iterator[list[tup
 
 def marks(sentence: Disputed, settings: Sequence[str], types: Sequence[str]) -> str:
     """Its errors for the filter: setting and type by place, as in 0-boundary-2."""
-    found = sorted((settings.index(name), kind, types.index(type_)) for name, kind, type_ in sentence.errors())
+    found = sorted(
+        (settings.index(name), kind, types.index(type_)) for name, kind, type_ in sentence.errors()
+    )
     return " ".join(f"{setting}-{kind}-{type_}" for setting, kind, type_ in found)
 
 
@@ -133,7 +148,10 @@ def facts(of: Comparison) -> list[tuple[str, str]]:
         for name in of.first.result["versions"]
     ]
     return [
-        ("Data", f"{any_of(r.config['choice']['data'] for r in records)}, SHA-256 {data['checksum'][:12]}…"),
+        (
+            "Data",
+            f"{any_of(r.config['choice']['data'] for r in records)}, SHA-256 {data['checksum'][:12]}…",
+        ),
         ("Sentences", sizes),
         ("Entities in training", entities),
         ("Model", any_of(record.config["choice"]["model"] for record in records)),

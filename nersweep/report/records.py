@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from nersweep import metrics, store
-from nersweep.faults import flat
+from nersweep.config.flat import flat
+from nersweep.config.settings import matters
+from nersweep.evaluation import metrics
 from nersweep.labels import LabelSet
-from nersweep.plan import matters
+from nersweep.machine import files
+from nersweep.results import result as result_module
 
 LOSSES = 200  # points of a loss curve
 PLACES = {"data", "output_dir", "tracking"}  # settings that say where something lies
@@ -51,7 +53,11 @@ class Predicted:
     @cached_property
     def found(self) -> np.ndarray:
         """Predicted entities, rows (start, end, type)."""
-        return metrics.entities(self.ids, self.lengths, self.labels) if self.spans is None else self.spans
+        return (
+            metrics.entities(self.ids, self.lengths, self.labels)
+            if self.spans is None
+            else self.spans
+        )
 
     def counts(self) -> np.ndarray:
         """Entities of each sentence: correct, predicted, gold, (S, 3)."""
@@ -81,7 +87,9 @@ def read_predictions(folder: Path, split: str, types: Iterable[str]) -> Predicte
                 gold.append(true)
                 tags.append(said)
         labels = LabelSet(types)
-        made = Predicted(labels, words, np.array(lengths), gold, tags, read_spans(file, labels, lengths))
+        made = Predicted(
+            labels, words, np.array(lengths), gold, tags, read_spans(file, labels, lengths)
+        )
         made.gold_ids, made.ids  # noqa: B018  an unknown tag is told here
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from None
@@ -161,10 +169,10 @@ class Record:
 def read_run(folder: Path, split: str) -> Record:
     """The run of a folder. Raises ValueError for a folder without result.json, and for a finished run of which
     something is missing: one line. Its numbers are rounded, so that an archive of it holds the same."""
-    file = folder / store.RESULT
+    file = folder / result_module.RESULT
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
-        store.check_result(result)
+        result_module.check_result(result)
     except (OSError, ValueError) as error:
         raise ValueError(f"{file}: cannot be read ({error})") from None
     if result["status"] != "finished":
@@ -174,24 +182,33 @@ def read_run(folder: Path, split: str) -> Record:
     try:
         return finished_run(result, folder, split)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file}: not the result of a run ({type(error).__name__}: {error})") from None
+        raise ValueError(
+            f"{file}: not the result of a run ({type(error).__name__}: {error})"
+        ) from None
 
 
 def older(file: Path, lacking: str) -> ValueError:
-    return ValueError(f"{file}: has no {lacking}, so an older version made it; type its command again with rerun=true")
+    return ValueError(
+        f"{file}: has no {lacking}, so an older version made it; type its command again with rerun=true"
+    )
 
 
 def finished_run(result: dict[str, Any], folder: Path, split: str) -> Record:
     config = result["config"]  # as it is: two learning rates may differ in the seventh digit
     seconds = result["seconds"]  # the tracker's copy is sent before it is known how long all took
-    result = rounded(result) | {"config": config, "seconds": rounded({"total": sum(seconds.values())} | seconds)}
+    result = rounded(result) | {
+        "config": config,
+        "seconds": rounded({"total": sum(seconds.values())} | seconds),
+    }
     epochs, losses = read_history(folder / "metrics.jsonl")
     if not all("gradients" in epoch for epoch in epochs):
         raise older(folder / "metrics.jsonl", "gradients")
     predicted = read_predictions(folder, split, result["test"]["types"])
     known, found = result["data"]["sentences"][split], len(predicted.lengths)
     if found != known:
-        raise ValueError(f"{folder / 'predictions' / split}.conll: {found:,} sentences, expected {known:,}")
+        raise ValueError(
+            f"{folder / 'predictions' / split}.conll: {found:,} sentences, expected {known:,}"
+        )
     return Record(
         result,
         split,
@@ -213,14 +230,20 @@ def read_history(file: Path) -> tuple[list[dict[str, Any]], list[tuple[int, floa
         raise ValueError(f"{file}: cannot be read ({error})") from None
     size = -(-len(steps) // LOSSES)
     parts = [steps[i : i + size] for i in range(0, len(steps), size)] if steps else []
-    return epochs, [(part[-1][0], rounded(float(np.mean([loss for _, loss in part])))) for part in parts]
+    return epochs, [
+        (part[-1][0], rounded(float(np.mean([loss for _, loss in part])))) for part in parts
+    ]
 
 
 def setting_of(record: Record) -> dict[str, Any]:
     """What a run shares with those that differ from it in their seed alone: flat, without what makes no other run, and
     without where the data are, which their checksum tells. The precision is the one that it was."""
     left_out, config = {"seed", "data"}, flat(record.config)
-    kept = {key: x for key, x in config.items() if key.partition(".")[0] not in left_out and matters(key)}
+    kept = {
+        key: x
+        for key, x in config.items()
+        if key.partition(".")[0] not in left_out and matters(key)
+    }
     return kept | {"train.precision": record.result["precision"]}
 
 
@@ -230,7 +253,9 @@ def to_line(record: Record) -> str:
     kept = {key: value for key, value in config.items() if key not in PLACES}
     result = record.result | ({"config": kept} if config else {})
     arrays = {"counts": packed(record.counts), "confusion": record.confusion.tolist()}
-    told = {"result": result} | {name: getattr(record, name) for name in ("split", "epochs", "losses")}
+    told = {"result": result} | {
+        name: getattr(record, name) for name in ("split", "epochs", "losses")
+    }
     return json.dumps(told | arrays, ensure_ascii=False)
 
 
@@ -238,7 +263,9 @@ def from_line(line: str) -> Record:
     told = json.loads(line)
     confusion = np.array(told["confusion"], dtype=np.int64)
     losses = [(step, loss) for step, loss in told["losses"]]
-    return Record(told["result"], told["split"], unpacked(told["counts"]), confusion, told["epochs"], losses)
+    return Record(
+        told["result"], told["split"], unpacked(told["counts"]), confusion, told["epochs"], losses
+    )
 
 
 def rounded(value: Any) -> Any:
@@ -255,11 +282,15 @@ def packed(counts: np.ndarray) -> str:
 
 
 def unpacked(text: str) -> np.ndarray:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<u2").reshape(-1, 3).astype(np.int64)
+    return (
+        np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<u2")
+        .reshape(-1, 3)
+        .astype(np.int64)
+    )
 
 
 def write_archive(file: Path, records: Iterable[Record]) -> None:
-    store.write_text(file, "".join(to_line(record) + "\n" for record in records))
+    files.write_text(file, "".join(to_line(record) + "\n" for record in records))
 
 
 def read_archive(file: Path) -> list[Record]:

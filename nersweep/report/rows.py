@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nersweep import stats
+from nersweep.evaluation import stats
 from nersweep.report.records import Record
 
 ALPHA = 0.05
@@ -66,20 +66,29 @@ class Row:
     @property
     def tau(self) -> float:
         """The mean of the τ that were the best on dev."""
-        return float(np.mean([record.result["analysis"]["threshold"]["tau"] for record in self.records]))
+        return float(
+            np.mean([record.result["analysis"]["threshold"]["tau"] for record in self.records])
+        )
 
     @property
     def shifted(self) -> float:
         """Mean F1 with the τ that was the best on dev."""
         found = [record.result["analysis"]["threshold"] for record in self.records]
-        return float(np.mean([of[record.split]["f1"] for of, record in zip(found, self.records, strict=True)]))
+        return float(
+            np.mean(
+                [of[record.split]["f1"] for of, record in zip(found, self.records, strict=True)]
+            )
+        )
 
     @property
     def step_seconds(self) -> list[float]:
         """Of an optimiser step, by seed: CPU seconds on a CPU, where other work on the machine stretches the wall
         clock; else seconds."""
         on_cpu = self.records[0].result["device"] == "cpu"
-        of = [r.result["cpu_seconds"] if on_cpu else r.result["seconds"]["train"] for r in self.records]
+        of = [
+            r.result["cpu_seconds"] if on_cpu else r.result["seconds"]["train"]
+            for r in self.records
+        ]
         return [s / r.steps for s, r in zip(of, self.records, strict=True)]
 
 
@@ -115,10 +124,19 @@ def row_of(name: str, group: Sequence[Record], reference: Mapping[str, Any]) -> 
         low, high = between(resampled, observed)
         interval = max(low, 0.0), min(high, 1.0)
     claimed = reference.get("rows", {}).get(loss_of(done), {}) if done else {}
-    return Row(name, done, left, interval, claimed, doubled=tuple(sorted(seed for seed, n in counts.items() if n > 1)))
+    return Row(
+        name,
+        done,
+        left,
+        interval,
+        claimed,
+        doubled=tuple(sorted(seed for seed, n in counts.items() if n > 1)),
+    )
 
 
-def between(resampled: np.ndarray, observed: np.ndarray, level: float = stats.LEVEL) -> tuple[float, float]:
+def between(
+    resampled: np.ndarray, observed: np.ndarray, level: float = stats.LEVEL
+) -> tuple[float, float]:
     """Of a mean over seeds; with one seed over the sentences alone."""
     if len(observed) > 1:
         low, high = stats.student_interval(resampled, observed, level=level)
@@ -134,7 +152,9 @@ def against(rows: Sequence[Row], base: Row | None) -> list[Row]:
     others = [row for row in rows if row is not base and shared(row, base)]
     tested = sum(len(shared(row, base)) > 1 for row in others)
     found = {row.setting: versus(row, base, tested) for row in others}
-    seeds, sentences = (stats.holm([getattr(of, p) for of in found.values()]) for p in ("p_seeds", "p_sentences"))
+    seeds, sentences = (
+        stats.holm([getattr(of, p) for of in found.values()]) for p in ("p_seeds", "p_sentences")
+    )
     found = {
         setting: replace(of, adjusted_seeds=float(p), adjusted_sentences=float(q))
         for (setting, of), p, q in zip(found.items(), seeds, sentences, strict=True)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nersweep import store, tracking
-from nersweep.config import TrackingConfig
+from nersweep import tracking
+from nersweep.config.schema import TrackingConfig
 from nersweep.report.records import Record, read_archive, read_run
+from nersweep.results import folder as folder_module
+from nersweep.results import result
 from nersweep.tracking import Tracked, Tracker
 
-NEEDED = (store.RESULT, "metrics.jsonl", "predictions")  # of a run that the tracker alone has
+NEEDED = (result.RESULT, "metrics.jsonl", "predictions")  # of a run that the tracker alone has
 CHOICES = ("sweep", "study", "experiment", "filter", "archive")
 
 
@@ -31,11 +33,17 @@ class ReportConfig:
     experiment: str | None = told_as("an experiment of the tracker: all of its runs")
     filter: str | None = told_as("""those that MLflow finds, as in filter='tags.loss = "focal"'""")
     archive: str | None = told_as("a file that save= has written")
-    compare: str | None = told_as("RUN_A,RUN_B: what differs between two runs, by name, folder or MLflow's id")
-    baseline: str = told_as("a setting or a loss, which the others are compared to (cross_entropy)", "cross_entropy")
+    compare: str | None = told_as(
+        "RUN_A,RUN_B: what differs between two runs, by name, folder or MLflow's id"
+    )
+    baseline: str = told_as(
+        "a setting or a loss, which the others are compared to (cross_entropy)", "cross_entropy"
+    )
     split: str | None = told_as("dev or test (test, but dev for a study)")
     output_dir: str = told_as("where the runs are (outputs)", "outputs")
-    folder: str | None = told_as("where the report goes (beside the sweep, else output_dir/reports)")
+    folder: str | None = told_as(
+        "where the report goes (beside the sweep, else output_dir/reports)"
+    )
     save: str | None = told_as("a file to write the runs to, without the words of the data")
     tracking: TrackingConfig = field(
         default_factory=TrackingConfig,
@@ -69,8 +77,12 @@ def find(config: ReportConfig) -> Found:
     if config.archive:
         return of_archive(Path(config.archive), config, reports)
     if config.experiment or config.filter:
-        asked = f"experiment={config.experiment}" if config.experiment else f"filter={config.filter}"
-        records = read_tracked(opened(config).runs(config.filter or "", config.experiment), config, split)
+        asked = (
+            f"experiment={config.experiment}" if config.experiment else f"filter={config.filter}"
+        )
+        records = read_tracked(
+            opened(config).runs(config.filter or "", config.experiment), config, split
+        )
         folder = reports / re.sub(r"[^\w-]", "_", config.experiment or "filter")
         return Found(told(records, asked), folder, config.experiment or asked)
     if config.study:
@@ -78,9 +90,13 @@ def find(config: ReportConfig) -> Found:
         studies = {run.tags.get("study"): run for run in tracker.runs('tags.kind = "study"')}
         if config.study not in studies:
             there = ", ".join(sorted(filter(None, studies))) or "none"
-            raise ValueError(f"study={config.study}: the tracker knows no such study; it has {there}")
+            raise ValueError(
+                f"study={config.study}: the tracker knows no such study; it has {there}"
+            )
         whole = studies[config.study]
-        records = read_tracked(tracker.runs(f'tags.mlflow.parentRunId = "{whole.id}"'), config, split)
+        records = read_tracked(
+            tracker.runs(f'tags.mlflow.parentRunId = "{whole.id}"'), config, split
+        )
         folder = output_dir / "studies" / config.study / "report"
         return Found(
             told(records, f"study={config.study}"),
@@ -110,7 +126,9 @@ def of_archive(file: Path, config: ReportConfig, reports: Path) -> Found:
     records = told(read_archive(file), f"archive={file}")
     held = records[0].split
     if config.split and split_of(config) != held:
-        raise ValueError(f"split={config.split}: {file} holds {held} alone; read the runs themselves for the other")
+        raise ValueError(
+            f"split={config.split}: {file} holds {held} alone; read the runs themselves for the other"
+        )
     return Found(records, reports / file.stem, file.stem)
 
 
@@ -120,7 +138,9 @@ def sweep_folder(name: str | None, output_dir: Path) -> Path:
     if name is None:
         files = sorted(sweeps.glob("*/sweep.json"), key=lambda file: file.stat().st_mtime)
         if not files:
-            raise ValueError(f"output_dir={output_dir}: no sweep in it; type sweep=, study=, experiment= or filter=")
+            raise ValueError(
+                f"output_dir={output_dir}: no sweep in it; type sweep=, study=, experiment= or filter="
+            )
         return files[-1].parent
     for folder in (sweeps / name, Path(name)):
         if (folder / "sweep.json").exists():
@@ -136,19 +156,26 @@ def of_sweep(folder: Path, split: str) -> Found:
     try:
         listed = json.loads(file.read_text(encoding="utf-8"))
         runs, command, parent = listed["runs"], listed["command"], listed["run_id"]
-        places = [(run["name"], store.run_folder(output_dir, run["name"], run["fingerprint"])) for run in runs]
+        places = [
+            (run["name"], folder_module.run_folder(output_dir, run["name"], run["fingerprint"]))
+            for run in runs
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: cannot be read ({error}); the same sweep again writes it anew") from None
+        raise ValueError(
+            f"{file}: cannot be read ({error}); the same sweep again writes it anew"
+        ) from None
     records = [
         read_run(place, split)
-        if (place / store.RESULT).exists()
+        if (place / result.RESULT).exists()
         else Record({"name": name, "status": "not begun"}, split)
         for name, place in places
     ]
     named = re.search(r"\bexperiment=([\w,-]+)", command)
     data = next((record.config["choice"]["data"] for record in records if record.finished), "")
     title = f"{named[1] if named else data} (sweep {folder.name})"
-    return Found(told(records, f"sweep={folder.name}"), folder / "report", title, command, parent, output_dir)
+    return Found(
+        told(records, f"sweep={folder.name}"), folder / "report", title, command, parent, output_dir
+    )
 
 
 def opened(config: ReportConfig) -> Tracker:
@@ -161,24 +188,28 @@ def read_tracked(runs: Iterable[Tracked], config: ReportConfig, split: str) -> l
     of: dict[str, Tracked] = {}
     for run in runs:
         made = run.tags.get("fingerprint")
-        if made and (made not in of or "finished" == run.tags.get("status") != of[made].tags.get("status")):
+        if made and (
+            made not in of or "finished" == run.tags.get("status") != of[made].tags.get("status")
+        ):
             of[made] = run
     records = []
     for run in of.values():
         folder = Path(run.folder)
-        if run.folder and (folder / store.RESULT).exists():
+        if run.folder and (folder / result.RESULT).exists():
             records.append(read_run(folder, split))
         elif run.tags.get("status") == "finished":
             records.append(fetched(run, config, split))
         else:
-            records.append(Record({"name": run.name, "status": run.tags.get("status", "not finished")}, split))
+            records.append(
+                Record({"name": run.name, "status": run.tags.get("status", "not finished")}, split)
+            )
     return records
 
 
 def fetched(run: Tracked, config: ReportConfig, split: str) -> Record:
     """A run whose folder is elsewhere, copied into output_dir/fetched once."""
     folder = Path(config.output_dir) / "fetched" / run.id
-    if not (folder / store.RESULT).exists():
+    if not (folder / result.RESULT).exists():
         unfinished = folder.with_name(f".{run.id}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -197,15 +228,21 @@ def one(name: str, config: ReportConfig) -> Record:
     """A run by its folder, by its name or by the tracker's id."""
     runs = Path(config.output_dir) / "runs"
     split = split_of(config)
-    found = [Path(name)] if (Path(name) / store.RESULT).exists() else []
-    found = found or [file.parent for file in runs.glob(f"*/{store.RESULT}") if file.parent.name.startswith(name)]
+    found = [Path(name)] if (Path(name) / result.RESULT).exists() else []
+    found = found or [
+        file.parent for file in runs.glob(f"*/{result.RESULT}") if file.parent.name.startswith(name)
+    ]
     exact = [folder for folder in found if folder.name.rpartition("-")[0] == name]
     found = exact or found
     if len(found) > 1:
-        raise ValueError(f"compare={name}: several runs begin so: {', '.join(sorted(f.name for f in found))}")
+        raise ValueError(
+            f"compare={name}: several runs begin so: {', '.join(sorted(f.name for f in found))}"
+        )
     if not found:
         tracked = next((run for run in opened(config).runs() if run.id == name), None)
         if tracked is None:
-            raise ValueError(f"compare={name}: no such run; type a folder, a name in {runs}, or the tracker's id")
+            raise ValueError(
+                f"compare={name}: no such run; type a folder, a name in {runs}, or the tracker's id"
+            )
         return told(read_tracked([tracked], config, split), f"compare={name}")[0]
     return read_run(found[0], split)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from rich.table import Table as Drawn
 
-from nersweep.progress import console
 from nersweep.report.comparison import Comparison
 from nersweep.report.rows import Row, points
+from nersweep.terminal import console
 
 NOTHING = "–"
 LATEX_WIDTH = 60  # characters of a table that fits between the margins of A4
@@ -29,7 +29,11 @@ class Table:
     @property
     def meant(self) -> list[tuple[str, str]]:
         """The columns beside the setting that need a word, with it."""
-        return [(name, about) for name, about in zip(self.header[1:], self.about[1:], strict=True) if about]
+        return [
+            (name, about)
+            for name, about in zip(self.header[1:], self.about[1:], strict=True)
+            if about
+        ]
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,11 @@ def tables(of: Comparison) -> list[Table]:
     claimed of it."""
     groups = [
         ("Scores, in percent", scores(of), of.rows),
-        (f"Against {of.baseline}, in points of F1", against(), [row for row in of.finished if row.versus]),
+        (
+            f"Against {of.baseline}, in points of F1",
+            against(),
+            [row for row in of.finished if row.versus],
+        ),
         ("Beside the score, in percent", beside(of), of.finished),
         ("Errors, per run", errors(), of.finished),
         ("F1 of each type, in percent", by_type(of), of.finished),
@@ -61,14 +69,27 @@ def tables(of: Comparison) -> list[Table]:
 
 def made(title: str, columns: list[Column], rows: Sequence[Row]) -> Table:
     cells = [[row.setting, *(column.value(row) for column in columns)] for row in rows]
-    return Table(title, ["setting", *(c.name for c in columns)], cells, ["what was run", *(c.about for c in columns)])
+    return Table(
+        title,
+        ["setting", *(c.name for c in columns)],
+        cells,
+        ["what was run", *(c.about for c in columns)],
+    )
 
 
 def scores(of: Comparison) -> list[Column]:
     found = [
         Column("seeds", seeds, "how many runs, which differ in their seed alone, and of how many"),
-        Column("F1", plus_minus, f"micro F1 of entities on {of.split}, mean ± standard deviation over seeds"),
-        Column("95%", lambda row: span(row.interval, percent), "interval of that mean, over seeds and sentences"),
+        Column(
+            "F1",
+            plus_minus,
+            f"micro F1 of entities on {of.split}, mean ± standard deviation over seeds",
+        ),
+        Column(
+            "95%",
+            lambda row: span(row.interval, percent),
+            "interval of that mean, over seeds and sentences",
+        ),
     ]
     if of.reference:
         about = f"F1 as claimed for the loss, whatever its settings here ({of.reference['source']})"
@@ -80,12 +101,24 @@ def scores(of: Comparison) -> list[Column]:
         found.append(Column(name, lambda row, name=name: percent(row.mean(name)), about))
         if any(name in row.claimed for row in of.rows):
             found.append(
-                Column(f"claimed {name}", lambda row, name=name: claim(row.claimed, name), "the same as claimed")
+                Column(
+                    f"claimed {name}",
+                    lambda row, name=name: claim(row.claimed, name),
+                    "the same as claimed",
+                )
             )
     found += [
         Column("macro", lambda row: percent(row.mean("macro_f1")), "the mean of the types' F1"),
-        Column(of.rarest, lambda row: percent(row.mean(f"{of.rarest}/f1")), "F1 of the rarest type in training"),
-        Column("strict", lambda row: percent(row.mean("strict/f1")), "F1 where only B- begins an entity"),
+        Column(
+            of.rarest,
+            lambda row: percent(row.mean(f"{of.rarest}/f1")),
+            "F1 of the rarest type in training",
+        ),
+        Column(
+            "strict",
+            lambda row: percent(row.mean("strict/f1")),
+            "F1 where only B- begins an entity",
+        ),
     ]
     return found
 
@@ -95,8 +128,14 @@ def against() -> list[Column]:
         return lambda row: value(row.versus) if row.versus else NOTHING
 
     return [
-        Column("difference", of(lambda v: points(v.difference)), "of mean F1, over the seeds that both have"),
-        Column("95%", of(lambda v: span(v.interval, points)), "its interval, over seeds and sentences"),
+        Column(
+            "difference",
+            of(lambda v: points(v.difference)),
+            "of mean F1, over the seeds that both have",
+        ),
+        Column(
+            "95%", of(lambda v: span(v.interval, points)), "its interval, over seeds and sentences"
+        ),
         Column(
             "p seeds",
             of(lambda v: p_value(v.adjusted_seeds)),
@@ -107,9 +146,15 @@ def against() -> list[Column]:
             of(lambda v: p_value(v.adjusted_sentences)),
             "approximate randomisation over sentences, of these very models, Holm-corrected over the rows",
         ),
-        Column("g", of(lambda v: number(v.g, ".2f")), "Hedges g: the difference in standard deviations over seeds"),
         Column(
-            "better", of(lambda v: number(v.superiority, ".2f")), "the share of pairs of runs in which this one wins"
+            "g",
+            of(lambda v: number(v.g, ".2f")),
+            "Hedges g: the difference in standard deviations over seeds",
+        ),
+        Column(
+            "better",
+            of(lambda v: number(v.superiority, ".2f")),
+            "the share of pairs of runs in which this one wins",
         ),
         Column(
             "ε",
@@ -125,15 +170,25 @@ def beside(of: Comparison) -> list[Column]:
 
     found = [
         Column(
-            "with τ", lambda row: percent(row.shifted), "F1 with a shift of rare labels, chosen on dev after training"
+            "with τ",
+            lambda row: percent(row.shifted),
+            "F1 with a shift of rare labels, chosen on dev after training",
         ),
         Column("τ", lambda row: number(row.tau, "+.1f"), "that shift, the mean over seeds"),
         Column("ECE", share("calibration_error/all"), "expected calibration error over all words"),
         Column(
-            "ECE entities", share("calibration_error/entities"), "over words that are an entity's, true or predicted"
+            "ECE entities",
+            share("calibration_error/entities"),
+            "over words that are an entity's, true or predicted",
         ),
-        Column("illegal", share("illegal_transitions"), "words whose label IOB2 does not allow there"),
-        Column("seen", share("seen/f1"), "F1 over entities whose words are an entity of the training split"),
+        Column(
+            "illegal", share("illegal_transitions"), "words whose label IOB2 does not allow there"
+        ),
+        Column(
+            "seen",
+            share("seen/f1"),
+            "F1 over entities whose words are an entity of the training split",
+        ),
         Column("unseen", share("unseen/f1"), "F1 over the others"),
         Column(
             "step",
@@ -142,14 +197,24 @@ def beside(of: Comparison) -> list[Column]:
         ),
     ]
     if any("time" in row.claimed for row in of.rows):
-        found.append(Column("claimed step", lambda row: claim(row.claimed, "time", ".1f", "×"), "the same as claimed"))
+        found.append(
+            Column(
+                "claimed step",
+                lambda row: claim(row.claimed, "time", ".1f", "×"),
+                "the same as claimed",
+            )
+        )
     return found
 
 
 def by_type(of: Comparison) -> list[Column]:
     support = of.first.result[of.split]["types"]
     return [
-        Column(type_, lambda row, t=type_: percent(row.mean(f"{t}/f1")), f"{support[type_]['support']:,} true entities")
+        Column(
+            type_,
+            lambda row, t=type_: percent(row.mean(f"{t}/f1")),
+            f"{support[type_]['support']:,} true entities",
+        )
         for type_ in of.types
     ]
 
@@ -157,7 +222,9 @@ def by_type(of: Comparison) -> list[Column]:
 def claims_by_type(of: Comparison) -> list[Column]:
     claimed = {type_ for row in of.rows for type_ in row.claimed.get("types", {})}
     return [
-        Column(type_, lambda row, t=type_: claim(row.claimed["types"], t), "") for type_ in of.types if type_ in claimed
+        Column(type_, lambda row, t=type_: claim(row.claimed["types"], t), "")
+        for type_ in of.types
+        if type_ in claimed
     ]
 
 
@@ -168,7 +235,10 @@ def errors() -> list[Column]:
         "spurious": "wrong ones that overlap none",
         "missed": "true entities that no prediction overlaps",
     }
-    return [Column(kind, lambda row, k=kind: f"{row.mean(f'errors/{k}'):.0f}", what) for kind, what in about.items()]
+    return [
+        Column(kind, lambda row, k=kind: f"{row.mean(f'errors/{k}'):.0f}", what)
+        for kind, what in about.items()
+    ]
 
 
 def percent(x: float) -> str:
@@ -207,7 +277,10 @@ def unfinished(of: Comparison) -> list[str]:
         seeds: dict[str, list[str]] = {}
         for seed, what in sorted(row.unfinished, key=lambda left: (len(left[0]), left[0])):
             seeds.setdefault(what, []).append(seed)
-        told = [f"seed{'s' * (len(those) > 1)} {', '.join(those)} {what}" for what, those in seeds.items()]
+        told = [
+            f"seed{'s' * (len(those) > 1)} {', '.join(those)} {what}"
+            for what, those in seeds.items()
+        ]
         lines += [f"{row.setting}: {'; '.join(told)}"] if told else []
     return lines
 
@@ -217,7 +290,9 @@ def show(of: Comparison) -> None:
     for table in tables(of):
         title = table.title
         for chosen in fitting(table, console.width):
-            drawn = Drawn(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
+            drawn = Drawn(
+                title=title, title_justify="left", box=None, pad_edge=False, title_style="bold"
+            )
             for i in chosen:
                 drawn.add_column(table.header[i], justify="right" if i else "left")
             for row in table.rows:
@@ -231,7 +306,9 @@ def show(of: Comparison) -> None:
 
 def fitting(table: Table, width: int) -> Iterator[list[int]]:
     """The columns in groups that each fit into so many characters, the first column in all of them."""
-    widths = [max(len(row[i]) for row in [table.header, *table.rows]) for i in range(len(table.header))]
+    widths = [
+        max(len(row[i]) for row in [table.header, *table.rows]) for i in range(len(table.header))
+    ]
     chosen = [0]
     for i in range(1, len(widths)):
         if len(chosen) > 1 and sum(widths[k] + 2 for k in [*chosen, i]) - 2 > width:
@@ -247,9 +324,18 @@ def markdown(of: Comparison, title: str) -> str:
     parts += ["", *(f"> {escaped(line)}\n>" for line in [*of.notes, *unfinished(of)])]
     for table in tables(of):
         header = [escaped(name) for name in table.header]
-        parts += ["", f"## {escaped(table.title)}", "", *grid([header, *([escaped(x) for x in r] for r in table.rows)])]
+        parts += [
+            "",
+            f"## {escaped(table.title)}",
+            "",
+            *grid([header, *([escaped(x) for x in r] for r in table.rows)]),
+        ]
         if table.meant:
-            parts += ["", "; ".join(f"**{escaped(name)}**: {escaped(about)}" for name, about in table.meant) + "."]
+            parts += [
+                "",
+                "; ".join(f"**{escaped(name)}**: {escaped(about)}" for name, about in table.meant)
+                + ".",
+            ]
     return "\n".join(parts) + "\n"
 
 
@@ -268,8 +354,21 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "±": r"$\pm$"}
-TEX |= {"×": r"$\times$", "ε": r"$\varepsilon$", "τ": r"$\tau$", "γ": r"$\gamma$", "β": r"$\beta$", "<": r"$<$"}
+TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "±": r"$\pm$",
+}
+TEX |= {
+    "×": r"$\times$",
+    "ε": r"$\varepsilon$",
+    "τ": r"$\tau$",
+    "γ": r"$\gamma$",
+    "β": r"$\beta$",
+    "<": r"$<$",
+}
 TEX |= {">": r"$>$", "|": r"\textbar{}", "[": "{[}", "…": r"\dots{}", "\n": " "}
 TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
@@ -311,7 +410,18 @@ def comma_separated(of: Comparison) -> str:
         "superiority",
         "order",
     )
-    header = ["setting", "seeds", "unfinished", "f1_of_seeds", "sd", "low", "high", "claimed_f1", "f1_with_tau", "tau"]
+    header = [
+        "setting",
+        "seeds",
+        "unfinished",
+        "f1_of_seeds",
+        "sd",
+        "low",
+        "high",
+        "claimed_f1",
+        "f1_with_tau",
+        "tau",
+    ]
     header += ["step_ratio", *tested, "difference_low", "difference_high", *names]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -319,10 +429,19 @@ def comma_separated(of: Comparison) -> str:
     for row in of.rows:
         claimed = row.claimed["f1"] / 100 if "f1" in row.claimed else math.nan
         f1 = " ".join(f"{x:.6g}" for x in row.values("f1"))
-        own = [" ".join(map(str, row.seeds)), len(row.unfinished), f1, row.sd, *row.interval, claimed]
+        own = [
+            " ".join(map(str, row.seeds)),
+            len(row.unfinished),
+            f1,
+            row.sd,
+            *row.interval,
+            claimed,
+        ]
         own += [row.shifted, row.tau, of.time_ratio(row)] if row.records else 3 * [math.nan]
         tests = [getattr(row.versus, name) if row.versus else math.nan for name in tested]
         tests += row.versus.interval if row.versus else (math.nan, math.nan)
         values = [*own, *tests, *(row.mean(name) for name in names)]
-        writer.writerow([row.setting, *("" if isinstance(x, float) and math.isnan(x) else x for x in values)])
+        writer.writerow(
+            [row.setting, *("" if isinstance(x, float) and math.isnan(x) else x for x in values)]
+        )
     return out.getvalue()

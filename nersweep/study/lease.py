@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, Trial
 
-from nersweep import worker
+from nersweep.machine import host as host_module
 
 RENEW_SECONDS = 60
 STALE_SECONDS = 600  # of another host, whose processes cannot be seen here; so clocks may differ by some minutes
@@ -17,16 +17,23 @@ STALE_SECONDS = 600  # of another host, whose processes cannot be seen here; so 
 
 def here() -> dict[str, Any]:
     """The lease of this process, as of now."""
-    return {"host": worker.host(), "pid": os.getpid(), "started": worker.start_time(os.getpid()), "time": time.time()}
+    return {
+        "host": host_module.host(),
+        "pid": os.getpid(),
+        "started": host_module.start_time(os.getpid()),
+        "time": time.time(),
+    }
 
 
 def dead(trial: FrozenTrial, local: bool) -> bool:
     """Has the process that worked on this trial ended? local: the study is out of other machines' reach."""
     lease = trial.user_attrs.get("lease")
-    if lease is None:  # ended between asking for it and saying so, which is one step under the study's lock
+    if (
+        lease is None
+    ):  # ended between asking for it and saying so, which is one step under the study's lock
         return True
-    if lease["host"] == worker.host():
-        return not worker.alive(lease["pid"], lease["started"])
+    if lease["host"] == host_module.host():
+        return not host_module.alive(lease["pid"], lease["started"])
     if local and before_boot(lease["host"]):
         return True
     return time.time() - lease["time"] > STALE_SECONDS
@@ -34,7 +41,7 @@ def dead(trial: FrozenTrial, local: bool) -> bool:
 
 def before_boot(host: str) -> bool:
     """Is it this host, before it was started anew? One of another machine may have the same name."""
-    then, now = host.split(), worker.host().split()
+    then, now = host.split(), host_module.host().split()
     return len(then) == len(now) == 3 and then[0] == now[0] and then[1] != now[1]
 
 
@@ -53,7 +60,9 @@ def held(trial: Trial) -> Iterator[None]:
         while not done.wait(RENEW_SECONDS):
             try:
                 trial.set_user_attr("lease", here())
-            except Exception:  # the storage is away for a while, which the trial's own reports would tell
+            except (
+                Exception
+            ):  # the storage is away for a while, which the trial's own reports would tell
                 continue
 
     thread = threading.Thread(target=renew, daemon=True, name="nersweep-lease")

@@ -15,15 +15,21 @@ import optuna
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nersweep import cli, command, metrics, plan, run, signals, store, tracking, worker
-from nersweep.compose import Composer
+from nersweep import terminal, tracking
+from nersweep.config import overrides as overrides_module
+from nersweep.config import settings
+from nersweep.config.compose import Composer
+from nersweep.evaluation import metrics
 from nersweep.faults import Faults, fault_lines, shown
-from nersweep.plan import Plan
-from nersweep.progress import console
+from nersweep.machine import files, signals
+from nersweep.results import folder as folder_module
+from nersweep.run import execute, plan
+from nersweep.run.plan import Plan
 from nersweep.study import lease, outcome, storage
 from nersweep.study import space as spaces
 from nersweep.study.queue import Queue, make_pruner
 from nersweep.study.space import Composed, Space, setting
+from nersweep.terminal import console
 
 WAIT_SECONDS = 0.5  # between two looks at whether the others have left a trial
 
@@ -39,14 +45,16 @@ def work(config: DictConfig, overrides: Sequence[str], composed: Composer) -> fl
     on_failure=stop, for a trial that fails; ConnectionError for a storage that cannot be used.
     """
     asked = ask(config, overrides, composed)
-    store.writable(Path(config.output_dir))
+    files.writable(Path(config.output_dir))
     kept, lock = storage.open_storage(asked.url)
     pruner = make_pruner(config.study.pruner, asked.first.train.epochs)
     try:
         study = join(asked, config.study.direction, kept, lock, pruner)
         queue = Queue.of(study, kept, lock, asked.space, config)
         planned = asked.first.train.epochs * len(asked.seeds)
-        result = outcome.Outcome(queue, config, planned, composed, command_of(overrides, composed), asked.url)
+        result = outcome.Outcome(
+            queue, config, planned, composed, command_of(overrides, composed), asked.url
+        )
         try:
             if result.begin():
                 Worker(queue, config, asked.seeds, composed).until_over()
@@ -68,8 +76,12 @@ def command_of(overrides: Sequence[str], composed: Composer) -> str:
 def as_typed(override: str) -> str:
     """study.space.focal_gamma=interval(0,5), of what Hydra was given in its place."""
     bare = override.removeprefix("++")
-    unquoted = re.sub(r"='(.*)'$", lambda found: "=" + found[1].replace("\\'", "'"), bare, count=1, flags=re.S)
-    return next((o for o in (unquoted, bare) if command.as_hydra_takes_it(o) == override), override)
+    unquoted = re.sub(
+        r"='(.*)'$", lambda found: "=" + found[1].replace("\\'", "'"), bare, count=1, flags=re.S
+    )
+    return next(
+        (o for o in (unquoted, bare) if overrides_module.as_hydra_takes_it(o) == override), override
+    )
 
 
 @dataclass(frozen=True)
@@ -89,13 +101,24 @@ def ask(config: DictConfig, overrides: Sequence[str], composed: Composed) -> Ask
     """Raises ValueError for faults in space, settings and data."""
     space, seeds = spaces.make(config, composed), spaces.seeds(config)
     typed = {setting(o): o.partition("=")[2] for o in overrides}
-    if lines := spaces.twice(typed, [*space.groups, *space.settings]):  # also with the value that is the usual one
+    if lines := spaces.twice(
+        typed, [*space.groups, *space.settings]
+    ):  # also with the value that is the usual one
         raise Faults(lines)
-    first, *others = (plan.make(composed([*space.fixed, *one, f"seed={seeds[0]}"])) for one in space.firsts())
+    first, *others = (
+        plan.make(composed([*space.fixed, *one, f"seed={seeds[0]}"])) for one in space.firsts()
+    )
     check_metric(config.study.metric, first)
     about = describe(config, space, seeds, [first, *others])
     name = config.study.name or study_name(config, overrides, about)
-    return Asked(name, storage.url_of(config.study.storage, Path(config.output_dir)), space, seeds, about, first)
+    return Asked(
+        name,
+        storage.url_of(config.study.storage, Path(config.output_dir)),
+        space,
+        seeds,
+        about,
+        first,
+    )
 
 
 def trials_of(asked: Asked) -> list[FrozenTrial]:
@@ -115,21 +138,28 @@ def check_metric(name: str, prepared: Plan) -> None:
     """Raises ValueError where the tracker would show no such score of the development split."""
     labels = prepared.facts.labels
     none = np.zeros(1, dtype=int)
-    known = [x.removeprefix("dev/") for x in metrics.flatten(metrics.score(none, none, none + 1, labels), "dev")]
+    known = [
+        x.removeprefix("dev/")
+        for x in metrics.flatten(metrics.score(none, none, none + 1, labels), "dev")
+    ]
     known = [*(x for x in known if not x.endswith("/support")), *spaces.ONCE]
     if name.removeprefix("dev/") not in known:
         raise ValueError(f"study.metric={name}: no such score; there are {', '.join(known)}")
 
 
-def describe(config: DictConfig, space: Space, seeds: Sequence[int], firsts: Sequence[Plan]) -> dict[str, Any]:
+def describe(
+    config: DictConfig, space: Space, seeds: Sequence[int], firsts: Sequence[Plan]
+) -> dict[str, Any]:
     return {
         "space": {d.name: "".join(d.typed.split()) for d in (*space.groups, *space.settings)},
         "seeds": list(seeds),
         "metric": config.study.metric.removeprefix("dev/"),
         "direction": config.study.direction,
-        "fixed": sorted(o for o in space.fixed if plan.matters(setting(o)) and setting(o) != "seed"),
+        "fixed": sorted(
+            o for o in space.fixed if settings.matters(setting(o)) and setting(o) != "seed"
+        ),
         # data, model and version are in it, and the source of each loss and head
-        "runs": store.fingerprint([prepared.fingerprint for prepared in firsts]),
+        "runs": files.fingerprint([prepared.fingerprint for prepared in firsts]),
     }
 
 
@@ -137,15 +167,19 @@ def study_name(config: DictConfig, overrides: Sequence[str], about: dict[str, An
     """That of the option, where one was typed, and a hash: the same command has the same name, wherever its data is."""
     option = next((o.partition("=")[2] for o in overrides if o.startswith("study=")), "study")
     method = {"sampler": config.study.sampler, "pruner": config.study.pruner}
-    fixed = [o for o in about["fixed"] if not plan.is_source(setting(o))]
-    return f"{option}-{store.fingerprint(about | method | {'fixed': fixed})[:8]}"
+    fixed = [o for o in about["fixed"] if not settings.is_source(setting(o))]
+    return f"{option}-{files.fingerprint(about | method | {'fixed': fixed})[:8]}"
 
 
 def join(asked: Asked, direction: str, kept: Any, lock: storage.Lock, pruner: Any) -> optuna.Study:
     """The study of that name; the first worker makes it. Raises ValueError for one that searched something else."""
     with lock(asked.name):
         study = optuna.create_study(
-            study_name=asked.name, storage=kept, direction=direction, pruner=pruner, load_if_exists=True
+            study_name=asked.name,
+            storage=kept,
+            direction=direction,
+            pruner=pruner,
+            load_if_exists=True,
         )
         if not study.get_trials(deepcopy=False) and "about" not in study.user_attrs:
             study.set_user_attr("about", asked.about)
@@ -157,7 +191,9 @@ def check_same(study: optuna.Study, asked: Asked) -> None:
     """Raises ValueError, a line for each thing that was other when the study was begun."""
     before = study.user_attrs.get("about")
     if before is None:
-        raise ValueError(f"study.name={asked.name}: the storage has such a study of another program; type another name")
+        raise ValueError(
+            f"study.name={asked.name}: the storage has such a study of another program; type another name"
+        )
     if lines := contradictions(asked.name, before, asked.about):
         raise ValueError("\n".join(lines))
 
@@ -175,7 +211,11 @@ def contradictions(name: str, before: dict[str, Any], now: dict[str, Any]) -> li
             lines.append(f"study.space.{key}={new}: was {old}{remedy}")
     same = before["runs"] == now["runs"]  # so other files may hold the same data
     gone, more = (
-        [o for o in one["fixed"] if o not in other["fixed"] and not (same and plan.is_source(setting(o)))]
+        [
+            o
+            for o in one["fixed"]
+            if o not in other["fixed"] and not (same and settings.is_source(setting(o)))
+        ]
         for one, other in ((before, now), (now, before))
     )
     if gone or more:
@@ -219,7 +259,7 @@ class Worker:
             with lease.held(trial):
                 try:
                     value, state = self.objective(trial, drawn), TrialState.COMPLETE
-                except run.Pruned:
+                except execute.Pruned:
                     value, state = None, TrialState.PRUNED
         except storage.BROKEN:
             raise
@@ -234,7 +274,7 @@ class Worker:
             lines = [f"trial {trial.number} ({outcome.said(drawn)}): {line}" for line in lines]
             if self.config.on_failure == "stop":
                 raise Faults(lines) from error
-            cli.tell(lines)
+            terminal.tell(lines)
             return
         with signals.held():
             told = study.tell(trial, value, state, skip_if_finished=True)
@@ -247,14 +287,19 @@ class Worker:
         while self.queue.twin_runs(trial):
             signals.end()
             time.sleep(WAIT_SECONDS)
-        by_seed, once = self.config.study.pruner == "wilcoxon", spaces.at_the_end(self.config.study.metric)
+        by_seed, once = (
+            self.config.study.pruner == "wilcoxon",
+            spaces.at_the_end(self.config.study.metric),
+        )
         told = self.queue.told(trial)
         values: list[float] = []
         for number, seed in enumerate(self.seeds):
             overrides = [*self.queue.space.fixed, *drawn, f"seed={seed}"]
             config = self.composed(overrides)
             last = config.train.epochs if len(self.seeds) == 1 else None
-            watch = Watch(self, trial, number, told, last, reports=number == 0 and not (by_seed or once))
+            watch = Watch(
+                self, trial, number, told, last, reports=number == 0 and not (by_seed or once)
+            )
             result = self.made(config, overrides, watch)
             watch.note(result["epochs"])
             values.append(self.score(result["analysis"]["dev"] if once else result["dev"]))
@@ -262,7 +307,7 @@ class Worker:
             if by_seed and number not in told:
                 trial.report(values[-1], number)
                 if number + 1 < len(self.seeds) and trial.should_prune():
-                    raise run.Pruned(f"after {number + 1} seeds")
+                    raise execute.Pruned(f"after {number + 1} seeds")
         return statistics.fmean(values)
 
     def made(self, config: DictConfig, overrides: list[str], watch: "Watch") -> dict[str, Any]:
@@ -270,9 +315,11 @@ class Worker:
 
         def make() -> dict[str, Any]:
             with quiet():
-                return run.execute(config, overrides, self.queue.study.user_attrs["run_id"], watch)
+                return execute.execute(
+                    config, overrides, self.queue.study.user_attrs["run_id"], watch
+                )
 
-        return worker.when_free(make, lambda: plan.place(config)[0])
+        return folder_module.when_free(make, lambda: plan.place(config)[0])
 
     def score(self, dev: dict[str, Any]) -> float:
         return metrics.flatten(dev, "dev")[f"dev/{self.config.study.metric.removeprefix('dev/')}"]
@@ -280,11 +327,15 @@ class Worker:
     def show(self, trial: FrozenTrial, drawn: list[str], seconds: float) -> None:
         """A line for a trial that has ended."""
         metric = self.config.study.metric
-        ended = {TrialState.COMPLETE: metric, TrialState.PRUNED: f"pruned at {metric}"}.get(trial.state, "lost, at")
+        ended = {TrialState.COMPLETE: metric, TrialState.PRUNED: f"pruned at {metric}"}.get(
+            trial.state, "lost, at"
+        )
         value = "" if trial.value is None else f" {trial.value:.4f}"
         best = outcome.best(self.queue.trials(), self.queue.study.direction)
         so_far = f"; best {best[0].value:.4f}, of trial {best[0].number}" if best else ""
-        console.print(f"trial {trial.number}: {outcome.said(drawn)}: {ended}{value}{so_far} ({seconds:.1f} s)")
+        console.print(
+            f"trial {trial.number}: {outcome.said(drawn)}: {ended}{value}{so_far} ({seconds:.1f} s)"
+        )
 
 
 @dataclass
@@ -305,7 +356,7 @@ class Watch:
                 self.trial.report(self.worker.score(dev), epoch)
             if epoch != self.last and self.trial.should_prune():
                 self.note(epoch)
-                raise run.Pruned(f"after epoch {epoch}")
+                raise execute.Pruned(f"after epoch {epoch}")
 
     def note(self, epochs: int) -> None:
         """How many epochs this seed has taken."""

@@ -14,12 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nersweep import plan, publish, store, tracking
-from nersweep.compose import Composer
-from nersweep.progress import console, table
+from nersweep import tracking
+from nersweep.config import settings as settings_module
+from nersweep.config.compose import Composer
+from nersweep.machine import files as files_module
+from nersweep.results import result
+from nersweep.run import plan, publish
 from nersweep.study import space as spaces
 from nersweep.study import storage
 from nersweep.study.queue import FINISHED, Queue
+from nersweep.terminal import console, table
 
 PICTURES = {  # file: function of optuna.visualization
     "history": "plot_optimization_history",
@@ -33,7 +37,10 @@ MOST_CONTOURS = 4  # parameters: each with each other
 def best(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
     """Those that have come to their end, the best first."""
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
-    return sorted(complete, key=lambda t: (-t.value if direction == StudyDirection.MAXIMIZE else t.value, t.number))
+    return sorted(
+        complete,
+        key=lambda t: (-t.value if direction == StudyDirection.MAXIMIZE else t.value, t.number),
+    )
 
 
 def said(drawn: Sequence[str]) -> str:
@@ -87,7 +94,9 @@ class Outcome:
                 self.tracker.finish(status)
 
     def concluded(self, trials: Sequence[FrozenTrial]) -> bool:
-        return self.queue.study.user_attrs.get("concluded") == sum(t.state.is_finished() for t in trials)
+        return self.queue.study.user_attrs.get("concluded") == sum(
+            t.state.is_finished() for t in trials
+        )
 
     def track(self, tags: dict[str, Any] | None = None) -> tracking.Run | tracking.Away:
         """The study's run in the tracker. Once it is known there, the study goes on while the tracker is away."""
@@ -102,8 +111,19 @@ class Outcome:
                 run_id=known,
                 experiment=self.config.tracking.experiment,
                 name=f"study-{self.name}",
-                params={**kept, **{f"space.{key}": text for key, text in study.user_attrs["about"]["space"].items()}},
-                tags={"kind": "study", "study": self.name, "folder": self.folder.absolute(), **(tags or {})},
+                params={
+                    **kept,
+                    **{
+                        f"space.{key}": text
+                        for key, text in study.user_attrs["about"]["space"].items()
+                    },
+                },
+                tags={
+                    "kind": "study",
+                    "study": self.name,
+                    "folder": self.folder.absolute(),
+                    **(tags or {}),
+                },
                 note=f"`{self.command}`",
             )
         except ConnectionError as error:
@@ -133,21 +153,38 @@ class Outcome:
             console.print("to tell MLflow of what it has missed, type the same command again")
         return ranked[0].value if ranked else float("nan")
 
-    def leave(self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None) -> bool:
+    def leave(
+        self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None
+    ) -> bool:
         """Pictures, and what the tracker is told. Returns whether it has heard."""
         finished = sum(t.state in FINISHED for t in trials)
-        tags = {f"best/{key}": value for key, value in self.settings(ranked[0]).items()} if ranked else {}
+        tags = (
+            {f"best/{key}": value for key, value in self.settings(ranked[0]).items()}
+            if ranked
+            else {}
+        )
         tracker = self.track({**tags, **({"best/trial": ranked[0].number} if ranked else {})})
         if ranked:
             found = {f"best/{self.config.study.metric}": ranked[0].value}
-            found |= {f"best/{k}": v for k, v in self.settings(ranked[0]).items() if isinstance(v, int | float)}
+            found |= {
+                f"best/{k}": v
+                for k, v in self.settings(ranked[0]).items()
+                if isinstance(v, int | float)
+            }
             tracker.metrics(found, step=finished)
-        counts = {f"trials/{state.name.lower()}": count(trials, state) for state in (*FINISHED, TrialState.FAIL)}
+        counts = {
+            f"trials/{state.name.lower()}": count(trials, state)
+            for state in (*FINISHED, TrialState.FAIL)
+        }
         counts["epochs"], counts["epochs/without_pruning"] = self.epochs(trials)
         tracker.metrics(counts, step=finished)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of few trials, and of parameters that not every trial has
-            drawn = pictures(self.queue.study, self.folder, self.config.study.metric) if ranked else []
+            warnings.simplefilter(
+                "ignore"
+            )  # of few trials, and of parameters that not every trial has
+            drawn = (
+                pictures(self.queue.study, self.folder, self.config.study.metric) if ranked else []
+            )
         for picture in drawn:
             tracker.artifact(picture)
         if file:
@@ -164,13 +201,16 @@ class Outcome:
                     folder, fingerprint = plan.place(config := self.composed(overrides))
                 except ValueError:  # at which the trial has failed
                     continue
-                if "untracked" in store.read_result(folder, fingerprint):
+                if "untracked" in result.read_result(folder, fingerprint):
                     yield plan.make(config), overrides
 
     def settings(self, trial: FrozenTrial) -> dict[str, Any]:
         """The settings that were drawn in a trial, under their own names."""
         dimensions = {d.key: d for d in (*self.queue.space.groups, *self.queue.space.settings)}
-        return {dimensions[key].name: dimensions[key].setting(value) for key, value in trial.params.items()}
+        return {
+            dimensions[key].name: dimensions[key].setting(value)
+            for key, value in trial.params.items()
+        }
 
     def overrides(self, trial: FrozenTrial) -> list[str]:
         return [f"{name}={spaces.quoted(value)}" for name, value in self.settings(trial).items()]
@@ -191,12 +231,14 @@ class Outcome:
         given = self.config.study.export
         file = (Path(given) if given else self.folder / "experiment" / "best.yaml").absolute()
         seeds = spaces.seeds(self.config)
-        config = self.composed([*self.queue.space.fixed, *self.overrides(trial), f"seed={seeds[0]}"])
+        config = self.composed(
+            [*self.queue.space.fixed, *self.overrides(trial), f"seed={seeds[0]}"]
+        )
         options, changes = spaces.changes(config, self.composed)
         settings: dict[str, Any] = {"seed": seeds[0]}
         for name, value, _ in changes:
             *sections, last = name.split(".")
-            if name == "seed" or not plan.matters(name):
+            if name == "seed" or not settings_module.matters(name):
                 continue
             place = settings
             for section in sections:
@@ -215,7 +257,7 @@ class Outcome:
             f"# {self.command}",
         ]
         body = OmegaConf.to_yaml(OmegaConf.create({"defaults": [*defaults, "_self_"], **settings}))
-        store.write_text(file, "\n".join(head) + "\n" + body)
+        files_module.write_text(file, "\n".join(head) + "\n" + body)
         return file
 
     def rerun(self, trial: FrozenTrial, file: Path) -> str:
@@ -224,17 +266,31 @@ class Outcome:
         folder, output_dir = self.composed.folder, self.config.output_dir
         typed = ["--config-dir", str(file.parents[1]), f"experiment={file.stem}"]
         if folder and Path(folder).resolve() != file.parents[1].resolve():
-            fixed = [o for o in self.queue.space.fixed if plan.matters(name := spaces.setting(o)) and name != "seed"]
+            fixed = [
+                o
+                for o in self.queue.space.fixed
+                if settings_module.matters(name := spaces.setting(o)) and name != "seed"
+            ]
             seed = f"seed={spaces.seeds(self.config)[0]}"
             typed = ["--config-dir", folder, *fixed, *self.overrides(trial), seed]
         typed += [f"output_dir={output_dir}"] if output_dir != "outputs" else []
         return shlex.join(["python", "-m", "nersweep", *typed])
 
-    def show(self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None) -> None:
-        states = {TrialState.COMPLETE: "ran to the end", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-        counts = ", ".join(f"{count(trials, s)} {word}" for s, word in states.items() if count(trials, s))
+    def show(
+        self, trials: Sequence[FrozenTrial], ranked: Sequence[FrozenTrial], file: Path | None
+    ) -> None:
+        states = {
+            TrialState.COMPLETE: "ran to the end",
+            TrialState.PRUNED: "pruned",
+            TrialState.FAIL: "failed",
+        }
+        counts = ", ".join(
+            f"{count(trials, s)} {word}" for s, word in states.items() if count(trials, s)
+        )
         rows = [[str(t.number), said(self.overrides(t)), f"{t.value:.4f}"] for t in ranked[:5]]
-        table(f"\nstudy {self.name}: {counts}", ["trial", "settings", self.config.study.metric], rows)
+        table(
+            f"\nstudy {self.name}: {counts}", ["trial", "settings", self.config.study.metric], rows
+        )
         taken, planned = self.epochs(trials)
         if taken < planned:
             console.print(f"pruning saved {planned - taken} of {planned} epochs")
@@ -254,20 +310,24 @@ def pictures(study: optuna.Study, folder: Path, metric: str) -> list[Path]:
     os.environ.setdefault("MPLBACKEND", "Agg")
     files: list[Path] = []
     for name, function in PICTURES.items():
-        more = {"target_name": metric} | ({"params": parameters(study)} if name == "contour" else {})
+        more = {"target_name": metric} | (
+            {"params": parameters(study)} if name == "contour" else {}
+        )
         if name in ("contour", "importance") and len(parameters(study)) < 2:
             continue
         png, html = folder / f"{name}.png", folder / f"{name}.html"
         try:
             draw_png(png, getattr(optuna.visualization.matplotlib, function)(study, **more))
             if optuna.visualization.is_available():
-                page = getattr(optuna.visualization, function)(study, **more).to_html(include_plotlyjs=True)
+                page = getattr(optuna.visualization, function)(study, **more).to_html(
+                    include_plotlyjs=True
+                )
             else:
                 page = page_of(png, f"{study.study_name}: {name}")
         except (ValueError, RuntimeError) as error:  # one trial, or the same value in all
             console.print(f"note: no picture of the {name} ({error})")
             continue
-        store.write_text(html, page)
+        files_module.write_text(html, page)
         files += [png, html]
     return files
 
@@ -288,7 +348,7 @@ def draw_png(file: Path, axes: Any) -> None:
     """axes: of matplotlib, or an array of them."""
     figure = getattr(axes, "flat", [axes])[0].figure
     figure.set_size_inches(9, 6)
-    with store.in_place_of(file) as beside:
+    with files_module.in_place_of(file) as beside:
         figure.savefig(beside, format="png", dpi=100, bbox_inches="tight")
     figure.clear()
 

@@ -16,13 +16,17 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nersweep import cli
+from nersweep import terminal
 from nersweep.study import lease
 from nersweep.study.space import Space
 from nersweep.study.storage import Lock
 
 TRIALS = 20
-STATE = {"cmaes._cma": {"CMA"}, "numpy": {"dtype", "ndarray"}, "numpy._core.multiarray": {"_reconstruct", "scalar"}}
+STATE = {
+    "cmaes._cma": {"CMA"},
+    "numpy": {"dtype", "ndarray"},
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+}
 FINISHED, FAILED = (TrialState.COMPLETE, TrialState.PRUNED), TrialState.FAIL
 
 
@@ -31,16 +35,24 @@ class StateReader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if name not in STATE.get(module, ()):
-            raise ValueError(f"study.sampler=cmaes: the storage holds {module}.{name}, which is no state of CMA-ES")
+            raise ValueError(
+                f"study.sampler=cmaes: the storage holds {module}.{name}, which is no state of CMA-ES"
+            )
         return super().find_class(module, name)
 
 
 class CmaEs(samplers.CmaEsSampler):
     def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
         for trial in reversed(completed_trials):
-            parts = {k: v for k, v in trial.system_attrs.items() if k.startswith(self._attr_key_optimizer)}
+            parts = {
+                k: v
+                for k, v in trial.system_attrs.items()
+                if k.startswith(self._attr_key_optimizer)
+            }
             if parts:
-                return StateReader(io.BytesIO(bytes.fromhex(self._concat_optimizer_attrs(parts)))).load()
+                return StateReader(
+                    io.BytesIO(bytes.fromhex(self._concat_optimizer_attrs(parts)))
+                ).load()
         return None
 
 
@@ -94,7 +106,9 @@ class Queue:
     began: datetime = field(default_factory=datetime.now)
 
     @classmethod
-    def of(cls, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig) -> "Queue":
+    def of(
+        cls, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig
+    ) -> "Queue":
         points = grid(space, config)
         return cls(
             study=study,
@@ -136,7 +150,11 @@ class Queue:
     def left(self, trials: list[FrozenTrial]) -> int | None:
         """The first point of the grid that is still to be tried. Those that failed are tried again, once in each
         start of the study."""
-        tried = {t.user_attrs.get("point") for t in trials if t.state != TrialState.FAIL or self.recent(t)}
+        tried = {
+            t.user_attrs.get("point")
+            for t in trials
+            if t.state != TrialState.FAIL or self.recent(t)
+        }
         return next((i for i in range(len(self.points)) if i not in tried), None)
 
     def recent(self, trial: FrozenTrial) -> bool:
@@ -150,7 +168,9 @@ class Queue:
             trials = self.trials()
         if sum(t.state in FINISHED for t in trials) >= self.total:
             return True
-        if sum(t.state == TrialState.FAIL and self.recent(t) for t in trials) >= (1 if self.stop else self.total):
+        if sum(t.state == TrialState.FAIL and self.recent(t) for t in trials) >= (
+            1 if self.stop else self.total
+        ):
             return True
         pending = any(t.state in (TrialState.RUNNING, TrialState.WAITING) for t in trials)
         return bool(self.points) and not pending and self.left(trials) is None
@@ -159,7 +179,9 @@ class Queue:
         """Does another worker work on the same values, since before?"""
         mine = (trial.datetime_start, trial.number)
         return any(
-            t.params == trial.params and (t.datetime_start, t.number) < mine and not lease.dead(t, self.local)
+            t.params == trial.params
+            and (t.datetime_start, t.number) < mine
+            and not lease.dead(t, self.local)
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         )
 
@@ -183,7 +205,7 @@ class Queue:
                 else:
                     self.note(trial, {"failed": "its process died twice"})
                     self.study.tell(trial.number, state=TrialState.FAIL)
-                    cli.tell([f"trial {trial.number}: its process died twice"])
+                    terminal.tell([f"trial {trial.number}: its process died twice"])
 
     def give_back(self, trial: Trial) -> None:
         """A trial that this process will not end: whoever takes it has its number, its values and what was reported,

@@ -13,12 +13,15 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, QuotedS
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from nersweep import plan
-from nersweep.analysis import KINDS
-from nersweep.build import ROOMS
-from nersweep.config import StudyConfig
-from nersweep.faults import fault_lines, flat, not_read, reason, shown
-from nersweep.metrics import rates
+from nersweep.config import check
+from nersweep.config import settings as settings_module
+from nersweep.config.build import ROOMS
+from nersweep.config.flat import flat
+from nersweep.config.knobs import not_read
+from nersweep.config.schema import StudyConfig
+from nersweep.evaluation.analysis import KINDS
+from nersweep.evaluation.metrics import rates
+from nersweep.faults import fault_lines, reason, shown
 
 GRAMMAR = "interval(0,5), int(interval(1,8)), tag(log,interval(1e-5,1e-1)), range(1,5), choice(a,b) or a,b"
 TAGS = {"log", "complement"}  # a log scale; 1 minus what is drawn
@@ -153,17 +156,23 @@ def dimension(name: str, text: Any) -> Dimension:
     """Raises ValueError, without the name, for what is no space."""
     if name == "seed":
         raise ValueError("is not searched; study.seeds are those of each trial")
-    if not plan.matters(name):
+    if not settings_module.matters(name):
         raise ValueError("is not searched, for it changes no score")
     try:
-        sweep = text if isinstance(text, list) else OverridesParser.create().parse_override(f"{name}={text}").value()
+        sweep = (
+            text
+            if isinstance(text, list)
+            else OverridesParser.create().parse_override(f"{name}={text}").value()
+        )
     except HydraException:
         raise ValueError(f"cannot be read; expected {GRAMMAR}") from None
     if not isinstance(sweep, list | ChoiceSweep | RangeSweep | IntervalSweep):
         raise ValueError(f"one value, and nothing to search; expected {GRAMMAR}")
     tags = set() if isinstance(sweep, list) else sweep.tags
     if unknown := tags - TAGS:
-        raise ValueError(f"no such tag: {', '.join(sorted(unknown))}; there are {', '.join(sorted(TAGS))}")
+        raise ValueError(
+            f"no such tag: {', '.join(sorted(unknown))}; there are {', '.join(sorted(TAGS))}"
+        )
     if isinstance(sweep, IntervalSweep):
         return interval(name, str(text), sweep)
     if tags:
@@ -209,7 +218,13 @@ def quoted(value: Any) -> str:
         return "[" + ", ".join(map(quoted, value)) + "]"
     if not isinstance(value, str):
         return shown(value)
-    if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in ("true", "false", "null", "nan", "inf"):
+    if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
+        "true",
+        "false",
+        "null",
+        "nan",
+        "inf",
+    ):
         return value
     return "'" + re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value) + "'"
 
@@ -238,24 +253,37 @@ def fixed(config: DictConfig, searched: Sequence[str], composed: Composed) -> li
     """Overrides that give this configuration, without its study and what that searches."""
     options, settings = changes(config, composed)
     return [f"{group}={option}" for group, option in options.items() if group not in searched] + [
-        f"{'' if known else '+'}{name}={quoted(value)}" for name, value, known in settings if name not in searched
+        f"{'' if known else '+'}{name}={quoted(value)}"
+        for name, value, known in settings
+        if name not in searched
     ]
 
 
-def changes(config: DictConfig, composed: Composed) -> tuple[dict[str, str], list[tuple[str, Any, bool]]]:
+def changes(
+    config: DictConfig, composed: Composed
+) -> tuple[dict[str, str], list[tuple[str, Any, bool]]]:
     """What makes this configuration of the default one, whether it was typed or comes from a file: options by their
     group, then settings that differ from those of the options: name, value, whether there is such a setting."""
     asked = OmegaConf.to_container(config.choice, resolve=True)
     options: dict[str, str] = {}
     for group in ("loss", *ROOMS):  # the loss may bring others along
-        if composed([f"{name}={option}" for name, option in options.items()]).choice[group] != asked[group]:
+        if (
+            composed([f"{name}={option}" for name, option in options.items()]).choice[group]
+            != asked[group]
+        ):
             options[group] = asked[group]
-    there = OmegaConf.to_container(composed([f"{name}={option}" for name, option in options.items()]))
-    mine = {name: value for name, value in OmegaConf.to_container(config).items() if name not in OUTSIDE}
+    there = OmegaConf.to_container(
+        composed([f"{name}={option}" for name, option in options.items()])
+    )
+    mine = {
+        name: value for name, value in OmegaConf.to_container(config).items() if name not in OUTSIDE
+    }
     return options, list(differing(mine, there))
 
 
-def differing(new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
+def differing(
+    new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, bool]]:
     """The settings of `new` that are other in `old`: name, value, whether `old` has the name."""
     for key, value in new.items():
         if key not in old:
@@ -297,7 +325,7 @@ def faults(config: DictConfig, composed: Composed) -> list[str]:
             lines.append(not_read(typed, d.name, choice) or f"{typed}: no such setting")
     for overrides in probes:
         try:
-            plan.check(composed([*space.fixed, *overrides]))
+            check.check(composed([*space.fixed, *overrides]))
         except ValueError as error:
             lines += [line for line in fault_lines(error) if line not in lines]
         except Exception as error:
@@ -321,16 +349,26 @@ def option_faults(dimensions: Sequence[Dimension], composed: Composed) -> list[s
 def twice(given: Mapping[str, Any], dimensions: Sequence[Dimension]) -> list[str]:
     """A line for each setting that is given a value and searched too."""
     searched = [d.name for d in dimensions if d.name in given]
-    return [f"{name}={shown(given[name])}: is searched, by study.space.{name}; leave one out" for name in searched]
+    return [
+        f"{name}={shown(given[name])}: is searched, by study.space.{name}; leave one out"
+        for name in searched
+    ]
 
 
 def seed_faults(asked: Any) -> list[str]:
     if isinstance(asked, int) and not isinstance(asked, bool) and asked >= 1:
         return []
     given = OmegaConf.to_container(asked) if OmegaConf.is_list(asked) else asked
-    if isinstance(given, list) and given and len(set(map(str, given))) == len(given) and all(map(is_seed, given)):
+    if (
+        isinstance(given, list)
+        and given
+        and len(set(map(str, given))) == len(given)
+        and all(map(is_seed, given))
+    ):
         return []
-    return [f"study.seeds={shown(given)}: expected how many, or a list of different whole numbers, as in [1,2,3]"]
+    return [
+        f"study.seeds={shown(given)}: expected how many, or a list of different whole numbers, as in [1,2,3]"
+    ]
 
 
 def is_seed(value: Any) -> bool:
@@ -341,9 +379,13 @@ def precision_faults(config: DictConfig, why: str) -> list[str]:
     """The fault of a run, or of a study with such trials, whose precision is left to the machine. why: there are
     several."""
     dimensions, _ = read(OmegaConf.to_container(config.study.space))
-    if "auto" not in next((d.values for d in dimensions if d.name == "train.precision"), (config.train.precision,)):
+    if "auto" not in next(
+        (d.values for d in dimensions if d.name == "train.precision"), (config.train.precision,)
+    ):
         return []
-    return [f"train.precision=auto: is chosen by each machine, and {why}; type train.precision=bf16 or fp32"]
+    return [
+        f"train.precision=auto: is chosen by each machine, and {why}; type train.precision=bf16 or fp32"
+    ]
 
 
 def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[str]:
@@ -357,9 +399,13 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
             if value != usual[name]
         ]
     if study.name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", study.name):
-        lines.append(f"study.name={study.name}: expected letters, digits, - and _, up to 100 of them")
+        lines.append(
+            f"study.name={study.name}: expected letters, digits, - and _, up to 100 of them"
+        )
     if study.export is not None and not re.search(r"(^|/)experiment/[^/]+\.yaml$", study.export):
-        lines.append(f"study.export={study.export}: expected DIR/experiment/NAME.yaml, for experiment=NAME")
+        lines.append(
+            f"study.export={study.export}: expected DIR/experiment/NAME.yaml, for experiment=NAME"
+        )
     if study.sampler == "grid":
         lines += [
             f"study.space.{d.name}={d.typed}: study.sampler=grid needs values; type choice(...) or range(...)"
@@ -369,9 +415,13 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
     if study.sampler == "cmaes" and sum(not d.values for d in dimensions) < 2:
         lines.append("study.sampler=cmaes: searches two intervals or more; type study.sampler=tpe")
     if study.sampler == "cmaes" and find_spec("cmaes") is None:
-        lines.append("study.sampler=cmaes: needs the package cmaes; type pip install -e '.[studies]' in a checkout")
+        lines.append(
+            "study.sampler=cmaes: needs the package cmaes; type pip install -e '.[studies]' in a checkout"
+        )
     if study.pruner == "wilcoxon" and not seed_faults(study.seeds) and len(seeds(config)) < 5:
-        lines.append("study.pruner=wilcoxon: prunes from the fourth seed on; type study.seeds=5 or more")
+        lines.append(
+            "study.pruner=wilcoxon: prunes from the fourth seed on; type study.seeds=5 or more"
+        )
     if at_the_end(study.metric) and study.pruner not in ("wilcoxon", "none"):
         lines.append(
             f"study.metric={study.metric}: is known after the last epoch, and study.pruner={study.pruner} looks at "

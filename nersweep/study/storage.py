@@ -15,14 +15,17 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from nersweep import filesystems
 from nersweep.faults import reason
+from nersweep.machine import filesystems
 from nersweep.tracking import public
 
 ANSWER_SECONDS = 4
 LOCK_SECONDS = 60  # that a process waits for another one's write to SQLite
 
-BROKEN = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)  # what a storage raises that fails
+BROKEN = (
+    sqlalchemy.exc.SQLAlchemyError,
+    optuna.exceptions.StorageInternalError,
+)  # what a storage raises that fails
 
 Lock = Callable[[str], AbstractContextManager[None]]
 
@@ -37,7 +40,9 @@ def url_of(storage: str | None, output_dir: Path) -> str:
     if kind in ("postgres", "postgresql", "postgresql+psycopg") and rest:
         return f"postgresql+psycopg://{rest}"
     if kind != "sqlite" or not rest.strip("/") or ":memory:" in rest:
-        raise ValueError(f"{typed}: expected sqlite:///FILE or postgresql://…, or nothing for studies.db in output_dir")
+        raise ValueError(
+            f"{typed}: expected sqlite:///FILE or postgresql://…, or nothing for studies.db in output_dir"
+        )
     file = Path(rest.removeprefix("/")).absolute()
     if found := filesystems.network(file):
         raise ValueError(
@@ -54,11 +59,15 @@ def open_storage(url: str) -> tuple[RDBStorage, Lock]:
     Raises ConnectionError for one that does not answer: one line."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
-    os.environ.setdefault("PGCLIENTENCODING", "UTF8")  # else text is bytes in a database made without a language
+    os.environ.setdefault(
+        "PGCLIENTENCODING", "UTF8"
+    )  # else text is bytes in a database made without a language
     with answers(url):
         if url.startswith("sqlite"):
             return open_sqlite(url)
-        engine = sqlalchemy.create_engine(url, connect_args={"connect_timeout": ANSWER_SECONDS}, pool_pre_ping=True)
+        engine = sqlalchemy.create_engine(
+            url, connect_args={"connect_timeout": ANSWER_SECONDS}, pool_pre_ping=True
+        )
         lock = advisory_lock(engine)
         with lock("tables"):
             return RDBStorage(url, engine_kwargs={"pool_pre_ping": True}), lock
@@ -108,7 +117,9 @@ def answers(url: str) -> Iterator[None]:
         yield
     except ImportError as error:
         install = "pip install -e '.[postgres]' in a checkout"
-        raise ConnectionError(f"study.storage={public(url)}: needs {error.name}; type {install}") from error
+        raise ConnectionError(
+            f"study.storage={public(url)}: needs {error.name}; type {install}"
+        ) from error
     except (*BROKEN, OSError) as error:
         raise unusable(url, error) from error
 
@@ -125,9 +136,15 @@ def begun(url: str) -> RDBStorage | None:
     if url.startswith("sqlite") and not Path(url.removeprefix("sqlite:///")).exists():
         return None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    options = {"timeout": LOCK_SECONDS} if url.startswith("sqlite") else {"connect_timeout": ANSWER_SECONDS}
+    options = (
+        {"timeout": LOCK_SECONDS}
+        if url.startswith("sqlite")
+        else {"connect_timeout": ANSWER_SECONDS}
+    )
     with answers(url):
-        if not sqlalchemy.inspect(sqlalchemy.create_engine(url, connect_args=options)).has_table("studies"):
+        if not sqlalchemy.inspect(sqlalchemy.create_engine(url, connect_args=options)).has_table(
+            "studies"
+        ):
             return None
         return RDBStorage(url, engine_kwargs={"connect_args": options}, skip_table_creation=True)
 

@@ -36,7 +36,9 @@ class Tracker:
         chosen = [x.experiment_id for x in experiments if experiment in (None, x.name)]
         if not chosen:
             there = ", ".join(x.name for x in experiments)
-            raise ValueError(f"experiment={experiment}: no such experiment in {public(self.uri)}; it has {there}")
+            raise ValueError(
+                f"experiment={experiment}: no such experiment in {public(self.uri)}; it has {there}"
+            )
         token: str | None = None
         while token != "":
             try:
@@ -45,9 +47,16 @@ class Tracker:
                 if error.error_code != "INVALID_PARAMETER_VALUE":
                     raise
                 line = str(error).splitlines()[0]
-                raise ValueError(f"filter={query}: MLflow does not understand it ({line})") from None
+                raise ValueError(
+                    f"filter={query}: MLflow does not understand it ({line})"
+                ) from None
             for run in page:
-                yield Tracked(run.info.run_id, run.info.run_name, run.data.tags.get("folder", ""), run.data.tags)
+                yield Tracked(
+                    run.info.run_id,
+                    run.info.run_name,
+                    run.data.tags.get("folder", ""),
+                    run.data.tags,
+                )
             token = page.token or ""
 
     def fetch(self, run: Tracked, names: tuple[str, ...], folder: Path) -> None:
@@ -59,7 +68,9 @@ class Tracker:
             try:
                 self.client.download_artifacts(run.id, name, str(folder))
             except (MlflowException, OSError):
-                raise ValueError(f"{run.name}: the tracker has no {name} of it (run {run.id})") from None
+                raise ValueError(
+                    f"{run.name}: the tracker has no {name} of it (run {run.id})"
+                ) from None
 
     def attach(self, run_id: str, folder: Path, place: str) -> None:
         """Stores copies of a folder's files as artifacts of a run, under this place. Raises ValueError for a tracker
@@ -70,4 +81,6 @@ class Tracker:
             self.client.log_artifacts(run_id, str(folder), place)
         except (MlflowException, OSError) as error:
             line = str(error).splitlines()[0]
-            raise ValueError(f"{folder}: it is whole, but the tracker did not take it as well ({line})") from None
+            raise ValueError(
+                f"{folder}: it is whole, but the tracker did not take it as well ({line})"
+            ) from None

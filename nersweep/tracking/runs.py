@@ -20,7 +20,9 @@ from nersweep.tracking.stores import cause, cut, one_line, public
 log = logging.getLogger(__name__)
 
 BATCH = 500  # metrics in one request: .1 ms each on SQLite in batches of 100 to 1000, .25 ms in batches of 50
-LONGEST_PARAM = 1000  # characters; MLflow takes 6000, but 100 of them must fit into a request of 1 MB
+LONGEST_PARAM = (
+    1000  # characters; MLflow takes 6000, but 100 of them must fit into a request of 1 MB
+)
 LONGEST_TAG = 5000  # characters; what older servers take, newer ones take 8000
 RETRY_SECONDS = 30  # the least time between two attempts on a store that failed
 FINISH_SECONDS = 10  # finish() goes on past failing requests for so long
@@ -118,33 +120,57 @@ class Run:
             client = MlflowClient(uri)
             run_params = {_name(key): cut(value, LONGEST_PARAM) for key, value in params.items()}
             run_tags = {_name(key): cut(value, LONGEST_TAG) for key, value in tags.items()}
-            run_tags |= {"mlflow.source.name": "nersweep", "mlflow.source.type": "LOCAL", "host": socket.gethostname()}
+            run_tags |= {
+                "mlflow.source.name": "nersweep",
+                "mlflow.source.type": "LOCAL",
+                "host": socket.gethostname(),
+            }
             run_tags |= {"mlflow.user": os.environ.get("USER", "unknown")}
             run_tags |= {"mlflow.note.content": cut(note, LONGEST_TAG)} if note else {}
             run_tags |= {"mlflow.parentRunId": parent_id} if parent_id else {}
             found = _reopen(client, run_id) if run_id else None
-            experiment_id = found.info.experiment_id if found else _experiment(client, uri, output_dir, experiment)
+            experiment_id = (
+                found.info.experiment_id
+                if found
+                else _experiment(client, uri, output_dir, experiment)
+            )
             left = _left(client, experiment_id, run_tags)
             if left and anew:
                 client.set_terminated(left.info.run_id, "KILLED")
             if found := found or (None if anew else left):
                 old = found.data.params
-                changed = [f"{key}: {old[key]} -> {new}" for key, new in run_params.items() if old.get(key, new) != new]
-                run_tags |= {"params_changed": cut("; ".join(changed), LONGEST_TAG)} if changed else {}
+                changed = [
+                    f"{key}: {old[key]} -> {new}"
+                    for key, new in run_params.items()
+                    if old.get(key, new) != new
+                ]
+                run_tags |= (
+                    {"params_changed": cut("; ".join(changed), LONGEST_TAG)} if changed else {}
+                )
                 run_params = {key: value for key, value in run_params.items() if key not in old}
             else:
                 found = client.create_run(experiment_id, run_name=name, tags=run_tags)
-            models = client.search_logged_models([experiment_id], f"source_run_id = '{found.info.run_id}'")
-            histories = {key: client.get_metric_history(found.info.run_id, key) for key in found.data.metrics}
+            models = client.search_logged_models(
+                [experiment_id], f"source_run_id = '{found.info.run_id}'"
+            )
+            histories = {
+                key: client.get_metric_history(found.info.run_id, key) for key in found.data.metrics
+            }
         run = cls(client, uri, found.info.run_id, experiment_id, name)
         send = partial(client.log_batch, run.id)
         every = [Param(key, value) for key, value in run_params.items()]
-        run._there = {key: max(metric.step for metric in history) for key, history in histories.items()}
+        run._there = {
+            key: max(metric.step for metric in history) for key, history in histories.items()
+        }
         run.model_id = models[0].model_id if models else None
-        run._requests.append(partial(send, tags=[RunTag(key, value) for key, value in run_tags.items()]))
+        run._requests.append(
+            partial(send, tags=[RunTag(key, value) for key, value in run_tags.items()])
+        )
         if "error" in found.data.tags:  # of an earlier time
             run._requests.append(partial(client.delete_tag, run.id, "error"))
-        run._requests.extend(partial(send, params=every[i : i + 100]) for i in range(0, len(every), 100))
+        run._requests.extend(
+            partial(send, params=every[i : i + 100]) for i in range(0, len(every), 100)
+        )
         run.seconds = time.perf_counter() - began
         run._send()
         return run
@@ -177,7 +203,9 @@ class Run:
         self._requests.append(partial(self._client.log_text, self.id, content, name))
         self._send()
 
-    def dataset(self, name: str, source: str, digest: str, context: str, profile: Mapping[str, int]) -> None:
+    def dataset(
+        self, name: str, source: str, digest: str, context: str, profile: Mapping[str, int]
+    ) -> None:
         """Tells what data the run read, as the data set `name/context`: MLflow lists what has one name and digest once.
 
         source: path or URL. digest: a checksum; its first 36 characters are kept. context: train, dev or test.
@@ -185,9 +213,15 @@ class Run:
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        kind, key = ("http", "url") if source.startswith(("http://", "https://")) else ("local", "uri")
+        kind, key = (
+            ("http", "url") if source.startswith(("http://", "https://")) else ("local", "uri")
+        )
         data = Dataset(
-            f"{name}/{context}", digest[:36], kind, json.dumps({key: source}), profile=json.dumps(dict(profile))
+            f"{name}/{context}",
+            digest[:36],
+            kind,
+            json.dumps({key: source}),
+            profile=json.dumps(dict(profile)),
         )
         given = [DatasetInput(data, [InputTag("mlflow.data.context", context)])]
         self._requests.append(partial(self._client.log_inputs, self.id, given))
@@ -211,10 +245,14 @@ class Run:
         if not self._finished:
             self._finished, began = True, time.monotonic()
             self._pack()
-            known = {"finished": "FINISHED", "failed": "FAILED", "diverged": "FAILED"}.get(status, "KILLED")
+            known = {"finished": "FINISHED", "failed": "FAILED", "diverged": "FAILED"}.get(
+                status, "KILLED"
+            )
             for tag, value in {"status": status, "error": error}.items():
                 if value:
-                    self._requests.append(partial(self._client.set_tag, self.id, tag, cut(value, LONGEST_TAG)))
+                    self._requests.append(
+                        partial(self._client.set_tag, self.id, tag, cut(value, LONGEST_TAG))
+                    )
             self._send(patience=FINISH_SECONDS)
             self._requests.append(partial(self._terminate, known))
             self._send(patience=max(0.0, FINISH_SECONDS - (time.monotonic() - began)))
@@ -226,10 +264,16 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        self.finish("finished" if kind is None else "failed" if issubclass(kind, Exception) else "killed")
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
+        self.finish(
+            "finished" if kind is None else "failed" if issubclass(kind, Exception) else "killed"
+        )
 
-    def _finite(self, values: Mapping[str, float], step: int, model_id: str | None = None) -> list[Any]:
+    def _finite(
+        self, values: Mapping[str, float], step: int, model_id: str | None = None
+    ) -> list[Any]:
         from mlflow.entities import Metric
 
         now, kept = int(time.time() * 1000), []
@@ -247,7 +291,9 @@ class Run:
     def _pack(self) -> None:
         noted, self._metrics = self._metrics, []
         for i in range(0, len(noted), BATCH):
-            self._requests.append(partial(self._client.log_batch, self.id, metrics=noted[i : i + BATCH]))
+            self._requests.append(
+                partial(self._client.log_batch, self.id, metrics=noted[i : i + BATCH])
+            )
 
     def _send(self, patience: float = 0) -> None:
         """Sends the waiting requests in order, up to the first that fails; with patience, past it for so many seconds.
@@ -272,7 +318,9 @@ class Run:
         self.seconds += took
         self.error, self._retry_at = None, 0.0
         if failed:
-            self.error = f"MLflow at {public(self._uri)} failed ({reason}); all of the run is in its folder"
+            self.error = (
+                f"MLflow at {public(self._uri)} failed ({reason}); all of the run is in its folder"
+            )
             self._retry_at = time.monotonic() + max(RETRY_SECONDS, 20 * took)
             if not self._warned:
                 self._warned = True
@@ -286,11 +334,20 @@ class Run:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         tokenizer = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
         if self.model_id is None:  # else this is a second attempt
-            name, about = re.sub(r"[^\w-]", "_", self.name), {"folder": str(folder), "step": str(step)}
-            made = client.create_logged_model(self.experiment_id, name, self.id, params=about, model_type=task)
+            name, about = (
+                re.sub(r"[^\w-]", "_", self.name),
+                {"folder": str(folder), "step": str(step)},
+            )
+            made = client.create_logged_model(
+                self.experiment_id, name, self.id, params=about, model_type=task
+            )
             self.model_id = made.model_id
         card = Model(run_id=self.id, model_id=self.model_id)
-        card.add_flavor("python_function", loader_module="mlflow.transformers", python_version=sys.version.split()[0])
+        card.add_flavor(
+            "python_function",
+            loader_module="mlflow.transformers",
+            python_version=sys.version.split()[0],
+        )
         card.add_flavor(
             "transformers",
             task=task,
@@ -329,7 +386,9 @@ def _experiment(client: Any, uri: str, output_dir: Path, name: str) -> str:
             if found is None:  # else another process was faster
                 raise
     if found.lifecycle_stage != "active":
-        raise ValueError(f"experiment {name}: deleted in MLflow; restore it there, or choose another name")
+        raise ValueError(
+            f"experiment {name}: deleted in MLflow; restore it there, or choose another name"
+        )
     return found.experiment_id
 
 

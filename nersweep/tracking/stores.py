@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nersweep import filesystems
+from nersweep.machine import filesystems
 
 ANSWER_SECONDS = 4  # for a server to accept a connection, and again to answer
 
@@ -48,7 +48,9 @@ def open_store(uri: str | None, output_dir: Path) -> str:
     kind = re.split(r"[:+]", uri, maxsplit=1)[0]
     if kind not in ("sqlite", "postgresql", "mysql", "http", "https") or "://" not in uri:
         expected = "sqlite:///FILE, postgresql://…, mysql://…, http://… or https://…"
-        raise ValueError(f"tracking.uri={public(uri)}: expected {expected}, or nothing for outputs/mlflow.db")
+        raise ValueError(
+            f"tracking.uri={public(uri)}: expected {expected}, or nothing for outputs/mlflow.db"
+        )
     with one_line(uri):
         if kind in ("http", "https"):
             _ask_server(uri)
@@ -90,7 +92,9 @@ def _make_tables(uri: str, output_dir: Path) -> str:
     lock, options = output_dir / "mlflow.lock", {"connect_timeout": ANSWER_SECONDS}
     if url.get_backend_name() == "sqlite":
         if url.database in (None, "", ":memory:"):
-            raise ValueError(f"tracking.uri={uri}: expected a file, as in sqlite:////home/me/mlflow.db")
+            raise ValueError(
+                f"tracking.uri={uri}: expected a file, as in sqlite:////home/me/mlflow.db"
+            )
         file = Path(url.database).absolute()
         if found := filesystems.network(file):
             raise ValueError(
@@ -110,7 +114,9 @@ def _make_tables(uri: str, output_dir: Path) -> str:
             MlflowClient(f"sqlite:///{file}.new").search_experiments(max_results=1)
             Path(f"{file}.new").replace(file)
         engine = sqlalchemy.create_engine(url, connect_args=options)
-        with engine.connect() as connection:  # MLflow would try ten times, for 100 s, where this fails
+        with (
+            engine.connect() as connection
+        ):  # MLflow would try ten times, for 100 s, where this fails
             if take := DATABASE_LOCKS.get(url.get_backend_name()):
                 connection.execute(sqlalchemy.text(take))
             MlflowClient(uri).search_experiments(max_results=1)
@@ -126,16 +132,26 @@ def one_line(uri: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    for name in ("mlflow", "alembic", "urllib3.connectionpool"):  # what fails is raised as well, and told here
+    for name in (
+        "mlflow",
+        "alembic",
+        "urllib3.connectionpool",
+    ):  # what fails is raised as well, and told here
         logging.getLogger(name).setLevel(logging.CRITICAL)
     outer = sys.exception()
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        what = "no MLflow server answers there" if uri.startswith("http") else "this store cannot be used"
+        what = (
+            "no MLflow server answers there"
+            if uri.startswith("http")
+            else "this store cannot be used"
+        )
         remedy = "start it" if uri.startswith("http") else "check it"
         line = f"tracking.uri={public(uri)}: {what} ({cause(error, outer)})"
-        raise ConnectionError(f"{line}; {remedy}, or leave tracking.uri empty for outputs/mlflow.db") from error
+        raise ConnectionError(
+            f"{line}; {remedy}, or leave tracking.uri empty for outputs/mlflow.db"
+        ) from error
 
 
 def cause(error: BaseException, outer: BaseException | None) -> str:
@@ -152,4 +168,6 @@ def public(uri: str) -> str:
 
 def cut(value: Any, longest: int) -> str:
     text = str(value)
-    return text if len(text) <= longest else f"{text[: longest - 40]}… (cut, {len(text)} characters)"
+    return (
+        text if len(text) <= longest else f"{text[: longest - 40]}… (cut, {len(text)} characters)"
+    )

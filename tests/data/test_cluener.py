@@ -5,16 +5,32 @@ from itertools import pairwise
 
 import pytest
 
-from nersweep.data import tag_counts
 from nersweep.data.cluener import Cluener, read_file
+from nersweep.data.corpus import tag_counts
 from nersweep.labels import spans
 
-TYPES = {"address", "book", "company", "game", "government", "movie", "name", "organization", "position", "scene"}
+TYPES = {
+    "address",
+    "book",
+    "company",
+    "game",
+    "government",
+    "movie",
+    "name",
+    "organization",
+    "position",
+    "scene",
+}
 
 
 def line(text, **label):
     """A line whose entities are given as type=[[start, end], ...], end inclusive as in the files."""
-    return json.dumps({"text": text, "label": {type_: by_surface(text, places) for type_, places in label.items()}})
+    return json.dumps(
+        {
+            "text": text,
+            "label": {type_: by_surface(text, places) for type_, places in label.items()},
+        }
+    )
 
 
 def by_surface(text, places):
@@ -35,7 +51,9 @@ def read(folder, *lines):
 def numbered(folder, sentences):
     """A folder with so many training sentences, each told by its text."""
     folder.mkdir(exist_ok=True)
-    (folder / "train.json").write_text("\n".join(line(f"{i:04}", name=[[0, 1]]) for i in range(sentences)))
+    (folder / "train.json").write_text(
+        "\n".join(line(f"{i:04}", name=[[0, 1]]) for i in range(sentences))
+    )
     (folder / "dev.json").write_text(PLAIN)
     return str(folder)
 
@@ -116,7 +134,8 @@ FAULTS = {
     ONE % '{"ab": [[0, 1, 2]]}': 'name "ab" [0, 1, 2]: expected two whole numbers, [start, end]',
     ONE % '{"ab": [[0, 1.0]]}': 'name "ab" [0, 1.0]: expected two whole numbers, [start, end]',
     ONE % '{"ab": [["0", 1]]}': 'name "ab" ["0", 1]: expected two whole numbers, [start, end]',
-    ONE % '{"ab": [[false, true]]}': 'name "ab" [false, true]: expected two whole numbers, [start, end]',
+    ONE
+    % '{"ab": [[false, true]]}': 'name "ab" [false, true]: expected two whole numbers, [start, end]',
     ONE % '{"de": [[3, 4]]}': 'name "de" [3, 4]: outside the text, whose offsets are 0 to 3',
     ONE % '{"d": [[-1, 3]]}': 'name "d" [-1, 3]: outside the text, whose offsets are 0 to 3',
     ONE % '{"d": [[-1, -1]]}': 'name "d" [-1, -1]: outside the text, whose offsets are 0 to 3',
@@ -157,8 +176,12 @@ def test_of_the_overlaps_in_the_published_file_the_longest_entity_is_kept(tmp_pa
     (tmp_path / "a.json").write_text(f"{PLAIN}\n{published}\n")
     sentences, notes = read_file(tmp_path / "a.json")
     assert spans(sentences[1].tags) == [(15, 35, "book")]
-    assert notes == ["a.json:2: company [16, 19] and company [23, 26] lie within book [15, 34] and are left out"]
-    with pytest.raises(ValueError, match=r"a\.json:1: book \[15, 34\] and company \[16, 19\] overlap"):
+    assert notes == [
+        "a.json:2: company [16, 19] and company [23, 26] lie within book [15, 34] and are left out"
+    ]
+    with pytest.raises(
+        ValueError, match=r"a\.json:1: book \[15, 34\] and company \[16, 19\] overlap"
+    ):
         read(tmp_path, line(text, book=[[15, 34]], company=[[16, 19]]))
 
 
@@ -180,7 +203,11 @@ def test_a_tenth_of_train_is_for_development_and_both_keep_the_order_of_the_file
 def test_the_development_split_is_the_same_on_every_machine(tmp_path):
     path = numbered(tmp_path, 60)
     drawn = {seed: numbers(Cluener(path=path, dev_seed=seed).load().dev) for seed in (0, 1, 2)}
-    assert drawn == {0: [25, 35, 40, 46, 52, 56], 1: [9, 13, 19, 20, 26, 35], 2: [2, 3, 20, 21, 29, 31]}
+    assert drawn == {
+        0: [25, 35, 40, 46, 52, 56],
+        1: [9, 13, 19, 20, 26, 35],
+        2: [2, 3, 20, 21, 29, 31],
+    }
 
 
 def test_few_sentences_leave_one_for_development_and_one_is_too_few(tmp_path):
@@ -193,7 +220,9 @@ def test_few_sentences_leave_one_for_development_and_one_is_too_few(tmp_path):
 def test_a_type_that_training_lacks_is_noted(tmp_path):
     path = numbered(tmp_path, 20)
     (tmp_path / "dev.json").write_text(line("abc", game=[[0, 0]]))
-    assert Cluener(path=path, dev_seed=1).load().notes[1:] == ("test: B-game (1 words) is not in the training data",)
+    assert Cluener(path=path, dev_seed=1).load().notes[1:] == (
+        "test: B-game (1 words) is not in the training data",
+    )
 
 
 def test_the_environment_names_a_folder_of_data_sets(tmp_path, monkeypatch):
@@ -201,8 +230,13 @@ def test_the_environment_names_a_folder_of_data_sets(tmp_path, monkeypatch):
     monkeypatch.setenv("NERSWEEP_DATA", str(tmp_path))
     assert Cluener(path=None, dev_seed=1).load().source == str(tmp_path / "cluener")
     monkeypatch.setenv("NERSWEEP_DATA", "/nowhere")
-    assert Cluener(path=str(tmp_path / "cluener"), dev_seed=1).load().source == str(tmp_path / "cluener")
-    with pytest.raises(ValueError, match=r"^data=cluener: no train\.json under /nowhere/cluener \(of NERSWEEP_DATA\);"):
+    assert Cluener(path=str(tmp_path / "cluener"), dev_seed=1).load().source == str(
+        tmp_path / "cluener"
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"^data=cluener: no train\.json under /nowhere/cluener \(of NERSWEEP_DATA\);",
+    ):
         Cluener(path=None, dev_seed=1)
 
 
@@ -237,12 +271,16 @@ def test_counts_of_cluener(published):
     assert round(counts["O"] / counts.total(), 3) == 0.733
     assert round(counts["O"] / min(entities)) == 262 and round(max(entities) / min(entities)) == 10
     assert tag_counts(corpus.test)["O"] == 36747
-    assert len(corpus.notes) == 2 and corpus.notes[1].startswith("train.json:1507: company [16, 19] and ")
+    assert len(corpus.notes) == 2 and corpus.notes[1].startswith(
+        "train.json:1507: company [16, 19] and "
+    )
 
 
 @pytest.mark.parametrize(("file", "left_out"), [("train.json", 2), ("dev.json", 0)])
 def test_the_tags_say_what_the_published_labels_say(file, left_out, published):
-    examples = [json.loads(line) for line in (published / file).read_text(encoding="utf-8").splitlines()]
+    examples = [
+        json.loads(line) for line in (published / file).read_text(encoding="utf-8").splitlines()
+    ]
     sentences, _ = read_file(published / file)
     missing = []
     for example, sentence in zip(examples, sentences, strict=True):

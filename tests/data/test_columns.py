@@ -2,8 +2,8 @@
 
 import pytest
 
-from nersweep.data import Sentence, tag_counts
 from nersweep.data.columns import Catalogued, LocalFiles, assemble, read_file
+from nersweep.data.corpus import Sentence, tag_counts
 
 
 def write(folder, **files):
@@ -39,7 +39,9 @@ def test_equal_strings_are_in_memory_once(tmp_path):
     first, second = read_file(tmp_path / "a", ["word", "pos", "tag"])
     assert len({id(word) for word in first.words + second.words}) == 1
     assert len({id(value) for value in first.columns["pos"] + second.columns["pos"]}) == 1
-    made = [Sentence(("".join(["Zü", "rich"]),), ("B-LOC",)) for _ in range(2)]  # as other formats give them
+    made = [
+        Sentence(("".join(["Zü", "rich"]),), ("B-LOC",)) for _ in range(2)
+    ]  # as other formats give them
     assert made[0].words[0] is not made[1].words[0]
     both = assemble("a", "here", {split: made for split in ("train", "dev", "test")}).train
     assert both[0].words[0] is both[1].words[0] and both[0].tags[0] is both[1].tags[0]
@@ -83,7 +85,13 @@ def test_the_checksum_sees_words_tags_splits_and_columns(tmp_path):
     def checksum(train, dev):
         return LocalFiles(train=files[train], dev=files[dev], test=files["a"]).load().checksum
 
-    sums = [checksum("a", "a"), checksum("a", "b"), checksum("b", "a"), checksum("c", "a"), checksum("d", "a")]
+    sums = [
+        checksum("a", "a"),
+        checksum("a", "b"),
+        checksum("b", "a"),
+        checksum("c", "a"),
+        checksum("d", "a"),
+    ]
     assert len(set(sums)) == 5 and checksum("a", "a") == sums[0]
 
 
@@ -124,7 +132,11 @@ CONLL = {
 def test_counts_of_conll_2003(local_data):
     corpus = Catalogued(path=str(local_data("conll2003")), **CONLL).load()
     assert [len(s) for s in corpus.splits().values()] == [14041, 3250, 3453]
-    assert [sum(len(x.words) for x in s) for s in corpus.splits().values()] == [203621, 51362, 46435]
+    assert [sum(len(x.words) for x in s) for s in corpus.splits().values()] == [
+        203621,
+        51362,
+        46435,
+    ]
     assert tag_counts(corpus.train)["B-LOC"] == 7140 and tag_counts(corpus.train)["O"] == 169578
     assert not corpus.notes
 
@@ -132,7 +144,9 @@ def test_counts_of_conll_2003(local_data):
 def test_counts_of_wnut_17(local_data):
     files = {"train": "train.conll", "dev": "dev.conll", "test": "test.conll"}
     path = str(local_data("wnut17"))
-    corpus = Catalogued(name="wnut17", path=path, files=files, columns=["word", "tag"], hub={}).load()
+    corpus = Catalogued(
+        name="wnut17", path=path, files=files, columns=["word", "tag"], hub={}
+    ).load()
     assert [len(s) for s in corpus.splits().values()] == [3394, 1009, 1287]
     assert {tag[2:] for tag in tag_counts(corpus.train) if tag != "O"} == {
         "corporation", "creative-work", "group", "location", "person", "product",

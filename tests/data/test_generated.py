@@ -10,7 +10,7 @@ from functools import cache
 
 import pytest
 
-from nersweep.data import Corpus, Sentence
+from nersweep.data.corpus import Corpus, Sentence
 from nersweep.data.generated import Generated
 from nersweep.labels import spans, tags_from_spans
 
@@ -47,7 +47,11 @@ def corpus(**changed: float) -> Corpus:
 
 def mentions(sentences: Sequence[Sentence]) -> list[tuple[str, str]]:
     """(surface form, type) of every entity."""
-    return [(" ".join(s.words[start:end]), type_) for s in sentences for start, end, type_ in spans(s.tags)]
+    return [
+        (" ".join(s.words[start:end]), type_)
+        for s in sentences
+        for start, end, type_ in spans(s.tags)
+    ]
 
 
 @settings
@@ -65,7 +69,9 @@ def test_type_frequencies_are_a_geometric_progression_with_the_ratio_asked_for(a
 def test_share_of_o_words(asked):
     for sentences in corpus(**asked).splits().values():
         tags = [tag for sentence in sentences for tag in sentence.tags]
-        assert tags.count("O") / len(tags) == pytest.approx((DEFAULTS | asked)["o_share"], abs=0.001)
+        assert tags.count("O") / len(tags) == pytest.approx(
+            (DEFAULTS | asked)["o_share"], abs=0.001
+        )
 
 
 @settings
@@ -91,7 +97,9 @@ def test_share_of_mentions_unseen_in_training_also_among_ambiguous_names(asked):
     for sentences in (data.dev, data.test):
         for ambiguous in (False, True):
             names = [name for name, _ in mentions(sentences) if (len(types[name]) > 1) == ambiguous]
-            assert sum(name not in seen for name in names) == pytest.approx(share * len(names), abs=1)
+            assert sum(name not in seen for name in names) == pytest.approx(
+                share * len(names), abs=1
+            )
 
 
 @settings
@@ -99,7 +107,9 @@ def test_a_seen_mention_has_a_type_that_its_name_has_in_training(asked):
     data = corpus(**asked)
     train = set(mentions(data.train))
     seen = {name for name, _ in train}
-    assert all((name, type_) in train for name, type_ in mentions([*data.dev, *data.test]) if name in seen)
+    assert all(
+        (name, type_) in train for name, type_ in mentions([*data.dev, *data.test]) if name in seen
+    )
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.5, 0.99])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nersweep import worker
+from nersweep.machine import host
 
 HERE = Path(__file__).parent
 
@@ -33,7 +33,10 @@ class Sweep:
     def start(self, jobs: int, steps: int, *overrides: str) -> subprocess.Popen:
         paths = [str(HERE), os.environ.get("PYTHONPATH", "")]
         environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "TMPDIR": str(self.folder.parent)}
+        environment |= {
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "TMPDIR": str(self.folder.parent),
+        }
         command = [sys.executable, "-m", "job", self.folder, str(steps), str(jobs), *overrides]
         self.output = open(self.folder / "output", "a")  # noqa: SIM115
         self.process = subprocess.Popen(
@@ -49,8 +52,12 @@ class Sweep:
 
     def reach(self, event: str, times: int, seconds: float = 60) -> list[dict]:
         """Waits for so many notes of a kind, and returns all of them."""
-        wait_until(lambda: len(self.log(event)) >= times or self.process.poll() is not None, seconds)
-        wait_until(lambda: len(self.log(event)) >= times, 10)  # workers may be ending after their sweep
+        wait_until(
+            lambda: len(self.log(event)) >= times or self.process.poll() is not None, seconds
+        )
+        wait_until(
+            lambda: len(self.log(event)) >= times, 10
+        )  # workers may be ending after their sweep
         assert len(self.log(event)) >= times, self.told()
         return self.log(event)
 
@@ -65,7 +72,9 @@ class Sweep:
 
     def left(self) -> list[int]:
         """The workers that have not ended."""
-        return [pid for pid in {entry["pid"] for entry in self.log("start")} if worker.alive(pid, None)]
+        return [
+            pid for pid in {entry["pid"] for entry in self.log("start")} if host.alive(pid, None)
+        ]
 
     def empty(self, seconds: float) -> bool:
         """Do its workers end within so many seconds?"""
@@ -90,14 +99,16 @@ class Typed:
     def __init__(self, folder: Path, *typed: str):
         self.outputs = folder / "outputs"
         command = [sys.executable, "-m", "nersweep", "-m", *self.RUNS, *typed]
-        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def makers(self, seed: int) -> list[int]:
         """The processes that train with this seed just now: one, but for several trials of a study."""
         found = []
         for folder in self.outputs.glob(f"runs/*-s{seed}-*"):
             words = (folder / "lock").read_text().split()
-            if words and self.status(folder) == "running" and worker.alive(int(words[1]), None):
+            if words and self.status(folder) == "running" and host.alive(int(words[1]), None):
                 found.append(int(words[1]))
         return found
 
@@ -132,12 +143,18 @@ class Typed:
     def launched(self) -> list[int]:
         """How many jobs the launch that goes on has begun."""
         folders = self.outputs.glob("sweeps/*/launches/*")
-        return [len([file for file in folder.iterdir() if file.name.isdigit()]) for folder in folders]
+        return [
+            len([file for file in folder.iterdir() if file.name.isdigit()]) for folder in folders
+        ]
 
     def ends(self, seconds: float = 240) -> tuple[int, str, list[str]]:
         """Exit code, output, lines of standard error that are nersweep's."""
         out, err = self.process.communicate(timeout=seconds)
-        return self.process.returncode, out, [line for line in err.splitlines() if line.startswith("nersweep: ")]
+        return (
+            self.process.returncode,
+            out,
+            [line for line in err.splitlines() if line.startswith("nersweep: ")],
+        )
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
 from hydra.types import HydraContext
 
-from nersweep import config as sections
-from nersweep import signals, worker
+from nersweep.config import schema as sections
+from nersweep.machine import signals
+from nersweep.sweep import worker
 
 STEP_SECONDS = 0.1
 
@@ -40,7 +41,14 @@ def run(origin, threads, folder, steps, config) -> float:
 def count(folder: Path, steps: int, seed: int) -> float:
     file = folder / f"checkpoint-{seed}"
     done = int(file.read_text()) if file.exists() else 0
-    note(folder, "start", seed, done=done, threads=os.environ.get("OMP_NUM_THREADS"), parent=os.getppid())
+    note(
+        folder,
+        "start",
+        seed,
+        done=done,
+        threads=os.environ.get("OMP_NUM_THREADS"),
+        parent=os.getppid(),
+    )
     if done == steps:
         return float(done)
     with signals.held():

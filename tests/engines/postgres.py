@@ -12,7 +12,9 @@ from uuid import uuid4
 
 import pytest
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+BINARIES = sorted(
+    Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name)
+)
 CONNECTIONS = 400  # at once: each of four processes keeps its own to each of 40 databases
 
 
@@ -30,7 +32,9 @@ def server():
         os.chown(folder, account.pw_uid, account.pw_gid)
         user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--reset-env"]
     port, socket_folder = free_port(), shlex.quote(str(folder))
-    options = f"-p {port} -k {socket_folder} -c listen_addresses=127.0.0.1 -c fsync=off -N {CONNECTIONS}"
+    options = (
+        f"-p {port} -k {socket_folder} -c listen_addresses=127.0.0.1 -c fsync=off -N {CONNECTIONS}"
+    )
 
     def run(program: str, *arguments: str | Path) -> None:
         command = [*user, binaries / program, "-D", folder / "data", *arguments]

@@ -20,7 +20,9 @@ COMPARED = ("cross_entropy-s1", "focal-g2-s1")
 def sweep(tmp_path_factory):
     """The folder of a sweep's outputs."""
     folder = tmp_path_factory.mktemp("sweep") / "outputs"
-    process = FORKED.Process(target=type_, args=(["-m", *TYPED, f"output_dir={folder}"], folder.parent))
+    process = FORKED.Process(
+        target=type_, args=(["-m", *TYPED, f"output_dir={folder}"], folder.parent)
+    )
     process.start()
     process.join(120)
     assert process.exitcode == 0
@@ -82,7 +84,9 @@ def wait(browser, at_home):
     from selenium.webdriver.support.wait import WebDriverWait
 
     def until(script, *arguments):
-        return WebDriverWait(browser, 30).until(lambda page: page.execute_script(script, *arguments), script)
+        return WebDriverWait(browser, 30).until(
+            lambda page: page.execute_script(script, *arguments), script
+        )
 
     return until
 
@@ -126,7 +130,9 @@ def test_of_two_runs_the_comparison_shows_what_differs(browser, wait, table, res
     for name in COMPARED:
         box = f"[row-id='{results[name]['run_id']}'] .ag-selection-checkbox input"
         browser.find_element("css selector", box).click()
-    wait("return document.querySelector('[data-testid=runs-compare-button]:not([disabled])')").click()
+    wait(
+        "return document.querySelector('[data-testid=runs-compare-button]:not([disabled])')"
+    ).click()
     only = wait("return document.querySelector('[aria-label=\"Parameters - Show diff only\"]')")
     parameters = """
         const named = (table) => Object.fromEntries([...table.rows].map((row) =>
@@ -155,7 +161,10 @@ def test_a_run_shows_its_command_and_its_charts_over_steps(browser, wait, ui, re
     command = wait("return [...document.querySelectorAll('code')].map((one) => one.innerText)[0]")
     assert command.startswith("python -m nersweep ")
     assert {"loss=focal", "seed=2", "train.epochs=3", "data.train=300"} <= set(command.split())
-    assert wait("return document.body.innerText.match(/sweep-[0-9a-f]{8}/)")[0] == tracked["sweep"].info.run_name
+    assert (
+        wait("return document.body.innerText.match(/sweep-[0-9a-f]{8}/)")[0]
+        == tracked["sweep"].info.run_name
+    )
     browser.get(f"{page}/model-metrics")
     steps = """
         const drawn = [...document.querySelectorAll(".js-plotly-plot")].flatMap((plot) => plot.data ?? []);
@@ -173,10 +182,22 @@ def test_runs_have_the_same_metrics_and_params_without_noise(tracked):
     runs = [run for name, run in tracked.items() if name != "sweep"]
     assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {parent}
     assert len({frozenset(run.data.metrics) for run in runs}) == 1
-    assert {"dev/f1", "test/f1", "test/PER/f1", "train/loss", "train/B-PER/weight"} <= set(runs[0].data.metrics)
+    assert {"dev/f1", "test/f1", "test/PER/f1", "train/loss", "train/B-PER/weight"} <= set(
+        runs[0].data.metrics
+    )
     for run in runs:
         params = run.data.params
         assert "None" not in params.values() and len(params) < 45
         assert params["loss"] == run.data.tags["loss"] and params["seed"] == run.data.tags["seed"]
-        noise = ("output_dir", "device", "report", "dry_run", "rerun", "study", "tracking", "choice", "loss.gamma")
+        noise = (
+            "output_dir",
+            "device",
+            "report",
+            "dry_run",
+            "rerun",
+            "study",
+            "tracking",
+            "choice",
+            "loss.gamma",
+        )
         assert [name for name in params if "_target_" in name or name.startswith(noise)] == []

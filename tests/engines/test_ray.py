@@ -10,13 +10,20 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from nersweep import worker
+from nersweep.machine import host
 
 pytestmark = pytest.mark.engine
-pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="the extra ray is not installed: make ray")
+pytest.importorskip(
+    "hydra_plugins.hydra_ray_launcher", reason="the extra ray is not installed: make ray"
+)
 
 HERE = os.path.dirname(__file__)
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": HERE, "RAY_TMPDIR": "/tmp"}
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "PYTHONPATH": HERE,
+    "RAY_TMPDIR": "/tmp",
+}
 MEMORY = 80 * 2**20  # bytes of each node's object store, the least that Ray takes
 
 
@@ -60,7 +67,9 @@ def test_jobs_write_their_checkpoints_before_the_sweep_ends(sweep, cluster, seco
     assert not sweep.left() and {entry["seed"] for entry in sweep.log("checkpoint")} == {1, 2}
 
 
-def test_jobs_end_with_a_sweep_that_is_killed_and_go_on_from_their_last_checkpoint(sweep, cluster, second):
+def test_jobs_end_with_a_sweep_that_is_killed_and_go_on_from_their_last_checkpoint(
+    sweep, cluster, second
+):
     process = sweep.start(2, 600, *on(cluster))
     sweep.reach("start", 2)
     time.sleep(1.5)
@@ -86,7 +95,9 @@ def test_jobs_of_a_node_that_dies_go_on_elsewhere(sweep, cluster, second):
 
 
 def processes_of(node) -> set[int]:
-    return {process.process.pid for processes in node.all_processes.values() for process in processes}
+    return {
+        process.process.pid for processes in node.all_processes.values() for process in processes
+    }
 
 
 def node_of(pid: int) -> int:
@@ -99,7 +110,11 @@ def test_runs_of_a_node_that_dies_go_on_elsewhere(typed, cluster, second):
     lost, deadline = [], time.monotonic() + 240
     while not lost:
         assert command.process.poll() is None and time.monotonic() < deadline, command.statuses()
-        lost = [seed for seed in (1, 2) if any(node_of(pid) in processes_of(second) for pid in command.makers(seed))]
+        lost = [
+            seed
+            for seed in (1, 2)
+            if any(node_of(pid) in processes_of(second) for pid in command.makers(seed))
+        ]
         time.sleep(0.05)
     cluster.remove_node(second, allow_graceful=False)
     code, out, _ = command.ends(300)
@@ -107,16 +122,28 @@ def test_runs_of_a_node_that_dies_go_on_elsewhere(typed, cluster, second):
     (file,) = command.outputs.glob(f"runs/*-s{lost[0]}-*/result.json")
     client = MlflowClient(f"sqlite:///{command.outputs}/mlflow.db")
     history = client.get_metric_history(json.loads(file.read_text())["run_id"], "dev/f1")
-    assert [metric.step for metric in history] == list(range(1, 7))  # in the same run of the tracker, no epoch twice
-    assert len(client.search_runs([client.get_experiment_by_name("nersweep").experiment_id])) == 1 + 4
+    assert [metric.step for metric in history] == list(
+        range(1, 7)
+    )  # in the same run of the tracker, no epoch twice
+    assert (
+        len(client.search_runs([client.get_experiment_by_name("nersweep").experiment_id])) == 1 + 4
+    )
 
 
 def test_a_study_has_workers_on_both_nodes(typed, cluster, second):
-    study = ["study=focal_gamma", "study.trials=6", "study.name=shared", "study.worker=range(2)", "train.epochs=2"]
+    study = [
+        "study=focal_gamma",
+        "study.trials=6",
+        "study.name=shared",
+        "study.worker=range(2)",
+        "train.epochs=2",
+    ]
     command = typed(*study, *on(cluster))
     code, out, _ = command.ends(300)
     assert code == 0, out
-    trials = optuna.load_study(study_name="shared", storage=f"sqlite:///{command.outputs}/studies.db").trials
+    trials = optuna.load_study(
+        study_name="shared", storage=f"sqlite:///{command.outputs}/studies.db"
+    ).trials
     assert [trial.number for trial in trials] == list(range(6))
     assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
     assert len({trial.user_attrs["lease"]["pid"] for trial in trials}) == 2
@@ -131,4 +158,4 @@ def test_a_cluster_for_the_sweep_alone_ends_with_it(sweep, monkeypatch):
     process.send_signal(signal.SIGTERM)
     assert sweep.finish(20) == 143, sweep.told()
     assert {entry["seed"] for entry in sweep.log("checkpoint")} == {1, 2}
-    assert not sweep.left() and not any(worker.alive(entry["parent"], None) for entry in started)
+    assert not sweep.left() and not any(host.alive(entry["parent"], None) for entry in started)

@@ -36,7 +36,9 @@ def use_all(tracked, searched, output_dir, barrier, answers):
         barrier.wait(120)
         try:
             uri = tracking.open_store(uri, output_dir)
-            run = tracking.Run.start(uri, output_dir, experiment="all", name="run", params={"seed": 1}, tags={})
+            run = tracking.Run.start(
+                uri, output_dir, experiment="all", name="run", params={"seed": 1}, tags={}
+            )
             run.metrics({"dev/f1": 0.5}, step=1)
             run.finish()
             assert run.error is None, run.error
@@ -58,8 +60,12 @@ def test_processes_that_start_at_once_on_empty_stores_all_write_to_them(empty, t
 
     tracked, searched = empty("mlflow"), empty("studies")
     barrier, answers = FORKED.Barrier(PROCESSES), FORKED.Queue()
-    hosts = [tmp_path / f"host-{i}" for i in range(PROCESSES)]  # which share no file lock, but for SQLite's own
-    processes = [FORKED.Process(target=use_all, args=(tracked, searched, h, barrier, answers)) for h in hosts]
+    hosts = [
+        tmp_path / f"host-{i}" for i in range(PROCESSES)
+    ]  # which share no file lock, but for SQLite's own
+    processes = [
+        FORKED.Process(target=use_all, args=(tracked, searched, h, barrier, answers)) for h in hosts
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -77,6 +83,8 @@ def test_processes_that_start_at_once_on_empty_stores_all_write_to_them(empty, t
 
 def test_a_server_that_is_not_there_is_told_in_a_line(tmp_path):
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-    with pytest.raises(ConnectionError, match=r"^tracking\.uri=postgresql.*this store cannot be used") as caught:
+    with pytest.raises(
+        ConnectionError, match=r"^tracking\.uri=postgresql.*this store cannot be used"
+    ) as caught:
         tracking.open_store("postgresql://test@127.0.0.1:9/mlflow", tmp_path)
     assert "\n" not in str(caught.value)

@@ -25,7 +25,11 @@ SMALL = [
     "train.precision=fp32", "model.hidden=8", "model.layers=1", "model.heads=2", "device=cpu",
 ]  # fmt: skip
 STUDY = ["study=focal_gamma", f"study.trials={TRIALS}", "study.name=shared"]
-LONGER = [*(typed for typed in SMALL if not typed.startswith("train.epochs")), "train.epochs=12", "study.pruner=none"]
+LONGER = [
+    *(typed for typed in SMALL if not typed.startswith("train.epochs")),
+    "train.epochs=12",
+    "study.pruner=none",
+]
 
 
 class Stores:
@@ -40,7 +44,9 @@ class Stores:
         self.overrides += [f"study.storage={searched}"] if searched else []
 
     def start(self, *arguments: str) -> None:
-        self.processes.append(FORKED.Process(target=type_, args=([*arguments, *STUDY, *self.overrides], self.folder)))
+        self.processes.append(
+            FORKED.Process(target=type_, args=([*arguments, *STUDY, *self.overrides], self.folder))
+        )
         self.processes[-1].start()
 
     def codes(self) -> list[int | None]:
@@ -62,11 +68,17 @@ class Stores:
         client = MlflowClient(self.tracked)
         runs = client.search_runs([client.get_experiment_by_name("nersweep").experiment_id])
         (parent,) = [run for run in runs if run.data.tags.get("kind") == "study"]
-        children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        children = [
+            run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+        ]
         assert len(runs) == 1 + TRIALS == 1 + len(children) and parent.info.status == "FINISHED"
         drawn = [float(run.data.params["focal_gamma"]) for run in children]
-        assert sorted(drawn) == pytest.approx(sorted(trial.params["focal_gamma"] for trial in trials))
-        ended = Counter({"COMPLETE": "finished", "PRUNED": "pruned"}[trial.state.name] for trial in trials)
+        assert sorted(drawn) == pytest.approx(
+            sorted(trial.params["focal_gamma"] for trial in trials)
+        )
+        ended = Counter(
+            {"COMPLETE": "finished", "PRUNED": "pruned"}[trial.state.name] for trial in trials
+        )
         assert Counter(run.data.tags["status"] for run in children) == ended
         results = [json.loads(file.read_text()) for file in self.folder.glob("runs/*/result.json")]
         assert Counter(result["status"] for result in results) == ended
@@ -103,7 +115,9 @@ def test_four_commands_at_once_on_empty_stores_make_exactly_so_many_trials(store
     assert all("deaths" not in trial.user_attrs for trial in stores.trials())
 
 
-@pytest.mark.parametrize("stores", ["postgresql"], indirect=True)  # tests/study/test_queue.py does it in SQLite
+@pytest.mark.parametrize(
+    "stores", ["postgresql"], indirect=True
+)  # tests/study/test_queue.py does it in SQLite
 def test_the_trial_of_a_worker_that_is_killed_is_queued_again_and_counted_once(stores):
     for _ in range(WORKERS):
         stores.start(*LONGER)
@@ -111,7 +125,9 @@ def test_the_trial_of_a_worker_that_is_killed_is_queued_again_and_counted_once(s
     os.kill(killed.user_attrs["lease"]["pid"], signal.SIGKILL)
     assert sorted(stores.codes()) == [-signal.SIGKILL, 0, 0, 0], stores.told()
     stores.check()
-    assert {t.number: t.user_attrs["deaths"] for t in stores.trials() if "deaths" in t.user_attrs} == {killed.number: 1}
+    assert {
+        t.number: t.user_attrs["deaths"] for t in stores.trials() if "deaths" in t.user_attrs
+    } == {killed.number: 1}
     assert stores.trials()[killed.number].params == killed.params
 
 
@@ -119,13 +135,19 @@ def under_way(stores):
     """A trial that has trained for an epoch, of several."""
     (file, *_) = wait_for(lambda: list(stores.folder.glob("runs/*/checkpoint.safetensors")))
     gamma = OmegaConf.load(file.parent / "config.yaml").focal_gamma
-    (trial,) = [trial for trial in stores.trials() if trial.params.get("focal_gamma") == pytest.approx(gamma)]
+    (trial,) = [
+        trial
+        for trial in stores.trials()
+        if trial.params.get("focal_gamma") == pytest.approx(gamma)
+    ]
     return trial
 
 
 @pytest.mark.long
 def test_the_trial_of_a_preempted_job_is_given_back_and_its_worker_queued_again(stores):
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+    pytest.importorskip(
+        "hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed"
+    )
     stores.start("-m", "study.worker=range(2)", "hydra/launcher=submitit_local", *LONGER)
     preempted = under_way(stores)
     pid = preempted.user_attrs["lease"]["pid"]

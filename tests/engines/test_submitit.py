@@ -6,10 +6,12 @@ import time
 
 import pytest
 
-from nersweep import worker
+from nersweep.machine import host
 
 pytestmark = pytest.mark.engine
-pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed")
+pytest.importorskip(
+    "hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed"
+)
 
 LOCAL = ["hydra/launcher=submitit_local"]
 
@@ -29,7 +31,8 @@ def test_a_preempted_job_writes_its_checkpoint_and_is_queued_again(sweep):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_jobs_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, number, code):
     process = sweep.start(2, 600, *LOCAL)
@@ -41,10 +44,12 @@ def test_jobs_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, number
     sweep.reach("checkpoint", 2, 10)
     controllers = {entry["parent"] for entry in started}
     assert sweep.empty(10 - (time.monotonic() - sent))
-    while any(worker.alive(pid, None) for pid in controllers) and time.monotonic() - sent < 10:
+    while any(host.alive(pid, None) for pid in controllers) and time.monotonic() - sent < 10:
         time.sleep(0.05)
-    assert not any(worker.alive(pid, None) for pid in controllers)
-    assert {entry["seed"] for entry in sweep.log("checkpoint")} == {1, 2} and len(sweep.log("start")) == 2
+    assert not any(host.alive(pid, None) for pid in controllers)
+    assert {entry["seed"] for entry in sweep.log("checkpoint")} == {1, 2} and len(
+        sweep.log("start")
+    ) == 2
 
 
 @pytest.mark.long

@@ -58,7 +58,10 @@ def ghm(p, y, bins=10):
     p_y = p[np.arange(len(y)), y]
     bin_of = [min(int((1 - x) * bins), bins - 1) for x in p_y]
     n, non_empty = len(y), len(set(bin_of))
-    return sum(n / (bin_of.count(k) * non_empty) * -math.log(x) / n for k, x in zip(bin_of, p_y, strict=True))
+    return sum(
+        n / (bin_of.count(k) * non_empty) * -math.log(x) / n
+        for k, x in zip(bin_of, p_y, strict=True)
+    )
 
 
 # name -> (a new loss, its formula)
@@ -74,8 +77,14 @@ CASES = {
     "dice exclude": (lambda: DiceLoss(exclude=[0]), lambda p, y: dice(p, y, exclude=[0])),
     "dice skip": (lambda: DiceLoss(absent="skip"), lambda p, y: dice(p, y, skip=True)),
     "tversky": (TverskyLoss, tversky),
-    "tversky without smoothing": (lambda: TverskyLoss(smooth=0.0), lambda p, y: tversky(p, y, s=0.0)),
-    "tversky focal": (lambda: TverskyLoss(0.6, 0.2, 2.0), lambda p, y: tversky(p, y, 0.6, 0.2, 2.0)),
+    "tversky without smoothing": (
+        lambda: TverskyLoss(smooth=0.0),
+        lambda p, y: tversky(p, y, s=0.0),
+    ),
+    "tversky focal": (
+        lambda: TverskyLoss(0.6, 0.2, 2.0),
+        lambda p, y: tversky(p, y, 0.6, 0.2, 2.0),
+    ),
     "tversky square root": (lambda: TverskyLoss(gamma=0.5), lambda p, y: tversky(p, y, gamma=0.5)),
     "ghm": (GHMCLoss, ghm),
     "ghm three bins": (lambda: GHMCLoss(3, 0.9), lambda p, y: ghm(p, y, 3)),
@@ -134,7 +143,9 @@ def test_extreme_logits_stay_finite(make, scale):
 
 def test_half_precision_agrees_with_float32_to_a_hundredth(make):
     logits, targets = some(tokens=200)
-    low = logits.bfloat16()  # rounded alike on both sides, so that a token of GHM-C stays in its bin
+    low = (
+        logits.bfloat16()
+    )  # rounded alike on both sides, so that a token of GHM-C stays in its bin
     value, gradient = value_and_gradient(make(), low.float(), targets)
     with torch.autocast("cpu", torch.bfloat16):
         other, other_gradient = value_and_gradient(make(), low, targets)
@@ -152,13 +163,17 @@ def test_a_class_absent_from_the_batch_does_no_harm(make):
 def test_a_step_cannot_be_split(make):
     loss, (logits, targets) = make(), some()
     halves = sum(make()(x, y) for x, y in zip(logits.chunk(2), targets.chunk(2), strict=True))
-    assert not loss.splits and halves.item() != pytest.approx(loss(logits, targets).item(), rel=0.01)
+    assert not loss.splits and halves.item() != pytest.approx(
+        loss(logits, targets).item(), rel=0.01
+    )
 
 
 # Dice and Tversky
 
 
-@pytest.mark.parametrize("make", [DiceLoss, lambda: DiceLoss(square=True), lambda: DiceLoss(log=True), TverskyLoss])
+@pytest.mark.parametrize(
+    "make", [DiceLoss, lambda: DiceLoss(square=True), lambda: DiceLoss(log=True), TverskyLoss]
+)
 def test_a_better_prediction_tends_to_zero_and_is_still_told_from_a_perfect_one(make):
     targets = torch.arange(4)
     values = [make()(torch.eye(4) * scale, targets).item() for scale in (5.0, 10.0, 20.0, 30.0)]
@@ -178,18 +193,28 @@ def test_tversky_of_two_halves_is_dice_with_twice_the_smoothing(smooth):
 @pytest.mark.parametrize("gamma", [0.01, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("smooth", [0.0, 1.0])
 def test_tversky_of_a_perfect_prediction_is_zero_with_a_finite_gradient(gamma, smooth):
-    value, gradient = value_and_gradient(TverskyLoss(0.3, 0.7, gamma, smooth), torch.eye(4) * 1e3, torch.arange(4))
+    value, gradient = value_and_gradient(
+        TverskyLoss(0.3, 0.7, gamma, smooth), torch.eye(4) * 1e3, torch.arange(4)
+    )
     assert value == 0 and gradient.isfinite().all()
-    near, gradient = value_and_gradient(TverskyLoss(0.3, 0.7, gamma, smooth), torch.eye(4) * 87, torch.arange(4))
-    assert (near > 0 or gamma > 1) and gradient.isfinite().all()  # exp(-87) is just a normal number, its square is 0
+    near, gradient = value_and_gradient(
+        TverskyLoss(0.3, 0.7, gamma, smooth), torch.eye(4) * 87, torch.arange(4)
+    )
+    assert (
+        near > 0 or gamma > 1
+    ) and gradient.isfinite().all()  # exp(-87) is just a normal number, its square is 0
 
 
 def test_tversky_a_prices_false_positives_and_b_false_negatives():
     # Two classes, p = ½ everywhere, all gold 0: class 0 has only false negatives, class 1 only false positives.
     logits, targets = torch.zeros(2, 2), torch.tensor([0, 0])
     # class 0: TP 1, FN 1 -> 3/(1+3) ; class 1: FP 1 -> 1 without smoothing.
-    assert TverskyLoss(1.0, 3.0, smooth=0.0)(logits, targets).item() == pytest.approx((3 / 4 + 1) / 2)
-    assert TverskyLoss(3.0, 1.0, smooth=0.0)(logits, targets).item() == pytest.approx((1 / 2 + 1) / 2)
+    assert TverskyLoss(1.0, 3.0, smooth=0.0)(logits, targets).item() == pytest.approx(
+        (3 / 4 + 1) / 2
+    )
+    assert TverskyLoss(3.0, 1.0, smooth=0.0)(logits, targets).item() == pytest.approx(
+        (1 / 2 + 1) / 2
+    )
 
 
 def test_dice_of_a_coin_toss():
@@ -203,7 +228,9 @@ def test_dice_leaves_classes_out_by_name_as_by_id():
     labels = ["O", "B-X", "I-X", "B-Y"]
     by_name, by_id = DiceLoss(exclude=["O", "B-Y"], labels=labels), DiceLoss(exclude=[0, 3])
     assert torch.equal(by_name(logits, targets), by_id(logits, targets))
-    assert torch.equal(DiceLoss(exclude=["O", 3], labels=labels)(logits, targets), by_id(logits, targets))
+    assert torch.equal(
+        DiceLoss(exclude=["O", 3], labels=labels)(logits, targets), by_id(logits, targets)
+    )
 
 
 def test_dice_of_no_class_is_zero():
@@ -240,7 +267,10 @@ def test_ghm_with_one_bin_and_no_average_is_cross_entropy():
 
 
 def test_ghm_moving_average_over_three_steps():
-    easy, hard = -math.log(0.9), -math.log(0.2)  # gradient norms 0.1 and 0.8: one in each of two bins
+    easy, hard = (
+        -math.log(0.9),
+        -math.log(0.2),
+    )  # gradient norms 0.1 and 0.8: one in each of two bins
     loss = GHMCLoss(bins=2, momentum=0.5).double()
     # R = (3, 1), S = (1.5, 0.5), over 1 - 1/2: (3, 1)
     assert loss(*certain(0.9, 0.9, 0.9, 0.2)).item() == pytest.approx((3 * easy / 3 + hard) / 2)
@@ -264,8 +294,12 @@ def test_ghm_bins_with_tokens_weigh_alike():
     logits, targets = some(tokens=60, dtype=torch.float64)
     _, gradient = value_and_gradient(GHMCLoss().double(), logits, targets)
     g = 1 - logits.softmax(-1).gather(1, targets[:, None]).squeeze(1)
-    weight = -gradient.gather(1, targets[:, None]).squeeze(1) / g  # the gradient at the gold logit is -weight·(1-p_y)
-    bins = [weight[(g * 10).long() == k].sum().item() for k in range(10) if ((g * 10).long() == k).any()]
+    weight = (
+        -gradient.gather(1, targets[:, None]).squeeze(1) / g
+    )  # the gradient at the gold logit is -weight·(1-p_y)
+    bins = [
+        weight[(g * 10).long() == k].sum().item() for k in range(10) if ((g * 10).long() == k).any()
+    ]
     assert len(bins) > 5 and bins == pytest.approx([1 / len(bins)] * len(bins))
 
 
@@ -278,7 +312,9 @@ def test_ghm_last_bin_holds_one():
 
 def test_ghm_evaluation_leaves_the_average_as_it_was():
     loss, (logits, targets) = GHMCLoss(), some()
-    assert loss.eval()(logits, targets).item() == pytest.approx(GHMCLoss(momentum=0.0)(logits, targets).item())
+    assert loss.eval()(logits, targets).item() == pytest.approx(
+        GHMCLoss(momentum=0.0)(logits, targets).item()
+    )
     assert not any(state.any() for state in loss.state_dict().values())
     loss.train()(logits, targets)
     before = {name: state.clone() for name, state in loss.state_dict().items()}

@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from nersweep.losses import BoundaryIoULoss, CompoundLoss, CrossEntropyLoss, DiceLoss, FocalLoss, GHMCLoss, SupConLoss
+from nersweep.losses import (
+    BoundaryIoULoss,
+    CompoundLoss,
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    GHMCLoss,
+    SupConLoss,
+)
 from nersweep.losses.base import Loss
 
 LABELS = ("O", "B-X", "I-X")
@@ -23,12 +31,20 @@ class Never(Loss):
 def some(tokens: int = 12, dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(tokens, 3, generator=generator, dtype=dtype)
-    more = {"features": torch.randn(tokens, 5, generator=generator, dtype=dtype), "lengths": torch.tensor([tokens])}
+    more = {
+        "features": torch.randn(tokens, 5, generator=generator, dtype=dtype),
+        "lengths": torch.tensor([tokens]),
+    }
     return logits, torch.randint(0, 3, (tokens,), generator=generator), more
 
 
 def four(**weights):
-    terms = {"focal": FocalLoss(), "dice": DiceLoss(), "boundary": BoundaryIoULoss(LABELS), "contrastive": SupConLoss()}
+    terms = {
+        "focal": FocalLoss(),
+        "dice": DiceLoss(),
+        "boundary": BoundaryIoULoss(LABELS),
+        "contrastive": SupConLoss(),
+    }
     return CompoundLoss(terms, weights)
 
 
@@ -41,7 +57,9 @@ def test_value_is_the_weighted_sum():
         "contrastive": SupConLoss()(more["features"], targets),
     }
     weights = {"focal": 0.5, "dice": 2.0, "boundary": 3.0}  # contrastive is not named: 1
-    expected = 0.5 * values["focal"] + 2 * values["dice"] + 3 * values["boundary"] + values["contrastive"]
+    expected = (
+        0.5 * values["focal"] + 2 * values["dice"] + 3 * values["boundary"] + values["contrastive"]
+    )
     loss = four(**weights)
     assert loss(logits, targets, **more).item() == pytest.approx(expected.item())
     terms = loss.terms({"logits": logits, "targets": targets, "crf": None, **more})
@@ -61,7 +79,9 @@ def test_a_term_with_weight_zero_is_not_computed():
 
 def test_one_term_is_that_loss():
     logits, targets, _ = some()
-    assert torch.equal(CompoundLoss({"a": FocalLoss()})(logits, targets), FocalLoss()(logits, targets))
+    assert torch.equal(
+        CompoundLoss({"a": FocalLoss()})(logits, targets), FocalLoss()(logits, targets)
+    )
 
 
 def test_needs_and_splits_are_those_of_the_terms():
@@ -83,7 +103,9 @@ def test_micro_batches_of_terms_that_split_add_up_to_the_step():
 
 def test_what_a_term_lacks_is_named():
     logits, targets, more = some()
-    with pytest.raises(ValueError, match=r"^contrastive: needs features; give it by name, as in features=\.\.\.$"):
+    with pytest.raises(
+        ValueError, match=r"^contrastive: needs features; give it by name, as in features=\.\.\.$"
+    ):
         four()(logits, targets, lengths=more["lengths"])
     with pytest.raises(ValueError, match=r"^boundary: needs lengths"):
         four()(logits, targets)
@@ -124,7 +146,9 @@ def test_ignored_tokens_change_nothing():
     pad = torch.full((2, 3), torch.nan, dtype=logits.dtype)
     padded = more | {"features": torch.cat([more["features"], torch.full((2, 5), torch.nan)])}
     padded_targets = torch.cat([targets, torch.tensor([-100, -100])])
-    assert torch.equal(four()(torch.cat([logits, pad]), padded_targets, **padded), four()(logits, targets, **more))
+    assert torch.equal(
+        four()(torch.cat([logits, pad]), padded_targets, **padded), four()(logits, targets, **more)
+    )
 
 
 @pytest.mark.parametrize("scale", [1e3, -1e3])

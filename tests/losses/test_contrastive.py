@@ -38,7 +38,9 @@ def supcon(features, y, temperature, outside):
         if y[i] == outside or not positives:
             continue
         total = sum(math.exp(z[i] @ z[a] / temperature) for a in range(len(y)) if a != i)
-        losses.append(-np.mean([math.log(math.exp(z[i] @ z[p] / temperature) / total) for p in positives]))
+        losses.append(
+            -np.mean([math.log(math.exp(z[i] @ z[p] / temperature) / total) for p in positives])
+        )
     return np.mean(losses)
 
 
@@ -70,10 +72,14 @@ def test_value_is_that_of_the_double_loop(size, outside):
 def test_three_tokens_by_hand():
     features, targets = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), torch.tensor([1, 1, 0])
     # Each anchor: exp(1) for its positive, exp(0) for O.
-    assert SupConLoss(temperature=1.0)(features, targets).item() == pytest.approx(math.log(1 + math.exp(-1)))
+    assert SupConLoss(temperature=1.0)(features, targets).item() == pytest.approx(
+        math.log(1 + math.exp(-1))
+    )
     # Distance 0 to the positive, √2 from O to each.
     expected = 2 * (2 - math.sqrt(2)) ** 2 / 2 / 3
-    assert SupConLoss(form="margin", margin=2.0)(features, targets).item() == pytest.approx(expected)
+    assert SupConLoss(form="margin", margin=2.0)(features, targets).item() == pytest.approx(
+        expected
+    )
 
 
 def test_gradient_is_that_of_the_value(make):
@@ -85,13 +91,18 @@ def test_gradient_is_that_of_the_value(make):
 def test_the_scale_of_features_changes_nothing(make):
     features, targets = some()
     scale = torch.linspace(0.01, 100, len(features), dtype=features.dtype)[:, None]
-    assert make()(features * scale, targets).item() == pytest.approx(make()(features, targets).item())
+    assert make()(features * scale, targets).item() == pytest.approx(
+        make()(features, targets).item()
+    )
 
 
 def test_tokens_outside_are_negatives_only():
     features, targets = some()
     inside = targets != 0
-    with_, without = SupConLoss()(features, targets), SupConLoss()(features[inside], targets[inside])
+    with_, without = (
+        SupConLoss()(features, targets),
+        SupConLoss()(features[inside], targets[inside]),
+    )
     assert with_ > without > 0  # they push, and are pushed
     _, gradient = value_and_gradient(SupConLoss(), features, targets)
     assert gradient[~inside].any()
@@ -101,7 +112,9 @@ def test_tokens_outside_are_negatives_only():
 
 def test_ignored_tokens_change_nothing(make):
     features, targets = some()
-    padded = torch.cat([features, torch.full((4, 6), torch.nan, dtype=features.dtype)]).reshape(4, 6, 6)
+    padded = torch.cat([features, torch.full((4, 6), torch.nan, dtype=features.dtype)]).reshape(
+        4, 6, 6
+    )
     padded_targets = torch.cat([targets, torch.full((4,), -100)]).reshape(4, 6)
     value, gradient = value_and_gradient(make(), features, targets)
     other, other_gradient = value_and_gradient(make(), padded, padded_targets)
@@ -110,7 +123,9 @@ def test_ignored_tokens_change_nothing(make):
     assert not other_gradient.reshape(-1, 6)[20:].any()
 
 
-@pytest.mark.parametrize("targets", [[-100] * 4, [0] * 4, [1, -100, -100, -100]], ids=["none", "all O", "one token"])
+@pytest.mark.parametrize(
+    "targets", [[-100] * 4, [0] * 4, [1, -100, -100, -100]], ids=["none", "all O", "one token"]
+)
 def test_without_anything_to_compare_value_and_gradient_are_zero(make, targets):
     features, _ = some(tokens=4, dtype=torch.float32)
     value, gradient = value_and_gradient(make(), features, torch.tensor(targets))
@@ -126,14 +141,19 @@ def test_anchors_without_a_positive_are_left_out():
 @pytest.mark.parametrize("targets", [[1, 1, 1, 1], [1, 2, 1, 2], [0, 1, 2, 3]])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e3, -1e3])
 def test_extreme_and_equal_features_stay_finite(make, scale, targets):
-    for features in (torch.ones(4, 6) * scale, torch.eye(4, 6) * scale):  # equal, and zero vectors: a distance of 0
+    for features in (
+        torch.ones(4, 6) * scale,
+        torch.eye(4, 6) * scale,
+    ):  # equal, and zero vectors: a distance of 0
         value, gradient = value_and_gradient(make(), features, torch.tensor(targets))
         assert value.isfinite() and gradient.isfinite().all() and gradient.abs().max() < 1e4
 
 
 def test_equal_features_of_two_classes_pay_the_whole_margin():
     features = torch.ones(2, 6)
-    assert SupConLoss(form="margin", margin=1.0)(features, torch.tensor([1, 2])).item() == pytest.approx(0.5)
+    assert SupConLoss(form="margin", margin=1.0)(
+        features, torch.tensor([1, 2])
+    ).item() == pytest.approx(0.5)
 
 
 def test_half_precision_agrees_with_float32_to_a_hundredth(make):

@@ -22,7 +22,9 @@ def drawn(lengths=LENGTHS, classes: int = 3, allowed=(), dtype=torch.float64, se
         scores.data = torch.randn(scores.shape, generator=generator, dtype=dtype)
     words = int(lengths.sum())
     emissions = torch.randn(words, classes, generator=generator, dtype=dtype) * 2
-    targets = crf.decode(torch.randn(words, classes, generator=generator, dtype=dtype), lengths)  # a path that is legal
+    targets = crf.decode(
+        torch.randn(words, classes, generator=generator, dtype=dtype), lengths
+    )  # a path that is legal
     return crf, emissions, targets
 
 
@@ -30,7 +32,12 @@ def score(crf, emissions, path):
     """Of one path over the words of one sentence, by the definition."""
     start, transitions, end = crf.scores()
     steps = sum(transitions[a, b] for a, b in pairwise(path))
-    return start[path[0]] + sum(row[label] for row, label in zip(emissions, path, strict=True)) + steps + end[path[-1]]
+    return (
+        start[path[0]]
+        + sum(row[label] for row, label in zip(emissions, path, strict=True))
+        + steps
+        + end[path[-1]]
+    )
 
 
 def every_score(crf, emissions):
@@ -43,7 +50,9 @@ def by_enumeration(crf, emissions, targets, lengths=LENGTHS):
     return torch.stack(
         [
             every_score(crf, rows)[1].logsumexp(0) - score(crf, rows, gold.tolist())
-            for rows, gold in zip(emissions.split(lengths.tolist()), targets.split(lengths.tolist()), strict=True)
+            for rows, gold in zip(
+                emissions.split(lengths.tolist()), targets.split(lengths.tolist()), strict=True
+            )
         ]
     )
 
@@ -60,8 +69,14 @@ def close(found, expected, atol=1e-10):
 
 MASKS = {
     "free": (None, None),
-    "grammar": (torch.tensor([1, 1, 0]), torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 1]])),  # O, B and I
-    "first word only": (None, torch.tensor([[1, 1, 0], [1, 1, 0], [1, 1, 0]])),  # a label that nothing may precede
+    "grammar": (
+        torch.tensor([1, 1, 0]),
+        torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 1]]),
+    ),  # O, B and I
+    "first word only": (
+        None,
+        torch.tensor([[1, 1, 0], [1, 1, 0], [1, 1, 0]]),
+    ),  # a label that nothing may precede
 }
 
 
@@ -79,8 +94,12 @@ def test_the_partition_function_is_the_sum_over_all_paths(allowed):
 
 def test_the_gradient_is_that_of_the_sum_over_all_paths(allowed):
     crf, emissions, targets = drawn(allowed=allowed)
-    of_each = torch.tensor([1.0, -0.5, 2.0, 0.0, 0.3], dtype=torch.float64)  # each sentence has its own
-    found = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS) @ of_each)
+    of_each = torch.tensor(
+        [1.0, -0.5, 2.0, 0.0, 0.3], dtype=torch.float64
+    )  # each sentence has its own
+    found = gradients(
+        crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS) @ of_each
+    )
     expected = gradients(crf, emissions, lambda x: by_enumeration(crf, x, targets) @ of_each)
     assert close(found, expected)
     for gradient, mask in zip(found[1:3], (crf.start_allowed, crf.step_allowed), strict=True):
@@ -92,8 +111,13 @@ def test_probabilities_and_logarithms_give_the_same(allowed):
     start, transitions, end = crf.scores()
     with torch.no_grad():
         z = log_partition(emissions, LENGTHS, start, transitions, end)
-    gold = torch.stack([score(crf, rows, [0] * len(rows)) for rows in emissions.split(LENGTHS.tolist())])
-    other = crf.neg_log_likelihood(emissions, torch.zeros(len(emissions), dtype=torch.long), LENGTHS) + gold
+    gold = torch.stack(
+        [score(crf, rows, [0] * len(rows)) for rows in emissions.split(LENGTHS.tolist())]
+    )
+    other = (
+        crf.neg_log_likelihood(emissions, torch.zeros(len(emissions), dtype=torch.long), LENGTHS)
+        + gold
+    )
     assert torch.allclose(z, other, rtol=1e-5)
 
 
@@ -122,7 +146,9 @@ def test_without_transitions_it_is_cross_entropy_and_argmax():
     crf = CRF(4)
     _, emissions, targets = drawn(classes=4, dtype=torch.float32)
     expected = functional.cross_entropy(emissions, targets, reduction="sum")
-    assert crf.neg_log_likelihood(emissions, targets, LENGTHS).sum().item() == pytest.approx(expected.item(), rel=1e-6)
+    assert crf.neg_log_likelihood(emissions, targets, LENGTHS).sum().item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
     assert torch.equal(crf.decode(emissions, LENGTHS), emissions.argmax(-1))
 
 
@@ -143,7 +169,9 @@ def test_the_grammar_of_iob2():
         (["B-PER", "I-PER"], True),
         (["I-PER", "I-PER"], False),
     ):
-        value = crf.neg_log_likelihood(torch.zeros(2, 5), torch.tensor(LABELS.encode(gold)), torch.tensor([2]))
+        value = crf.neg_log_likelihood(
+            torch.zeros(2, 5), torch.tensor(LABELS.encode(gold)), torch.tensor([2])
+        )
         assert value.isfinite().item() == legal
 
 
@@ -152,7 +180,9 @@ def test_a_forbidden_gold_path_has_an_infinite_loss_and_finite_gradients():
     gold = torch.tensor(LABELS.encode(["O", "I-PER", "O"]))
     assert crf.neg_log_likelihood(torch.zeros(3, 5), gold, torch.tensor([3])) == torch.inf
     found = gradients(
-        crf, torch.zeros(3, 5), lambda x: crf.neg_log_likelihood(x, gold, torch.tensor([3])).clamp(max=1e9).sum()
+        crf,
+        torch.zeros(3, 5),
+        lambda x: crf.neg_log_likelihood(x, gold, torch.tensor([3])).clamp(max=1e9).sum(),
     )
     assert all(gradient.isfinite().all() for gradient in found)
 
@@ -161,12 +191,18 @@ def test_viterbi_takes_scores_of_minus_infinity():
     start, step = (torch.as_tensor(mask) for mask in LABELS.legal_transitions())
     zero = torch.zeros(5)
     emissions = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 0, 3], [0, -torch.inf, 0, 0, 9]])
-    start, step = zero.masked_fill(~start, -torch.inf), torch.zeros(5, 5).masked_fill(~step, -torch.inf)
+    start, step = (
+        zero.masked_fill(~start, -torch.inf),
+        torch.zeros(5, 5).masked_fill(~step, -torch.inf),
+    )
     labels = viterbi(emissions, torch.tensor([3]), start, step, zero)
     assert LABELS.decode(labels.tolist()) == ["B-PER", "I-PER", "I-PER"]
     end = zero.clone()
     end[LABELS.ids["I-PER"]] = -torch.inf
-    assert LABELS.decode(viterbi(emissions, torch.tensor([3]), start, step, end).tolist())[-1] != "I-PER"
+    assert (
+        LABELS.decode(viterbi(emissions, torch.tensor([3]), start, step, end).tolist())[-1]
+        != "I-PER"
+    )
 
 
 @pytest.mark.parametrize("scale", [100.0, 1000.0, -1000.0])
@@ -202,9 +238,15 @@ def test_the_only_way_may_lead_through_an_improbable_word():
         emissions[place + 1] = emissions[place + 1].roll(LABELS.ids["I-PER"])
         targets, lengths = torch.zeros(4, dtype=torch.long), torch.tensor([4])
         expected = by_enumeration(crf.double(), emissions.double(), targets, lengths)
-        of_all = gradients(crf, emissions.double(), lambda x, y=targets, n=lengths: by_enumeration(crf, x, y, n).sum())
+        of_all = gradients(
+            crf,
+            emissions.double(),
+            lambda x, y=targets, n=lengths: by_enumeration(crf, x, y, n).sum(),
+        )
         value = crf.float().neg_log_likelihood(emissions, targets, lengths)
-        found = gradients(crf, emissions, lambda x, y=targets, n=lengths: crf.neg_log_likelihood(x, y, n).sum())
+        found = gradients(
+            crf, emissions, lambda x, y=targets, n=lengths: crf.neg_log_likelihood(x, y, n).sum()
+        )
         assert torch.allclose(value.double(), expected, atol=1e-3)
         assert close([g.double() for g in found], of_all, atol=1e-3)
 
@@ -216,10 +258,14 @@ def test_scores_of_any_size_lose_nothing():
         crf, emissions, _ = drawn(lengths, seed=seed)
         with torch.no_grad():
             for scores in (emissions, *crf.parameters()):
-                size = torch.tensor([1.0, 20, 40, 60, 100])[torch.randint(0, 5, (1,), generator=generator)]
+                size = torch.tensor([1.0, 20, 40, 60, 100])[
+                    torch.randint(0, 5, (1,), generator=generator)
+                ]
                 scores.copy_((scores.sign() * size).float())
         targets = torch.randint(0, 3, (4,), generator=generator)
-        expected = log_partition(emissions, lengths, *crf.scores()) - score(crf, emissions, targets.tolist())
+        expected = log_partition(emissions, lengths, *crf.scores()) - score(
+            crf, emissions, targets.tolist()
+        )
         value = crf.float().neg_log_likelihood(emissions.float(), targets, lengths)
         assert value.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-3), seed
 
@@ -228,7 +274,11 @@ def test_scores_of_any_size_lose_nothing():
     ("emissions", "transitions", "end"),
     [
         ([[-80.0, -100, 0]], torch.zeros(3, 3), [-70.0, 0, -130]),  # in the first word alone
-        (torch.zeros(4, 3), [[-30.0, -40, -55], [-66, -30, -66], [-80, 0, -80]], [-50.0, -66, 0]),  # in a step alone
+        (
+            torch.zeros(4, 3),
+            [[-30.0, -40, -55], [-66, -30, -66], [-80, 0, -80]],
+            [-50.0, -66, 0],
+        ),  # in a step alone
     ],
 )
 def test_numbers_too_small_for_float32_are_noticed(emissions, transitions, end):
@@ -236,7 +286,9 @@ def test_numbers_too_small_for_float32_are_noticed(emissions, transitions, end):
     crf.transitions.data, crf.end.data = torch.as_tensor(transitions), torch.as_tensor(end)
     targets, lengths = torch.zeros(len(emissions), dtype=torch.long), torch.tensor([len(emissions)])
     value = crf.neg_log_likelihood(emissions, targets, lengths).double()
-    assert torch.allclose(value, by_enumeration(crf.double(), emissions.double(), targets, lengths), rtol=0, atol=1e-4)
+    assert torch.allclose(
+        value, by_enumeration(crf.double(), emissions.double(), targets, lengths), rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("shift", [0.0, 1000.0])
@@ -257,7 +309,11 @@ def test_a_long_sentence_of_extreme_emissions_stays_finite():
     crf, emissions, targets = drawn(lengths, 5, LABELS.legal_transitions(), torch.float32)
     for scale in (1.0, 1000.0):
         value = crf.neg_log_likelihood(emissions.sign() * scale, targets, lengths)
-        found = gradients(crf, emissions.sign() * scale, lambda x: crf.neg_log_likelihood(x, targets, lengths).sum())
+        found = gradients(
+            crf,
+            emissions.sign() * scale,
+            lambda x: crf.neg_log_likelihood(x, targets, lengths).sum(),
+        )
         assert value.isfinite().all() and all(gradient.isfinite().all() for gradient in found)
 
 
@@ -268,7 +324,9 @@ def test_a_certain_gold_path_costs_nothing():
     targets = torch.arange(100) % 3
     emissions = functional.one_hot(targets, 3) * 12.0 + 1000
     expected = functional.cross_entropy(emissions.double(), targets, reduction="sum")
-    assert crf.neg_log_likelihood(emissions, targets, lengths).item() == pytest.approx(expected.item(), rel=1e-2)
+    assert crf.neg_log_likelihood(emissions, targets, lengths).item() == pytest.approx(
+        expected.item(), rel=1e-2
+    )
 
 
 def test_a_sentence_alone_is_the_same_among_others(allowed):
@@ -276,13 +334,19 @@ def test_a_sentence_alone_is_the_same_among_others(allowed):
     sizes = LENGTHS.tolist()
     together = crf.neg_log_likelihood(emissions, targets, LENGTHS)
     labels = crf.decode(emissions, LENGTHS)
-    found = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS).sum())[0]
-    rows = zip(*(x.split(sizes) for x in (emissions, targets, labels, found)), together, strict=True)
+    found = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS).sum())[
+        0
+    ]
+    rows = zip(
+        *(x.split(sizes) for x in (emissions, targets, labels, found)), together, strict=True
+    )
     for x, y, decoded, gradient, value in rows:
         alone = torch.tensor([len(x)])
         assert torch.allclose(crf.neg_log_likelihood(x, y, alone)[0], value)
         assert torch.equal(crf.decode(x, alone), decoded)
-        of_one = gradients(crf, x, lambda x, y=y, alone=alone: crf.neg_log_likelihood(x, y, alone).sum())[0]
+        of_one = gradients(
+            crf, x, lambda x, y=y, alone=alone: crf.neg_log_likelihood(x, y, alone).sum()
+        )[0]
         assert torch.allclose(of_one, gradient)
 
 
@@ -293,7 +357,9 @@ def test_sentences_without_words_cost_nothing():
     assert torch.allclose(value[gaps > 0], crf.neg_log_likelihood(emissions, targets, LENGTHS))
     assert not value[gaps == 0].any()
     assert torch.equal(crf.decode(emissions, gaps), crf.decode(emissions, LENGTHS))
-    assert torch.allclose(log_partition(emissions, gaps, *crf.scores())[gaps == 0], torch.zeros(3).double())
+    assert torch.allclose(
+        log_partition(emissions, gaps, *crf.scores())[gaps == 0], torch.zeros(3).double()
+    )
 
 
 def test_the_order_of_the_sentences_changes_nothing():
@@ -308,11 +374,17 @@ def test_half_precision_agrees_with_float32_to_a_hundredth():
     lengths = torch.tensor([30, 12, 25])
     crf, emissions, targets = drawn(lengths, 5, LABELS.legal_transitions(), torch.float32)
     value = crf.neg_log_likelihood(emissions, targets, lengths).sum()
-    expected = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, lengths).sum())
+    expected = gradients(
+        crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, lengths).sum()
+    )
     with torch.autocast("cpu", torch.bfloat16):
         low = crf.neg_log_likelihood(emissions.bfloat16(), targets, lengths).sum()
-        found = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x.bfloat16(), targets, lengths).sum())
-        same = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, lengths).sum())
+        found = gradients(
+            crf, emissions, lambda x: crf.neg_log_likelihood(x.bfloat16(), targets, lengths).sum()
+        )
+        same = gradients(
+            crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, lengths).sum()
+        )
     assert low.dtype == torch.float32 and low.item() == pytest.approx(value.item(), rel=0.01)
     for gradient, other, exact in zip(found, same, expected, strict=True):
         assert (gradient - exact).norm() < 0.01 * exact.norm()
@@ -353,7 +425,9 @@ def test_micro_batches_add_up_to_the_step(reduction, parts):
             for i in range(0, len(sizes), size)
         )
 
-    assert in_parts(emissions).item() == pytest.approx(loss(emissions, targets, lengths, crf).item(), rel=1e-6)
+    assert in_parts(emissions).item() == pytest.approx(
+        loss(emissions, targets, lengths, crf).item(), rel=1e-6
+    )
     for found, exact in zip(gradients(crf, emissions, in_parts), expected, strict=True):
         assert (found - exact).norm() <= 1e-6 * exact.norm()
 
@@ -384,17 +458,35 @@ GOLD = torch.zeros(16, dtype=torch.long)
         (lambda: CRFLoss("none"), "reduction=none: must be one of token_mean, mean, sum"),
         (lambda: CRF(0), "classes=0: must be ≥ 1"),
         (lambda: CRF(3, torch.ones(2)), r"start_allowed=\(2,\): must be booleans of shape \(3,\)"),
-        (lambda: CRF(3, None, torch.ones(3)), r"step_allowed=\(3,\): must be booleans of shape \(3, 3\)"),
+        (
+            lambda: CRF(3, None, torch.ones(3)),
+            r"step_allowed=\(3,\): must be booleans of shape \(3, 3\)",
+        ),
         (lambda: CRF(2, torch.zeros(2)), r"start_allowed=\[False, False\]: must be True somewhere"),
-        (lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD - 100, LENGTHS), "targets=-100: must be in"),
-        (lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD + 3, LENGTHS), "targets=3: must be in"),
-        (lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD[1:], LENGTHS), r"targets=\(15,\): must be"),
-        (lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 4), GOLD, LENGTHS), r"emissions=\(16, 4\): must be"),
+        (
+            lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD - 100, LENGTHS),
+            "targets=-100: must be in",
+        ),
+        (
+            lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD + 3, LENGTHS),
+            "targets=3: must be in",
+        ),
+        (
+            lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD[1:], LENGTHS),
+            r"targets=\(15,\): must be",
+        ),
+        (
+            lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 4), GOLD, LENGTHS),
+            r"emissions=\(16, 4\): must be",
+        ),
         (
             lambda: CRF(3).neg_log_likelihood(torch.zeros(17, 3), GOLD, LENGTHS),
             r"lengths=\[3, 1, 5, 2, 5\]: must be 17",
         ),
-        (lambda: CRF(3).decode(torch.zeros(15, 3), LENGTHS), r"lengths=\[3, 1, 5, 2, 5\]: must be 15"),
+        (
+            lambda: CRF(3).decode(torch.zeros(15, 3), LENGTHS),
+            r"lengths=\[3, 1, 5, 2, 5\]: must be 15",
+        ),
     ],
 )
 def test_faults_are_told_by_name(make, name):

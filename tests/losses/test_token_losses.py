@@ -67,7 +67,9 @@ def loss_class(request):
     return request.param
 
 
-@pytest.fixture(params=[loss for loss in LOSSES if takes(loss, "weight")], ids=lambda loss: loss.__name__)
+@pytest.fixture(
+    params=[loss for loss in LOSSES if takes(loss, "weight")], ids=lambda loss: loss.__name__
+)
 def weighted_class(request):
     return request.param
 
@@ -103,7 +105,9 @@ FORMULAS = {
     CrossEntropyLoss: lambda p, p_y, onehot, w: -(onehot @ w) * np.log(p_y),
     FocalLoss: lambda p, p_y, onehot, w: -(onehot @ w) * (1 - p_y) ** 2 * np.log(p_y),
     BatchBalancedFocalLoss: lambda p, p_y, onehot, w: -(onehot @ w) * (1 - p_y) ** 2 * np.log(p_y),
-    LabelSmoothingLoss: lambda p, p_y, onehot, w: -((0.9 * onehot + 0.1 / p.shape[1]) * w * np.log(p)).sum(-1),
+    LabelSmoothingLoss: lambda p, p_y, onehot, w: (
+        -((0.9 * onehot + 0.1 / p.shape[1]) * w * np.log(p)).sum(-1)
+    ),
     EmbeddingSmoothingLoss: smoothed_to_likeness,
     LogitAdjustedLoss: adjusted_to_prior,
     Poly1Loss: lambda p, p_y, onehot, w: (onehot @ w) * (1 - p_y - np.log(p_y)),
@@ -131,7 +135,9 @@ def test_gradient_is_that_of_the_value(loss_class):
     targets[1] = -100
     for reduction in REDUCTIONS:
         loss = make(loss_class, weight=WEIGHT, reduction=reduction)
-        assert torch.autograd.gradcheck(lambda x, loss=loss: loss(x, targets), logits.requires_grad_())
+        assert torch.autograd.gradcheck(
+            lambda x, loss=loss: loss(x, targets), logits.requires_grad_()
+        )
 
 
 def test_ignored_tokens_change_nothing(loss_class):
@@ -151,12 +157,17 @@ def test_reductions_of_one_loss(loss_class):
     logits, targets = some()
     targets[3] = -100
     real = targets != -100
-    losses = {r: make(loss_class, weight=WEIGHT, reduction=r)(logits, targets) for r in (*REDUCTIONS, "none")}
+    losses = {
+        r: make(loss_class, weight=WEIGHT, reduction=r)(logits, targets)
+        for r in (*REDUCTIONS, "none")
+    }
     weight = make(loss_class, weight=WEIGHT).class_weights(targets[real], 4)
     assert losses["none"].shape == targets.shape and losses["none"][3] == 0
     assert losses["sum"].item() == pytest.approx(losses["none"].sum().item())
     assert losses["token_mean"].item() == pytest.approx(losses["sum"].item() / real.sum().item())
-    assert losses["mean"].item() == pytest.approx(losses["sum"].item() / weight[targets[real]].sum().item())
+    assert losses["mean"].item() == pytest.approx(
+        losses["sum"].item() / weight[targets[real]].sum().item()
+    )
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -164,14 +175,20 @@ def test_reductions_of_one_loss(loss_class):
 def test_without_real_tokens_value_and_gradient_are_zero(loss_class, weight, reduction):
     logits, targets = some()
     targets[:] = -100
-    value, gradient = value_and_gradient(make(loss_class, weight=weight, reduction=reduction), logits, targets)
+    value, gradient = value_and_gradient(
+        make(loss_class, weight=weight, reduction=reduction), logits, targets
+    )
     assert value == 0 and gradient is not None and not gradient.any()
 
 
-@pytest.mark.parametrize("weight", [torch.zeros(4), torch.tensor([0.0, 1, 1, 1])], ids=["all zero", "gold zero"])
+@pytest.mark.parametrize(
+    "weight", [torch.zeros(4), torch.tensor([0.0, 1, 1, 1])], ids=["all zero", "gold zero"]
+)
 def test_a_mean_in_which_no_gold_class_has_weight_is_zero(weighted_class, weight):
     logits, targets = some()
-    value, gradient = value_and_gradient(make(weighted_class, weight=weight), logits, torch.zeros_like(targets))
+    value, gradient = value_and_gradient(
+        make(weighted_class, weight=weight), logits, torch.zeros_like(targets)
+    )
     assert value == 0 and gradient is not None and not gradient.any()
 
 
@@ -211,7 +228,8 @@ def test_micro_batches_add_up_to_the_step(loss_class, reduction):
     for parts in (2, 4):
         leaf = logits.clone().requires_grad_()
         pieces = [
-            loss(x, y, step_targets=targets) for x, y in zip(leaf.chunk(parts), targets.chunk(parts), strict=True)
+            loss(x, y, step_targets=targets)
+            for x, y in zip(leaf.chunk(parts), targets.chunk(parts), strict=True)
         ]
         for piece in pieces:
             piece.backward()
@@ -221,14 +239,21 @@ def test_micro_batches_add_up_to_the_step(loss_class, reduction):
 
 def test_uniform_weights_change_nothing(weighted_class):
     logits, targets = some()
-    for scale in (1.0, 7.0):  # the mean divides by the weights, so their size does not matter either
+    for scale in (
+        1.0,
+        7.0,
+    ):  # the mean divides by the weights, so their size does not matter either
         weighted = make(weighted_class, weight=torch.full((4,), scale))(logits, targets)
-        assert weighted.item() == pytest.approx(make(weighted_class)(logits, targets).item(), rel=1e-6)
+        assert weighted.item() == pytest.approx(
+            make(weighted_class)(logits, targets).item(), rel=1e-6
+        )
 
 
 def test_a_class_absent_from_the_batch_does_no_harm(loss_class):
     logits, targets = some()
-    value, gradient = value_and_gradient(make(loss_class, weight=WEIGHT), logits, torch.where(targets == 2, 0, targets))
+    value, gradient = value_and_gradient(
+        make(loss_class, weight=WEIGHT), logits, torch.where(targets == 2, 0, targets)
+    )
     assert value.isfinite() and gradient.isfinite().all()
 
 
@@ -262,7 +287,9 @@ def test_cross_entropy_is_torch_cross_entropy():
     logits, targets = some()
     targets[:3] = -100
     expected = functional.cross_entropy(logits, targets, WEIGHT)
-    assert CrossEntropyLoss(WEIGHT)(logits, targets).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert CrossEntropyLoss(WEIGHT)(logits, targets).item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
 
 
 def test_label_smoothing_over_the_other_classes_is_the_same_family():
@@ -271,12 +298,16 @@ def test_label_smoothing_over_the_other_classes_is_the_same_family():
     epsilon, log_p = 0.15, functional.log_softmax(logits, -1)
     onehot = functional.one_hot(targets, 4).double()
     other_form = -((1 - epsilon) * onehot + epsilon / 3 * (1 - onehot)).mul(log_p).sum(-1).mean()
-    assert LabelSmoothingLoss(epsilon * 4 / 3)(logits, targets).item() == pytest.approx(other_form.item())
+    assert LabelSmoothingLoss(epsilon * 4 / 3)(logits, targets).item() == pytest.approx(
+        other_form.item()
+    )
 
 
 def test_focal_loss_of_a_coin_toss():
     # p_y = ½: (1-½)^2 · log 2.
-    assert FocalLoss(2.0)(torch.zeros(1, 2), torch.tensor([0])).item() == pytest.approx(0.25 * math.log(2))
+    assert FocalLoss(2.0)(torch.zeros(1, 2), torch.tensor([0])).item() == pytest.approx(
+        0.25 * math.log(2)
+    )
 
 
 # Batch-balanced focal loss.
@@ -284,7 +315,9 @@ def test_focal_loss_of_a_coin_toss():
 
 def test_effective_weights_of_one_and_two_tokens():
     # β = ½: (1-β)/(1-β) = 1 and (1-β)/(1-β²) = ⅔, whose mean is ⅚. The class that never occurs weighs 1.
-    assert effective_weights(torch.tensor([1, 0, 2]), 0.5).tolist() == pytest.approx([1.2, 1.0, 0.8])
+    assert effective_weights(torch.tensor([1, 0, 2]), 0.5).tolist() == pytest.approx(
+        [1.2, 1.0, 0.8]
+    )
 
 
 def test_effective_weights_are_uniform_at_beta_zero_and_the_inverse_count_near_one():
@@ -298,16 +331,24 @@ def test_effective_weights_are_uniform_at_beta_zero_and_the_inverse_count_near_o
 def test_effective_weights_of_training_counts_are_those_of_the_weights_option():
     counts = [170_000, 6600, 0, 1155]
     for beta in (0.0, 0.9, 0.999, 0.99999):
-        assert effective_weights(torch.tensor(counts), beta).tolist() == pytest.approx(Effective(beta=beta)(counts))
+        assert effective_weights(torch.tensor(counts), beta).tolist() == pytest.approx(
+            Effective(beta=beta)(counts)
+        )
 
 
 def test_batch_balanced_with_beta_zero_is_focal_and_with_gamma_zero_weighted_cross_entropy():
     logits, targets = some()
     for reduction in (*REDUCTIONS, "none"):
         expected = FocalLoss(1.5, reduction=reduction)(logits, targets)
-        assert torch.allclose(BatchBalancedFocalLoss(1.5, 0.0, reduction)(logits, targets), expected)
-        expected = CrossEntropyLoss(effective_weights(targets.bincount(), 0.9), reduction)(logits, targets)
-        assert torch.allclose(BatchBalancedFocalLoss(0.0, 0.9, reduction)(logits, targets), expected)
+        assert torch.allclose(
+            BatchBalancedFocalLoss(1.5, 0.0, reduction)(logits, targets), expected
+        )
+        expected = CrossEntropyLoss(effective_weights(targets.bincount(), 0.9), reduction)(
+            logits, targets
+        )
+        assert torch.allclose(
+            BatchBalancedFocalLoss(0.0, 0.9, reduction)(logits, targets), expected
+        )
 
 
 def test_the_weights_of_the_classes_present_have_mean_one_however_many_are_absent():
@@ -321,7 +362,9 @@ def test_the_weights_of_the_classes_present_have_mean_one_however_many_are_absen
 
 def test_absent_classes_leave_a_batch_balanced_value_as_it_is():
     logits, targets = some()
-    wider = torch.cat([logits, torch.full((24, 6), -1e3)], dim=-1)  # six classes without probability
+    wider = torch.cat(
+        [logits, torch.full((24, 6), -1e3)], dim=-1
+    )  # six classes without probability
     for reduction in REDUCTIONS:
         loss = BatchBalancedFocalLoss(beta=0.9, reduction=reduction)
         assert loss(wider, targets).item() == pytest.approx(loss(logits, targets).item(), rel=1e-6)
@@ -354,7 +397,10 @@ def test_smoothing_to_orthogonal_embeddings_spreads_over_the_other_classes(scale
     loss = EmbeddingSmoothingLoss(0.15, scale, embeddings=torch.eye(4), weight=WEIGHT)
     onehot = functional.one_hot(targets, 4).double()
     target = 0.85 * onehot + 0.05 * (1 - onehot)
-    weighted = -(target * WEIGHT.double() * functional.log_softmax(logits, -1)).sum() / WEIGHT.double()[targets].sum()
+    weighted = (
+        -(target * WEIGHT.double() * functional.log_softmax(logits, -1)).sum()
+        / WEIGHT.double()[targets].sum()
+    )
     assert loss(logits, targets).item() == pytest.approx(weighted.item())
     plain = EmbeddingSmoothingLoss(0.15, scale, embeddings=torch.eye(4))(logits, targets)
     assert plain.item() == pytest.approx(LabelSmoothingLoss(0.15 * 4 / 3)(logits, targets).item())
@@ -382,7 +428,11 @@ def test_what_the_gold_class_gets_of_the_smoothing():
 def test_the_first_sight_of_a_class_sets_its_centroid_and_later_ones_move_it():
     loss = learned(momentum=0.9)
     assert loss.embeddings.tolist() == [[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
-    loss(torch.zeros(1, 2, 3), torch.tensor([[0, 2]]), features=torch.tensor([[[3.0, 1.0], [5.0, 0.0]]]))
+    loss(
+        torch.zeros(1, 2, 3),
+        torch.tensor([[0, 2]]),
+        features=torch.tensor([[[3.0, 1.0], [5.0, 0.0]]]),
+    )
     assert torch.allclose(loss.embeddings, torch.tensor([[1.2, 1.0], [0.0, 1.0], [5.0, 0.0]]))
 
 
@@ -420,7 +470,9 @@ def test_no_gradient_flows_through_the_target():
 
 def test_centroids_are_saved_and_a_fresh_loss_takes_them():
     loss, fresh, logits = learned(), EmbeddingSmoothingLoss(), torch.arange(9.0).reshape(3, 3).cos()
-    torch.nn.ModuleDict({"loss": fresh}).load_state_dict(torch.nn.ModuleDict({"loss": loss}).state_dict())
+    torch.nn.ModuleDict({"loss": fresh}).load_state_dict(
+        torch.nn.ModuleDict({"loss": loss}).state_dict()
+    )
     options = {"targets": torch.arange(3), "features": torch.eye(3)[:, :2]}
     assert torch.equal(fresh.embeddings, loss.embeddings)
     assert torch.equal(fresh.eval()(logits, **options), loss.eval()(logits, **options))
@@ -438,7 +490,9 @@ def test_half_precision_does_not_blur_the_centroids():
     loss, low = EmbeddingSmoothingLoss(), EmbeddingSmoothingLoss()
     value = loss(logits, targets, features=features.float())
     with torch.autocast("cpu", torch.bfloat16):
-        assert low(logits, targets, features=features).item() == pytest.approx(value.item(), rel=1e-6)
+        assert low(logits, targets, features=features).item() == pytest.approx(
+            value.item(), rel=1e-6
+        )
     assert low.embeddings.dtype == torch.float32 and torch.allclose(low.embeddings, loss.embeddings)
 
 
@@ -446,18 +500,24 @@ def test_a_batch_without_real_tokens_moves_no_centroid():
     loss = learned()
     before = loss.embeddings.clone()
     targets = torch.full((2,), -100)
-    value, gradient = value_and_gradient(loss, torch.zeros(2, 3), targets, features=torch.ones(2, 2))
+    value, gradient = value_and_gradient(
+        loss, torch.zeros(2, 3), targets, features=torch.ones(2, 2)
+    )
     assert value == 0 and not gradient.any() and torch.equal(loss.embeddings, before)
 
 
 def test_a_step_is_split_where_the_embeddings_are_frozen_only():
-    assert EmbeddingSmoothingLoss(embeddings=EMBEDDINGS).splits and not EmbeddingSmoothingLoss().splits
+    assert (
+        EmbeddingSmoothingLoss(embeddings=EMBEDDINGS).splits and not EmbeddingSmoothingLoss().splits
+    )
 
 
 @pytest.mark.parametrize("mode", [True, False], ids=["train", "eval"])
 def test_embedding_smoothing_without_embeddings_or_features_is_refused(mode):
     logits, targets = some()
-    with pytest.raises(ValueError, match=r"^features=None: must be given where embeddings are not$"):
+    with pytest.raises(
+        ValueError, match=r"^features=None: must be given where embeddings are not$"
+    ):
         EmbeddingSmoothingLoss().train(mode)(logits, targets)
 
 
@@ -468,9 +528,13 @@ def test_at_its_optimum_the_logits_are_likelihoods_and_predict_as_if_classes_wer
     # Tokens of class y that look like x. Of x = 1, most are of class 0, and yet it is the likelier look of class 1.
     tokens = torch.tensor([[90, 4], [10, 6]])  # (x, y)
     logits = (tokens / tokens.sum(0)).log().requires_grad_()  # log p(x|y)
-    looks, targets = (torch.tensor(i) for i in zip(*((x, y) for x in (0, 1) for y in (0, 1)), strict=True))
+    looks, targets = (
+        torch.tensor(i) for i in zip(*((x, y) for x in (0, 1) for y in (0, 1)), strict=True)
+    )
     looks, targets = (i.repeat_interleave(tokens.flatten()) for i in (looks, targets))
-    (gradient,) = torch.autograd.grad(LogitAdjustedLoss(tokens.sum(0))(logits[looks], targets), logits)
+    (gradient,) = torch.autograd.grad(
+        LogitAdjustedLoss(tokens.sum(0))(logits[looks], targets), logits
+    )
     assert gradient.abs().max() < 1e-6
     (gradient,) = torch.autograd.grad(CrossEntropyLoss()(logits[looks], targets), logits)
     assert gradient.abs().max() > 0.01

@@ -82,7 +82,13 @@ def trainer(folder, loss: Callable, batch: int, accumulation: int, devices: int 
     )
     assert arguments.n_gpu == 0
     arguments._n_gpu = devices  # on a CPU, DataParallel runs the model in one piece; the Trainer's arithmetic stays
-    return Trainer(model=model(), args=arguments, train_dataset=DATA, eval_dataset=DATA[:8], compute_loss_func=loss)
+    return Trainer(
+        model=model(),
+        args=arguments,
+        train_dataset=DATA,
+        eval_dataset=DATA[:8],
+        compute_loss_func=loss,
+    )
 
 
 def parameters(network: nn.Module) -> Tensor:
@@ -132,7 +138,9 @@ def test_averaging_the_means_of_micro_batches_does_change_something(tmp_path):
 
 def test_several_devices_in_one_process_change_nothing(tmp_path):
     loss = FocalLoss(weight=WEIGHT, reduction="token_mean")
-    assert apart(trained(tmp_path, TrainerLoss(loss), 1, 4, devices=2), trained_by_hand(loss)) < 1e-12
+    assert (
+        apart(trained(tmp_path, TrainerLoss(loss), 1, 4, devices=2), trained_by_hand(loss)) < 1e-12
+    )
 
 
 def test_the_loss_of_an_evaluation_is_the_loss(tmp_path):
@@ -145,7 +153,10 @@ def test_the_loss_of_an_evaluation_is_the_loss(tmp_path):
 
 def some() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    logits, labels = torch.randn(3, 8, 4, generator=generator), torch.randint(0, 4, (3, 8), generator=generator)
+    logits, labels = (
+        torch.randn(3, 8, 4, generator=generator),
+        torch.randint(0, 4, (3, 8), generator=generator),
+    )
     labels[0, 3:] = -100
     return logits, labels
 
@@ -156,15 +167,23 @@ def test_the_value_is_the_sum_over_the_number_that_the_trainer_gives():
     loss = TrainerLoss(FocalLoss(weight=WEIGHT, reduction="token_mean"))
     outputs = TokenClassifierOutput(logits=logits)
     for number in (57, 57.0, torch.tensor(57), torch.tensor(57.0)):
-        assert loss(outputs, labels, num_items_in_batch=number).item() == pytest.approx(expected / 57)
+        assert loss(outputs, labels, num_items_in_batch=number).item() == pytest.approx(
+            expected / 57
+        )
     assert loss(outputs, labels).item() == pytest.approx(expected / (labels != -100).sum().item())
 
 
 def test_logits_come_from_a_mapping_or_an_attribute():
     logits, labels = some()
     loss = TrainerLoss(CrossEntropyLoss())
-    given = [TokenClassifierOutput(logits=logits), {"logits": logits}, SimpleNamespace(logits=logits)]
-    assert [loss(x, labels).item() for x in given] == pytest.approx([loss.loss(logits, labels).item()] * 3)
+    given = [
+        TokenClassifierOutput(logits=logits),
+        {"logits": logits},
+        SimpleNamespace(logits=logits),
+    ]
+    assert [loss(x, labels).item() for x in given] == pytest.approx(
+        [loss.loss(logits, labels).item()] * 3
+    )
 
 
 def test_bf16_logits_give_a_float32_value():
@@ -172,13 +191,17 @@ def test_bf16_logits_give_a_float32_value():
     loss = TrainerLoss(FocalLoss())
     low = loss({"logits": logits.bfloat16()}, labels, 57)
     assert low.dtype == torch.float32
-    assert low.item() == pytest.approx(loss({"logits": logits.bfloat16().float()}, labels, 57).item(), rel=1e-6)
+    assert low.item() == pytest.approx(
+        loss({"logits": logits.bfloat16().float()}, labels, 57).item(), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("number", [None, 0, torch.tensor(0.0), 57])
 def test_without_real_tokens_value_and_gradient_are_zero(number):
     logits, labels = some()
-    value = TrainerLoss(FocalLoss())({"logits": logits.requires_grad_()}, torch.full_like(labels, -100), number)
+    value = TrainerLoss(FocalLoss())(
+        {"logits": logits.requires_grad_()}, torch.full_like(labels, -100), number
+    )
     value.backward()
     assert value == 0 and not logits.grad.any()
 
@@ -199,7 +222,10 @@ def test_weights_follow_the_logits_and_labels_too():
         (FocalLoss(reduction="sum"), "reduction=sum: "),
         (FocalLoss(reduction="none"), "reduction=none: "),
         (BatchBalancedFocalLoss(reduction="token_mean"), "loss=BatchBalancedFocalLoss: "),
-        (EmbeddingSmoothingLoss(), "loss=EmbeddingSmoothingLoss: "),  # its centroids move with each micro-batch
+        (
+            EmbeddingSmoothingLoss(),
+            "loss=EmbeddingSmoothingLoss: ",
+        ),  # its centroids move with each micro-batch
         (DiceLoss(), "loss=DiceLoss: "),
         (GHMCLoss(), "loss=GHMCLoss: "),
         (CompoundLoss({"focal": FocalLoss()}), "loss=CompoundLoss: "),

@@ -8,13 +8,26 @@ import sys
 import pytest
 
 from nersweep import __main__ as cli
-from nersweep import store
 from nersweep.report.comparison import compare
 from nersweep.report.records import read_run
+from nersweep.results import result as result_module
 
 SCRIPT = "<script>alert(1)</script>"
 TYPES = ["LOC", "ORG", "</style><b>PER"]
-WORDS = [SCRIPT, "'\"><img", "src=x", "onerror=alert(1)>", "{{7*7}}", "&amp;", "<!--", "]]>", "Ada", "met", "Bob", "."]
+WORDS = [
+    SCRIPT,
+    "'\"><img",
+    "src=x",
+    "onerror=alert(1)>",
+    "{{7*7}}",
+    "&amp;",
+    "<!--",
+    "]]>",
+    "Ada",
+    "met",
+    "Bob",
+    ".",
+]
 SETTINGS = ["cross_entropy", "focal-g2", "crf", "dice"]
 SEEDS = (1, 2)
 
@@ -44,7 +57,11 @@ def runs(tmp_path_factory):
     for split, sentences in corpora.items():
         blocks = ["".join(f"{word} {tag}\n" for word, tag in rows) for rows in sentences]
         (folder / f"{split}.txt").write_text("\n".join(blocks), encoding="utf-8")
-    typed = ["data=conll", *(f"data.{split}={folder}/{split}.txt" for split in corpora), f"output_dir={folder}"]
+    typed = [
+        "data=conll",
+        *(f"data.{split}={folder}/{split}.txt" for split in corpora),
+        f"output_dir={folder}",
+    ]
     small = ["model.hidden=8", "model.layers=1", "model.heads=2", "train.epochs=1", "device=cpu"]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.setattr(sys, "argv", ["nersweep", *typed, *small])
@@ -60,10 +77,12 @@ def runs(tmp_path_factory):
             result["name"] = copy.name
             result["config"] |= {"seed": seed, "loss": setting}
             result["test"]["f1"] = rng.random()
-            store.write_result(copy, result)
+            result_module.write_result(copy, result)
             said = [(rows, mistaken([tag for _, tag in rows], rng)) for rows in corpora["test"]]
             blocks = [
-                "".join(f"{word} {true} {tag}\n" for (word, true), tag in zip(rows, tags, strict=True))
+                "".join(
+                    f"{word} {true} {tag}\n" for (word, true), tag in zip(rows, tags, strict=True)
+                )
                 for rows, tags in said
             ]
             (copy / "predictions" / "test.conll").write_text("\n".join(blocks), encoding="utf-8")

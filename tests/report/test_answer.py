@@ -42,7 +42,10 @@ def sweep(runs, tmp_path):
         listed.append({"name": name, "fingerprint": mark + "0" * 56})
     file = tmp_path / "outputs" / "sweeps" / "12345e67" / "sweep.json"  # as YAML, a number
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"run_id": None, "command": "python -m nersweep -m", "runs": listed}), encoding="utf-8")
+    file.write_text(
+        json.dumps({"run_id": None, "command": "python -m nersweep -m", "runs": listed}),
+        encoding="utf-8",
+    )
     return file.parent
 
 
@@ -55,7 +58,9 @@ def test_the_same_runs_give_the_same_files_also_from_an_archive(sweep, asked, tm
     }.items():
         code, out, err = asked(f"folder={folder}", *typed)
         assert (code, err) == (0, []) and out[-1] == f"report: {folder}/report.html"
-    files = {folder: {f.name: f.read_bytes() for f in (tmp_path / folder).iterdir()} for folder in "abcd"}
+    files = {
+        folder: {f.name: f.read_bytes() for f in (tmp_path / folder).iterdir()} for folder in "abcd"
+    }
     for held in files.values():  # the page tells the day
         held["report.html"] = re.sub(rb"\d{4}-\d\d-\d\d", b"", held["report.html"])
     assert files["a"] == files["b"] and files["c"] == files["d"]
@@ -67,17 +72,24 @@ def test_the_same_runs_give_the_same_files_also_from_an_archive(sweep, asked, tm
 
 def test_a_report_is_made_while_the_tracker_is_away(sweep, asked, tmp_path):
     file = sweep / "sweep.json"
-    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"run_id": 32 * "0"}), encoding="utf-8")
+    file.write_text(
+        json.dumps(json.loads(file.read_text("utf-8")) | {"run_id": 32 * "0"}), encoding="utf-8"
+    )
     (tmp_path / "outputs" / "mlflow.db").mkdir()
     code, out, err = asked("folder=a")
-    assert (code, err, out[-1]) == (0, [], "report: a/report.html") and (tmp_path / "a" / "report.html").exists()
+    assert (code, err, out[-1]) == (0, [], "report: a/report.html") and (
+        tmp_path / "a" / "report.html"
+    ).exists()
     assert any(line.startswith("the report is not in MLflow: tracking.uri=sqlite:") for line in out)
 
 
 @pytest.mark.parametrize(
     "typed, told",
     [
-        (["swep=x"], "swep=x: no such setting; there are sweep, study, experiment, filter, archive, compare"),
+        (
+            ["swep=x"],
+            "swep=x: no such setting; there are sweep, study, experiment, filter, archive, compare",
+        ),
         (["sweep"], "sweep: expected sweep=VALUE"),
         (["sweep="], "sweep=: expected sweep=VALUE"),
         (["tracking.experiment=x"], "tracking.experiment=x: no such setting"),
@@ -104,7 +116,11 @@ def test_a_damaged_run_is_one_line_and_writes_nothing(sweep, asked, tmp_path, na
     file = tmp_path / "outputs" / "runs" / "crf-s1-00000004" / name
     file.write_text("{", encoding="utf-8")
     code, _, err = asked("save=runs.jsonl")
-    assert code == 1 and len(err) == 1 and str(file.relative_to(tmp_path)) in err[0].replace(f"{tmp_path}/", "")
+    assert (
+        code == 1
+        and len(err) == 1
+        and str(file.relative_to(tmp_path)) in err[0].replace(f"{tmp_path}/", "")
+    )
     assert not (sweep / "report").exists() and not (tmp_path / "runs.jsonl").exists()
 
 

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from nersweep.analysis import KINDS
-from nersweep.report import figures, page
+from nersweep.evaluation.analysis import KINDS
+from nersweep.report import page
 from nersweep.report.disagreements import find
+from nersweep.report.figures import gallery
 
 pytestmark = pytest.mark.engine
 PHONE = {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
@@ -23,7 +24,7 @@ def browser(browser):
 
 @pytest.fixture(scope="module")
 def pictures(answer, tmp_path_factory):
-    return figures.draw(answer, tmp_path_factory.mktemp("pictures"))
+    return gallery.draw(answer, tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,9 @@ def shown(browser, file):
 
 
 def test_all_is_drawn_and_nothing_is_asked_for_or_complained_of(shown, asked, pictures, file):
-    widths = shown.execute_script("return [...document.images].map((image) => image.complete && image.naturalWidth)")
+    widths = shown.execute_script(
+        "return [...document.images].map((image) => image.complete && image.naturalWidth)"
+    )
     assert len(widths) == len(pictures) > 0 and all(widths)
     assert asked() == [file.as_uri()]
     assert shown.get_log("browser") == []
@@ -52,29 +55,46 @@ def test_all_is_drawn_and_nothing_is_asked_for_or_complained_of(shown, asked, pi
 def test_a_script_in_the_data_is_text(shown):
     assert "<script>alert(1)</script>" in shown.find_element("id", "disputed").text
     assert shown.execute_script("return [window.alerts, document.scripts.length]") == [0, 1]
-    assert shown.execute_script("return document.querySelectorAll('[onerror], main img:not(figure img)').length") == 0
+    assert (
+        shown.execute_script(
+            "return document.querySelectorAll('[onerror], main img:not(figure img)').length"
+        )
+        == 0
+    )
 
 
 def test_the_filter_leaves_the_sentences_with_such_errors(shown, answer):
     sentences = find(answer).sentences
-    there = {"kind": list(KINDS), "type": answer.types, "setting": [row.setting for row in answer.finished]}
+    there = {
+        "kind": list(KINDS),
+        "type": answer.types,
+        "setting": [row.setting for row in answer.finished],
+    }
     for name, values in there.items():
-        options = "return [...document.getElementsByName(arguments[0])[0].options].map((one) => one.text)"
+        options = (
+            "return [...document.getElementsByName(arguments[0])[0].options].map((one) => one.text)"
+        )
         assert shown.execute_script(options, name)[1:] == values
     nothing = dict.fromkeys(there, "")
     asked = [nothing | {name: value} for name, values in there.items() for value in values]
-    asked += [dict(zip(there, values, strict=True)) for values in zip(*there.values(), strict=False)]
+    asked += [
+        dict(zip(there, values, strict=True)) for values in zip(*there.values(), strict=False)
+    ]
     found = set()
     for chosen in asked:
         expected = [
             sentence.number
             for sentence in sentences
             if any(
-                chosen["setting"] in ("", setting) and chosen["kind"] in ("", kind) and chosen["type"] in ("", type_)
+                chosen["setting"] in ("", setting)
+                and chosen["kind"] in ("", kind)
+                and chosen["type"] in ("", type_)
                 for setting, kind, type_ in sentence.errors()
             )
         ]
-        places = {name: 1 + there[name].index(value) if value else 0 for name, value in chosen.items()}
+        places = {
+            name: 1 + there[name].index(value) if value else 0 for name, value in chosen.items()
+        }
         assert visible(shown, **places) == (expected, f"{len(expected)} of {len(sentences)} shown")
         found.add(len(expected))
     assert len(found) > 5  # of sentences: all, some, fewer
@@ -103,14 +123,20 @@ def visible(browser, words="", **places):
     seen = browser.execute_script(
         "return [...document.querySelectorAll('#disputed h3')].map((h) => h.checkVisibility())"
     )
-    numbers = [int(head.removeprefix("Sentence ")) for head, is_seen in zip(heads, seen, strict=True) if is_seen]
+    numbers = [
+        int(head.removeprefix("Sentence "))
+        for head, is_seen in zip(heads, seen, strict=True)
+        if is_seen
+    ]
     return numbers, browser.find_element("name", "count").text
 
 
 def test_on_a_phone_tables_scroll_in_their_box_and_the_page_does_not(shown):
     shown.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
     try:
-        assert shown.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [375, 375]
+        assert shown.execute_script(
+            "return [innerWidth, document.documentElement.scrollWidth]"
+        ) == [375, 375]
         wide, held = shown.execute_script("""
             const box = document.querySelector(".scroll");
             box.scrollLeft = 1000;
@@ -138,7 +164,9 @@ def test_links_to_parts_work_in_a_frame_without_an_origin(browser, file, tmp_pat
     try:
         for name in ("method", "tables"):
             browser.find_element("css selector", f"nav a[href='#{name}']").click()
-            where = f"return [scrollY, document.getElementById('{name}').getBoundingClientRect().top]"
+            where = (
+                f"return [scrollY, document.getElementById('{name}').getBoundingClientRect().top]"
+            )
             scrolled, top = browser.execute_script(where)
             assert scrolled > 100 and -1 < top < 600
     finally:

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from hydra._internal.utils import get_args_parser
 
-from nersweep import command
-from nersweep import config as sections
+from nersweep.command import line as line_module
+from nersweep.config import schema as sections
 from nersweep.report.catalogue.__main__ import main
 from nersweep.report.catalogue.curves import P, Picture, draw
 from nersweep.report.catalogue.document import draw_weights, write
@@ -37,7 +37,8 @@ def chapters(written):
     """Option -> the text of its section."""
     text = (written / "losses.md").read_text(encoding="utf-8")
     return {
-        part.split("\n", 1)[0]: part for part in re.split(r"^### ", text.split("\n## Class weights")[0], flags=re.M)
+        part.split("\n", 1)[0]: part
+        for part in re.split(r"^### ", text.split("\n## Class weights")[0], flags=re.M)
     }
 
 
@@ -55,7 +56,9 @@ def settings(name):
 
 def rows(chapter):
     """knob -> the cells of its row: default, range, meaning."""
-    cells = [line.strip("| ").split(" | ") for line in chapter.splitlines() if line.startswith("| `")]
+    cells = [
+        line.strip("| ").split(" | ") for line in chapter.splitlines() if line.startswith("| `")
+    ]
     return {first.strip("`"): rest for first, *rest in cells}
 
 
@@ -65,7 +68,9 @@ def curves(name):
 
 def test_the_committed_catalogue_is_what_the_command_gives(written):
     committed = CHECKOUT / "docs"
-    same = (written / "losses.md").read_text("utf-8") == (committed / "losses.md").read_text("utf-8")
+    same = (written / "losses.md").read_text("utf-8") == (committed / "losses.md").read_text(
+        "utf-8"
+    )
     assert same, "type make docs"
     assert pictures(written) == pictures(committed)
 
@@ -76,7 +81,13 @@ def pictures(folder):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_has_its_section_and_its_picture(name, written, chapters):
-    for part in ("```math\n", f"python -m nersweep loss={name}", "**When to use it.**", "**When not.**", "**Class**"):
+    for part in (
+        "```math\n",
+        f"python -m nersweep loss={name}",
+        "**When to use it.**",
+        "**When not.**",
+        "**Class**",
+    ):
         assert part in chapters[name]
     (link,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", chapters[name])
     assert link == f"img/losses/{name}.svg"
@@ -93,7 +104,9 @@ def test_a_knob_is_shown_with_the_default_of_its_yaml(name, chapters):
 
 def test_defaults_follow_the_yaml(conf):
     file = conf / "loss" / "focal.yaml"
-    file.write_text(file.read_text("utf-8").replace("focal_gamma: 2.0", "focal_gamma: 1.25"), encoding="utf-8")
+    file.write_text(
+        file.read_text("utf-8").replace("focal_gamma: 2.0", "focal_gamma: 1.25"), encoding="utf-8"
+    )
     assert Option("focal", conf).default("focal_gamma") == "1.25"
 
 
@@ -108,13 +121,16 @@ def test_ranges_are_what_the_classes_say(chapters):
 def test_commands_are_accepted(name, chapters):
     (typed,) = re.findall(r"```bash\npython -m nersweep (.*)\n```", chapters[name])
     sections.register()
-    assert command.read(get_args_parser().parse_args(typed.split())).faults == []
+    assert line_module.read(get_args_parser().parse_args(typed.split())).faults == []
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_sources_are_those_of_the_docstrings(name):
     option = Option(name, CONF)
-    targets = [option.recipe().target, *(term.target for term in option.recipe().arguments.get("terms", {}).values())]
+    targets = [
+        option.recipe().target,
+        *(term.target for term in option.recipe().arguments.get("terms", {}).values()),
+    ]
     targets += [import_module("nersweep.weights").Effective]
     told = " ".join(" ".join(inspect.getdoc(target).split()) for target in targets)
     for citation in ENTRIES[name].sources:
@@ -128,8 +144,12 @@ def test_whether_a_step_splits_is_what_the_losses_say(chapters):
 
 
 def test_an_option_without_an_entry_is_refused(conf, tmp_path):
-    (conf / "loss" / "newcomer.yaml").write_text("_target_: nersweep.losses.CrossEntropyLoss\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"^loss=newcomer: no entry in ENTRIES of [^\n]+; write one$"):
+    (conf / "loss" / "newcomer.yaml").write_text(
+        "_target_: nersweep.losses.CrossEntropyLoss\n", encoding="utf-8"
+    )
+    with pytest.raises(
+        ValueError, match=r"^loss=newcomer: no entry in ENTRIES of [^\n]+; write one$"
+    ):
         write(tmp_path / "docs", conf)
     assert not (tmp_path / "docs").exists()
 
@@ -178,7 +198,11 @@ def test_the_curves_are_those_of_the_formulas():
 
 def test_the_weights_are_those_of_the_counts(written):
     text = (written / "losses.md").read_text(encoding="utf-8").split("\n## Class weights")[1]
-    cells = {line.split(" | ")[0]: line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")}
+    cells = {
+        line.split(" | ")[0]: line.strip("| ").split(" | ")
+        for line in text.splitlines()
+        if line.startswith("| ")
+    }
     head, counts = cells["| label"], np.array([*CONLL.values()])
     inverse = 1 / counts / (1 / counts).mean()
     effective = (1 - 0.9999) / (1 - 0.9999**counts)
@@ -188,10 +212,14 @@ def test_the_weights_are_those_of_the_counts(written):
 
 
 def test_make_docs_writes_it():
-    assert "\ndocs: $(ready)\n\t$(python) -m nersweep.report.catalogue\n" in (CHECKOUT / "Makefile").read_text("utf-8")
+    assert "\ndocs: $(ready)\n\t$(python) -m nersweep.report.catalogue\n" in (
+        CHECKOUT / "Makefile"
+    ).read_text("utf-8")
 
 
 def test_pictures_say_numbers_in_full(written):
     """Coordinates are cut to two digits, what a reader reads is not."""
-    texts = "".join(ElementTree.parse(written / "img" / "losses" / "class_weights.svg").getroot().itertext())
+    texts = "".join(
+        ElementTree.parse(written / "img" / "losses" / "class_weights.svg").getroot().itertext()
+    )
     assert all(f"β={beta}" in texts for beta in ("0.99", "0.999", "0.9999", "0.99999"))

@@ -5,17 +5,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nersweep import stats
+from nersweep.evaluation import stats
 from nersweep.report import rows as row_module
 from nersweep.report.comparison import compare
 from nersweep.report.conclusions import seeds_to_see
 from nersweep.report.records import Record
 
 SENTENCES = 400
-REFERENCE = {"source": "a paper", "time_of": "focal", "rows": {"focal": {"f1": 91.2}, "cross_entropy": {"f1": 86.5}}}
+REFERENCE = {
+    "source": "a paper",
+    "time_of": "focal",
+    "rows": {"focal": {"f1": 91.2}, "cross_entropy": {"f1": 86.5}},
+}
 
 
-def record(loss="focal", seed=1, right=600, status="finished", checksum="c0ffee" * 4, version="0.1.0", **changes):
+def record(
+    loss="focal",
+    seed=1,
+    right=600,
+    status="finished",
+    checksum="c0ffee" * 4,
+    version="0.1.0",
+    **changes,
+):
     """A run that finds so many of 800 entities, two in each sentence, and nothing wrong. changes: settings, with __ for
     the dot."""
     name = f"{loss}-s{seed}"
@@ -26,7 +38,7 @@ def record(loss="focal", seed=1, right=600, status="finished", checksum="c0ffee"
         "output_dir": "outputs",
         "device": "auto",
         "train": {"lr": 0.001, "checkpoint_minutes": 10, "batch_size": 8},
-        "data": {"path": "data", "_target_": "nersweep.data.Conll"},
+        "data": {"path": "data", "_target_": "nersweep.data.corpus.Conll"},
         "model": {"name": "minilm"},
         "loss": {"_target_": f"nersweep.losses.{loss}"},
         "choice": {"loss": loss, "data": "conll2003", "model": "minilm"},
@@ -38,7 +50,10 @@ def record(loss="focal", seed=1, right=600, status="finished", checksum="c0ffee"
     found += right // SENTENCES
     found[np.random.default_rng(seed).permutation(SENTENCES)[: right % SENTENCES]] += 1
     counts = np.stack([found, found, np.full(SENTENCES, 2)], axis=1)
-    score = {"f1": float(stats.f1(counts.sum(0))), "types": {"PER": {"support": 500}, "LOC": {"support": 300}}}
+    score = {
+        "f1": float(stats.f1(counts.sum(0))),
+        "types": {"PER": {"support": 500}, "LOC": {"support": 300}},
+    }
     result = {
         "name": name,
         "status": status,
@@ -50,7 +65,11 @@ def record(loss="focal", seed=1, right=600, status="finished", checksum="c0ffee"
         "precision": "float32",
         "hardware": "2 cores",
         "cpu_seconds": 10.0,
-        "data": {"checksum": checksum, "sentences": {"train": 80}, "entities": {"PER": 9, "LOC": 7}},
+        "data": {
+            "checksum": checksum,
+            "sentences": {"train": 80},
+            "entities": {"PER": 9, "LOC": 7},
+        },
         "versions": {"nersweep": version},
     }
     return Record(result, "test", counts)
@@ -63,9 +82,14 @@ def rows_of(*records, baseline="cross_entropy", reference=REFERENCE):
 def test_the_statistics_are_those_of_the_counts():
     gains = {"focal": (4, 7, 2), "dice": (4, -6, 3)}
     base = [record("cross_entropy", seed, 600 + seed) for seed in (1, 2, 3)]
-    others = {loss: [record(loss, i, 600 + i + gain) for i, gain in enumerate(of, 1)] for loss, of in gains.items()}
+    others = {
+        loss: [record(loss, i, 600 + i + gain) for i, gain in enumerate(of, 1)]
+        for loss, of in gains.items()
+    }
     rows = rows_of(*base, *others["focal"], *others["dice"])
-    y = np.array([2 * n / (n + 800) for n in (601, 602, 603)])  # by hand: precision 1, recall n / 800
+    y = np.array(
+        [2 * n / (n + 800) for n in (601, 602, 603)]
+    )  # by hand: precision 1, recall n / 800
     for loss, of in gains.items():
         x = np.array([2 * n / (n + 800) for n in (600 + i + gain for i, gain in enumerate(of, 1))])
         versus = rows[loss].versus
@@ -76,13 +100,21 @@ def test_the_statistics_are_those_of_the_counts():
         assert versus.p_sentences == stats.approximate_randomisation(a, b)
         low, high = stats.student_interval(stats.resampled_f1(a) - stats.resampled_f1(b), x - y)
         assert versus.interval == pytest.approx((low, high))
-    assert (rows["focal"].versus.p_seeds, rows["dice"].versus.p_seeds) == (0.25, 1)  # of 8 signs: 2, and all
+    assert (rows["focal"].versus.p_seeds, rows["dice"].versus.p_seeds) == (
+        0.25,
+        1,
+    )  # of 8 signs: 2, and all
     assert (rows["focal"].versus.adjusted_seeds, rows["dice"].versus.adjusted_seeds) == (0.5, 1)
     assert rows["cross_entropy"].versus is None
 
 
 def test_a_setting_is_a_row_and_places_are_no_setting():
-    same = {"output_dir": "elsewhere", "device": "cuda", "train__checkpoint_minutes": 1, "data__path": "/mnt"}
+    same = {
+        "output_dir": "elsewhere",
+        "device": "cuda",
+        "train__checkpoint_minutes": 1,
+        "data__path": "/mnt",
+    }
     assert list(rows_of(record(seed=1), record(seed=2, **same))) == ["focal"]
     assert rows_of(record(seed=1), record(seed=2, **same))["focal"].seeds == (1, 2)
     for key, values in {"train__lr": (0.001, 1e-05), "model__name": ("minilm", "bert")}.items():
@@ -93,22 +125,35 @@ def test_a_setting_is_a_row_and_places_are_no_setting():
 
 
 def test_runs_that_did_not_finish_stand_in_the_row_of_their_setting():
-    rows = rows_of(record(seed=1), record(seed=2, status="failed"), record("dice", 1, status="running"))
+    rows = rows_of(
+        record(seed=1), record(seed=2, status="failed"), record("dice", 1, status="running")
+    )
     assert list(rows) == ["focal", "dice"]  # those without a finished run last
     assert rows["focal"].unfinished == (("2", "failed (out of memory)"),)
-    assert rows["dice"].unfinished == (("1", "not finished (out of memory)"),) and not rows["dice"].records
+    assert (
+        rows["dice"].unfinished == (("1", "not finished (out of memory)"),)
+        and not rows["dice"].records
+    )
     rows = rows_of(record(train__lr=1.0), record(train__lr=2.0), record(seed=2, status="failed"))
-    assert rows["focal"].unfinished == (("2", "failed (out of memory)"),)  # of which of the two is not known
+    assert rows["focal"].unfinished == (
+        ("2", "failed (out of memory)"),
+    )  # of which of the two is not known
 
 
 def test_the_order_of_the_runs_changes_nothing():
-    runs = [record(loss, seed, 600 + 7 * seed) for loss in ("focal", "dice", "cross_entropy") for seed in (1, 2)]
+    runs = [
+        record(loss, seed, 600 + 7 * seed)
+        for loss in ("focal", "dice", "cross_entropy")
+        for seed in (1, 2)
+    ]
     runs += [record("focal", 3, status="failed"), record("focal", 2, 700, version="0.10.0")]
     one, other = (compare(of, "cross_entropy") for of in (runs, runs[::-1]))
     assert [row.setting for row in one.rows] == [row.setting for row in other.rows]
     assert (one.notes, one.conclusions) == (other.notes, other.conclusions)
     (row,) = (row for row in one.rows if row.setting == "focal")
-    assert row.records[1].result["versions"]["nersweep"] == "0.10.0"  # later than 0.1.0, and stands for seed 2
+    assert (
+        row.records[1].result["versions"]["nersweep"] == "0.10.0"
+    )  # later than 0.1.0, and stands for seed 2
     assert any("nersweep 0.1.0 and 0.10.0" in note for note in one.notes)
     assert any(note.startswith("focal: several runs of seed 2;") for note in one.notes)
 
@@ -124,18 +169,29 @@ def test_of_two_runs_of_one_seed_the_same_one_counts_in_any_order():
 def test_precisions_are_settings_also_where_a_machine_chose_them():
     runs = [record("focal", seed) for seed in (1, 2)]
     runs[1].result["precision"] = "bfloat16"
-    assert sorted(rows_of(*runs)) == ["focal train.precision=bfloat16", "focal train.precision=float32"]
+    assert sorted(rows_of(*runs)) == [
+        "focal train.precision=bfloat16",
+        "focal train.precision=float32",
+    ]
 
 
 def test_what_is_not_the_same_code_is_told():
     runs = [record("focal", seed) for seed in (1, 2)]
     runs[1].result["versions"] = {"nersweep": "0.1.0", "code": "c0de"}
-    assert any("different versions stand side by side: code c0de and unknown" in n for n in compare(runs, "").notes)
+    assert any(
+        "different versions stand side by side: code c0de and unknown" in n
+        for n in compare(runs, "").notes
+    )
 
 
 def test_different_data_are_refused_in_one_line_that_names_them():
-    mine, theirs = [record(seed=seed) for seed in (1, 2)], [record("dice", seed, checksum="0ther") for seed in (1, 2)]
-    with pytest.raises(ValueError, match=r"focal-s1 and 1 more \(conll2003.*dice-s1 and 1 more.*0ther") as refused:
+    mine, theirs = (
+        [record(seed=seed) for seed in (1, 2)],
+        [record("dice", seed, checksum="0ther") for seed in (1, 2)],
+    )
+    with pytest.raises(
+        ValueError, match=r"focal-s1 and 1 more \(conll2003.*dice-s1 and 1 more.*0ther"
+    ) as refused:
         compare([*mine, *theirs], "cross_entropy")
     assert "\n" not in str(refused.value)
     shorter = replace(record("dice"), counts=record("dice").counts[:-1])
@@ -145,9 +201,14 @@ def test_different_data_are_refused_in_one_line_that_names_them():
 
 def test_a_single_seed_is_not_tested_and_the_table_says_why():
     answer = compare([record("cross_entropy"), record("focal", right=700)], "cross_entropy")
-    assert not answer.conclusions and any(note.startswith("one seed: no test") for note in answer.notes)
+    assert not answer.conclusions and any(
+        note.startswith("one seed: no test") for note in answer.notes
+    )
     versus = answer.rows[0].versus or answer.rows[1].versus
-    assert versus.difference > 0 and np.isnan([versus.p_seeds, versus.p_sentences, versus.adjusted_seeds]).all()
+    assert (
+        versus.difference > 0
+        and np.isnan([versus.p_seeds, versus.p_sentences, versus.adjusted_seeds]).all()
+    )
 
 
 def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():
@@ -158,7 +219,9 @@ def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():
     assert [answer.time_ratio(row) for row in answer.rows] == [1, 2.5, 1]
     assert [row.claimed.get("f1") for row in answer.rows] == [91.2, 86.5, None]
     assert answer.rarest == "LOC"  # 7 of them in training, and fewer in the test set as well
-    assert compare(runs[:2], "cross_entropy", REFERENCE).timed == "cross_entropy"  # no focal row: the baseline
+    assert (
+        compare(runs[:2], "cross_entropy", REFERENCE).timed == "cross_entropy"
+    )  # no focal row: the baseline
 
 
 def concluded(monkeypatch, gains, interval, p_sentences, rows=1):
@@ -188,9 +251,21 @@ UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
 @pytest.mark.parametrize(
     "gains, interval, p, begins, holds",
     [
-        (UP[:6], (0.5, 2), 0.5, "focal is better than cross_entropy on these data", ["p = 0.0312 after Holm"]),
+        (
+            UP[:6],
+            (0.5, 2),
+            0.5,
+            "focal is better than cross_entropy on these data",
+            ["p = 0.0312 after Holm"],
+        ),
         ([-x for x in UP], (-2, -0.5), 0.5, "focal is worse than cross_entropy", ["p = 0.0078"]),
-        (UP[:3], (0.5, 2), 0.5, "focal seems better", ["3 seeds are too few", "cannot go below 0.25"]),
+        (
+            UP[:3],
+            (0.5, 2),
+            0.5,
+            "focal seems better",
+            ["3 seeds are too few", "cannot go below 0.25"],
+        ),
         (
             MIXED,
             (0.5, 2),
@@ -198,11 +273,25 @@ UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
             "That focal and cross_entropy differ is not confirmed with 8 seeds",
             ["the interval leaves out 0, but", "does not confirm it"],
         ),
-        (UP, (-0.5, 2), 0.5, "No difference", ["the seeds agree (p = 0.0078", "chance in the sentences"]),
-        (MIXED[:3], (-1, 2), 0.001, "No difference", ["with 3 seeds", "A t test over seeds needs", "says nothing of"]),
+        (
+            UP,
+            (-0.5, 2),
+            0.5,
+            "No difference",
+            ["the seeds agree (p = 0.0078", "chance in the sentences"],
+        ),
+        (
+            MIXED[:3],
+            (-1, 2),
+            0.001,
+            "No difference",
+            ["with 3 seeds", "A t test over seeds needs", "says nothing of"],
+        ),
     ],
 )
-def test_no_more_is_concluded_than_interval_and_test_allow(gains, interval, p, begins, holds, monkeypatch):
+def test_no_more_is_concluded_than_interval_and_test_allow(
+    gains, interval, p, begins, holds, monkeypatch
+):
     line = concluded(monkeypatch, gains, interval, p)
     assert line.startswith(begins) and all(part in line for part in holds), line
     assert ("These very models do differ" in line) == (p <= 0.05)
@@ -211,10 +300,25 @@ def test_no_more_is_concluded_than_interval_and_test_allow(gains, interval, p, b
 @pytest.mark.parametrize(
     "seeds, interval, begins, holds",
     [
-        (5, (1, 2), "focal seems better", "cannot go below 0.312 after Holm's correction for 5 rows"),
-        (6, (1, 2), "focal seems better", "cannot go below 0.156 after Holm's correction for 5 rows"),
+        (
+            5,
+            (1, 2),
+            "focal seems better",
+            "cannot go below 0.312 after Holm's correction for 5 rows",
+        ),
+        (
+            6,
+            (1, 2),
+            "focal seems better",
+            "cannot go below 0.156 after Holm's correction for 5 rows",
+        ),
         (8, (1, 2), "focal is better", "p = 0.0391 after Holm's correction"),
-        (8, (0.5, 2), "That focal and cross_entropy differ is not confirmed", "as wide as 5 rows need"),
+        (
+            8,
+            (0.5, 2),
+            "That focal and cross_entropy differ is not confirmed",
+            "as wide as 5 rows need",
+        ),
     ],
 )
 def test_of_several_rows_each_needs_more(seeds, interval, begins, holds, monkeypatch):
@@ -224,9 +328,13 @@ def test_of_several_rows_each_needs_more(seeds, interval, begins, holds, monkeyp
 
 def test_seeds_that_are_not_shared_or_did_not_finish_are_told_beside_the_verdict():
     base = [record("cross_entropy", seed, 600 + seed) for seed in (1, 2, 3)]
-    others = [record("focal", seed, 700) for seed in (1, 2)] + [record("focal", 3, status="diverged")]
+    others = [record("focal", seed, 700) for seed in (1, 2)] + [
+        record("focal", 3, status="diverged")
+    ]
     others += [record("dice", 1), record("ghm", 9)]
-    focal, *apart = sorted(compare([*base, *others], "cross_entropy").conclusions, key=lambda line: "share" in line)
+    focal, *apart = sorted(
+        compare([*base, *others], "cross_entropy").conclusions, key=lambda line: "share" in line
+    )
     assert "1 of its 3 seeds did not finish, and are not counted" in focal
     assert sorted(apart) == [
         "dice and cross_entropy share one seed (1): whether they differ is not tested.",
@@ -240,23 +348,36 @@ def test_of_many_rows_without_a_difference_one_line_tells():
     alike = [record(loss, seed, 600 + 9 * (4 - seed)) for loss in losses for seed in (1, 2, 3)]
     worse = [record("bad", seed, 300 + seed) for seed in (1, 2, 3)]
     first, last = compare([*base, *alike, *worse], "cross_entropy").conclusions
-    assert first.startswith("bad seems worse") and all(f"{loss} (" in last for loss in losses) and "bad" not in last
+    assert (
+        first.startswith("bad seems worse")
+        and all(f"{loss} (" in last for loss in losses)
+        and "bad" not in last
+    )
     assert len(compare([*base, *alike[:18], *worse], "cross_entropy").conclusions) == 7
 
 
 def test_seeds_needed_are_those_of_the_t_test_and_enough_for_the_sign_flip_test():
     assert seeds_to_see(0.003, 0.002, 1) == 9  # the rule of thumb: .3 points, where the sd is .2
-    assert seeds_to_see(0.005, 0.002, 1) == 6  # 4 by the t test, but with fewer than 6 no p is below .05
+    assert (
+        seeds_to_see(0.005, 0.002, 1) == 6
+    )  # 4 by the t test, but with fewer than 6 no p is below .05
     assert seeds_to_see(0.01, 0.002, 5) == 8  # 5 rows: 2^-7 is the first below .01
     assert seeds_to_see(0.003, 0.002, 5) > 9 and seeds_to_see(0.003, 0, 5) == 8
 
 
 def test_a_baseline_that_is_not_there_or_is_several_is_told():
-    with_rivals = compare([record(train__lr=lr, seed=seed) for lr in (1.0, 2.0) for seed in (1, 2)], "focal")
+    with_rivals = compare(
+        [record(train__lr=lr, seed=seed) for lr in (1.0, 2.0) for seed in (1, 2)], "focal"
+    )
     assert with_rivals.baseline == "focal train.lr=1.0"
-    assert any("focal train.lr=1.0 is taken" in n and "also focal train.lr=2.0" in n for n in with_rivals.notes)
+    assert any(
+        "focal train.lr=1.0 is taken" in n and "also focal train.lr=2.0" in n
+        for n in with_rivals.notes
+    )
     without = compare([record(), record("dice")], "cross_entropy")
     assert without.baseline is None
-    assert any("baseline=cross_entropy: no such row" in n and "dice, focal" in n for n in without.notes)
+    assert any(
+        "baseline=cross_entropy: no such row" in n and "dice, focal" in n for n in without.notes
+    )
     with pytest.raises(ValueError, match="no finished run"):
         compare([record(status="failed")], "cross_entropy")

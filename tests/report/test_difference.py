@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from nersweep import store
-from nersweep.progress import console
 from nersweep.report import difference
 from nersweep.report.records import read_run
+from nersweep.results import result as result_module
+from nersweep.terminal import console
 
 
 def changed(folder, copy, change):
@@ -19,7 +19,7 @@ def changed(folder, copy, change):
     result = json.loads((copy / "result.json").read_text("utf-8"))
     del result["checksum"]
     change(result)
-    store.write_result(copy, result)
+    result_module.write_result(copy, result)
     return read_run(copy, "test")
 
 
@@ -38,7 +38,10 @@ def test_sentences_are_counted_by_who_is_right(runs):
     spans = lambda sentence: {tuple(row) for row in sentence}  # noqa: E731
     rights = [[difference.exact(x)[i] for i in range(len(gold))] for x in said]
     for own, sentences, right in zip(said, tags, rights, strict=True):
-        assert all(not (same and not ok) for same, ok in zip(map(list.__eq__, sentences, gold), right, strict=True))
+        assert all(
+            not (same and not ok)
+            for same, ok in zip(map(list.__eq__, sentences, gold), right, strict=True)
+        )
         for i, ok in enumerate(right):
             inside = [
                 spans(x[(x[:, 0] >= ends[i] - own.lengths[i]) & (x[:, 0] < ends[i])].tolist())
@@ -59,7 +62,11 @@ def test_sentences_are_counted_by_who_is_right(runs):
 def test_what_differs_is_shown_also_of_two_runs_of_one_name(runs, tmp_path):
     def change(result):
         result["config"]["train"]["lr"] = 0.125
-        result["config"] |= {"report": False, "rerun": True, "device": "cuda"}  # no part of what a run is
+        result["config"] |= {
+            "report": False,
+            "rerun": True,
+            "device": "cuda",
+        }  # no part of what a run is
         result["versions"]["nersweep"] = "9.9.9"
 
     a, b = read_run(runs[0], "test"), changed(runs[0], tmp_path / "cross_entropy-s1-other", change)
@@ -74,7 +81,9 @@ def test_what_differs_is_shown_also_of_two_runs_of_one_name(runs, tmp_path):
 def test_sentences_of_different_data_are_not_compared(runs, tmp_path):
     other = changed(runs[2], tmp_path / "x", lambda result: result["data"].update(checksum="0ther"))
     text = shown(read_run(runs[0], "test"), other)
-    assert "0ther" in text and "their sentences are not compared" in text and "both right" not in text
+    assert (
+        "0ther" in text and "their sentences are not compared" in text and "both right" not in text
+    )
 
 
 def test_a_run_that_did_not_finish_is_refused(runs, tmp_path):
@@ -90,4 +99,6 @@ def test_entities_stand_in_brackets_in_the_sentence(runs):
         end = predicted.lengths[: number + 1].sum()
         own = predicted.gold_tags[end - predicted.lengths[number] : end]
         assert text.count("]") - text.count("]]>") >= sum(tag.startswith("B-") for tag in own)
-        assert [t for t in re.findall(r"\[(\S+) ", text)] == [tag[2:] for tag in own if tag.startswith("B-")]
+        assert [t for t in re.findall(r"\[(\S+) ", text)] == [
+            tag[2:] for tag in own if tag.startswith("B-")
+        ]

@@ -23,12 +23,24 @@ def compared(tmp_path):
             for seed, tags in seeds.items():
                 folder = tmp_path / f"{setting}-{seed}"
                 (folder / "predictions").mkdir(parents=True)
-                pairs = [zip(a.split(), b.split(), strict=True) for a, b in zip(gold, tags, strict=True)]
-                blocks = ["".join(f"{i} {a} {b}\n" for i, (a, b) in enumerate(pair)) for pair in pairs]
-                (folder / "predictions" / "test.conll").write_text("\n".join(blocks), encoding="utf-8")
+                pairs = [
+                    zip(a.split(), b.split(), strict=True) for a, b in zip(gold, tags, strict=True)
+                ]
+                blocks = [
+                    "".join(f"{i} {a} {b}\n" for i, (a, b) in enumerate(pair)) for pair in pairs
+                ]
+                (folder / "predictions" / "test.conll").write_text(
+                    "\n".join(blocks), encoding="utf-8"
+                )
                 if setting in (spans or {}):
-                    (folder / "predictions" / "test.spans.jsonl").write_text(spans[setting], encoding="utf-8")
-                result = {"status": "finished", "config": {"seed": seed}, "test": {"types": {"LOC": {}, "PER": {}}}}
+                    (folder / "predictions" / "test.spans.jsonl").write_text(
+                        spans[setting], encoding="utf-8"
+                    )
+                result = {
+                    "status": "finished",
+                    "config": {"seed": seed},
+                    "test": {"types": {"LOC": {}, "PER": {}}},
+                }
                 records.append(Record(result, "test", folder=folder))
             rows.append(Row(setting, tuple(records), (), (np.nan, np.nan)))
         return Comparison(tuple(rows), None, {}, "test", (), ())
@@ -56,7 +68,10 @@ def test_a_sentence_is_shown_where_settings_differ_not_where_all_err_alike(compa
     assert sentence.said == (
         Said(("a", "d"), (Entity(1, 2, "PER", "missed"), Entity(3, 4, "LOC"))),
         Said(("b",), (Entity(1, 2, "LOC", "type"), Entity(3, 4, "LOC"))),
-        Said(("c",), (Entity(0, 1, "PER", "spurious"), Entity(1, 2, "PER", "missed"), Entity(3, 4, "LOC"))),
+        Said(
+            ("c",),
+            (Entity(0, 1, "PER", "spurious"), Entity(1, 2, "PER", "missed"), Entity(3, 4, "LOC")),
+        ),
     )
     of_b = {("b", "type", "LOC"), ("b", "type", "PER")}  # a PER taken for a LOC concerns both
     missed = {(name, "missed", "PER") for name in "acd"}
@@ -88,17 +103,30 @@ def test_where_there_is_nothing_to_show_it_says_why(compared, answer):
     said = ["B-PER"]
     lines = [
         find(compared(["B-PER"], rows)).lacking
-        for rows in ({"alone": {1: said}}, {"a": {1: said}, "b": {2: said}}, {"c": {1: said}, "d": {1: said}})
+        for rows in (
+            {"alone": {1: said}},
+            {"a": {1: said}, "b": {2: said}},
+            {"c": {1: said}, "d": {1: said}},
+        )
     ]
     assert "one setting" in lines[0] and "no seed" in lines[1] and not lines[2]
-    kept = [replace(row, records=tuple(from_line(to_line(record)) for record in row.records)) for row in answer.rows]
+    kept = [
+        replace(row, records=tuple(from_line(to_line(record)) for record in row.records))
+        for row in answer.rows
+    ]
     found = find(replace(answer, rows=tuple(kept)))
     assert "archive" in found.lacking and not found.sentences
 
 
 def test_entities_that_a_head_predicts_may_overlap(compared):
     spans = {"pointers": '[]\n[[0, 3, "LOC"], [0, 1, "PER"]]\n'}
-    found = find(compared(["O", "B-PER O O"], {"tags": {1: ["O", "O O O"]}, "pointers": {1: ["O", "O O O"]}}, spans))
+    found = find(
+        compared(
+            ["O", "B-PER O O"],
+            {"tags": {1: ["O", "O O O"]}, "pointers": {1: ["O", "O O O"]}},
+            spans,
+        )
+    )
     said = {name: group.entities for group in found.sentences[0].said for name in group.settings}
     assert said["pointers"] == (Entity(0, 1, "PER"), Entity(0, 3, "LOC", "type"))
     assert said["tags"] == (Entity(0, 1, "PER", "missed"),)
@@ -109,14 +137,22 @@ def slowly(gold, found):
     made = set()
     for start, end, type_ in found:
         over = [other for other in gold if other[0] < end and start < other[1]]
-        kinds = ["" if (start, end, type_) in gold else "boundary" if any(x[2] == type_ for x in over) else "type"]
+        kinds = [
+            ""
+            if (start, end, type_) in gold
+            else "boundary"
+            if any(x[2] == type_ for x in over)
+            else "type"
+        ]
         made.add((start, end, type_, kinds[0] if over else "spurious"))
     free = [x for x in gold if not any(x[0] < other[1] and other[0] < x[1] for other in found)]
     return made | {(*x, "missed") for x in free}
 
 
 def test_of_random_predictions_the_same_comes_out_slowly(answer):
-    files = {row.setting: row.records[0].folder / "predictions" / "test.conll" for row in answer.rows}
+    files = {
+        row.setting: row.records[0].folder / "predictions" / "test.conll" for row in answer.rows
+    }
     read = {
         name: [
             [line.rsplit(" ", 2) for line in block.splitlines()]
@@ -131,7 +167,10 @@ def test_of_random_predictions_the_same_comes_out_slowly(answer):
         if any(one != said[0] for one in said):
             expected[i + 1] = dict(zip(read, said, strict=True))
     found = find(answer, most=1000)
-    shown = {s.number: {name: set(g.entities) for g in s.said for name in g.settings} for s in found.sentences}
+    shown = {
+        s.number: {name: set(g.entities) for g in s.said for name in g.settings}
+        for s in found.sentences
+    }
     assert shown == expected and 0 < len(expected) == found.total < len(read["cross_entropy"])
     kinds = {kind for sentence in found.sentences for _, kind, _ in sentence.errors()}
     assert kinds == {"boundary", "type", "spurious", "missed"}

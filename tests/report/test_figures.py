@@ -11,13 +11,20 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
-from nersweep.report import figures, pictures
+from nersweep import plotting
 from nersweep.report.comparison import Comparison
-from nersweep.report.drawing import looks, wrapped
-from nersweep.report.records import Record
-from nersweep.report.rows import Row, Versus
-from nersweep.report.score_figures import difference, f1, over_knob, over_two_knobs, per_type, precision_recall, time
-from nersweep.report.training_figures import (
+from nersweep.report.figures import gallery
+from nersweep.report.figures.drawing import looks, wrapped
+from nersweep.report.figures.scores import (
+    difference,
+    f1,
+    over_knob,
+    over_two_knobs,
+    per_type,
+    precision_recall,
+    time,
+)
+from nersweep.report.figures.training import (
     ENTITIES,
     O,
     confusion,
@@ -26,13 +33,19 @@ from nersweep.report.training_figures import (
     learning_curves,
     reliability,
 )
+from nersweep.report.records import Record
+from nersweep.report.rows import Row, Versus
 
 HARD = "$a_1$<b>&x"
 
 
 def run(setting, seed, score=0.5, history=(0.5,), **knobs):
     """A run with this F1, and as many words in all bins that there are."""
-    sums = {"words": np.full((2, 30), 100.0), "norms": np.full((2, 30), 50.0), "pulls": np.full((2, 30), 50.0)}
+    sums = {
+        "words": np.full((2, 30), 100.0),
+        "norms": np.full((2, 30), 50.0),
+        "pulls": np.full((2, 30), 50.0),
+    }
     gradients = {name: values.tolist() for name, values in sums.items()}
     bins = {"counts": [20] * 15, "confidence": [0.5] * 15, "accuracy": [0.5] * 15}
     types = {"LOC": {"f1": score, "support": 3}, "PER": {"f1": score / 2, "support": 9}}
@@ -41,7 +54,10 @@ def run(setting, seed, score=0.5, history=(0.5,), **knobs):
         "status": "finished",
         "config": {"seed": seed, "choice": {"loss": setting}, "train": {"batch_size": 1}, **knobs},
         "test": {"f1": score, "precision": score, "recall": score, "types": types},
-        "analysis": {"test": {"calibration_error": {"entities": 0.1}}, "calibration": {"test": {"entities": bins}}},
+        "analysis": {
+            "test": {"calibration_error": {"entities": 0.1}},
+            "calibration": {"test": {"entities": bins}},
+        },
         "data": {"entities": {"LOC": 50, "PER": 5}, "sentences": {"train": 10}},
         "device": "cpu",
         "cpu_seconds": 10.0,
@@ -51,7 +67,9 @@ def run(setting, seed, score=0.5, history=(0.5,), **knobs):
         {"epoch": i, "dev": {"f1": value}, "gradients": {"train": gradients, "dev": gradients}}
         for i, value in enumerate(history, 1)
     ]
-    return Record(result, "test", epochs=epochs, losses=[(1, 4.0), (2, 1.0)], confusion=np.eye(5, dtype=int))
+    return Record(
+        result, "test", epochs=epochs, losses=[(1, 4.0), (2, 1.0)], confusion=np.eye(5, dtype=int)
+    )
 
 
 def row(setting, *scores, interval=(0.4, 0.8), versus=None, claimed=None, name=None, **knobs):
@@ -95,7 +113,9 @@ def test_differences_whose_interval_leaves_out_0_are_marked():
         row("cross_entropy", 0.5, 0.5),
     )
     parts = drawn(difference(shown))
-    assert parts["interval leaves out 0"].get_xydata() == pytest.approx(np.array([[10, 0], [-10, 1]]))
+    assert parts["interval leaves out 0"].get_xydata() == pytest.approx(
+        np.array([[10, 0], [-10, 1]])
+    )
     assert parts["interval holds 0"].get_xydata() == pytest.approx(np.array([[10, 2]]))
 
 
@@ -119,7 +139,9 @@ def test_lines_of_equal_f1_have_it():
 def test_curves_go_on_with_the_seeds_still_in_training():
     rows = [run("focal", 1, history=(0.2, 0.4)), run("focal", 2, history=(0.4, 0.6, 0.9))]
     figure = learning_curves(compared(Row("focal", tuple(rows), (), (0, 1)), baseline=None))
-    assert drawn(figure)["focal"].get_xydata() == pytest.approx(np.array([[1, 30], [2, 50], [3, 90]]))
+    assert drawn(figure)["focal"].get_xydata() == pytest.approx(
+        np.array([[1, 30], [2, 50], [3, 90]])
+    )
     assert drawn(figure, 1)["focal"].get_xydata() == pytest.approx(np.array([[1, 1], [2, 0.25]]))
 
 
@@ -155,7 +177,9 @@ def test_a_weight_is_what_a_loss_makes_of_cross_entropys_gradient():
     twice = run("focal", 1)
     twice.epochs[0]["gradients"]["train"]["pulls"][1] = [100.0] * 30
     twice.epochs[0]["gradients"]["train"]["words"][1][0] = 3.0  # too few to tell
-    figure = effective_weights(compared(Row("focal", (twice,), (), (0, 1)), row("cross_entropy", 0.5)))
+    figure = effective_weights(
+        compared(Row("focal", (twice,), (), (0, 1)), row("cross_entropy", 0.5))
+    )
     outside, inside = (drawn(figure, panel)["focal"].get_ydata() for panel in (0, 1))
     assert (outside == 1).all() and np.isnan(inside[0]) and (inside[1:] == 2).all()
     assert (drawn(figure, 1)["cross_entropy"].get_ydata() == 1).all()
@@ -165,7 +189,9 @@ def test_confusion_takes_the_labels_of_a_type_together():
     record = run("focal", 1)
     counts = np.zeros((5, 5), dtype=int)  # O B-LOC I-LOC B-PER I-PER
     counts[1, 1], counts[1, 2], counts[2, 4], counts[0, 0] = 1, 1, 2, 7
-    figure = confusion(compared(Row("focal", (replace(record, confusion=counts),), (), (0, 1)), baseline=None))
+    figure = confusion(
+        compared(Row("focal", (replace(record, confusion=counts),), (), (0, 1)), baseline=None)
+    )
     shown = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     assert shown == {(0, 0): "100", (1, 1): "50", (2, 1): "50"}  # (predicted, gold)
 
@@ -175,25 +201,39 @@ def test_a_knob_is_drawn_where_three_values_of_one_loss_are_there():
     plain = row("cross_entropy", 0.5, 0.5)
     assert over_knob(compared(*focal[:2], plain)) is None
     figure = over_knob(compared(*focal, plain))
-    assert drawn(figure)["focal"].get_xydata() == pytest.approx(np.array([[1, 10], [2, 20], [4, 40]]))
+    assert drawn(figure)["focal"].get_xydata() == pytest.approx(
+        np.array([[1, 10], [2, 20], [4, 40]])
+    )
     assert over_two_knobs(compared(*focal, plain)) is None
 
 
 def test_the_lines_of_a_knob_are_in_the_order_of_the_other():
     betas = (0.999, 0.9, 0.9999, 0.99)
     rows = [
-        row("class_balanced", 0.5, name=f"{gamma} {beta}", focal_gamma=gamma, class_balance_beta=beta)
+        row(
+            "class_balanced",
+            0.5,
+            name=f"{gamma} {beta}",
+            focal_gamma=gamma,
+            class_balance_beta=beta,
+        )
         for beta in betas
         for gamma in (1, 2, 3)
     ]
     rows.insert(4, row("focal", 0.5, focal_gamma=2))
     labels = list(drawn(over_knob(compared(*rows, baseline=None))))
-    assert labels == [*(f"class_balanced class_balance_beta={beta}" for beta in sorted(betas)), "focal"]
+    assert labels == [
+        *(f"class_balanced class_balance_beta={beta}" for beta in sorted(betas)),
+        "focal",
+    ]
 
 
 def test_beta_is_drawn_over_the_logarithm_of_what_it_lacks_to_1():
     pairs = [(0.5, 0.9), (1.5, 0.99), (2.5, 0.999)]
-    rows = [row("class_balanced", 0.5, name=str(p), focal_gamma=p[0], class_balance_beta=p[1]) for p in pairs]
+    rows = [
+        row("class_balanced", 0.5, name=str(p), focal_gamma=p[0], class_balance_beta=p[1])
+        for p in pairs
+    ]
     axes = over_two_knobs(compared(*rows, baseline=None)).axes[0]
     low, middle, high = (axes.transData.transform((1, beta))[1] for _, beta in pairs)
     assert middle - low == pytest.approx(high - middle) and high > middle
@@ -221,12 +261,16 @@ def test_beta_is_drawn_over_the_logarithm_of_what_it_lacks_to_1():
 def test_time_is_a_multiple_of_the_baselines():
     slow, plain = row("crf", 0.5), row("cross_entropy", 0.4)
     slow.records[0].result["cpu_seconds"], plain.records[0].result["cpu_seconds"] = 25.0, 5.0
-    assert drawn(time(compared(slow, plain)))["crf"].get_xydata() == pytest.approx(np.array([[5, 50]]))
+    assert drawn(time(compared(slow, plain)))["crf"].get_xydata() == pytest.approx(
+        np.array([[5, 50]])
+    )
 
 
 def test_of_many_rows_the_baseline_and_the_best_are_told_apart_in_grey_too():
     rows = [row(f"loss{i}", 0.5 + i / 100) for i in range(12)]
-    named = {of.setting: look for of, look in looks(compared(*rows, baseline="loss0")) if "label" in look}
+    named = {
+        of.setting: look for of, look in looks(compared(*rows, baseline="loss0")) if "label" in look
+    }
     assert set(named) == {"loss0", "loss7", "loss8", "loss9", "loss10", "loss11"}
     assert len({look["marker"] for look in named.values()}) == 6
 
@@ -234,8 +278,8 @@ def test_of_many_rows_the_baseline_and_the_best_are_told_apart_in_grey_too():
 def test_a_sentence_of_what_is_not_there_is_not_said():
     rows = [row("focal", 0.5, 0.6), row("cross_entropy", 0.5, 0.5)]
     sentences = ("{seeds}.", "Over {knob}.", "By {baseline}.")
-    assert figures.told(sentences, figures.facts(compared(*rows))) == "2 seeds. By cross_entropy."
-    assert figures.told(sentences, figures.facts(compared(*rows, baseline=None))) == "2 seeds."
+    assert gallery.told(sentences, gallery.facts(compared(*rows))) == "2 seeds. By cross_entropy."
+    assert gallery.told(sentences, gallery.facts(compared(*rows, baseline=None))) == "2 seeds."
 
 
 def test_an_interval_is_told_to_be_over_seeds_only_where_there_are_several():
@@ -248,11 +292,11 @@ def test_an_interval_is_told_to_be_over_seeds_only_where_there_are_several():
         ([one, two], f"{both} (where there is one seed, {alone})"),
         ([two, shared], f"{both} (where there is one seed, {alone})"),
     ):
-        assert figures.facts(compared(*rows, baseline=None))["interval"] == told
+        assert gallery.facts(compared(*rows, baseline=None))["interval"] == told
 
 
 def test_signs_that_no_font_has_are_drawn_without_a_warning(tmp_path):
-    @pictures.styled
+    @plotting.styled
     def draw():
         figure = Figure()
         figure.text(0.5, 0.5, "政府 PER")
@@ -263,14 +307,18 @@ def test_signs_that_no_font_has_are_drawn_without_a_warning(tmp_path):
         warnings.simplefilter("error")
         families = draw()
     there = fontManager.get_font_names()
-    assert families[0] == "sans-serif" and families[1:] == [name for name in pictures.CJK if name in there]
+    assert families[0] == "sans-serif" and families[1:] == [
+        name for name in plotting.CJK if name in there
+    ]
 
 
 def test_nothing_is_compared_without_a_baseline():
     assert difference(compared(row("focal", 0.5), row("dice", 0.4), baseline=None)) is None
 
 
-@pytest.mark.parametrize("name", [HARD, "a-very_long name=of,many parts/" * 5, "x" * 100, "short", " two  blanks "])
+@pytest.mark.parametrize(
+    "name", [HARD, "a-very_long name=of,many parts/" * 5, "x" * 100, "short", " two  blanks "]
+)
 def test_a_long_name_is_broken_into_lines_and_nothing_of_it_is_lost(name):
     lines = wrapped(name, 20).split("\n")
     assert "".join(lines) == name
@@ -281,7 +329,7 @@ def test_all_pictures_are_the_same_bytes_each_time_and_draw_names_as_they_are(an
     base = next(of for of in answer.rows if of.setting == answer.baseline)
     other = next(of for of in answer.rows if of.setting != answer.baseline)
     hard = replace(answer, rows=(base, replace(other, setting=HARD)))
-    first, again = (figures.draw(hard, tmp_path / name) for name in ("first", "again"))
+    first, again = (gallery.draw(hard, tmp_path / name) for name in ("first", "again"))
     assert [picture.name for picture in first] == [
         "f1", "difference", "per_type", "precision_recall", "time",
         "learning_curves", "confusion", "reliability", "gradient_norms", "effective_weights",
@@ -289,9 +337,15 @@ def test_all_pictures_are_the_same_bytes_each_time_and_draw_names_as_they_are(an
     written = {file.name for file in (tmp_path / "first").iterdir()}
     assert written == {f"{picture.name}.{kind}" for picture in first for kind in ("png", "svg")}
     for one, other in zip(first, again, strict=True):
-        assert one.png.read_bytes() == other.png.read_bytes() and one.svg.read_bytes() == other.svg.read_bytes()
+        assert (
+            one.png.read_bytes() == other.png.read_bytes()
+            and one.svg.read_bytes() == other.svg.read_bytes()
+        )
         assert one.says and "{" not in one.title + one.says
-        texts = [element.text for element in ElementTree.parse(one.svg).iter("{http://www.w3.org/2000/svg}text")]
+        texts = [
+            element.text
+            for element in ElementTree.parse(one.svg).iter("{http://www.w3.org/2000/svg}text")
+        ]
         if one.name in ("f1", "per_type", "time", "gradient_norms"):
             assert HARD in texts
         if one.name == "per_type":

@@ -11,7 +11,7 @@ import pytest
 
 from nersweep.report import page, tables
 from nersweep.report.disagreements import Disagreements, Disputed, Entity, Said, find
-from nersweep.report.figures import Picture
+from nersweep.report.figures.gallery import Picture
 
 HARM = "<img src=x onerror=alert(1)>{{7*7}}</title></script><!--"
 VOID = {"meta", "link", "img", "input"}
@@ -49,7 +49,13 @@ class Read(HTMLParser):
 def harmful(answer):
     """Settings, notes and conclusions mean harm as well."""
     rows = tuple(replace(row, setting=f"{row.setting} {HARM}") for row in answer.rows)
-    return replace(answer, rows=rows, baseline=rows[0].setting, notes=(HARM,), conclusions=(f"So it is: {HARM}",))
+    return replace(
+        answer,
+        rows=rows,
+        baseline=rows[0].setting,
+        notes=(HARM,),
+        conclusions=(f"So it is: {HARM}",),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +72,13 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text(harmful, pictures):
-    titled = [replace(picture, title=f"{picture.title} {HARM}", says=f'{picture.says} "{HARM}') for picture in pictures]
-    return page.document(harmful, find(harmful), titled, f"Losses {HARM}", f"python -m nersweep '{HARM}'")
+    titled = [
+        replace(picture, title=f"{picture.title} {HARM}", says=f'{picture.says} "{HARM}')
+        for picture in pictures
+    ]
+    return page.document(
+        harmful, find(harmful), titled, f"Losses {HARM}", f"python -m nersweep '{HARM}'"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +87,9 @@ def read(text):
 
 
 def test_what_data_and_settings_hold_is_text(harmful, read, pictures):
-    assert {element["tag"] for element in read.elements} <= set(re.findall(r"<(\w+)", page.resource("page.html")))
+    assert {element["tag"] for element in read.elements} <= set(
+        re.findall(r"<(\w+)", page.resource("page.html"))
+    )
     assert not [name for element in read.elements for name in element if name.startswith("on")]
     assert [len(read.all(tag)) for tag in ("script", "style", "img")] == [1, 1, len(pictures)]
     assert [element["text"] for element in read.all("h1")] == [f"Losses {HARM}"]
@@ -88,15 +101,21 @@ def test_what_data_and_settings_hold_is_text(harmful, read, pictures):
 
 
 def test_the_policy_lets_nothing_run_or_load_but_what_is_in_the_page(read):
-    (policy,) = [e["content"] for e in read.all("meta") if e.get("http-equiv") == "Content-Security-Policy"]
+    (policy,) = [
+        e["content"] for e in read.all("meta") if e.get("http-equiv") == "Content-Security-Policy"
+    ]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     for kind in ("script", "style"):
         (element,) = read.all(kind)
         digest = base64.b64encode(hashlib.sha256(element["text"].encode()).digest()).decode()
         assert rules[f"{kind}-src"] == f"'sha256-{digest}'"
     assert (rules["default-src"], rules["img-src"]) == ("'none'", "data:")
-    assert not [element for element in read.elements if "style" in element]  # the policy would pass it over
-    addresses = [element[name] for element in read.elements for name in ("src", "href") if name in element]
+    assert not [
+        element for element in read.elements if "style" in element
+    ]  # the policy would pass it over
+    addresses = [
+        element[name] for element in read.elements for name in ("src", "href") if name in element
+    ]
     assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
     assert not re.search(r"@import|url\(", read.all("style")[0]["text"])
 
@@ -107,7 +126,9 @@ def test_sentences_show_gold_and_what_each_setting_says(harmful, read):
         for entities in [sentence.gold, *(said.entities for said in sentence.said)]:
             words = list(sentence.words)
             for entity in entities:
-                words[entity.end - 1] += f" {entity.type}" + (f" ✗ {entity.kind}" if entity.kind else "")
+                words[entity.end - 1] += f" {entity.type}" + (
+                    f" ✗ {entity.kind}" if entity.kind else ""
+                )
             assert lines.pop(0) == " ".join(words)
     assert not lines
 
@@ -119,9 +140,15 @@ def test_without_a_script_all_sentences_are_there_and_no_filter(read):
 
 def test_all_tables_are_there_with_their_headers(harmful, read):
     made = tables.tables(harmful)
-    assert [e["text"] for e in read.all("td")] == [x for table in made for row in table.rows for x in row[1:]]
-    assert [e["text"] for e in read.all("th", scope="col")] == [name for table in made for name in table.header]
-    assert [e["text"] for e in read.all("th", scope="row")] == [row[0] for table in made for row in table.rows]
+    assert [e["text"] for e in read.all("td")] == [
+        x for table in made for row in table.rows for x in row[1:]
+    ]
+    assert [e["text"] for e in read.all("th", scope="col")] == [
+        name for table in made for name in table.header
+    ]
+    assert [e["text"] for e in read.all("th", scope="row")] == [
+        row[0] for table in made for row in table.rows
+    ]
     about = " ".join(element["text"] for element in read.all("p", **{"class": "about"}))
     assert all(what in about for table in made for what in table.about[1:])
 
@@ -131,11 +158,20 @@ def test_pictures_are_in_it_and_say_what_they_show(answer, pictures, tmp_path):
     large.write_bytes(b"<svg>" + b" " * page.SVG_BYTES)
     shown = [*pictures, replace(pictures[0], svg=large, says="The same, from points.")]
     images = Read(page.document(answer, find(answer), shown, "", "")).all("img")
-    assert [image["alt"] for image in images] == [picture.title for picture in shown]  # the rest stands above it
+    assert [image["alt"] for image in images] == [
+        picture.title for picture in shown
+    ]  # the rest stands above it
     kinds, contents = zip(*(image["src"].split(";base64,") for image in images), strict=True)
     assert (kinds[0], kinds[-1]) == ("data:image/svg+xml", "data:image/png")
-    files = [*(p.svg if kind.endswith("svg+xml") else p.png for p, kind in zip(shown, kinds, strict=True))]
-    assert [base64.b64decode(content) for content in contents] == [file.read_bytes() for file in files]
+    files = [
+        *(
+            p.svg if kind.endswith("svg+xml") else p.png
+            for p, kind in zip(shown, kinds, strict=True)
+        )
+    ]
+    assert [base64.b64decode(content) for content in contents] == [
+        file.read_bytes() for file in files
+    ]
 
 
 def test_the_same_runs_give_the_same_bytes(answer, pictures, tmp_path):
@@ -157,11 +193,18 @@ def test_it_says_why_there_are_no_sentences(answer):
 
 
 def test_how_it_was_measured(answer, read):
-    facts = dict(zip(*([element["text"] for element in read.all(tag)[-10:]] for tag in ("dt", "dd")), strict=True))
+    facts = dict(
+        zip(
+            *([element["text"] for element in read.all(tag)[-10:]] for tag in ("dt", "dd")),
+            strict=True,
+        )
+    )
     result = answer.first.result
     assert facts["Data"].startswith("conll, SHA-256") and facts["Seeds"] == "1, 2"
     assert result["hardware"] in facts["Hardware"] and facts["Number format"] == result["precision"]
-    assert facts["Versions"].split("; ") == [f"{name} {version}" for name, version in result["versions"].items()]
+    assert facts["Versions"].split("; ") == [
+        f"{name} {version}" for name, version in result["versions"].items()
+    ]
     assert HARM in read.all("pre")[0]["text"]
 
 
@@ -180,7 +223,13 @@ def test_a_word_that_turns_the_direction_turns_no_other(answer):
     found = Disagreements(1, 1, (Disputed(1, ("see", turned, "Ada", turned, arabic), (), (said,)),))
     read = Read(page.document(answer, found, [], "", ""))
     alone = [element["text"] for element in read.all("bdi")]
-    assert alone == [turned, turned, turned, f"Ada {turned}", turned]  # gold; said: outside, the entity, in it
+    assert alone == [
+        turned,
+        turned,
+        turned,
+        f"Ada {turned}",
+        turned,
+    ]  # gold; said: outside, the entity, in it
     assert read.all("div", **{"class": "line"})[0]["text"] == f"see {turned} Ada {turned} {arabic}"
 
 
@@ -189,7 +238,9 @@ def test_on_paper_are_the_first_sentences_which_is_told(answer):
     for count in (page.PRINTED, page.PRINTED + 1):
         read = Read(page.document(answer, Disagreements(1, count, (sentence,) * count), [], "", ""))
         told = [f"On paper stand at most {page.PRINTED} of them; on a screen the page shows all."]
-        assert [e["text"] for e in read.all("p", **{"class": "paper"})] == told * (count > page.PRINTED)
+        assert [e["text"] for e in read.all("p", **{"class": "paper"})] == told * (
+            count > page.PRINTED
+        )
 
 
 def test_characters_stand_close(answer):

@@ -12,7 +12,9 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 def test_the_tables_of_the_documents_are_made_of_the_runs_that_are_kept():
     (archive,) = RESULTS.glob("*.jsonl")
     records = read_archive(archive)
-    made = tables.markdown(compare(records, "cross_entropy", answer.reference_of(records)), archive.stem)
+    made = tables.markdown(
+        compare(records, "cross_entropy", answer.reference_of(records)), archive.stem
+    )
     assert (RESULTS / archive.stem / "report.md").read_text("utf-8") == made
     told = " ".join((RESULTS.parent / "results.md").read_text("utf-8").split())
     for line in made.splitlines():  # tables, what their columns mean, conclusions

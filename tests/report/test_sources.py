@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nersweep import __main__ as cli
-from nersweep.config import TrackingConfig
+from nersweep.config.schema import TrackingConfig
 from nersweep.report import answer, sources
 from nersweep.report.records import Record
 from nersweep.report.sources import ReportConfig
@@ -35,8 +35,24 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/kept"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        f"{folder}/kept",
+    ]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
@@ -57,7 +73,13 @@ def server(tmp_path_factory):
 def swept(server, tmp_path_factory):
     """The output_dir of a sweep of two losses and two seeds, tracked by the server."""
     output_dir = tmp_path_factory.mktemp("here")
-    typed = ["loss=cross_entropy,focal", "seed=1,2", f"tracking.uri={server}", f"output_dir={output_dir}", *TINY]
+    typed = [
+        "loss=cross_entropy,focal",
+        "seed=1,2",
+        f"tracking.uri={server}",
+        f"output_dir={output_dir}",
+        *TINY,
+    ]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.setattr(sys, "argv", ["nersweep", "-m", *typed])
         cli.main()
@@ -79,13 +101,20 @@ def test_the_table_is_the_same_from_folders_a_server_and_an_archive(swept, serve
     assert wanted[0].count(b"\n") == 3
     sweep_id = json.loads(sweep.read_text("utf-8"))["run_id"]
     kept = {item.path for item in Tracker(server).client.list_artifacts(sweep_id, "report")}
-    assert {"report/report.html", "report/report.md", *(f"report/{name}" for name in TABLES)} <= kept
+    assert {
+        "report/report.html",
+        "report/report.md",
+        *(f"report/{name}" for name in TABLES),
+    } <= kept
     for number, asked in enumerate(
         [
             {"output_dir": here, "sweep": sweep.parent.name},
             {"sweep": str(sweep.parent)},  # which belongs to an output_dir of its own
             {"output_dir": here, "experiment": "nersweep"},
-            {"output_dir": here, "filter": "params.`train.epochs` = '1' and metrics.`test/f1` >= 0"},
+            {
+                "output_dir": here,
+                "filter": "params.`train.epochs` = '1' and metrics.`test/f1` >= 0",
+            },
             {"output_dir": str(tmp_path), "archive": archive},
         ]
     ):
@@ -108,7 +137,13 @@ def test_the_table_is_the_same_from_folders_a_server_and_an_archive(swept, serve
 
 
 def test_a_report_of_a_study_is_of_its_trials_on_dev(tmp_path, monkeypatch):
-    typed = ["study=focal_gamma", "study.name=gamma", "study.trials=3", "study.pruner=none", f"output_dir={tmp_path}"]
+    typed = [
+        "study=focal_gamma",
+        "study.name=gamma",
+        "study.trials=3",
+        "study.pruner=none",
+        f"output_dir={tmp_path}",
+    ]
     monkeypatch.setattr(sys, "argv", ["nersweep", *typed, *TINY])
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -117,31 +152,50 @@ def test_a_report_of_a_study_is_of_its_trials_on_dev(tmp_path, monkeypatch):
     report = tmp_path / "studies" / "gamma" / "report"
     answer.report(ReportConfig(study="gamma", output_dir=str(tmp_path)))
     rows = list(csv.DictReader((report / "report.csv").read_text("utf-8").splitlines()))
-    wanted = {result["name"].removesuffix("-s1"): round(result["dev"]["f1"], 5) for result in results}
-    assert {row["setting"]: round(float(row["f1"]), 5) for row in rows} == wanted and len(wanted) == 3
+    wanted = {
+        result["name"].removesuffix("-s1"): round(result["dev"]["f1"], 5) for result in results
+    }
+    assert {row["setting"]: round(float(row["f1"]), 5) for row in rows} == wanted and len(
+        wanted
+    ) == 3
     told = (report / "report.md").read_text("utf-8")
     assert "dev chose the best epoch" in told and "a study tried 3 settings" in told
     assert (report / "over_knob.png").exists()
     study = next(Tracker(f"sqlite:///{tmp_path}/mlflow.db").runs('tags.kind = "study"'))
-    kept = {item.path for item in Tracker(f"sqlite:///{tmp_path}/mlflow.db").client.list_artifacts(study.id, "report")}
+    kept = {
+        item.path
+        for item in Tracker(f"sqlite:///{tmp_path}/mlflow.db").client.list_artifacts(
+            study.id, "report"
+        )
+    }
     assert {"report/report.html", "report/report.md"} <= kept
 
 
 def test_settings_that_a_study_tried_are_counted_where_pruning_left_but_their_names():
     names = ["dice-s1", "dice-s1", "dice-s1", "dice-s2", "focal-g2-s1"]
     statuses = ["pruned", "pruned", "finished", "finished", "finished"]
-    records = [Record({"name": n, "status": s}, "dev") for n, s in zip(names, statuses, strict=True)]
+    records = [
+        Record({"name": n, "status": s}, "dev") for n, s in zip(names, statuses, strict=True)
+    ]
     assert sources.settings_tried(records) == 4
 
 
-def test_what_the_tracker_lacks_and_what_it_does_not_understand_is_one_line(swept, server, tmp_path):
+def test_what_the_tracker_lacks_and_what_it_does_not_understand_is_one_line(
+    swept, server, tmp_path
+):
     tracker = Tracker(server)
     run = next(run for run in tracker.runs() if "fingerprint" in run.tags)
-    with pytest.raises(ValueError, match=rf"{run.name}: the tracker has no gone.json of it \(run {run.id}\)"):
+    with pytest.raises(
+        ValueError, match=rf"{run.name}: the tracker has no gone.json of it \(run {run.id}\)"
+    ):
         tracker.fetch(run, ("gone.json",), tmp_path)
-    with pytest.raises(ValueError, match=r"^filter=loss is good: MLflow does not understand it \(.*\)$"):
+    with pytest.raises(
+        ValueError, match=r"^filter=loss is good: MLflow does not understand it \(.*\)$"
+    ):
         list(tracker.runs("loss is good"))
-    with pytest.raises(ValueError, match=r"^experiment=nosuch: no such experiment in .*; it has .*nersweep"):
+    with pytest.raises(
+        ValueError, match=r"^experiment=nosuch: no such experiment in .*; it has .*nersweep"
+    ):
         list(tracker.runs("", "nosuch"))
     with pytest.raises(ValueError, match="the tracker did not take it"):
         tracker.attach("0" * 32, tmp_path, "report")
@@ -153,16 +207,30 @@ def test_what_the_tracker_lacks_and_what_it_does_not_understand_is_one_line(swep
         "filter": "does not understand",
     }.items():
         with pytest.raises(ValueError, match=told):
-            sources.find(ReportConfig(**{asked: "nosuch"}, output_dir=config.output_dir, tracking=config.tracking))
+            sources.find(
+                ReportConfig(
+                    **{asked: "nosuch"}, output_dir=config.output_dir, tracking=config.tracking
+                )
+            )
     with pytest.raises(ValueError, match=r"filter=tags.loss = 'nosuch': no run in it"):
-        sources.find(ReportConfig(filter="tags.loss = 'nosuch'", output_dir=str(tmp_path), tracking=config.tracking))
+        sources.find(
+            ReportConfig(
+                filter="tags.loss = 'nosuch'", output_dir=str(tmp_path), tracking=config.tracking
+            )
+        )
 
 
 def test_of_a_run_made_several_times_the_last_that_finished_counts(tmp_path):
     tags = {"fingerprint": "f"}
-    runs = [Tracked(i, "focal-s1", "", tags | {"status": status}) for i, status in (("3", "killed"), ("2", "failed"))]
+    runs = [
+        Tracked(i, "focal-s1", "", tags | {"status": status})
+        for i, status in (("3", "killed"), ("2", "failed"))
+    ]
     (record,) = sources.read_tracked(runs, ReportConfig(output_dir=str(tmp_path)), "test")
-    assert (record.name, record.result["status"]) == ("focal-s1", "killed")  # the tracker gives the last first
+    assert (record.name, record.result["status"]) == (
+        "focal-s1",
+        "killed",
+    )  # the tracker gives the last first
     parent = Tracked("4", "sweep-1", "", {"kind": "sweep"})
     assert not sources.read_tracked([parent], ReportConfig(output_dir=str(tmp_path)), "test")
 
@@ -176,7 +244,9 @@ def test_a_run_is_found_by_folder_name_and_tracker_id(swept, server):
     twin = shutil.copytree(folders[0], folders[0].with_name(f"{result['name']}-0f0f0f0f"))
     try:
         for name in (result["name"], result["name"].partition("-")[0]):
-            with pytest.raises(ValueError, match=f"compare={name}: several runs begin so: .*{twin.name}"):
+            with pytest.raises(
+                ValueError, match=f"compare={name}: several runs begin so: .*{twin.name}"
+            ):
                 sources.one(name, config)
     finally:
         shutil.rmtree(twin)
@@ -196,9 +266,14 @@ def test_runs_that_were_not_begun_or_damaged_sweeps_are_told(swept, tmp_path):
     (file,) = (folder / "sweeps").glob("*/sweep.json")
     named = sources.find(ReportConfig(output_dir=str(folder))).title
     assert named == f"generated (sweep {file.parent.name})"
-    of_experiment = file.read_text("utf-8").replace("-m loss=", "-m experiment=conll2003_table loss=")
+    of_experiment = file.read_text("utf-8").replace(
+        "-m loss=", "-m experiment=conll2003_table loss="
+    )
     file.write_text(of_experiment, encoding="utf-8")
-    assert sources.find(ReportConfig(output_dir=str(folder))).title == f"conll2003_table (sweep {file.parent.name})"
+    assert (
+        sources.find(ReportConfig(output_dir=str(folder))).title
+        == f"conll2003_table (sweep {file.parent.name})"
+    )
     file.write_text(file.read_text("utf-8")[:-9], encoding="utf-8")
     with pytest.raises(ValueError, match=r"sweep\.json: cannot be read"):
         sources.find(ReportConfig(output_dir=str(folder)))

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 
-from nersweep.progress import console
 from nersweep.report import tables
 from nersweep.report.comparison import Comparison
 from nersweep.report.rows import Row
+from nersweep.terminal import console
 
 HARM = r"a|b_c$d&e%f#g<h>[i]*j*~k^l{m}\n`o` ±"
 
@@ -23,7 +23,11 @@ HARM = r"a|b_c$d&e%f#g<h>[i]*j*~k^l{m}\n`o` ±"
 def harmed(answer) -> Comparison:
     """A row and the title of a table named so that every format would take it for its own; and one unfinished row."""
     first, *others = answer.rows
-    rows = [replace(first, setting=HARM), *others, Row("ghm", (), (("1", "failed (x|y)"),), (math.nan, math.nan))]
+    rows = [
+        replace(first, setting=HARM),
+        *others,
+        Row("ghm", (), (("1", "failed (x|y)"),), (math.nan, math.nan)),
+    ]
     return replace(answer, rows=tuple(rows), conclusions=(f"{HARM} is better.",))
 
 
@@ -47,10 +51,19 @@ def of_latex(text):
     for whole in re.split("^% .*\n", text, flags=re.MULTILINE)[2:]:
         found.append([])
         for body in re.findall(r"\\toprule\n(.*?)\\bottomrule", whole, re.DOTALL):
-            lines = [line.removesuffix(r" \\") for line in body.splitlines() if line.endswith(r" \\")]
-            part = [[pattern.sub(lambda m: signs[m[0]], cell) for cell in line.split(" & ")] for line in lines]
+            lines = [
+                line.removesuffix(r" \\") for line in body.splitlines() if line.endswith(r" \\")
+            ]
+            part = [
+                [pattern.sub(lambda m: signs[m[0]], cell) for cell in line.split(" & ")]
+                for line in lines
+            ]
             assert not found[-1] or [row[0] for row in part] == [row[0] for row in found[-1]]
-            found[-1] = [[*row, *more[1:]] for row, more in zip(found[-1], part, strict=True)] if found[-1] else part
+            found[-1] = (
+                [[*row, *more[1:]] for row, more in zip(found[-1], part, strict=True)]
+                if found[-1]
+                else part
+            )
     return found
 
 
@@ -77,7 +90,9 @@ def test_latex_is_accepted(harmed, tmp_path):
     if shutil.which("pdflatex"):
         whole = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{text}\end{{document}}"
         (tmp_path / "t.tex").write_text(whole, encoding="utf-8")
-        subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(
+            ["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True
+        )
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
@@ -86,15 +101,24 @@ def test_latex_fits_on_a_page(answer, tmp_path):
     numbers = {"support": 7, "f1": 0.5, "precision": 0.5, "recall": 0.5}
 
     def wide(record):
-        result = record.result | {"test": record.result["test"] | {"types": dict.fromkeys(types, numbers)}}
-        return replace(record, result=result | {"data": result["data"] | {"entities": dict.fromkeys(types, 9)}})
+        result = record.result | {
+            "test": record.result["test"] | {"types": dict.fromkeys(types, numbers)}
+        }
+        return replace(
+            record, result=result | {"data": result["data"] | {"entities": dict.fromkeys(types, 9)}}
+        )
 
-    rows = [replace(row, records=tuple(map(wide, row.records)), claimed={"types": types}) for row in answer.rows]
+    rows = [
+        replace(row, records=tuple(map(wide, row.records)), claimed={"types": types})
+        for row in answer.rows
+    ]
     text = tables.latex(replace(answer, rows=tuple(rows)))
     assert text.startswith("% needs \\usepackage{booktabs}\n")
     page = rf"\documentclass[a4paper]{{article}}\usepackage{{booktabs}}\begin{{document}}{text}\end{{document}}"
     (tmp_path / "t.tex").write_text(page, encoding="utf-8")
-    ran = subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+    ran = subprocess.run(
+        ["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True
+    )
     assert text.count("\\begin{tabular}") > 8 and b"Overfull" not in ran.stdout
 
 
@@ -105,13 +129,32 @@ def test_csv_holds_the_numbers_unrounded(harmed):
     assert (left["setting"], left["seeds"], left["unfinished"], left["f1"]) == ("ghm", "", "1", "")
     for read, row in zip(rows, harmed.finished, strict=True):
         assert read["f1_of_seeds"].split() == [f"{x:.6g}" for x in row.values("f1")]
-        numbers = {name: float(read[name]) for name in ("f1", "LOC/f1", "errors/missed", "calibration_error/all")}
+        numbers = {
+            name: float(read[name])
+            for name in ("f1", "LOC/f1", "errors/missed", "calibration_error/all")
+        }
         assert numbers == {name: row.mean(name) for name in numbers}
-        assert (float(read["low"]), float(read["high"]), float(read["sd"])) == (*row.interval, row.sd)
+        assert (float(read["low"]), float(read["high"]), float(read["sd"])) == (
+            *row.interval,
+            row.sd,
+        )
         assert read["seeds"] == "1 2"
         tested = row.versus
-        assert [read["difference"], read["p_sentences"], read["adjusted_seeds"], read["difference_high"]] == (
-            [str(x) for x in (tested.difference, tested.p_sentences, tested.adjusted_seeds, tested.interval[1])]
+        assert [
+            read["difference"],
+            read["p_sentences"],
+            read["adjusted_seeds"],
+            read["difference_high"],
+        ] == (
+            [
+                str(x)
+                for x in (
+                    tested.difference,
+                    tested.p_sentences,
+                    tested.adjusted_seeds,
+                    tested.interval[1],
+                )
+            ]
             if tested
             else [""] * 4
         )
@@ -125,7 +168,9 @@ def test_what_did_not_finish_is_shown_on_the_terminal_and_in_markdown(harmed):
         tables.show(harmed)
     shown = capture.get()
     for text in (shown, tables.markdown(harmed, "t")):
-        assert re.search(r"ghm: seed 1 failed \(x\\?\|y\)", text) and re.search(r"ghm[ |]+0 of 1[ |]+–", text)
+        assert re.search(r"ghm: seed 1 failed \(x\\?\|y\)", text) and re.search(
+            r"ghm[ |]+0 of 1[ |]+–", text
+        )
     assert HARM in shown and "[i]" in shown
 
 
@@ -144,7 +189,9 @@ def test_a_small_bound_does_not_look_like_none(answer):
         (-0.0000041, 0.01): "-0.0004…+1.00",
         (0.0, 1e-17): "0.00…0.00",
     }.items():
-        of = replace(answer, rows=(base, replace(row, versus=replace(row.versus, interval=interval))))
+        of = replace(
+            answer, rows=(base, replace(row, versus=replace(row.versus, interval=interval)))
+        )
         against = next(table for table in tables.tables(of) if table.title.startswith("Against"))
         assert text in against.rows[-1]
 
@@ -153,7 +200,9 @@ def test_the_terminal_shows_all_columns_in_parts_that_fit(answer):
     for table in tables.tables(answer):
         for width in (20, 60, 1000):
             parts = list(tables.fitting(table, width))
-            assert sorted(i for part in parts for i in part[1:]) == list(range(1, len(table.header)))
+            assert sorted(i for part in parts for i in part[1:]) == list(
+                range(1, len(table.header))
+            )
             assert all(part[0] == 0 for part in parts)
 
 
@@ -165,10 +214,16 @@ def test_claims_stand_beside_what_was_measured(answer):
     for table in tables.tables(of):
         cells |= {name: [row[i] for row in table.rows] for i, name in enumerate(table.header)}
     assert (types.header, types.rows) == (["setting", "LOC"], [[rows[0].setting, "65.68"]])
-    assert "claimed (a paper)" in types.title and len(measured.header) == 1 + len(of.types) and not types.meant
+    assert (
+        "claimed (a paper)" in types.title
+        and len(measured.header) == 1 + len(of.types)
+        and not types.meant
+    )
     for name, text in {
         "claimed": "91.20", "claimed precision": "90.80", "claimed recall": "91.60", "claimed step": "1.0×",
     }.items():  # fmt: skip
         assert cells[name] == [text, "–", "–", "–"]
     assert cells["precision"] == [f"{100 * row.mean('precision'):.2f}" for row in of.rows]
-    assert not any("claimed" in " ".join([table.title, *table.header]) for table in tables.tables(answer))
+    assert not any(
+        "claimed" in " ".join([table.title, *table.header]) for table in tables.tables(answer)
+    )

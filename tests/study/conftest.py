@@ -2,7 +2,7 @@
 
 import pytest
 
-from nersweep import cli
+from nersweep import terminal
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +13,6 @@ def output_dir(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def nothing_told():
-    cli.told.clear()
+    terminal.told.clear()
     yield
-    cli.told.clear()
+    terminal.told.clear()

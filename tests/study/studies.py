@@ -4,9 +4,9 @@ import time
 
 import optuna
 
-from nersweep import command
-from nersweep import config as sections
-from nersweep.compose import Composer
+from nersweep.config import overrides as overrides_module
+from nersweep.config import schema as sections
+from nersweep.config.compose import Composer
 from nersweep.study import loop, storage
 from nersweep.study import space as spaces
 from nersweep.study.queue import Queue, make_pruner
@@ -21,7 +21,7 @@ LR = "study.space.train.lr="
 def composed(*arguments):
     """(configuration, its overrides, what composes)."""
     sections.register()
-    overrides = [command.as_hydra_takes_it(argument) for argument in arguments]
+    overrides = [overrides_module.as_hydra_takes_it(argument) for argument in arguments]
     composer = Composer()
     return composer(overrides), overrides, composer
 
@@ -59,7 +59,11 @@ def make_queue(folder, *arguments, name="s"):
     kept, lock = storage.open_storage(f"sqlite:///{folder}/studies.db")
     pruner = make_pruner(config.study.pruner, 8)
     study = optuna.create_study(
-        study_name=name, storage=kept, direction=config.study.direction, pruner=pruner, load_if_exists=True
+        study_name=name,
+        storage=kept,
+        direction=config.study.direction,
+        pruner=pruner,
+        load_if_exists=True,
     )
     return Queue.of(study, kept, lock, spaces.make(config, composer), config)
 

@@ -12,9 +12,10 @@ from optuna.trial import TrialState
 from studies import LR, SMALL, asked, make_queue, names, states, trials_of, work, work_without
 
 from nersweep import __main__ as program
-from nersweep import cli, metrics, plan
-from nersweep import run as runs
+from nersweep import terminal
+from nersweep.evaluation import metrics
 from nersweep.losses import FocalLoss
+from nersweep.run import execute, identity
 from nersweep.study import loop
 from nersweep.study import space as spaces
 
@@ -29,7 +30,9 @@ def gamma_beta(output_dir):
     return typed, before, value
 
 
-def test_the_total_is_counted_over_restarts_and_a_finished_study_only_tells(gamma_beta, output_dir, capsys):
+def test_the_total_is_counted_over_restarts_and_a_finished_study_only_tells(
+    gamma_beta, output_dir, capsys
+):
     typed, before, value = gamma_beta
     trials = trials_of(output_dir, names(output_dir, "gamma_beta"))
     assert states(trials) == ["COMPLETE"] * 4
@@ -41,7 +44,9 @@ def test_the_total_is_counted_over_restarts_and_a_finished_study_only_tells(gamm
     assert "4 ran to the end" in capsys.readouterr().out
 
 
-def test_a_trial_is_the_mean_over_its_seeds_and_beta_is_1_minus_what_was_drawn(gamma_beta, output_dir):
+def test_a_trial_is_the_mean_over_its_seeds_and_beta_is_1_minus_what_was_drawn(
+    gamma_beta, output_dir
+):
     for trial in trials_of(output_dir, names(output_dir, "gamma_beta")):
         assert trial.value == pytest.approx(sum(trial.user_attrs["values"]) / 2)
         assert len(trial.user_attrs["values"]) == 2 and trial.user_attrs["epochs"] == [2, 2]
@@ -49,17 +54,24 @@ def test_a_trial_is_the_mean_over_its_seeds_and_beta_is_1_minus_what_was_drawn(g
         assert list(trial.intermediate_values) == [1, 2]
     runs = [r for r in results(output_dir) if r["name"].startswith("class_balanced-")]
     betas = {round(1 - result["config"]["effective_beta"], 9) for result in runs}
-    drawn = {round(t.params["1-class_balance_beta"], 9) for t in trials_of(output_dir, names(output_dir, "gamma_beta"))}
+    drawn = {
+        round(t.params["1-class_balance_beta"], 9)
+        for t in trials_of(output_dir, names(output_dir, "gamma_beta"))
+    }
     assert drawn == betas and {result["config"]["seed"] for result in runs} == {1, 2}
 
 
 def test_the_best_trial_s_file_reruns_it(gamma_beta, output_dir, tmp_path, monkeypatch, capsys):
     (file,) = output_dir.glob("studies/gamma_beta-*/experiment/best.yaml")
     head = file.read_text().splitlines()
-    assert head[0] == "# @package _global_" and head[1].startswith("# python -m nersweep --config-dir ")
+    assert head[0] == "# @package _global_" and head[1].startswith(
+        "# python -m nersweep --config-dir "
+    )
     runs = len(list((output_dir / "runs").iterdir()))
     printed = shlex.split(head[1].removeprefix("# python "))
-    done = subprocess.run([sys.executable, *printed], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, *printed], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert len(list((output_dir / "runs").iterdir())) == runs  # the run is there already
     best = max(trials_of(output_dir, names(output_dir, "gamma_beta")), key=lambda t: t.value)
@@ -73,7 +85,9 @@ def test_the_best_trial_s_file_reruns_it(gamma_beta, output_dir, tmp_path, monke
     assert end.value.code == 0, capsys.readouterr().err
     (result,) = [json.loads(f.read_text()) for f in tmp_path.glob("runs/*/result.json")]
     assert result["dev"]["f1"] == best.user_attrs["values"][0]
-    assert (output_dir / "runs" / next(tmp_path.glob("runs/*")).name / "result.json").exists()  # the same fingerprint
+    assert (
+        output_dir / "runs" / next(tmp_path.glob("runs/*")).name / "result.json"
+    ).exists()  # the same fingerprint
 
 
 def test_the_tracker_has_one_run_for_the_study_with_pictures_and_children(gamma_beta, output_dir):
@@ -83,12 +97,22 @@ def test_the_tracker_has_one_run_for_the_study_with_pictures_and_children(gamma_
     (parent,) = client.search_runs([experiment], f"tags.study = '{name}'")
     assert parent.info.status == "FINISHED"
     assert parent.data.params["space.focal_gamma"] == "interval(0,5)"
-    assert parent.data.metrics["best/f1"] == gamma_beta[2] and parent.data.metrics["trials/complete"] == 4
-    assert float(parent.data.tags["best/class_balance_beta"]) == parent.data.metrics["best/class_balance_beta"]
+    assert (
+        parent.data.metrics["best/f1"] == gamma_beta[2]
+        and parent.data.metrics["trials/complete"] == 4
+    )
+    assert (
+        float(parent.data.tags["best/class_balance_beta"])
+        == parent.data.metrics["best/class_balance_beta"]
+    )
     children = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     assert len(children) == 8
     kept = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    pictures = {f"{name}.{kind}" for name in ("history", "importance", "slice", "contour") for kind in ("png", "html")}
+    pictures = {
+        f"{name}.{kind}"
+        for name in ("history", "importance", "slice", "contour")
+        for kind in ("png", "html")
+    }
     assert pictures | {"best.yaml"} <= kept
     page = (output_dir / "studies" / name / "slice.html").read_text()
     assert "<img" in page or "plotly" in page
@@ -115,24 +139,36 @@ def results(output_dir):
 
 
 def test_a_trial_that_diverges_is_told_and_stops_no_other(output_dir, capsys):
-    typed = [f"output_dir={output_dir}", f"{LR}choice(1e30,0.02)", "study.sampler=grid", "study.name=diverging"]
+    typed = [
+        f"output_dir={output_dir}",
+        f"{LR}choice(1e30,0.02)",
+        "study.sampler=grid",
+        "study.name=diverging",
+    ]
     work_without("train.lr", *typed, "train.max_grad_norm=1e30", "train.warmup=0")
     failed, finished = trials_of(output_dir, "diverging")
     assert states([failed, finished]) == ["FAIL", "COMPLETE"]
     assert failed.user_attrs["failed"].startswith("the loss is ")
-    (line,) = cli.told
+    (line,) = terminal.told
     assert line.startswith("trial 0 (train.lr=1e+30): the loss is ")
     assert "1 ran to the end, 1 failed" in capsys.readouterr().out
 
 
 def test_a_study_that_stops_at_a_failure_begins_no_other_trial(output_dir):
-    typed = [f"output_dir={output_dir}", f"{LR}choice(1e30,0.02)", "study.sampler=grid", "study.name=stopping"]
+    typed = [
+        f"output_dir={output_dir}",
+        f"{LR}choice(1e30,0.02)",
+        "study.sampler=grid",
+        "study.name=stopping",
+    ]
     typed += ["train.max_grad_norm=1e30", "train.warmup=0", "on_failure=stop"]
     with pytest.raises(ValueError, match=r"^trial 0 \(train.lr=1e\+30\): the loss is "):
         work_without("train.lr", *typed)
     assert states(trials_of(output_dir, "stopping")) == ["FAIL"]
     client = MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("nersweep").experiment_id], "tags.study = 'stopping'")
+    (run,) = client.search_runs(
+        [client.get_experiment_by_name("nersweep").experiment_id], "tags.study = 'stopping'"
+    )
     assert run.info.status == "FAILED"
 
 
@@ -145,10 +181,17 @@ def test_a_failure_stops_the_other_workers_too(tmp_path):
     assert other.over()
 
 
-def test_a_tracker_that_is_away_ends_no_study_and_is_told_by_the_same_command(output_dir, monkeypatch, capsys):
-    typed = [f"output_dir={output_dir}", f"{LR}choice(2e30,0.0202)", "study.sampler=grid", "study.name=away"]
+def test_a_tracker_that_is_away_ends_no_study_and_is_told_by_the_same_command(
+    output_dir, monkeypatch, capsys
+):
+    typed = [
+        f"output_dir={output_dir}",
+        f"{LR}choice(2e30,0.0202)",
+        "study.sampler=grid",
+        "study.name=away",
+    ]
     typed += ["train.max_grad_norm=1e30", "train.warmup=0"]
-    file, aside, perform = output_dir / "mlflow.db", output_dir / "aside", runs.perform
+    file, aside, perform = output_dir / "mlflow.db", output_dir / "aside", execute.perform
 
     def take_away(*given):
         if not aside.exists():
@@ -157,7 +200,7 @@ def test_a_tracker_that_is_away_ends_no_study_and_is_told_by_the_same_command(ou
         return perform(*given)
 
     with monkeypatch.context() as during:
-        during.setattr(runs, "perform", take_away)
+        during.setattr(execute, "perform", take_away)
         value = work_without("train.lr", *typed)
     file.rmdir()
     aside.rename(file)
@@ -173,7 +216,10 @@ def test_a_tracker_that_is_away_ends_no_study_and_is_told_by_the_same_command(ou
 
     monkeypatch.setattr(loop.Worker, "made", None)  # nothing is trained again
     assert work_without("train.lr", *typed) == value
-    whole, children = client.get_run(whole.info.run_id), f"tags.mlflow.parentRunId = '{whole.info.run_id}'"
+    whole, children = (
+        client.get_run(whole.info.run_id),
+        f"tags.mlflow.parentRunId = '{whole.info.run_id}'",
+    )
     assert whole.info.status == "FINISHED" and whole.data.metrics["best/f1"] == value
     told = {child.data.tags["status"]: child for child in client.search_runs(experiment, children)}
     assert told.keys() == {"finished", "diverged"} and told["diverged"].info.status == "FAILED"
@@ -182,21 +228,38 @@ def test_a_tracker_that_is_away_ends_no_study_and_is_told_by_the_same_command(ou
 
 def test_with_the_formula_of_any_of_its_losses_a_study_is_another(output_dir, monkeypatch):
     typed = [*SMALL, f"output_dir={output_dir}", "study.space.loss=choice(cross_entropy,focal)"]
-    first, source = asked(*typed), plan.source
-    monkeypatch.setattr(plan, "source", lambda part: "edited" if part is FocalLoss else source(part))
+    first, source = asked(*typed), identity.source
+    monkeypatch.setattr(
+        identity, "source", lambda part: "edited" if part is FocalLoss else source(part)
+    )
     assert asked(*typed).name != first.name
 
 
 def test_a_score_that_is_known_at_the_end_is_the_value_of_a_trial(output_dir):
-    typed = [f"output_dir={output_dir}", "loss=focal", "study.space.focal_gamma=0,1", "study.sampler=grid"]
-    typed += ["study.metric=errors/missed", "study.direction=minimize", "study.pruner=none", "seed=6"]
+    typed = [
+        f"output_dir={output_dir}",
+        "loss=focal",
+        "study.space.focal_gamma=0,1",
+        "study.sampler=grid",
+    ]
+    typed += [
+        "study.metric=errors/missed",
+        "study.direction=minimize",
+        "study.pruner=none",
+        "seed=6",
+    ]
     value = work(*typed, "study.name=once")
-    trials, made = trials_of(output_dir, "once"), [r for r in results(output_dir) if r["name"].endswith("-s6")]
+    trials, made = (
+        trials_of(output_dir, "once"),
+        [r for r in results(output_dir) if r["name"].endswith("-s6")],
+    )
     missed = {r["config"]["focal_gamma"]: r["analysis"]["dev"]["errors"]["missed"] for r in made}
     assert {t.params["focal_gamma"]: t.value for t in trials} == missed and len(missed) == 2
     assert value == min(missed.values()) and not any(t.intermediate_values for t in trials)
     told = metrics.flatten(made[0]["analysis"]["dev"], "dev")
-    assert {f"dev/{name}" for name in spaces.ONCE} == {name for name in told if not name.endswith("/support")}
+    assert {f"dev/{name}" for name in spaces.ONCE} == {
+        name for name in told if not name.endswith("/support")
+    }
 
 
 # Options of a folder
@@ -206,19 +269,34 @@ OWN = "# @package _global_\nmy_gamma: 2.0\nloss: {_target_: nersweep.losses.Foca
 
 
 @pytest.mark.parametrize("export", [[], ["study.export=own/experiment/best.yaml"]])
-def test_the_commands_that_are_told_work_with_the_options_of_a_folder(export, tmp_path, monkeypatch, capsys):
+def test_the_commands_that_are_told_work_with_the_options_of_a_folder(
+    export, tmp_path, monkeypatch, capsys
+):
     (tmp_path / "own" / "loss").mkdir(parents=True)
     (tmp_path / "own" / "loss" / "mine.yaml").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    typed = ["--config-dir", "own", *SMALL, "loss=mine", "study.space.my_gamma=interval(0,5)", *export]
+    typed = [
+        "--config-dir",
+        "own",
+        *SMALL,
+        "loss=mine",
+        "study.space.my_gamma=interval(0,5)",
+        *export,
+    ]
     run(monkeypatch, *typed, "study.trials=1", "seed=3")
     (best,) = [line for line in capsys.readouterr().out.split("\n") if line.startswith("best: ")]
-    (file,) = [tmp_path / export[0].partition("=")[2]] if export else tmp_path.glob("outputs/studies/*/experiment/*")
+    (file,) = (
+        [tmp_path / export[0].partition("=")[2]]
+        if export
+        else tmp_path.glob("outputs/studies/*/experiment/*")
+    )
     rerun, _, found_by = (line.removeprefix("# ") for line in file.read_text().split("\n")[1:4])
     assert rerun == best.removeprefix("best: ")
     assert shlex.split(found_by) == ["python", "-m", "nersweep", *typed, "study.trials=1", "seed=3"]
     client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
-    (study,) = client.search_runs([client.get_experiment_by_name("nersweep").experiment_id], "tags.kind = 'study'")
+    (study,) = client.search_runs(
+        [client.get_experiment_by_name("nersweep").experiment_id], "tags.kind = 'study'"
+    )
     assert study.data.tags["mlflow.note.content"] == f"`{found_by}`"
     for told in (rerun, found_by):  # the run is there already, and so is the study
         run(monkeypatch, *shlex.split(told)[3:])
@@ -230,16 +308,28 @@ def run(monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["nersweep", *arguments])
     with pytest.raises(SystemExit) as end:
         program.main()
-    assert end.value.code == 0, cli.told
+    assert end.value.code == 0, terminal.told
 
 
 # The same study
 
 
-def test_a_study_of_that_name_that_searched_something_else_is_told_with_the_difference(output_dir, gamma_beta):
+def test_a_study_of_that_name_that_searched_something_else_is_told_with_the_difference(
+    output_dir, gamma_beta
+):
     name = names(output_dir, "gamma_beta")
-    typed = [f"output_dir={output_dir}", f"study.name={name}", "loss=class_balanced", "data.train=61", "study.seeds=2"]
-    typed += ["study.space.focal_gamma=interval(0,4)", "study.direction=minimize", "study=gamma_beta"]
+    typed = [
+        f"output_dir={output_dir}",
+        f"study.name={name}",
+        "loss=class_balanced",
+        "data.train=61",
+        "study.seeds=2",
+    ]
+    typed += [
+        "study.space.focal_gamma=interval(0,4)",
+        "study.direction=minimize",
+        "study=gamma_beta",
+    ]
     remedy = f"; the study {name} was begun that way: type it so, or another study.name"
     with pytest.raises(ValueError) as told:
         work(*typed)
@@ -261,9 +351,17 @@ def test_a_study_is_the_same_wherever_it_is_made_and_its_data_lies(tmp_path):
             "data=conll",
             *(f"data.{split}={tmp_path / place / split}" for split in ("train", "dev", "test")),
         ]
-    typed = [*(setting for setting in SMALL if not setting.startswith("data.")), "study=focal_gamma"]
+    typed = [
+        *(setting for setting in SMALL if not setting.startswith("data.")),
+        "study=focal_gamma",
+    ]
     first = asked(*typed, *files["a"])
-    elsewhere = ["gpus_per_run=0.5", "train.checkpoint_minutes=1", "train.auto_batch=true", f"output_dir={tmp_path}"]
+    elsewhere = [
+        "gpus_per_run=0.5",
+        "train.checkpoint_minutes=1",
+        "train.auto_batch=true",
+        f"output_dir={tmp_path}",
+    ]
     elsewhere += ["tracking.experiment=x", "on_failure=stop", "study.trials=9", "study.worker=3"]
     moved = asked(*typed, *files["b"], *elsewhere)
     assert moved.name == first.name
@@ -275,4 +373,8 @@ def test_a_study_is_the_same_wherever_it_is_made_and_its_data_lies(tmp_path):
     another = asked(*typed, *files["other"])
     assert another.name != first.name
     (line,) = loop.contradictions("x", first.about, another.about)
-    assert line.startswith("data.dev=") and f"{tmp_path}/other/train" in line and f"{tmp_path}/a/train" in line
+    assert (
+        line.startswith("data.dev=")
+        and f"{tmp_path}/other/train" in line
+        and f"{tmp_path}/a/train" in line
+    )

@@ -21,15 +21,20 @@ from mlflow import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
 from studies import LR, SMALL, composed, drain, make_queue, states, trials_of, wait_for, work
 
-from nersweep import filesystems, plan, signals, store, tracking
-from nersweep.progress import TrainingProgress
+from nersweep import tracking
+from nersweep.machine import filesystems, signals
+from nersweep.results import folder as folder_module
+from nersweep.run import plan
 from nersweep.study import lease, loop, storage
 from nersweep.study.queue import make_sampler
+from nersweep.training.progress import TrainingProgress
 
 # Workers that share a study, and die
 
 
-def test_a_worker_that_was_killed_leaves_its_trial_to_another_that_goes_on_from_the_checkpoint(output_dir, capsys):
+def test_a_worker_that_was_killed_leaves_its_trial_to_another_that_goes_on_from_the_checkpoint(
+    output_dir, capsys
+):
     typed = [
         f"output_dir={output_dir}",
         f"{LR}choice(0.021,0.022,0.023)",
@@ -38,8 +43,13 @@ def test_a_worker_that_was_killed_leaves_its_trial_to_another_that_goes_on_from_
         "train.epochs=30",
         "study.pruner=none",
     ]
-    arguments = [a for a in SMALL if not a.startswith("train.")] + ["train.precision=fp32", "train.batch_size=8"]
-    killed, other = (FORKED.Process(target=work_from, args=[[*arguments, *typed]]) for _ in range(2))
+    arguments = [a for a in SMALL if not a.startswith("train.")] + [
+        "train.precision=fp32",
+        "train.batch_size=8",
+    ]
+    killed, other = (
+        FORKED.Process(target=work_from, args=[[*arguments, *typed]]) for _ in range(2)
+    )
     killed.start()
     wait_for(lambda: list(output_dir.glob("runs/*-s1-*/checkpoint.safetensors")))
     (folder,) = [file.parent for file in output_dir.glob("runs/*-s1-*/checkpoint.safetensors")]
@@ -58,7 +68,9 @@ def test_a_worker_that_was_killed_leaves_its_trial_to_another_that_goes_on_from_
     assert sorted(t.params["train.lr"] for t in trials) == [0.021, 0.022, 0.023]
     after = json.loads((folder / "result.json").read_text())
     assert after["status"] == "finished" and after["run_id"] == before["run_id"]
-    history = MlflowClient(f"sqlite:///{output_dir}/mlflow.db").get_metric_history(after["run_id"], "dev/f1")
+    history = MlflowClient(f"sqlite:///{output_dir}/mlflow.db").get_metric_history(
+        after["run_id"], "dev/f1"
+    )
     assert [metric.step for metric in history] == list(range(1, 31))
 
 
@@ -101,7 +113,9 @@ def test_a_lease_from_before_the_machine_was_started_anew_is_over_in_a_file_of_i
     before = lease.here() | {"host": f"{name} 1-2-3 {space}"}
     trial.set_user_attr("lease", before)
     (kept,) = queue.trials()
-    assert not lease.dead(kept, local=False)  # in a database for several machines, which may share a name
+    assert not lease.dead(
+        kept, local=False
+    )  # in a database for several machines, which may share a name
     assert queue.take()[0].number == trial.number
 
 
@@ -133,20 +147,26 @@ def test_what_was_reported_before_is_judged_at_its_last_epoch_alone(tmp_path):
     worker = loop.Worker(queue, config, [1], composer)
     watch = loop.Watch(worker, again, 0, queue.told(again), last=None, reports=True)
     watch(1, {"f1": 0.7})
-    with pytest.raises(loop.run.Pruned, match="after epoch 2"):  # as where the process ended between both
+    with pytest.raises(
+        loop.run.Pruned, match="after epoch 2"
+    ):  # as where the process ended between both
         watch(2, {"f1": 0.7})
     (kept,) = queue.trials()
     assert kept.intermediate_values == {1: 0.5, 2: 0.5} and kept.user_attrs["epochs"] == [2]
 
 
 def test_a_run_that_another_process_makes_is_waited_for(output_dir):
-    space = ["study.space.loss=choice(cross_entropy,focal)", "study.sampler=grid", "study.name=beside"]
+    space = [
+        "study.space.loss=choice(cross_entropy,focal)",
+        "study.sampler=grid",
+        "study.name=beside",
+    ]
     _, _, composer = composed()
     made = plan.make(composer([*SMALL, f"output_dir={output_dir}", "loss=focal", "seed=4"]))
     holds = threading.Event()
 
     def hold():
-        with store.claimed(made.folder):
+        with folder_module.claimed(made.folder):
             holds.set()
             time.sleep(3)
 
@@ -178,7 +198,9 @@ def signalled(monkeypatch):
         signals.listen()
         try:
             with monkeypatch.context() as patched, pytest.raises(SystemExit):
-                patched.setattr(TrainingProgress, "step", lambda _: signal.raise_signal(signal.SIGTERM))
+                patched.setattr(
+                    TrainingProgress, "step", lambda _: signal.raise_signal(signal.SIGTERM)
+                )
                 work(*arguments)
         finally:
             for number, handler in zip(signals.ENDING, before, strict=True):
@@ -189,7 +211,13 @@ def signalled(monkeypatch):
 
 
 def test_a_signal_gives_the_trial_back_and_the_same_command_goes_on(output_dir, signalled):
-    typed = [f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", "study.trials=1", "study.name=signalled"]
+    typed = [
+        f"output_dir={output_dir}",
+        "loss=focal",
+        "study=focal_gamma",
+        "study.trials=1",
+        "study.name=signalled",
+    ]
     signalled(*typed)
     (trial,) = trials_of(output_dir, "signalled")
     assert trial.state == TrialState.WAITING and trial.params
@@ -197,17 +225,29 @@ def test_a_signal_gives_the_trial_back_and_the_same_command_goes_on(output_dir, 
     assert killed.info.status == "KILLED" and killed.data.tags["status"] == "killed"
     work(*typed)
     (again,) = trials_of(output_dir, "signalled")
-    assert again.state == TrialState.COMPLETE and again.params == trial.params and "deaths" not in again.user_attrs
+    assert (
+        again.state == TrialState.COMPLETE
+        and again.params == trial.params
+        and "deaths" not in again.user_attrs
+    )
     finished = tracked(output_dir, "signalled")
     assert (finished.info.status, finished.info.run_id) == ("FINISHED", killed.info.run_id)
 
 
 def test_a_study_that_another_worker_goes_on_with_is_not_ended_by_a_signal(output_dir, signalled):
-    typed = [f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", "study.trials=2", "study.name=two"]
+    typed = [
+        f"output_dir={output_dir}",
+        "loss=focal",
+        "study=focal_gamma",
+        "study.trials=2",
+        "study.name=two",
+    ]
     signalled(*typed)
     study = optuna.load_study(study_name="two", storage=f"sqlite:///{output_dir}/studies.db")
     other = {"lease": lease.here() | {"host": "another"}}
-    study.add_trial(FrozenTrial(1, TrialState.RUNNING, None, datetime.now(), None, {}, {}, other, {}, {}, 1))
+    study.add_trial(
+        FrozenTrial(1, TrialState.RUNNING, None, datetime.now(), None, {}, {}, other, {}, {}, 1)
+    )
     signalled(*typed)
     assert states(study.trials) == ["WAITING", "RUNNING"]
     assert tracked(output_dir, "two").info.status == "RUNNING"
@@ -220,7 +260,9 @@ def test_a_study_that_another_worker_goes_on_with_is_not_ended_by_a_signal(outpu
 def tracked(output_dir, name):
     """The run of a study in the tracker."""
     client = MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("nersweep").experiment_id], f"tags.study = '{name}'")
+    (run,) = client.search_runs(
+        [client.get_experiment_by_name("nersweep").experiment_id], f"tags.study = '{name}'"
+    )
     return run
 
 
@@ -255,7 +297,11 @@ def drain_shared(folder, worker):
 def test_a_sampler_goes_on_where_it_was_interrupted(name, tmp_path):
     if name == "cmaes" and find_spec("cmaes") is None:
         pytest.skip("the package cmaes is not installed")
-    typed = [f"{LR}tag(log,interval(1e-4,1e-1))", "study.space.train.warmup=interval(0,0.5)", f"study.sampler={name}"]
+    typed = [
+        f"{LR}tag(log,interval(1e-4,1e-1))",
+        "study.space.train.warmup=interval(0,0.5)",
+        f"study.sampler={name}",
+    ]
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
     value = lambda trial: -abs(trial.params["train.warmup"] - 0.3)  # noqa: E731
@@ -276,7 +322,11 @@ def test_a_grid_is_every_valid_combination_once_and_then_exhausted(tmp_path):
     assert sorted(map(tuple, found)) == [
         ("loss=cross_entropy", "train.lr=0.1"),
         ("loss=cross_entropy", "train.lr=0.2"),
-        *[("loss=focal", f"focal_gamma={g}", f"train.lr={lr}") for g in (1, 2) for lr in (0.1, 0.2)],
+        *[
+            ("loss=focal", f"focal_gamma={g}", f"train.lr={lr}")
+            for g in (1, 2)
+            for lr in (0.1, 0.2)
+        ],
     ]
     assert queue.over() and queue.take() is None
     assert len(drain(make_queue(tmp_path, *typed, "study.trials=4", name="less"))) == 4
@@ -287,7 +337,9 @@ def test_a_grid_is_every_valid_combination_once_and_then_exhausted(tmp_path):
 
 def test_a_storage_is_named_in_full(tmp_path):
     assert storage.url_of(None, tmp_path) == f"sqlite:///{tmp_path}/studies.db"
-    assert storage.url_of("postgresql://me:pw@host/x", tmp_path) == "postgresql+psycopg://me:pw@host/x"
+    assert (
+        storage.url_of("postgresql://me:pw@host/x", tmp_path) == "postgresql+psycopg://me:pw@host/x"
+    )
     for wrong in ("mysql://host/x", "sqlite://", "studies.db"):
         with pytest.raises(ValueError, match=f"study.storage={wrong}: expected sqlite:///FILE"):
             storage.url_of(wrong, tmp_path)
@@ -301,16 +353,23 @@ def test_sqlite_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(filesystems, "MOUNTS", mounts)
     assert filesystems.file_system(Path("/net/my disk/x")) == "xfs"
-    with pytest.raises(ValueError, match=r"tracking.uri=sqlite:////net/me/mlflow.db: /net/me is on a network file"):
+    with pytest.raises(
+        ValueError, match=r"tracking.uri=sqlite:////net/me/mlflow.db: /net/me is on a network file"
+    ):
         tracking.open_store(None, Path("/net/me"))
-    with pytest.raises(ValueError, match=r"study.storage=sqlite:////net/me/studies.db: /net/me is on a network file"):
+    with pytest.raises(
+        ValueError,
+        match=r"study.storage=sqlite:////net/me/studies.db: /net/me is on a network file",
+    ):
         storage.url_of(None, Path("/net/me"))
 
 
 def test_a_storage_that_cannot_be_used_is_told_in_one_line(tmp_path):
     broken = tmp_path / "studies.db"
     broken.write_bytes(b"no database " * 100)
-    with pytest.raises(ConnectionError, match=f"study.storage=sqlite:///{broken}: cannot be used \\(file is not a"):
+    with pytest.raises(
+        ConnectionError, match=f"study.storage=sqlite:///{broken}: cannot be used \\(file is not a"
+    ):
         storage.open_storage(f"sqlite:///{broken}")
     with pytest.raises(ConnectionError) as told:
         storage.open_storage("postgresql+psycopg://me:secret@127.0.0.1:9/x")
@@ -328,7 +387,11 @@ def test_the_dashboard_s_command_can_be_typed_and_shows_no_password(tmp_path, mo
         str(tmp_path / "optuna-dashboard"), url, "--host", "127.0.0.1",
     ]  # fmt: skip
     told = storage.dashboard_command("postgresql+psycopg://me:secret@host/x")
-    assert "secret" not in told and "me:***@host/x" in told and told.endswith("(with the password for ***)")
+    assert (
+        "secret" not in told
+        and "me:***@host/x" in told
+        and told.endswith("(with the password for ***)")
+    )
 
 
 class Harm:
@@ -347,7 +410,8 @@ def test_the_state_of_cma_es_in_a_storage_is_not_run(tmp_path):
     state = sampler._split_optimizer_str(pickle.dumps(Harm(tmp_path / "made")).hex())
     trial = optuna.trial.create_trial(value=0.0, system_attrs=state)
     with pytest.raises(
-        ValueError, match=r"^study.sampler=cmaes: the storage holds .*open, which is no state of CMA-ES"
+        ValueError,
+        match=r"^study.sampler=cmaes: the storage holds .*open, which is no state of CMA-ES",
     ):
         sampler._restore_optimizer([trial])
     assert not (tmp_path / "made").exists()

@@ -6,14 +6,18 @@ import pytest
 from omegaconf import OmegaConf
 from studies import SMALL, asked, composed, drain, faults, make_queue, work
 
-from nersweep import config as sections
-from nersweep.compose import Composer
+from nersweep.config import schema as sections
+from nersweep.config.compose import Composer
 from nersweep.study import space as spaces
 
 
 def test_a_knob_is_drawn_in_the_trials_whose_option_has_it(tmp_path):
     queue = make_queue(tmp_path, "study=loss", "study.trials=40", "study.sampler=random")
-    owners = {"focal_gamma": {"focal", "batch_balanced", "class_balanced"}, "gce_q": {"gce"}, "ghm_bins": {"ghm"}}
+    owners = {
+        "focal_gamma": {"focal", "batch_balanced", "class_balanced"},
+        "gce_q": {"gce"},
+        "ghm_bins": {"ghm"},
+    }
     seen = set()
     for drawn in drain(queue):
         values = dict(override.split("=") for override in drawn)
@@ -27,7 +31,9 @@ GRAMMAR = {
     "interval(0,5)": dict(low=0.0, high=5.0),
     "int(interval(1,8))": dict(low=1, high=8, whole=True),
     "tag(log, int(interval(1,8)))": dict(low=1, high=8, whole=True, log=True),
-    "tag(log, complement, interval(1e-5, 1e-1))": dict(low=1e-5, high=0.1, log=True, complement=True),
+    "tag(log, complement, interval(1e-5, 1e-1))": dict(
+        low=1e-5, high=0.1, log=True, complement=True
+    ),
     "range(1,4)": dict(values=(1, 2, 3)),
     "a, b,a": dict(values=("a", "b")),
     "choice('a b', true, 3)": dict(values=("a b", True, 3)),
@@ -47,7 +53,9 @@ def test_a_number_on_a_log_scale_of_1_minus_it_has_no_digits_that_subtraction_ma
     assert dimension.key == "1-b" and dimension.corners() == [0.99999, 0.9]
 
 
-@pytest.mark.parametrize("value", ["a b", "it's", "a\\", "true", "3", None, True, 1e-05, [1, "x y"], {"O": 0.5}, ""])
+@pytest.mark.parametrize(
+    "value", ["a b", "it's", "a\\", "true", "3", None, True, 1e-05, [1, "x y"], {"O": 0.5}, ""]
+)
 def test_a_value_is_typed_so_that_hydra_reads_it_back(value):
     config, _, _ = composed(f"+data.x={spaces.quoted(value)}")
     read = config.data.x
@@ -66,7 +74,9 @@ def test_a_trial_has_what_was_typed_and_what_the_study_s_own_file_sets(tmp_path)
     space = spaces.make(config, composer)
     trial = composer([*space.fixed, *next(space.firsts())])
     assert (trial.train.epochs, trial.train.lr, trial.seed, trial.focal_gamma) == (5, 0.5, 7, 0)
-    assert trial.focal_alpha == {"O": 0.5} and trial.choice.loss == "focal" and not trial.study.space
+    assert (
+        trial.focal_alpha == {"O": 0.5} and trial.choice.loss == "focal" and not trial.study.space
+    )
 
 
 WITH_GAMMA = "loss=batch_balanced|class_balanced|compound|focal|weighted_focal"
@@ -145,7 +155,8 @@ def test_what_fits_has_no_fault(typed):
 
 
 @pytest.mark.parametrize(
-    "typed", ["loss=focal focal_gamma=2 study.space.focal_gamma=1,2", "study=loss loss=cross_entropy"]
+    "typed",
+    ["loss=focal focal_gamma=2 study.space.focal_gamma=1,2", "study=loss loss=cross_entropy"],
 )
 def test_the_usual_value_typed_for_what_is_searched_is_told_too(typed):
     name, value = typed.split(" ")[1].split("=")
@@ -154,7 +165,9 @@ def test_the_usual_value_typed_for_what_is_searched_is_told_too(typed):
     assert str(told.value) == f"{name}={value}: is searched, by study.space.{name}; leave one out"
 
 
-STUDIES = sorted(file.stem for file in (Path(__file__).parents[2] / "conf" / "study").glob("*.yaml"))
+STUDIES = sorted(
+    file.stem for file in (Path(__file__).parents[2] / "conf" / "study").glob("*.yaml")
+)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -163,7 +176,9 @@ def test_every_study_is_without_fault(name):
 
 
 def test_a_metric_that_no_run_has(output_dir):
-    with pytest.raises(ValueError, match=r"study.metric=f2: no such score; there are f1, .*strict/f1, .*PER/f1"):
+    with pytest.raises(
+        ValueError, match=r"study.metric=f2: no such score; there are f1, .*strict/f1, .*PER/f1"
+    ):
         work(f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", "study.metric=f2")
 
 

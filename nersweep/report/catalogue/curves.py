@@ -66,14 +66,21 @@ def by_setting(*settings: str) -> Callable[[Option], Picture]:
     def draw(option: Option) -> Picture:
         curves = []
         for setting in settings:
-            loss, logits = option.loss(*setting.split(), "loss.reduction=none"), spread(P, 0, even(3))
-            curves.append(curve(setting, loss(logits, torch.zeros(len(P), dtype=torch.long)), logits, 0))
+            loss, logits = (
+                option.loss(*setting.split(), "loss.reduction=none"),
+                spread(P, 0, even(3)),
+            )
+            curves.append(
+                curve(setting, loss(logits, torch.zeros(len(P), dtype=torch.long)), logits, 0)
+            )
         return Picture(curves, "One word, three classes; the other two share the rest evenly.")
 
     return draw
 
 
-def of_class(option: Option, name: str, counts: Mapping[str, int], loss: Any, label: str, **more: Tensor) -> Curve:
+def of_class(
+    option: Option, name: str, counts: Mapping[str, int], loss: Any, label: str, **more: Tensor
+) -> Curve:
     gold = list(counts).index(name)
     logits = spread(P, gold, even(len(counts)))
     return curve(label, loss(logits, torch.full((len(P),), gold), **more), logits, gold)
@@ -86,7 +93,9 @@ def by_weight(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
         curves = []
         for settings, name in lines:
             weights = option.weights(CONLL, *settings.split())
-            loss = option.loss("loss.reduction=none", counts=CONLL, weight=torch.from_numpy(weights))
+            loss = option.loss(
+                "loss.reduction=none", counts=CONLL, weight=torch.from_numpy(weights)
+            )
             label = f"{settings or 'defaults'}, {name}: weight {weights[[*CONLL].index(name)]:.3g}"
             curves.append(of_class(option, name, CONLL, loss, label))
         return Picture(
@@ -116,7 +125,9 @@ def by_step(option: Option) -> Picture:
     plain = option.loss("batch_balance_beta=0", "loss.reduction=none")
     loss = option.loss("loss.reduction=none")
     weights = loss.class_weights(step, len(STEP)).tolist()
-    lines = [of_class(option, "O", STEP, plain, "batch_balance_beta=0: any class", step_targets=step)]
+    lines = [
+        of_class(option, "O", STEP, plain, "batch_balance_beta=0: any class", step_targets=step)
+    ]
     for (name, count), weight in zip(STEP.items(), weights, strict=True):
         label = f"{name}: {count} words, weight {weight:.3g}"
         lines.append(of_class(option, name, STEP, loss, label, step_targets=step))
@@ -143,7 +154,9 @@ def by_likeness(option: Option) -> Picture:
         loss = option.loss(setting, "loss.reduction=none")
         loss.embeddings = vectors
         logits = spread(P, 0, [0.9, 0.1] if other == 1 else [0.1, 0.9])
-        lines.append(curve(f"{setting}, {where}", loss(logits, targets, features=features), logits, other))
+        lines.append(
+            curve(f"{setting}, {where}", loss(logits, targets, features=features), logits, other)
+        )
     return Picture(
         lines,
         f"One word, three classes; the label embeddings of the other two have cosines {alike:g} and {far:g} with that "
@@ -158,9 +171,17 @@ def in_batch(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
 
     def draw(option: Option) -> Picture:
         gold = torch.arange(len(SMALL)).repeat_interleave(torch.tensor([*SMALL.values()]))  # (N,)
-        others = torch.stack([spread(torch.full((1,), 0.8, dtype=P.dtype), y, even(3))[0] for y in gold.tolist()])
+        others = torch.stack(
+            [spread(torch.full((1,), 0.8, dtype=P.dtype), y, even(3))[0] for y in gold.tolist()]
+        )
         curves = [
-            one_of(f"{name} word, {settings or 'defaults'}", option.loss(*settings.split()), others, gold, name)
+            one_of(
+                f"{name} word, {settings or 'defaults'}",
+                option.loss(*settings.split()),
+                others,
+                gold,
+                name,
+            )
             for settings, name in lines
         ]
         counts = ", ".join(f"{count} {name}" for name, count in SMALL.items())
@@ -180,7 +201,9 @@ def one_of(label: str, loss: Any, others: Tensor, gold: Tensor, name: str) -> Cu
     place = gold.tolist().index(y)
     varied = spread(P, y, even(len(SMALL)))
     batches = ([*others[:place].detach(), row, *others[place + 1 :].detach()] for row in varied)
-    return curve(label, torch.stack([loss(torch.stack(batch), gold) for batch in batches]), varied, y)
+    return curve(
+        label, torch.stack([loss(torch.stack(batch), gold) for batch in batches]), varied, y
+    )
 
 
 def by_density(option: Option) -> Picture:
@@ -207,7 +230,10 @@ def by_transition(option: Option) -> Picture:
     onehot = torch.nn.functional.one_hot(gold, len(labels)).double()
     x, lines = torch.linspace(-6, 6, 150, dtype=torch.float64), []
     for lead, constrained in ((0, False), (0, True), (1, True), (3, True)):
-        crf, loss = CRF(len(labels), *(labels.legal_transitions() if constrained else ())).double(), option.loss()
+        crf, loss = (
+            CRF(len(labels), *(labels.legal_transitions() if constrained else ())).double(),
+            option.loss(),
+        )
         values, slopes = [], []
         for score in x:
             crf.zero_grad()
@@ -269,7 +295,9 @@ def by_similarity(option: Option) -> Picture:
         "contrastive_form=margin",
     ):
         term, cosine = option.loss(setting).parts["contrastive"], x.clone().requires_grad_()
-        second = torch.stack([cosine, (1 - cosine**2).sqrt(), torch.zeros_like(cosine)], -1)  # (points, 3)
+        second = torch.stack(
+            [cosine, (1 - cosine**2).sqrt(), torch.zeros_like(cosine)], -1
+        )  # (points, 3)
         values = [term(torch.stack([base[0], row, base[1]]), targets) for row in second]
         lines.append(curve(setting, torch.stack(values), cosine))
     return Picture(
@@ -315,8 +343,12 @@ def draw(path: Path, picture: Picture) -> None:
 def save(path: Path, figure: Figure) -> None:
     """As SVG with text as text; the same bytes each time, with two digits of a coordinate, which is plenty."""
     fonts = ["DejaVu Sans", "Verdana"]
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nersweep", "font.sans-serif": fonts}):
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "nersweep", "font.sans-serif": fonts}
+    ):
         figure.savefig(path, metadata={"Date": None, "Creator": None})
     text = path.read_text(encoding="utf-8")
-    short = re.sub(r'="[^"]*"', lambda attribute: re.sub(r"(\d\.\d\d)\d+", r"\1", attribute[0]), text)
+    short = re.sub(
+        r'="[^"]*"', lambda attribute: re.sub(r"(\d\.\d\d)\d+", r"\1", attribute[0]), text
+    )
     path.write_text(short, encoding="utf-8")

@@ -10,8 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from nersweep.build import build, signature
-from nersweep.faults import CONF, flat, shown
+from nersweep.config.build import build, signature
+from nersweep.config.flat import flat
+from nersweep.config.knobs import CONF
+from nersweep.faults import shown
 from nersweep.report.catalogue.curves import STYLES, Picture, draw, save
 from nersweep.report.catalogue.entries import ENTRIES, KINDS
 from nersweep.report.catalogue.options import CONLL, Option, options, raw, section
@@ -61,19 +63,35 @@ def catalogue(conf: Traversable) -> list[Option]:
     """The options in the order of ENTRIES."""
     there = options(conf, "loss")
     where = "nersweep/report/catalogue/entries.py"
-    lines = [f"loss={name}: no entry in ENTRIES of {where}; write one" for name in there if name not in ENTRIES]
+    lines = [
+        f"loss={name}: no entry in ENTRIES of {where}; write one"
+        for name in there
+        if name not in ENTRIES
+    ]
     lines += [
-        f"loss={name}: has an entry in {where} and no conf/loss/{name}.yaml" for name in ENTRIES if name not in there
+        f"loss={name}: has an entry in {where} and no conf/loss/{name}.yaml"
+        for name in ENTRIES
+        if name not in there
     ]
     found = [Option(name, conf) for name in ENTRIES if name in there]
     for option in found:
         told = ENTRIES[option.name].knobs
         silent = [knob for knob in option.knobs if knob not in told]
-        lines += [f"{knob}: the entry of loss={option.name} in {where} does not say what it means" for knob in silent]
-        gone = [
-            k for k in told if k not in option.groups and k not in option.config and k not in flat(raw(option.config))
+        lines += [
+            f"{knob}: the entry of loss={option.name} in {where} does not say what it means"
+            for knob in silent
         ]
-        lines += [f"{knob}: loss={option.name}, whose entry in {where} explains it, has no such knob" for knob in gone]
+        gone = [
+            k
+            for k in told
+            if k not in option.groups
+            and k not in option.config
+            and k not in flat(raw(option.config))
+        ]
+        lines += [
+            f"{knob}: loss={option.name}, whose entry in {where} explains it, has no such knob"
+            for knob in gone
+        ]
     if lines:
         raise ValueError("\n".join(lines))
     return found
@@ -83,7 +101,10 @@ def document(found: Sequence[Option], pictures: Mapping[str, Picture], conf: Tra
     parts = [HEAD, overview(found), CONVENTIONS]
     for kind, heading in KINDS.items():
         chosen = [option for option in found if ENTRIES[option.name].kind == kind]
-        parts += [f"## {heading}\n", *(chapter(option, pictures[option.name], conf) for option in chosen)]
+        parts += [
+            f"## {heading}\n",
+            *(chapter(option, pictures[option.name], conf) for option in chosen),
+        ]
     return "\n".join([*parts, weights_chapter(conf)])
 
 
@@ -112,7 +133,10 @@ def chapter(option: Option, picture: Picture, conf: Traversable) -> str:
     command = " ".join(f"python -m nersweep loss={option.name} {entry.example}".split())
     lines = [f"### {option.name}", "", f"{entry.title}.", "", "```math", entry.formula, "```", ""]
     if entry.knobs:
-        rows = [(f"`{k}`", f"`{option.default(k)}`", option.range(k, conf), entry.knobs[k]) for k in entry.knobs]
+        rows = [
+            (f"`{k}`", f"`{option.default(k)}`", option.range(k, conf), entry.knobs[k])
+            for k in entry.knobs
+        ]
         lines += [table(("knob", "default", "range", "meaning"), rows)]
     lines += ["```bash", command, "```", ""]
     lines += [f"**When to use it.** {entry.use}", "", f"**When not.** {entry.avoid}", ""]
@@ -126,15 +150,26 @@ def chapter(option: Option, picture: Picture, conf: Traversable) -> str:
         "Source": f"{sources}." if sources else "",
     }
     lines += [" ".join(f"**{name}** {text}" for name, text in facts.items() if text), ""]
-    lines += [f"![{entry.title}: loss and gradient](img/losses/{option.name}.svg)", "", f"*{picture.caption}*", ""]
+    lines += [
+        f"![{entry.title}: loss and gradient](img/losses/{option.name}.svg)",
+        "",
+        f"*{picture.caption}*",
+        "",
+    ]
     return "\n".join(lines)
 
 
 def classes(option: Option) -> Iterator[list[str]]:
     """Links to the file of the loss, and to those of its terms."""
     recipe = option.recipe()
-    for targets in ([recipe.target], [term.target for term in recipe.arguments.get("terms", {}).values()]):
-        yield [f"[`{t.__name__}`](../{inspect.getmodule(t).__name__.replace('.', '/')}.py)" for t in targets]
+    for targets in (
+        [recipe.target],
+        [term.target for term in recipe.arguments.get("terms", {}).values()],
+    ):
+        yield [
+            f"[`{t.__name__}`](../{inspect.getmodule(t).__name__.replace('.', '/')}.py)"
+            for t in targets
+        ]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -148,21 +183,29 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def schemes(conf: Traversable) -> dict[str, np.ndarray]:
     """What is typed -> weights (C,) of the labels of CoNLL-2003."""
     betas = (0.99, 0.999, 0.9999, 0.99999)
-    typed = [f"weights={name}" for name in options(conf, "weights") if name not in ("none", "manual", "effective")]
+    typed = [
+        f"weights={name}"
+        for name in options(conf, "weights")
+        if name not in ("none", "manual", "effective")
+    ]
     typed += [f"weights=effective effective_beta={beta:g}" for beta in betas]
     return {"weights=none": np.ones(len(CONLL))} | {text: weights_of(conf, text) for text in typed}
 
 
 def short(typed: Iterable[str]) -> list[str]:
     """weights=inverse -> inverse; weights=effective effective_beta=0.99 -> β=0.99."""
-    return [text.rpartition("weights=")[2].replace("effective effective_beta=", "β=") for text in typed]
+    return [
+        text.rpartition("weights=")[2].replace("effective effective_beta=", "β=") for text in typed
+    ]
 
 
 def weights_of(conf: Traversable, typed: str) -> np.ndarray:
     """(C,), of what is typed: "weights=inverse weights.cap=10"."""
     scheme, *settings = typed.split()
     config = OmegaConf.merge(section(conf, *scheme.split("=")), OmegaConf.from_dotlist(settings))
-    made = build("weights", raw(config)["weights"], OmegaConf.to_container(config, resolve=True)["weights"])
+    made = build(
+        "weights", raw(config)["weights"], OmegaConf.to_container(config, resolve=True)["weights"]
+    )
     return made(np.array([*CONLL.values()]), tuple(CONLL))
 
 
@@ -194,7 +237,9 @@ def weights_chapter(conf: Traversable) -> str:
         "o_weight": "O as computed (`computed`), exactly 1 (`one`), or at most 1 (`cap`)",
         "cap": "an upper bound for every weight; `null` for none",
     }
-    settings = [(f"`weights.{name}`", f"`{shown(config[name])}`", text) for name, text in meaning.items()]
+    settings = [
+        (f"`weights.{name}`", f"`{shown(config[name])}`", text) for name, text in meaning.items()
+    ]
     lines = [
         "## Class weights",
         "",
@@ -238,13 +283,24 @@ def draw_weights(path: Path, conf: Traversable) -> None:
     order = counts.argsort()
     for style, name, weights in zip(STYLES, names, found.values(), strict=True):
         left.plot(counts[order], weights[order], label=name, markersize=4, **style)
-    left.set(xscale="log", yscale="log", xlabel="words of the label", ylabel="weight", title="weight against count")
+    left.set(
+        xscale="log",
+        yscale="log",
+        xlabel="words of the label",
+        ylabel="weight",
+        title="weight against count",
+    )
     left.grid(color="0.9", linewidth=0.6)
     shares = [of_entities(weights) for weights in found.values()]
     right.barh(names, shares, color="0.6")
     for row, share in enumerate(shares):
         right.text(share + 0.01, row, f"{share:.0%}", va="center", fontsize=9)
     right.invert_yaxis()
-    right.set(xlim=(0, 1.12), xticks=np.linspace(0, 1, 6), xlabel="entities' share of Σ n·w", title="what entities get")
+    right.set(
+        xlim=(0, 1.12),
+        xticks=np.linspace(0, 1, 6),
+        xlabel="entities' share of Σ n·w",
+        title="what entities get",
+    )
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     save(path, figure)

@@ -24,11 +24,15 @@ class Entry:
     title: str
     kind: str
     formula: str  # TeX
-    knobs: Mapping[str, str] = field(default_factory=dict)  # what each means; its range and default are derived
+    knobs: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what each means; its range and default are derived
     example: str = ""  # settings of the command
     use: str
     avoid: str
-    sources: Mapping[str, str] = field(default_factory=dict)  # citation, as the docstring has it -> title and notes
+    sources: Mapping[str, str] = field(
+        default_factory=dict
+    )  # citation, as the docstring has it -> title and notes
     picture: Callable[[Option], Picture]
 
 
@@ -77,8 +81,15 @@ ENTRIES: dict[str, Entry] = {
         use="The model is too sure of itself, or a few labels are wrong.",
         avoid="Imbalance is the only trouble: each rare class gets the same ε/K at every O word, and no class is "
         "favoured. Nor does it know which classes are confused; `embedding_smoothing` does.",
-        sources={"Szegedy et al. 2016, section 7": "*Rethinking the Inception Architecture for Computer Vision*"},
-        picture=by_setting("label_smoothing=0", "label_smoothing=0.05", "label_smoothing=0.1", "label_smoothing=0.3"),
+        sources={
+            "Szegedy et al. 2016, section 7": "*Rethinking the Inception Architecture for Computer Vision*"
+        },
+        picture=by_setting(
+            "label_smoothing=0",
+            "label_smoothing=0.05",
+            "label_smoothing=0.1",
+            "label_smoothing=0.3",
+        ),
     ),
     "embedding_smoothing": Entry(
         title="Label smoothing towards similar classes",
@@ -108,7 +119,9 @@ ENTRIES: dict[str, Entry] = {
         kind="token",
         formula=r"\ell = -\log \frac{e^{z_y + \tau \log \pi_y}}{\sum_k e^{z_k + \tau \log \pi_k}}, \qquad "
         r"\pi_k = \frac{n_k}{\sum_j n_j}",
-        knobs={"logit_adjusted_tau": "τ, how much of the prior is taken out; at 1 it is balanced softmax"},
+        knobs={
+            "logit_adjusted_tau": "τ, how much of the prior is taken out; at 1 it is balanced softmax"
+        },
         example="logit_adjusted_tau=0.5",
         use="Rare classes are to be found more often, by a margin that follows from their counts. The predictions come "
         "from the logits z as they are.",
@@ -125,14 +138,18 @@ ENTRIES: dict[str, Entry] = {
         title="Poly-1 loss",
         kind="token",
         formula=r"\ell = -\log p_y + \varepsilon\,(1-p_y)",
-        knobs={"poly1_epsilon": "ε, added to the first coefficient of the expansion of cross entropy"},
+        knobs={
+            "poly1_epsilon": "ε, added to the first coefficient of the expansion of cross entropy"
+        },
         example="poly1_epsilon=2",
         use="The smallest change to cross entropy is to be tried: its gradient times 1 + ε·p_y. Above 0 words that are "
         "nearly right count more, below 0 less, as in focal loss; at −1 the gradient is (1−p_y)².",
         avoid="Words that are badly wrong are to count more or less: there, where p_y is near 0, it is cross entropy "
         "at any ε.",
         sources={"Leng et al. 2022, section 4.3": "*PolyLoss: A Polynomial Expansion Perspective*"},
-        picture=by_setting("poly1_epsilon=-1", "poly1_epsilon=0", "poly1_epsilon=1", "poly1_epsilon=4"),
+        picture=by_setting(
+            "poly1_epsilon=-1", "poly1_epsilon=0", "poly1_epsilon=1", "poly1_epsilon=4"
+        ),
     ),
     "gce": Entry(
         title="Generalised cross entropy",
@@ -192,7 +209,9 @@ ENTRIES: dict[str, Entry] = {
         example="weights=effective effective_beta=0.9999",
         use="Both are wanted: rare classes up, easy words down.",
         avoid="Neither has been tried alone: both take from O, whose words are frequent and easy.",
-        sources={"Lin et al. 2017, eq. 4-5": "*Focal Loss for Dense Object Detection*; the weight is its α"},
+        sources={
+            "Lin et al. 2017, eq. 4-5": "*Focal Loss for Dense Object Detection*; the weight is its α"
+        },
         picture=by_weight(("", "O"), ("", "B-PER"), ("", "I-MISC")),
     ),
     "class_balanced": Entry(
@@ -208,7 +227,9 @@ ENTRIES: dict[str, Entry] = {
         use="Weights are wanted between none and the inverse count, with one number to tune: on a logarithmic scale of "
         "1−β, as [class weights](#class-weights) shows.",
         avoid="All classes have far more than 1/(1−β) words: their weights are then equal, and it is focal loss.",
-        sources={"Cui et al. 2019, eq. 2": "*Class-Balanced Loss Based on Effective Number of Samples*"},
+        sources={
+            "Cui et al. 2019, eq. 2": "*Class-Balanced Loss Based on Effective Number of Samples*"
+        },
         picture=by_weight(
             ("class_balance_beta=0.999", "O"),
             ("class_balance_beta=0.999", "I-MISC"),
@@ -228,7 +249,9 @@ ENTRIES: dict[str, Entry] = {
         use="Counts of the training split are unknown or change, as in a stream; otherwise `class_balanced`.",
         avoid="Steps are small: the same word then weighs more or less by what else is in its step. A class with far "
         "fewer than 1/(1−β) words in the step weighs nearly the inverse of its count there.",
-        sources={"Cui et al. 2019, eq. 2": "*Class-Balanced Loss Based on Effective Number of Samples*"},
+        sources={
+            "Cui et al. 2019, eq. 2": "*Class-Balanced Loss Based on Effective Number of Samples*"
+        },
         picture=by_step,
     ),
     "dice": Entry(
@@ -252,7 +275,9 @@ ENTRIES: dict[str, Entry] = {
             "Image Segmentation*",
             "Li et al. 2020, section 3.3": "*Dice Loss for Data-imbalanced NLP Tasks*",
         },
-        picture=in_batch(("", "O"), ("", "I-X"), ("dice_smooth=0", "I-X"), ("dice_square=true", "I-X")),
+        picture=in_batch(
+            ("", "O"), ("", "I-X"), ("dice_smooth=0", "I-X"), ("dice_square=true", "I-X")
+        ),
     ),
     "tversky": Entry(
         title="Tversky loss",

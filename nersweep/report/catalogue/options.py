@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from nersweep.build import Recipe, build
+from nersweep.config.build import Recipe, build
 from nersweep.faults import shown
 
 # Words per label in the training split of CoNLL-2003, the label set of the README's first real run.
@@ -24,7 +24,11 @@ CONLL = {
     "B-PER": 6600,
     "I-PER": 4528,
 }
-SMALL = {"O": 16, "B-X": 3, "I-X": 1}  # the batch in which one word's p_y varies; the others have p_y = .8
+SMALL = {
+    "O": 16,
+    "B-X": 3,
+    "I-X": 1,
+}  # the batch in which one word's p_y varies; the others have p_y = .8
 STEP = {"O": 540, "B-X": 50, "I-X": 10}  # an optimiser step
 
 
@@ -35,19 +39,33 @@ class Option:
         self.name = name
         own = section(conf, "loss", name)
         overrides = [item for item in own.pop("defaults", []) if OmegaConf.is_dict(item)]
-        self.groups = {key.removeprefix("override /"): value for item in overrides for key, value in item.items()}
-        self.config = OmegaConf.merge(*(section(conf, *chosen) for chosen in self.groups.items()), own)
-        self.knobs = [key for key, value in raw(own).items() if key != "loss" and "${" not in str(value)]
+        self.groups = {
+            key.removeprefix("override /"): value
+            for item in overrides
+            for key, value in item.items()
+        }
+        self.config = OmegaConf.merge(
+            *(section(conf, *chosen) for chosen in self.groups.items()), own
+        )
+        self.knobs = [
+            key for key, value in raw(own).items() if key != "loss" and "${" not in str(value)
+        ]
 
     def recipe(self, *settings: str) -> Recipe:
         """Of the loss, with settings as typed: "focal_gamma=3". Raises ValueError for those that are out of range."""
-        return self.part("loss", OmegaConf.merge(self.config, OmegaConf.from_dotlist(list(settings))))
+        return self.part(
+            "loss", OmegaConf.merge(self.config, OmegaConf.from_dotlist(list(settings)))
+        )
 
     def part(self, name: str, config: DictConfig) -> Any:
         return build(name, raw(config)[name], OmegaConf.to_container(config, resolve=True)[name])
 
-    def loss(self, *settings: str, counts: Mapping[str, int] = SMALL, weight: Tensor | None = None) -> Any:
-        made = self.recipe(*settings).make(counts=list(counts.values()), labels=tuple(counts), weight=weight)
+    def loss(
+        self, *settings: str, counts: Mapping[str, int] = SMALL, weight: Tensor | None = None
+    ) -> Any:
+        made = self.recipe(*settings).make(
+            counts=list(counts.values()), labels=tuple(counts), weight=weight
+        )
         return made.eval()  # GHM-C and moving centroids keep what they have seen as it is
 
     def weights(self, counts: Mapping[str, int], *settings: str) -> np.ndarray:
@@ -67,7 +85,9 @@ class Option:
         if isinstance(OmegaConf.select(self.config, knob), bool):
             return "true or false"
         lines = [self.fault(knob, value) for value in (math.nan, -1, "?")]
-        allowed = next((line.partition(": must be ")[2] for line in lines if ": must be " in line), "")
+        allowed = next(
+            (line.partition(": must be ")[2] for line in lines if ": must be " in line), ""
+        )
         kind = lines[-1].partition(": expected ")[2]
         return (f"{kind} {allowed}" if kind == "a whole number" else allowed) or kind or "–"
 
@@ -83,7 +103,11 @@ class Option:
 
 
 def options(conf: Traversable, group: str) -> list[str]:
-    return sorted(file.name.removesuffix(".yaml") for file in (conf / group).iterdir() if file.name.endswith(".yaml"))
+    return sorted(
+        file.name.removesuffix(".yaml")
+        for file in (conf / group).iterdir()
+        if file.name.endswith(".yaml")
+    )
 
 
 def section(conf: Traversable, group: str, name: str) -> DictConfig:

@@ -1,0 +1,1 @@
+"""The command line: what was given, checked before anything starts."""

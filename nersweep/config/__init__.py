@@ -1,0 +1,1 @@
+"""The configuration: schema, composition, checks, and the objects that it describes."""

@@ -1,0 +1,1 @@
+"""How imbalanced a data set is, and which sweep to start with."""

@@ -1,0 +1,1 @@
+"""Scores, analysis and statistics."""

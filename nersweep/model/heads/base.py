@@ -1,0 +1,75 @@
+"""What heads share: which classes a loss sees, and what is given to it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nersweep.batches.batch import Gold
+from nersweep.labels import LabelSet
+from nersweep.losses.base import Loss, Terms
+from nersweep.model.encoder import Encoder
+
+
+class Decoded(NamedTuple):
+    """What a head predicts for sentences whose words stand one after another."""
+
+    labels: Tensor  # (W,), label ids
+    spans: Tensor | None = (
+        None  # (n, 3), rows (start, end, type id), where they say more than the labels
+    )
+
+
+class Head(nn.Module, ABC):
+    """From word features (W, H) to emissions, the encoder's own classifier applied to them; from emissions to a loss
+    and to labels.
+
+    gives: what it gives to a loss, by the names of `Loss.needs`.
+    asks: what a loss must need, because else nothing trains it.
+    pointers: how many times the loss is applied, each time by a module of its own, as losses may have a state.
+    """
+
+    gives: ClassVar[frozenset[str]] = frozenset({"logits", "targets", "features", "step_targets"})
+    asks: ClassVar[frozenset[str]] = frozenset()
+    pointers: ClassVar[int] = 1
+
+    def __init__(self, encoder: Encoder, labels: LabelSet):
+        super().__init__()
+        self.classify = encoder.classify  # its parameters are the encoder's, and are saved with it
+        self.labels = labels
+
+    @staticmethod
+    @abstractmethod
+    def classes(labels: LabelSet) -> tuple[str, ...]:
+        """The names of the classes that a loss sees. The first is that of words outside entities."""
+
+    @classmethod
+    def outputs(cls, labels: LabelSet) -> tuple[str, ...]:
+        """The names of the scores that the encoder's classifier gives."""
+        return cls.classes(labels)
+
+    @staticmethod
+    @abstractmethod
+    def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
+        """The gold classes (W,), for each pointer."""
+
+    @abstractmethod
+    def terms(
+        self, criteria: Sequence[Loss], emissions: Tensor, features: Tensor, gold: Gold, step: Gold
+    ) -> Terms:
+        """The terms of the training loss, with a criterion for each pointer. `gold` belongs to the emissions and to the
+        features that they come from; `step` to the whole optimiser step, of which they are a micro-batch."""
+
+    @abstractmethod
+    def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
+        """Emissions of sentences with so many words each (S,) -> labels."""
+
+    def probabilities(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        """The probabilities of the classes at each word, for each pointer, (P, W, C)."""
+        return torch.stack(emissions.chunk(self.pointers, -1)).softmax(-1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(W, H) -> emissions (W, outputs), raw scores."""
+        return self.classify(features)

@@ -1,0 +1,33 @@
+"""The CRF head: a sentence's labels are scored together."""
+
+from typing import Any
+
+from torch import Tensor
+
+from nersweep.batches.batch import Gold
+from nersweep.labels import LabelSet
+from nersweep.losses.crf import CRF
+from nersweep.model.encoder import Encoder
+from nersweep.model.heads.base import Decoded
+from nersweep.model.heads.token import TokenHead
+
+
+class CRFHead(TokenHead):
+    """A linear-chain CRF over the token head's scores, decoded by Viterbi. constrained: transitions that IOB2 does not
+    allow are forbidden, in training and in decoding."""
+
+    gives = TokenHead.gives | {"crf"}
+    asks = frozenset({"crf"})
+
+    def __init__(self, encoder: Encoder, labels: LabelSet, constrained: bool = True):
+        super().__init__(encoder, labels)
+        self.crf = CRF(len(labels), *(labels.legal_transitions() if constrained else ()))
+
+    def given(self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
+        return super().given(emissions, features, gold, step) | {"crf": self.crf}
+
+    def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
+        return Decoded(self.crf.decode(emissions, lengths))
+
+    def probabilities(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+        return self.crf.marginals(emissions, lengths)[None]

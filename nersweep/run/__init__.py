@@ -1,0 +1,1 @@
+"""One run: plan it, execute it, write what it leaves."""

@@ -1,0 +1,345 @@
+"""The life of one run: plan, train, score, write, track."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+import transformers
+from omegaconf import DictConfig, OmegaConf
+
+from nersweep import tracking
+from nersweep.batches.batch import Tokenised
+from nersweep.batches.cache import tokenised
+from nersweep.config.schema import TrainConfig
+from nersweep.data.corpus import tag_counts
+from nersweep.evaluation import metrics
+from nersweep.evaluation.analysis import analyse
+from nersweep.faults import one_line
+from nersweep.machine import files, gpus, host
+from nersweep.machine.device import choose_precision
+from nersweep.model import saved
+from nersweep.model.encoder import Encoder
+from nersweep.model.tagger import Tagger, predict
+from nersweep.results import folder as folder_module
+from nersweep.results import result as result_module
+from nersweep.run import artifacts, plan, publish
+from nersweep.run.console import conclude, introduce, one_line_of
+from nersweep.run.environment import hardware, peak_memory, versions
+from nersweep.run.plan import Plan
+from nersweep.terminal import console
+from nersweep.training.checkpoint import Checkpoint
+from nersweep.training.loop import Diverged, fit
+
+
+class Pruned(Exception):
+    """Whoever watches a run has seen enough of it."""
+
+
+def execute(
+    config: DictConfig,
+    overrides: Sequence[str],
+    parent_id: str | None = None,
+    watch: Callable[[int, dict[str, Any]], None] = lambda epoch, dev: None,
+    brief: bool = False,
+) -> dict[str, Any]:
+    """Runs what a composed configuration describes and returns its result, as in result.json. A run that has finished
+    or diverged before is not run again, and one that was ended early goes on from its last checkpoint, unless
+    config.rerun.
+
+    overrides: what was typed for it. parent_id: the tracker's run that it belongs to. watch: is told the development
+    scores of each epoch, from the first on, and ends the run by raising Pruned. brief: one line tells the result.
+
+    Raises Pruned, ValueError for faults in configuration or data, ConnectionError for a tracker that does not answer a
+    run which is alone, Diverged for a loss that is no number; Ctrl-C goes through. Whatever ends the run early is
+    written down in its result.json and in the tracker first.
+    """
+    started = time.perf_counter()
+    versions()  # of the code that is imported, which may be edited during a training
+    prepared = plan.make(config)
+    folder, rerun = prepared.folder, prepared.config["rerun"]
+    uri = tracking.store_uri(prepared.config["tracking"]["uri"], prepared.output_dir)
+    result = {} if rerun else result_module.read_result(folder, prepared.fingerprint)
+    if result.get("status") in result_module.OVER:
+        console.print(f"{prepared.name}: {result['status']} before; rerun=true runs it again")
+        if "untracked" in result and parent_id is None:
+            publish.catch_up([(prepared, overrides)], parent_id)
+            result = result_module.read_result(folder, prepared.fingerprint)
+        if result["status"] == "diverged":
+            raise Diverged(result["error"])
+        if not brief:
+            conclude(result, folder, tracking.ui_command(uri))
+        return result
+    files.writable(prepared.output_dir)
+    opened = time.perf_counter()
+    if (
+        parent_id is None
+    ):  # else it was seen to answer, and where it is away since, no run ends for that
+        uri = tracking.open_store(uri, prepared.output_dir)
+    open_seconds = time.perf_counter() - opened
+    introduce(prepared, brief)
+    asked = time.perf_counter()  # for a GPU, and to wait for one is no work
+    with folder_module.claimed(folder), placed(prepared) as prepared:
+        started += time.perf_counter() - asked
+        minutes = prepared.train.checkpoint_minutes
+        checkpoint = Checkpoint(
+            folder / folder_module.CHECKPOINT, prepared.fingerprint, minutes, started
+        )
+        if rerun:
+            checkpoint.remove()
+        result = {} if rerun else result_module.read_result(folder, prepared.fingerprint)
+        if result.get("status") not in result_module.OVER:  # else another process was faster
+            tracker = tracked(prepared, overrides, parent_id, result)
+            tracker.seconds += open_seconds
+            result = perform(prepared, checkpoint, tracker, watch, started)
+    if result["status"] == "diverged":
+        raise Diverged(result["error"])
+    if brief:
+        console.print(one_line_of(result))
+    else:
+        conclude(result, folder, tracking.ui_command(uri))
+    return result
+
+
+def tracked(
+    prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Mapping[str, Any]
+) -> tracking.Run | tracking.Away:
+    """The tracker's run. One that belongs to others goes on without, where the tracker does not answer any more."""
+    began = time.perf_counter()
+    try:
+        return publish.start(prepared, overrides, parent_id, before)
+    except ConnectionError as error:
+        if parent_id is None:
+            raise
+        return tracking.Away(before.get("run_id"), str(error), time.perf_counter() - began)
+
+
+@contextmanager
+def placed(prepared: Plan) -> Iterator[Plan]:
+    """With gpus_per_run, on a GPU that has room for it, after a wait for that."""
+    share, free = prepared.config["gpus_per_run"], prepared.config["device"] in ("auto", "cuda")
+    if share is None or not free or prepared.device.type != "cuda":
+        yield prepared
+        return
+    with gpus.slot(torch.cuda.device_count(), share, host.host_folder() / "gpus") as device:
+        yield replace(prepared, device=torch.device(device))
+
+
+def perform(
+    prepared: Plan,
+    checkpoint: Checkpoint,
+    tracker: tracking.Run | tracking.Away,
+    watch: Callable,
+    started: float,
+) -> dict[str, Any]:
+    """From the start of the run to what it leaves, whatever happens."""
+    result = {
+        "status": "running",
+        "name": prepared.name,
+        "fingerprint": prepared.fingerprint,
+        "run_id": tracker.id,
+    }
+    result["device"] = str(prepared.device)
+    try:
+        result_module.write_result(
+            prepared.folder, result
+        )  # a killed run leaves it, with the tracker's name of the run
+        files.write_text(
+            prepared.folder / "config.yaml",
+            OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))),
+        )
+        result |= train_and_score(prepared, tracker, checkpoint, watch, started + tracker.seconds)
+        result["status"] = "finished"
+        result["seconds"] |= {"total": checkpoint.seconds()}  # so far
+        publish.scores(tracker, prepared, result)
+    except BaseException as error:
+        endings = {
+            Pruned: "pruned",
+            Diverged: "diverged",
+            Exception: "failed",
+            BaseException: "killed",
+        }
+        result["status"] = next(
+            status for kind, status in endings.items() if isinstance(error, kind)
+        )
+        result["error"] = one_line(error)
+        raise
+    finally:
+        tracker.finish(result["status"], result.get("error", ""))
+        if not tracker.ended:
+            result["untracked"] = True
+        if "seconds" in result:
+            result["seconds"] |= {"tracking": tracker.seconds, "total": checkpoint.seconds()}
+        result_module.write_result(prepared.folder, result)
+        if result["status"] in (*result_module.OVER, "pruned"):  # nothing goes on from there
+            checkpoint.remove()
+    return result
+
+
+def train_and_score(
+    prepared: Plan,
+    tracker: tracking.Run | tracking.Away,
+    checkpoint: Checkpoint,
+    watch: Callable,
+    started: float,
+) -> dict[str, Any]:
+    """Trains the model, scores the best epoch on test, writes everything but result.json."""
+    config, corpus, labels, device = (
+        prepared.config,
+        prepared.facts.corpus,
+        prepared.facts.labels,
+        prepared.device,
+    )
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    settings, dtype = prepared.train, choose_precision(config["train"]["precision"], device)
+    while True:
+        tagger, splits = assemble(prepared, partial(all_splits, prepared))
+        packed = tagger.encoder.packed
+        console.print(
+            f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}, "
+            f"{'packed' if packed else 'padded by length, as this encoder cannot be packed'}: "
+            f"{sum(p.numel() for p in tagger.parameters()):,} parameters, {len(splits['train']):,} sentences"
+        )
+        setup_seconds = time.perf_counter() - started
+        try:
+            with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
+                record = recorder(file, tracker, watch)
+                train, dev, seed = splits["train"], splits["dev"], config["seed"]
+                fitted = fit(tagger, train, dev, labels, settings, seed, device, record, checkpoint)
+            break
+        except torch.OutOfMemoryError as error:
+            settings = in_smaller_parts(settings, error)
+            del tagger, splits
+            torch.cuda.empty_cache()
+    eval_started = time.perf_counter()
+    test, test_predictions = splits["test"], predict(tagger, splits["test"], device)
+    test_scores = metrics.score(
+        test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans
+    )
+    eval_seconds = fitted.eval_seconds + time.perf_counter() - eval_started
+    predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
+    analysis = analyse(
+        tagger.head, prepared.facts.counts, corpus, labels, splits, predictions, device
+    )
+    tagger.float().load_state_dict(fitted.weights)
+    saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
+    artifacts.write(prepared, fitted, predictions, test.labels)
+    epochs = len(fitted.epochs)
+    return {
+        "config": shown(config),
+        "best_epoch": fitted.best_epoch,
+        "epochs": epochs,
+        "absent": fitted.epochs[-1]["absent"],
+        "padding": fitted.epochs[-1]["padding"],
+        "dev": fitted.dev,
+        "test": test_scores,
+        "analysis": analysis,
+        "seconds": {"setup": setup_seconds, "train": fitted.train_seconds, "eval": eval_seconds},
+        "cpu_seconds": fitted.cpu_seconds,
+        "sentences_per_second": epochs * len(splits["train"]) / fitted.train_seconds,
+        "words_per_second": epochs * len(splits["train"].labels) / fitted.train_seconds,
+        "peak_memory_bytes": peak_memory(device),
+        "hardware": hardware(device),
+        "accumulation": settings.accumulation,
+        "precision": str(dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "data": {
+            "checksum": corpus.checksum,
+            "sentences": {name: len(sentences) for name, sentences in corpus.splits().items()},
+            "entities": {
+                type_: tag_counts(corpus.train)[f"B-{type_}"] for type_ in labels.types
+            },  # in train
+        },
+        "notes": list(corpus.notes),
+        "versions": versions(),
+    }
+
+
+def assemble(
+    prepared: Plan, splits: Callable[[Encoder], dict[str, Tokenised]]
+) -> tuple[Tagger, dict[str, Tokenised]]:
+    """The model with its first weights, on its device, and the data as it sees it. splits: gives that data."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    config, labels, device = prepared.config, prepared.facts.labels, prepared.device
+    torch.manual_seed(config["seed"])
+    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), prepared.facts.corpus)
+    aux = (
+        prepared.aux.build(encoder.model.config.hidden_size, prepared.vocabularies)
+        if prepared.aux
+        else None
+    )
+    tagger = Tagger(
+        encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux
+    ).to(device)
+    found = splits(encoder)
+    if config["train"]["weight_decay"] == 0:
+        encoder.use_rows(np.concatenate([split.pieces for split in found.values()]))
+    encoder.on(device, choose_precision(config["train"]["precision"], device))
+    return tagger, found
+
+
+def all_splits(prepared: Plan, encoder: Encoder) -> dict[str, Tokenised]:
+    cache = prepared.output_dir / "cache"
+    return {
+        split: tokenised(
+            sentences,
+            prepared.facts.labels,
+            encoder.tokenizer,
+            encoder.max_length,
+            prepared.vocabularies if split == "train" else {},
+            cache,
+        )
+        for split, sentences in prepared.facts.corpus.splits().items()
+    }
+
+
+def in_smaller_parts(settings: TrainConfig, error: torch.OutOfMemoryError) -> TrainConfig:
+    """The same optimiser step in twice as many micro-batches, each of half the sentences. Raises ValueError where that
+    was not asked for, or a micro-batch has one sentence already."""
+    typed = f"train.batch_size={settings.batch_size} train.accumulation={settings.accumulation}"
+    smaller = replace(settings, accumulation=2 * settings.accumulation)
+    if smaller.accumulation > settings.batch_size:
+        raise ValueError(
+            f"{typed}: one sentence does not fit into the device's memory; type a smaller model"
+        ) from error
+    if not settings.auto_batch:
+        raise ValueError(
+            f"{typed}: does not fit into the device's memory; type train.accumulation={smaller.accumulation}, which "
+            "changes no gradient, or train.auto_batch=true"
+        ) from error
+    console.print(
+        f"{typed}: does not fit into the device's memory; going on with twice as many parts"
+    )
+    return smaller
+
+
+def shown(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as it is written down: without the tracker's password."""
+    uri = config["tracking"]["uri"]
+    return config | {
+        "tracking": config["tracking"] | {"uri": tracking.public(uri) if uri else None}
+    }
+
+
+def recorder(
+    file: TextIO, tracker: tracking.Run | tracking.Away, watch: Callable
+) -> Callable[[dict[str, Any]], None]:
+    """Writes what `fit` records as JSON lines, and tells the tracker; both are up to date after each epoch, of which
+    then `watch` is told."""
+
+    def record(values: dict[str, Any]) -> None:
+        file.write(json.dumps(values) + "\n")
+        if "epoch" in values:
+            file.flush()
+        publish.curves(tracker, values)
+        if "epoch" in values:
+            watch(values["epoch"], values["dev"])
+
+    return record

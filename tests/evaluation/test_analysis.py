@@ -1,0 +1,145 @@
+"""What is told of a run once, against definitions spelled out slowly."""
+
+import numpy as np
+import pytest
+import torch
+
+from nersweep.data.corpus import Sentence
+from nersweep.evaluation.analysis import (
+    by_familiarity,
+    calibration,
+    diagram,
+    errors,
+    illegal_transitions,
+    judged,
+    shifted_counts,
+)
+from nersweep.evaluation.metrics import entities, entity_counts
+from nersweep.labels import LabelSet
+from nersweep.model.heads.crf import CRFHead
+from nersweep.model.heads.span import SpanHead
+from nersweep.model.heads.token import TokenHead
+
+LABELS = LabelSet(["LOC", "PER"])
+LOC, PER = 1, 2
+CPU = torch.device("cpu")
+
+
+class Encoder:
+    def classify(self, features):
+        return features
+
+
+def spans(*rows):
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def test_a_wrong_entity_has_one_kind():
+    gold = spans((0, 2, PER), (4, 5, LOC), (6, 8, LOC), (10, 12, PER))
+    found = spans((0, 2, PER), (4, 5, PER), (7, 9, LOC), (13, 14, LOC))
+    assert [kinds.tolist() for kinds in judged(gold, found)] == [
+        ["", "type", "boundary", "spurious"],
+        ["", "", "", "missed"],
+    ]
+    assert errors(gold, found) == {"boundary": 1, "type": 1, "spurious": 1, "missed": 1}
+    assert errors(gold, gold) == {"boundary": 0, "type": 0, "spurious": 0, "missed": 0}
+    assert errors(gold, spans()) == {"boundary": 0, "type": 0, "spurious": 0, "missed": 4}
+    assert errors(spans(), found) == {"boundary": 0, "type": 0, "spurious": 4, "missed": 0}
+
+
+def test_neighbours_do_not_overlap():
+    assert errors(spans((0, 2, PER)), spans((2, 3, PER))) == {
+        "boundary": 0,
+        "type": 0,
+        "spurious": 1,
+        "missed": 1,
+    }
+
+
+def slow_errors(gold, found):
+    """Pair by pair."""
+    counts = {"boundary": 0, "type": 0, "spurious": 0, "missed": 0}
+    for one in found:
+        if one in gold:
+            continue
+        over = [other for other in gold if one[0] < other[1] and other[0] < one[1]]
+        same = [other for other in over if other[2] == one[2]]
+        counts["boundary" if same else "type" if over else "spurious"] += 1
+    counts["missed"] = sum(not any(a[0] < b[1] and b[0] < a[1] for b in found) for a in gold)
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_errors_of_random_tags_are_those_of_all_pairs(seed):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 9, size=12)
+    gold, found = (
+        entities(rng.integers(len(LABELS), size=lengths.sum()), lengths, LABELS) for _ in range(2)
+    )
+    overlapping = (
+        spans(*found.tolist(), (0, int(lengths.sum()), PER)) if seed % 2 else found
+    )  # as a span head may say
+    as_tuples = [[tuple(row) for row in rows.tolist()] for rows in (gold, overlapping)]
+    assert errors(gold, overlapping) == slow_errors(*as_tuples)
+
+
+def test_an_entity_is_seen_by_its_words_alone():
+    sentences = [Sentence(("New", "York", "and", "Ada"), ("B-LOC", "I-LOC", "O", "B-PER"))]
+    gold, found = spans((0, 2, LOC), (3, 4, PER)), spans((0, 2, PER), (3, 4, PER))
+    scores = by_familiarity(gold, found, sentences, {("New", "York")}, 2)
+    assert scores["seen"] == {"f1": 0.0, "precision": 0.0, "recall": 0.0, "support": 1}
+    assert scores["unseen"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0, "support": 1}
+
+
+def test_illegal_is_what_iob2_does_not_allow_at_the_start_and_after_another_label():
+    tags = ["I-PER", "I-PER", "O", "B-PER", "I-LOC"], ["I-LOC"], ["B-LOC", "I-LOC"]
+    ids = np.array([label for sentence in tags for label in LABELS.encode(sentence)])
+    assert illegal_transitions(ids, np.array([5, 1, 2]), LABELS) == pytest.approx(3 / 8)
+
+
+def test_words_outside_entities_hide_what_is_uncertain():
+    # 8 words rightly O at .9; of 2 words predicted PER at .6 one is.
+    probabilities = np.array([[[0.9, 0.1]]] * 8 + [[[0.4, 0.6]]] * 2)  # (W, P, C)
+    found = calibration(probabilities, (torch.tensor([0] * 8 + [1, 0]),))
+    assert found["entities"].error == pytest.approx(0.1)
+    assert found["all"].error == pytest.approx(0.8 * 0.1 + 0.2 * 0.1)
+    shown = diagram(found["entities"])
+    assert [(n, c, a) for n, c, a in zip(*shown.values(), strict=True) if n] == [
+        (2, pytest.approx(0.6), 0.5)
+    ]
+    assert shown["accuracy"].count(None) == 14
+
+
+@pytest.mark.parametrize("make", [TokenHead, CRFHead, SpanHead])
+def test_no_shift_changes_nothing_and_a_large_one_finds_more(make):
+    head = make(Encoder(), LABELS)
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 12, size=300)
+    emissions = rng.normal(size=(lengths.sum(), len(head.outputs(LABELS)))).astype(np.float32)
+    gold = entities(rng.integers(len(LABELS), size=lengths.sum()), lengths, LABELS)
+    counts = np.array([900, *[20] * (len(head.classes(LABELS)) - 1)])
+    decoded = head.decode(torch.from_numpy(emissions), torch.from_numpy(lengths))
+    found = (
+        entities(decoded.labels.numpy(), lengths, LABELS)
+        if decoded.spans is None
+        else decoded.spans.numpy()
+    )
+
+    def at(tau):
+        return shifted_counts(head, tau, counts, LABELS, emissions, lengths, gold, CPU)
+
+    assert at(0.0).tolist() == entity_counts(gold, found, len(emissions), 2).sum(0).tolist()
+    predicted = [at(tau)[1] for tau in (-1.0, 0.0, 0.3)]
+    assert predicted == sorted(set(predicted))
+
+
+def test_one_shift_is_that_of_the_prior():
+    # p(PER | x) < p(O | x), but the likelihood ratio is in favour of PER: π is (.9, .1).
+    head, labels = TokenHead(Encoder(), LabelSet(["PER"])), LabelSet(["PER"])
+    emissions = np.log(np.array([[0.8, 0.2, 1e-9]], dtype=np.float32))
+    gold, counts, lengths = spans((0, 1, 1)), np.array([90, 10, 0]), np.array([1])
+    found = [
+        shifted_counts(head, tau, counts, labels, emissions, lengths, gold, CPU).tolist()
+        for tau in (0.5, 1.0)
+    ]
+    assert found == [[0, 0, 1], [1, 1, 1]]  # log .8/.2 = 1.39; log 9 = 2.2

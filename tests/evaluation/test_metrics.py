@@ -1,0 +1,114 @@
+"""Scores equal seqeval's, in default and strict mode."""
+
+import numpy as np
+import pytest
+from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+from seqeval.scheme import IOB2
+
+from nersweep.data.columns import read_file
+from nersweep.evaluation.metrics import confusion, flatten, score
+from nersweep.labels import LabelSet, spans, tags_from_spans
+
+LABELS = LabelSet(["LOC", "ORG", "PER"])
+
+
+def cut(ids: np.ndarray, lengths: np.ndarray) -> list[list[str]]:
+    return [LABELS.decode(part) for part in np.split(ids, np.cumsum(lengths)[:-1])]
+
+
+def same_as_seqeval(
+    gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, labels: LabelSet, tags
+) -> None:
+    ours = score(gold, predicted, lengths, labels)
+    for values, mode in ((ours, {}), (ours["strict"], {"mode": "strict", "scheme": IOB2})):
+        for name, theirs in (
+            ("f1", f1_score),
+            ("precision", precision_score),
+            ("recall", recall_score),
+        ):
+            assert values[name] == pytest.approx(theirs(*tags, zero_division=0, **mode), abs=1e-12)
+    report = classification_report(*tags, output_dict=True, zero_division=0)
+    for name, values in ours["types"].items():
+        theirs = report.get(name, {"precision": 0, "recall": 0, "f1-score": 0, "support": 0})
+        assert [values[k] for k in ("precision", "recall", "f1", "support")] == pytest.approx(
+            [theirs[k] for k in ("precision", "recall", "f1-score", "support")]
+        )
+
+
+def test_scores_equal_seqeval_on_random_tags():
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        lengths = rng.integers(1, 9, size=rng.integers(1, 12))
+        weights = [4, 1, 1, 1, 1, 1, 1]
+        gold = rng.choice(len(LABELS), size=lengths.sum(), p=np.divide(weights, 10))
+        predicted = np.where(
+            rng.random(lengths.sum()) < 0.6, gold, rng.choice(len(LABELS), size=lengths.sum())
+        )
+        # Strict mode of seqeval wants well-formed gold; both must agree on it whatever is predicted.
+        gold = np.array([LABELS.ids[t] for s in cut(gold, lengths) for t in repaired(s)])
+        same_as_seqeval(
+            gold, predicted, lengths, LABELS, (cut(gold, lengths), cut(predicted, lengths))
+        )
+
+
+def repaired(tags: list[str]) -> list[str]:
+    return tags_from_spans(spans(tags), len(tags))
+
+
+def test_scores_equal_seqeval_on_real_tags_with_errors(local_data):
+    sentences = read_file(local_data("conll2003") / "test.txt")
+    labels = LabelSet(["LOC", "MISC", "ORG", "PER"])
+    lengths = np.array([len(s.words) for s in sentences])
+    gold = np.array([labels.ids[tag] for s in sentences for tag in repaired(list(s.tags))])
+    rng = np.random.default_rng(3)
+    predicted = np.where(
+        rng.random(len(gold)) < 0.97, gold, rng.choice(len(labels), size=len(gold))
+    )
+    tags = [
+        [labels.decode(part) for part in np.split(x, np.cumsum(lengths)[:-1])]
+        for x in (gold, predicted)
+    ]
+    same_as_seqeval(gold, predicted, lengths, labels, tags)
+
+
+def test_a_prediction_without_beginning_counts_by_default_and_not_in_strict_mode():
+    gold, predicted = (
+        np.array([LABELS.ids[t] for t in ("B-PER", "I-PER")]),
+        np.array([LABELS.ids["I-PER"]] * 2),
+    )
+    scores = score(gold, predicted, np.array([2]), LABELS)
+    assert scores["f1"] == 1 and scores["strict"]["f1"] == 0
+
+
+def test_an_entity_never_crosses_a_sentence_end():
+    ids = np.array([LABELS.ids[t] for t in ("B-PER", "I-PER")])
+    assert score(ids, ids, np.array([1, 1]), LABELS)["types"]["PER"]["support"] == 2
+    assert score(ids, ids, np.array([2]), LABELS)["types"]["PER"]["support"] == 1
+
+
+def test_macro_f1_is_the_mean_over_types_that_occur():
+    gold = np.array([LABELS.ids[t] for t in ("B-PER", "B-LOC", "O")])
+    predicted = np.array([LABELS.ids[t] for t in ("B-PER", "O", "O")])
+    assert score(gold, predicted, np.array([3]), LABELS)["macro_f1"] == 0.5
+
+
+def test_nothing_to_find_and_nothing_found_scores_zero():
+    nothing = np.zeros(3, dtype=int)
+    assert score(nothing, nothing, np.array([3]), LABELS)["f1"] == 0
+
+
+def test_confusion_counts_words_by_gold_and_prediction():
+    counts = confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), LABELS)
+    assert counts.sum() == 3 and counts[0, 0] == counts[0, 1] == counts[1, 1] == 1
+
+
+def test_flat_names_are_those_of_the_tracker():
+    flat = flatten(score(np.array([1]), np.array([1]), np.array([1]), LABELS), "test")
+    assert {
+        "test/f1",
+        "test/strict/f1",
+        "test/LOC/recall",
+        "test/LOC/support",
+        "test/accuracy",
+    } <= flat.keys()
+    assert all(isinstance(value, int | float) for value in flat.values())

@@ -1,0 +1,146 @@
+"""Saved taggers: each head comes back and predicts the same, in another process too."""
+
+import json
+
+import pytest
+import torch
+from forked import FORKED
+from safetensors.torch import load_file, save_file
+
+from nersweep.config.build import build
+from nersweep.data.corpus import Corpus, Sentence
+from nersweep.labels import LabelSet
+from nersweep.losses import CrossEntropyLoss
+from nersweep.model import saved
+from nersweep.model.encoder import Scratch
+from nersweep.model.tagger import Tagger
+
+LABELS = LabelSet(["LOC", "PER"])
+SENTENCES = [
+    Sentence(("Ada", "saw", "Pau"), ("B-PER", "O", "B-LOC")),
+    Sentence(("Kim",) * 20, ("B-PER",) * 20),
+]
+CORPUS = Corpus("small", "here", SENTENCES, SENTENCES, SENTENCES)
+WORDS = [["Ada", "Kim", "saw", "Lyon"], ["Pau"], ["Kim", "Ada"] * 9]
+HEADS = {
+    "argmax": {"_target_": "nersweep.model.heads.token.TokenHead", "decode": "argmax"},
+    "viterbi": {"_target_": "nersweep.model.heads.token.TokenHead", "decode": "viterbi"},
+    "crf": {"_target_": "nersweep.model.heads.crf.CRFHead", "constrained": True},
+    "free crf": {"_target_": "nersweep.model.heads.crf.CRFHead", "constrained": False},
+    "span": {"_target_": "nersweep.model.heads.span.SpanHead"},
+}
+
+
+def predict(folder, answers):
+    """In a process of its own."""
+    answers.put(saved.SavedTagger(folder).predict(WORDS))
+
+
+def save(folder, config, dtype=torch.float32):
+    """A tagger with random weights, large enough that it predicts something."""
+    torch.manual_seed(3)
+    recipe = build("head", config, config)
+    scratch = Scratch(
+        hidden=16, layers=1, heads=2, dropout=0.0, max_length=12, min_count=1, pieces="words"
+    )
+    encoder = scratch.build(recipe.target.outputs(LABELS), CORPUS)
+    tagger = Tagger(encoder, recipe.make(encoder=encoder, labels=LABELS), CrossEntropyLoss()).eval()
+    for parameter in (encoder.model.get_input_embeddings().weight, encoder.model.classifier.weight):
+        torch.nn.init.normal_(parameter)
+    for parameter in tagger.head.parameters():
+        torch.nn.init.normal_(parameter)
+    saved.save(folder, tagger, recipe, LABELS, dtype)
+    return tagger
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_saved_head_predicts_the_same_in_a_new_process(head, tmp_path):
+    tagger = save(tmp_path, HEADS[head])
+    again = saved.SavedTagger(tmp_path)
+    assert {n: p.tolist() for n, p in again.tagger.named_parameters()} == {
+        n: p.tolist() for n, p in tagger.named_parameters()
+    }
+    here = again.predict(WORDS)
+    assert [len(tags) for tags, _ in here] == [4, 1, 18] and any(spans for _, spans in here)
+    answers = FORKED.Queue()
+    other = FORKED.Process(target=predict, args=(tmp_path, answers))
+    other.start()
+    assert answers.get(timeout=60) == here
+    other.join()
+
+
+def test_long_sentences_are_cut_into_the_windows_of_the_run(tmp_path):
+    """The model could take more pieces than the run gave it."""
+    save(tmp_path, HEADS["argmax"])
+    facts = json.loads((tmp_path / saved.HEAD).read_text())
+    assert facts["max_length"] == 12
+    (tmp_path / saved.HEAD).write_text(json.dumps(facts | {"max_length": 8}))
+    assert saved.SavedTagger(tmp_path).tagger.encoder.max_length == 8
+
+
+def test_it_computes_in_the_precision_of_the_run(tmp_path):
+    save(tmp_path, HEADS["argmax"], torch.bfloat16)
+    assert saved.SavedTagger(tmp_path).tagger.encoder.model.dtype == torch.bfloat16
+    assert (
+        saved.SavedTagger(tmp_path, dtype=torch.float32).tagger.encoder.model.dtype == torch.float32
+    )
+
+
+def test_sentences_without_words(tmp_path):
+    save(tmp_path, HEADS["span"])
+    tagger = saved.SavedTagger(tmp_path)
+    assert tagger.predict([]) == [] and tagger.predict([[]]) == [([], [])]
+    assert tagger.predict([[], ["Ada"], []])[1] == tagger.predict([["Ada"]])[0]
+
+
+def test_weights_of_other_types_are_no_model_of_these(tmp_path):
+    save(tmp_path, HEADS["argmax"])
+    facts = json.loads((tmp_path / saved.HEAD).read_text())
+    (tmp_path / saved.HEAD).write_text(json.dumps(facts | {"types": ["X", "Y"]}))
+    with pytest.raises(
+        ValueError, match=r"not the model folder of a run \(its weights are not those of"
+    ):
+        saved.SavedTagger(tmp_path)
+
+
+def test_a_model_that_lacks_its_classifier_is_refused(tmp_path):
+    save(tmp_path, HEADS["argmax"])
+    weights = load_file(tmp_path / "model.safetensors")
+    rest = {name: value for name, value in weights.items() if not name.startswith("classifier")}
+    save_file(rest, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        ValueError, match=r"not the model folder of a run \(its weights are not those of"
+    ):
+        saved.SavedTagger(tmp_path)
+
+
+def test_a_head_that_is_none_of_ours_is_refused(tmp_path):
+    save(tmp_path, HEADS["crf"])
+    facts = json.loads((tmp_path / saved.HEAD).read_text())
+    for target in (
+        "os.system",
+        "nersweep.losses.CrossEntropyLoss",
+        "nersweep.model.heads.base.Head",
+    ):
+        facts["head"]["_target_"] = target
+        (tmp_path / saved.HEAD).write_text(json.dumps(facts))
+        with pytest.raises(ValueError, match=r"must be a class of nersweep\.heads"):
+            saved.SavedTagger(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage", ["no folder", "no head", "not json", "no weights", "other weights"]
+)
+def test_a_damaged_folder_is_told_in_one_line(damage, tmp_path):
+    save(tmp_path, HEADS["crf"])
+    if damage == "no head":
+        (tmp_path / saved.HEAD).unlink()
+    elif damage == "not json":
+        (tmp_path / saved.HEAD).write_text("{")
+    elif damage == "no weights":
+        (tmp_path / saved.HEAD_WEIGHTS).unlink()
+    elif damage == "other weights":
+        (tmp_path / saved.HEAD_WEIGHTS).write_bytes(b"pickle?")
+    folder = tmp_path / "gone" if damage == "no folder" else tmp_path
+    with pytest.raises(ValueError, match=r"not the model folder of a run \(.+\)$"):
+        saved.SavedTagger(folder)

@@ -1,0 +1,423 @@
+"""One run from the command line to its files and its tracker, on the embedded corpus."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from omegaconf import OmegaConf
+from seqeval.metrics import f1_score
+from transformers import pipeline
+
+from nersweep import __main__ as cli
+from nersweep.model.saved import SavedTagger
+from nersweep.results import result as result_module
+from nersweep.run import execute
+from nersweep.run.execute import shown
+
+CHECKOUT = Path(__file__).parents[2]
+SMALL = [
+    "train.precision=fp32",
+    "data.train=150", "data.dev=40", "data.test=40", "train.epochs=2", "model.hidden=32", "model.layers=1",
+]  # fmt: skip
+
+
+def run(capsys, monkeypatch, *arguments):
+    """Exit code, standard output and standard error of `python -m nersweep` with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    printed = capsys.readouterr()
+    return end.value.code, printed.out, printed.err
+
+
+def result_of(out):
+    last = out.rstrip("\n").split("\n")[-1]
+    assert last.startswith("result: ")
+    file = Path(last.removeprefix("result: "))
+    return json.loads(file.read_text(encoding="utf-8")), file.parent
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One output folder for many runs: to make the tables of a tracking store takes seconds."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture
+def focal(tmp_path, capsys, monkeypatch):
+    """A finished run of the main job: (result, folder, output_dir)."""
+    arguments = [
+        "loss=focal",
+        "focal_gamma=3",
+        "weights=inverse_sqrt",
+        f"output_dir={tmp_path}",
+        *SMALL,
+    ]
+    code, out, err = run(capsys, monkeypatch, *arguments)
+    assert code == 0, err
+    return (*result_of(out), tmp_path, arguments)
+
+
+def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
+    result, folder, output_dir, arguments = focal
+    assert result["status"] == "finished" and result["name"] == "focal-inverse_sqrt-g3-s1"
+    assert folder.name.endswith(result["fingerprint"][:8]) and result["best_epoch"] in (1, 2)
+    for split in ("dev", "test"):
+        assert {"f1", "precision", "recall", "accuracy", "macro_f1", "strict", "types"} <= result[
+            split
+        ].keys()
+        assert len(result[split]["types"]) >= 4
+    assert result["seconds"].keys() == {"setup", "train", "eval", "tracking", "total"}
+    assert (
+        sum(v for k, v in result["seconds"].items() if k != "total") <= result["seconds"]["total"]
+    )
+    assert (
+        min(result["sentences_per_second"], result["words_per_second"], result["peak_memory_bytes"])
+        > 0
+    )
+    config = OmegaConf.load(folder / "config.yaml")
+    assert config.loss.gamma == 3 and config.choice.weights == "inverse_sqrt"
+
+    # The predictions are those that were scored, and the saved model makes them.
+    blocks = (
+        (folder / "predictions" / "test.conll").read_text(encoding="utf-8").strip().split("\n\n")
+    )
+    rows = [[line.split(" ") for line in block.split("\n")] for block in blocks]
+    assert len(rows) == 40
+    gold, predicted = ([[row[i] for row in sentence] for sentence in rows] for i in (1, 2))
+    assert f1_score(gold, predicted) == pytest.approx(result["test"]["f1"])
+    tagger = pipeline("token-classification", model=str(folder / "model"), ignore_labels=[])
+    for sentence, tags in zip(rows[:10], predicted, strict=False):
+        found = tagger(" ".join(row[0] for row in sentence))
+        assert [entry["entity"] for entry in found if not entry["word"].startswith("##")] == tags
+
+    # Metrics: a line per optimiser step and a line per epoch.
+    lines = [
+        json.loads(line)
+        for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
+        if line
+    ]
+    steps, epochs = [x for x in lines if "step" in x], [x for x in lines if "epoch" in x]
+    assert len(steps) == 2 * 5 and [x["step"] for x in steps] == list(range(1, 11))
+    assert epochs[result["best_epoch"] - 1]["dev"] == result["dev"]
+
+    # The tracker knows the same.
+    client = MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
+    tracked = client.get_run(result["run_id"])
+    assert tracked.info.status == "FINISHED" and tracked.info.run_name == result["name"]
+    assert tracked.data.params["focal_gamma"] == "3" and tracked.data.params["train.epochs"] == "2"
+    assert (
+        tracked.data.tags["loss"] == "focal"
+        and tracked.data.tags["fingerprint"] == result["fingerprint"]
+    )
+    assert tracked.data.metrics["test/f1"] == pytest.approx(result["test"]["f1"])
+    assert (
+        tracked.data.metrics["dev/best_f1"]
+        == result["dev"]["f1"]
+        == max(x["dev"]["f1"] for x in epochs)
+    )
+    history = client.get_metric_history(result["run_id"], "dev/f1")
+    assert [(m.step, m.value) for m in history] == [(x["epoch"], x["dev"]["f1"]) for x in epochs]
+    assert len(client.get_metric_history(result["run_id"], "train/loss")) == 10
+    assert {
+        "train/B-PER/count",
+        "train/B-PER/weight",
+        "train/PER/absent_steps",
+        "test/PER/f1",
+        "test/threshold/f1",
+    } <= tracked.data.metrics.keys()
+    artifacts = {file.path for file in client.list_artifacts(result["run_id"])}
+    assert {
+        "config.yaml",
+        "report.txt",
+        "confusion_matrix.png",
+        "learning_curves.png",
+        "predictions",
+    } <= artifacts
+    assert {tag.value for d in tracked.inputs.dataset_inputs for tag in d.tags} == {
+        "train",
+        "dev",
+        "test",
+    }
+
+    # What has finished is not run twice, unless asked.
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert code == 0 and "finished before" in out and result_of(out)[0] == result
+    code, out, _ = run(capsys, monkeypatch, *arguments, "rerun=true")
+    again, _ = result_of(out)
+    assert again["run_id"] != result["run_id"]
+    assert again["dev"] == result["dev"] and again["test"] == result["test"]
+
+
+def test_the_same_command_gives_the_same_numbers_and_another_seed_others(
+    tmp_path, capsys, monkeypatch
+):
+    results = []
+    for place, seed in (("a", 1), ("b", 1), ("c", 2)):
+        code, out, err = run(
+            capsys, monkeypatch, f"output_dir={tmp_path / place}", f"seed={seed}", *SMALL
+        )
+        assert code == 0, err
+        result, folder = result_of(out)
+        results.append(
+            (
+                result["fingerprint"],
+                result["dev"],
+                result["test"],
+                (folder / "metrics.jsonl").read_text(),
+            )
+        )
+    assert results[0] == results[1]
+    assert results[0][0] != results[2][0] and results[0][3] != results[2][3]
+
+
+def test_fingerprints_follow_what_can_change_a_result(shared, capsys, monkeypatch):
+    def fingerprint(*arguments):
+        code, out, err = run(
+            capsys, monkeypatch, f"output_dir={shared}", *SMALL, "train.epochs=1", *arguments
+        )
+        assert code == 0, err
+        return result_of(out)[0]["fingerprint"]
+
+    first = fingerprint()
+    assert fingerprint("tracking.experiment=other") == first
+    assert fingerprint("loss=cross_entropy", "device=cpu") == first
+    assert fingerprint("loss=focal", "focal_gamma=3") == fingerprint(
+        "loss=focal", "focal_gamma=3.0"
+    )
+    others = [
+        fingerprint(x)
+        for x in ("train.lr=2e-3", "data.seed=2", "loss=label_smoothing", "weights=effective")
+    ]
+    assert len({first, *others}) == 5
+
+
+def test_a_result_that_cannot_be_read_is_told_once_and_made_again(
+    shared, capsys, monkeypatch, caplog
+):
+    typed = ["-m", f"output_dir={shared}", *SMALL, "seed=100"]
+    assert run(capsys, monkeypatch, *typed)[0] == 0
+    (file,) = shared.glob("runs/*-s100-*/result.json")
+    before = json.loads(file.read_text())
+    assert not caplog.records
+    file.write_bytes(file.read_bytes()[:-100])
+    assert run(capsys, monkeypatch, *typed)[0] == 0
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{file}: cannot be read (") and line.endswith(
+        "); the run is made again"
+    )
+    after = json.loads(file.read_text())
+    assert (
+        after["status"] == "finished"
+        and after["dev"] == before["dev"]
+        and after["run_id"] != before["run_id"]
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[1, 2]", "\udcff", '{"status": "finished"}'),
+        '{"status": "failed", "name": "x", "fingerprint": "a"}',  # without a checksum
+        json.dumps(result_module.sealed({"status": "failed", "name": "x", "fingerprint": "b"})),
+        json.dumps(
+            result_module.sealed({"status": "failed", "name": "x", "fingerprint": "a"})
+        ).replace("failed", "finished"),
+    ],
+)
+def test_what_is_no_result_of_a_run_is_told(content, tmp_path, caplog):
+    file = tmp_path / "result.json"
+    assert result_module.read_result(tmp_path, "a") == {} and not caplog.records
+    whole = {"status": "failed", "name": "x", "fingerprint": "a", "test": {"f1": 0.8514}}
+    result_module.write_result(tmp_path, whole)
+    assert result_module.read_result(tmp_path, "a") == whole and not caplog.records
+    file.write_bytes(content.encode(errors="surrogateescape"))
+    assert (
+        result_module.read_result(tmp_path, "a") == result_module.read_result(tmp_path, "a") == {}
+    )
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{file}: cannot be read (")
+
+
+def test_the_default_says_how_to_get_real_data(shared, capsys, monkeypatch):
+    _, out, _ = run(capsys, monkeypatch, f"output_dir={shared}", *SMALL)
+    assert "data=conll2003" in out and "label" in out and "weight" in out
+
+
+def test_real_data_by_folder(shared, capsys, monkeypatch, local_data):
+    """One short epoch on WNUT-17: its odd separators, its labels, its path."""
+    arguments = ["data=wnut17", f"data.path={local_data('wnut17')}", f"output_dir={shared}"]
+    code, out, err = run(
+        capsys, monkeypatch, *arguments, "train.epochs=1", "model.hidden=16", "model.layers=1"
+    )
+    assert code == 0, err
+    result, _ = result_of(out)
+    assert set(result["test"]["types"]) == {
+        "corporation", "creative-work", "group", "location", "person", "product",
+    }  # fmt: skip
+
+
+def predicted(folder):
+    """The words and tags of predictions/test.conll, sentence by sentence."""
+    blocks = (
+        (folder / "predictions" / "test.conll").read_text(encoding="utf-8").strip().split("\n\n")
+    )
+    rows = [[line.split(" ") for line in block.split("\n")] for block in blocks]
+    return [[row[0] for row in sentence] for sentence in rows], [
+        [row[2] for row in sentence] for sentence in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    "loss", sorted(file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml"))
+)
+def test_every_loss_trains_and_what_it_trained_comes_back(loss, shared, capsys, monkeypatch):
+    """A new conf/loss/*.yaml is covered by existing."""
+    code, out, err = run(
+        capsys, monkeypatch, f"loss={loss}", f"output_dir={shared}", *SMALL, "seed=7"
+    )
+    assert code == 0, err
+    result, folder = result_of(out)
+    losses = [
+        json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert losses[-1] < losses[0] and result["config"]["choice"]["loss"] == loss
+    words, tags = predicted(folder)
+    assert [found for found, _ in SavedTagger(folder / "model").predict(words)] == tags
+
+
+def test_a_run_that_ends_while_the_tracker_is_away_is_told_by_the_same_command(
+    shared, capsys, monkeypatch
+):
+    file, aside, perform = shared / "mlflow.db", shared / "aside", execute.perform
+
+    def take_away(*given):
+        file.rename(aside)
+        file.mkdir()
+        return perform(*given)
+
+    arguments = [f"output_dir={shared}", *SMALL, "seed=8"]
+    monkeypatch.setattr(execute, "perform", take_away)
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert code == 0 and "MLflow did not answer when the run ended" in out
+    monkeypatch.setattr(execute, "perform", None)  # it is not trained again
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert (
+        code == 0 and "finished before" in out and "MLflow did not answer when the run ended" in out
+    )
+    file.rmdir()
+    aside.rename(file)
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert code == 0 and "finished before" in out and "MLflow did not answer" not in out
+    result, folder = result_of(out)
+    told = MlflowClient(f"sqlite:///{file}").get_run(result["run_id"])
+    assert told.info.status == "FINISHED" and told.data.metrics["test/f1"] == pytest.approx(
+        result["test"]["f1"]
+    )
+    assert (
+        json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
+        and "untracked" not in result
+    )
+
+
+def test_every_term_of_a_loss_is_tracked_under_its_own_name(shared, capsys, monkeypatch):
+    code, out, err = run(
+        capsys, monkeypatch, "loss=compound", f"output_dir={shared}", *SMALL, "seed=3"
+    )
+    assert code == 0, err
+    client = MlflowClient(f"sqlite:///{shared}/mlflow.db")
+    run_id = result_of(out)[0]["run_id"]
+    total, focal, dice = (
+        [m.value for m in client.get_metric_history(run_id, f"train/{name}")]
+        for name in ("loss", "focal_loss", "dice_loss")
+    )
+    assert len(total) == 10 and total == pytest.approx(
+        [a + b for a, b in zip(focal, dice, strict=True)]
+    )
+
+
+def test_auxiliary_tasks_on_the_columns_of_conll(shared, capsys, monkeypatch, local_data):
+    folder = local_data("conll2003")
+    few = shared / "few"
+    few.mkdir()
+    for file in ("train.txt", "valid.txt", "test.txt"):
+        text = (folder / file).read_text(encoding="utf-8")
+        (few / file).write_text("\n\n".join(text.split("\n\n")[:100]) + "\n", encoding="utf-8")
+    arguments = [
+        "data=conll2003",
+        f"data.path={few}",
+        f"output_dir={shared}",
+        *SMALL[:1],
+        *SMALL[4:],
+    ]
+    for weight in ("0.5", "uncertainty"):
+        code, out, err = run(
+            capsys,
+            monkeypatch,
+            *arguments,
+            "aux=pos_chunk",
+            f"aux_weight={weight}",
+            "weights=inverse",
+        )
+        assert code == 0, err
+        _, folder = result_of(out)
+        steps = [
+            x
+            for x in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+            if "step" in x
+        ]
+        names = {"ner", "pos", "chunk"} | ({"uncertainty"} if weight == "uncertainty" else set())
+        assert all(step["terms"].keys() == names for step in steps)
+        assert steps[-1]["terms"]["pos"] < steps[0]["terms"]["pos"]
+        assert SavedTagger(folder / "model").predict([["EU", "rejects"]])
+
+
+def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
+    folder = local_data("cluener")
+    few = shared / "few_cluener"
+    few.mkdir()
+    for file in ("train.json", "dev.json"):
+        lines = (folder / file).read_text(encoding="utf-8").splitlines()[:120]
+        (few / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    arguments = ["data=cluener", f"data.path={few}", f"output_dir={shared}", *SMALL[:1], *SMALL[4:]]
+    code, out, err = run(capsys, monkeypatch, *arguments, "head=span", "loss=ghm")
+    assert code == 0, err
+    assert "the test split" in out.replace("\n", " ") or "test is dev.json" in out
+    _, folder = result_of(out)
+    words, tags = predicted(folder)
+    found = SavedTagger(folder / "model").predict(words)
+    assert len(words) == 120 and [of_words for of_words, _ in found] == tags
+    written = (folder / "predictions" / "test.spans.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in written] == [
+        [list(span) for span in spans] for _, spans in found
+    ]
+
+
+def test_a_password_of_the_tracker_is_not_shown():
+    config = {"seed": 1, "tracking": {"uri": "postgresql://me:s3cret@db/runs", "experiment": "x"}}
+    assert "s3cret" not in str(shown(config)) and "me:***@db/runs" in str(shown(config))
+
+
+def test_a_result_that_the_system_cannot_read_is_not_run_over(tmp_path):
+    (tmp_path / "result.json").mkdir()
+    with pytest.raises(ValueError, match=r"cannot be read .*nothing is run in its place"):
+        result_module.read_result(tmp_path, "a")
+
+
+def test_a_test_split_without_entities_does_not_cost_the_run(tmp_path, capsys, monkeypatch):
+    sentences = "Ada B-PER\nmet O\n\nBob B-PER\nslept O\n\n"
+    for split in ("train", "dev", "test"):
+        (tmp_path / split).write_text(
+            sentences.replace("B-PER", "O") if split == "test" else 20 * sentences, "utf-8"
+        )
+    data = [
+        "data=conll",
+        *(f"data.{split}={tmp_path / split}" for split in ("train", "dev", "test")),
+    ]
+    tiny = ["model.hidden=16", "model.layers=1", "model.heads=2", "train.epochs=1", "device=cpu"]
+    code, _, err = run(capsys, monkeypatch, *data, *tiny, f"output_dir={tmp_path}")
+    (file,) = tmp_path.glob("runs/*/result.json")
+    assert code == 0, err
+    assert json.loads(file.read_text("utf-8"))["test"]["types"]["PER"]["support"] == 0

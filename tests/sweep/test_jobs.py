@@ -1,0 +1,111 @@
+"""Whatever dies among the jobs of a sweep, every other is made, what dies is told, and it comes to an end.
+
+Engines that really kill are in tests/engines; here is each pattern of deaths, with joblib's rule: a process that dies
+takes its neighbours with it, and nothing begins after that."""
+
+import itertools
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nersweep.machine import files
+from nersweep.sweep import jobs
+
+
+@pytest.fixture
+def send(tmp_path, monkeypatch):
+    """send(runs, processes, culprits, stop): what went wrong with each run, the runs that were made, all launches. A
+    culprit is a run that dies so many times; one that fails is named bad."""
+
+    def do(runs, processes, culprits=None, stop=False):
+        deaths, made, launches = dict(culprits or {}), [], []
+
+        def launch(runs, notes, parent_id, stop, composer):
+            launches.append(list(runs))
+            queue, at_work = list(enumerate(runs)), []
+            while queue or at_work:
+                while queue and len(at_work) < processes:
+                    if (notes / jobs.STOP).exists():
+                        queue.clear()
+                        break
+                    at_work.append(queue.pop(0))
+                    (notes / str(at_work[-1][0])).touch()
+                dying = [run for _, run in at_work if deaths.get(run)]
+                if dying:
+                    deaths[dying[0]] -= 1
+                    return "a process was terminated"
+                if at_work:
+                    number, run = at_work.pop(0)
+                    made.append(run)
+                    files.write_json(notes / str(number), ["bad"] if run == "bad" else [])
+                    if run == "bad" and stop:
+                        (notes / jobs.STOP).touch()
+            return ""
+
+        monkeypatch.setattr(jobs, "launch", launch)
+        return jobs.send(runs, tmp_path, "", stop, None), made, launches
+
+    return do
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "culprits", [c for n in range(4) for c in itertools.combinations("abcde", n)], ids="".join
+)
+def test_only_culprits_fail_and_every_other_run_is_made_once(culprits, processes, send, tmp_path):
+    told, made, launches = send(list("abcde"), processes, dict.fromkeys(culprits, 99))
+    assert [run for run, lines in zip("abcde", told, strict=True) if lines] == list(culprits)
+    assert sorted(made) == sorted(set("abcde") - set(culprits))
+    assert not any((tmp_path / "launches").iterdir())
+    assert all(line.startswith("its process was killed ") for lines in told for line in lines)
+    assert len(launches) <= 3 * 5
+
+
+@pytest.mark.parametrize("run", "abcde")
+def test_a_run_that_was_killed_once_is_made(run, send):
+    told, made, _ = send(list("abcde"), 2, {run: 1})
+    assert told == [[]] * 5 and sorted(made) == list("abcde")
+
+
+def test_nothing_begins_after_a_failure_that_stops(send):
+    told, made, _ = send(["a", "bad", "c", "d"], 1, {"a": 1}, stop=True)
+    after = "after another run failed (on_failure=stop)"
+    assert told == [[f"killed, {after}"], ["bad"], *2 * [[f"not begun, {after}"]]] and made == [
+        "bad"
+    ]
+
+
+def test_a_death_for_good_stops_too(send):
+    told, made, _ = send(["a", "b", "c"], 1, {"a": 99}, stop=True)
+    assert told[0][0].startswith("its process was killed 2 times") and sorted(made) == ["b", "c"]
+
+
+def test_a_launcher_that_begins_nothing_is_told_for_each_run(send, monkeypatch):
+    monkeypatch.setattr(jobs, "words", lambda notes: [])
+    told, _, launches = send(["a", "b"], 1)
+    assert told == 2 * [["its launcher did not begin it"]] and len(launches) == 1
+
+
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_job_is_at_work_as_long_as_its_process_lives(tmp_path):
+    word = tmp_path / "0"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, word], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n" and jobs.locked(word)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while jobs.locked(word) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not jobs.locked(word) and jobs.read(word) is None

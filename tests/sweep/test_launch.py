@@ -1,0 +1,590 @@
+"""A sweep makes each of its runs once, says what it did, and hides no failure."""
+
+import json
+import os
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from nersweep import __main__ as cli
+from nersweep.command.line import Command
+from nersweep.config import check
+from nersweep.config import schema as sections
+from nersweep.config.compose import Composer
+from nersweep.config.overrides import without_seed
+from nersweep.results import folder as folder_module
+from nersweep.results import result as result_module
+from nersweep.run import execute, plan
+from nersweep.sweep import launch, worker
+from nersweep.training.progress import TrainingProgress
+
+TINY = [
+    "data.train=24", "data.dev=8", "data.test=8", "model.hidden=8", "model.layers=1", "model.heads=2", "train.epochs=1",
+    "train.precision=fp32", "device=cpu",
+]  # fmt: skip
+DIVERGING = ["train.warmup=0", "train.max_grad_norm=1e30", "train.batch_size=2"]
+
+
+@pytest.fixture(scope="module")
+def output_dir(tmp_path_factory):
+    """One for all sweeps here, each of which has seeds of its own: to make a tracking store takes seconds."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture
+def start(output_dir, tmp_path, capfd, monkeypatch):
+    """start(*typed): exit code, lines of standard output and of standard error of a sweep of tiny runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
+
+    def do(*typed):
+        monkeypatch.setattr(
+            sys, "argv", ["nersweep", "-m", f"output_dir={output_dir}", *TINY, *typed]
+        )
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capfd.readouterr()
+        return end.value.code, printed.out.splitlines(), printed.err.splitlines()
+
+    return do
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The names of the runs whose training was begun."""
+    names, perform = [], execute.perform
+
+    def count(prepared, *given):
+        names.append(prepared.name)
+        return perform(prepared, *given)
+
+    monkeypatch.setattr(execute, "perform", count)
+    return names
+
+
+def asked(output_dir, query, *values):
+    with sqlite3.connect(output_dir / "mlflow.db") as database:
+        return database.execute(query, values).fetchall()
+
+
+def sweeps(output_dir):
+    """By their lists of runs: the tracker's run of the sweep, and its children's names and statuses."""
+    found = {}
+    for file in (output_dir / "sweeps").glob("*/sweep.json"):
+        told = json.loads(file.read_text("utf-8"))
+        children = asked(
+            output_dir,
+            "select name, status from runs join tags on tags.run_uuid = runs.run_uuid"
+            " where tags.key = 'mlflow.parentRunId' and tags.value = ? order by name, status",
+            told["run_id"],
+        )
+        found[tuple(member["name"] for member in told["runs"])] = told["run_id"], children
+    return found
+
+
+def parents(output_dir):
+    return asked(output_dir, "select run_uuid, status from runs where name like 'sweep-%'")
+
+
+def row(out, name):
+    """What the table says of a run."""
+    return next(line.split()[1:] for line in reversed(out) if line.split()[:1] == [name])
+
+
+def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, output_dir):
+    code, out, err = start("loss=cross_entropy,focal", "seed=1,2")
+    names = ["cross_entropy-s1", "cross_entropy-s2", "focal-g2-s1", "focal-g2-s2"]
+    assert (code, err, made) == (0, [], names)
+    assert "4 runs, 0 of them made before" in out and "4 of 4 runs finished" in out
+    parent, children = sweeps(output_dir)[tuple(names)]
+    assert children == [(name, "FINISHED") for name in names]
+    assert (parent, "FINISHED") in parents(output_dir)
+
+    before = len(parents(output_dir))
+    code, out, err = start("loss=cross_entropy,focal", "seed=1,2")
+    assert (code, err, made) == (0, [], names)
+    assert "4 runs, 4 of them made before" in out and "4 of 4 runs finished" in out
+    assert len(parents(output_dir)) == before and sweeps(output_dir)[tuple(names)] == (
+        parent,
+        children,
+    )
+    for name in names:
+        result = json.loads(
+            next((output_dir / "runs").glob(f"{name}-*/result.json")).read_text("utf-8")
+        )
+        shown = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]
+        assert row(out, name)[:3] == ["finished", *shown]
+
+    code, out, err = start("loss=cross_entropy,focal", "seed=1,2,3")
+    assert (code, err, made) == (0, [], [*names, "cross_entropy-s3", "focal-g2-s3"])
+    assert "6 runs, 4 of them made before" in out and "6 of 6 runs finished" in out
+
+
+def test_what_two_combinations_ask_for_runs_once(start, made):
+    code, out, _ = start("loss=focal", "focal_gamma=2,2.0,2e0", "seed=11")
+    assert (code, made) == (0, ["focal-g2-s11"])
+    assert "1 runs, 0 of them made before" in out and "1 of 1 runs finished" in out
+
+
+def test_what_makes_no_other_run_is_not_swept(start, made, tmp_path):
+    places = f"{tmp_path / 'a'},{tmp_path / 'b'}"
+    code, out, err = start(f"output_dir={places}", "train.checkpoint_minutes=5,6", "seed=12")
+    what = "makes no other run, and is not swept; type one value"
+    assert (code, out, made) == (1, [], []) and not (tmp_path / "a").exists()
+    assert err == [
+        f"nersweep: output_dir={places}: {what}",
+        f"nersweep: train.checkpoint_minutes=5,6: {what}",
+    ]
+
+
+@pytest.mark.parametrize("engine", ["submitit_slurm", "ray"])
+def test_machines_do_not_choose_the_precision_of_a_sweep(start, made, engine):
+    # The launching machine may have no GPU: it would look for its runs under other fingerprints.
+    if engine == "ray":
+        pytest.importorskip(
+            "hydra_plugins.hydra_ray_launcher", reason="the extra ray is not installed"
+        )
+    pytest.importorskip(
+        "hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed"
+    )
+    code, out, err = start("seed=1,2", f"hydra/launcher={engine}", "train.precision=auto")
+    assert (code, out, made) == (1, [], [])
+    assert err == [
+        "nersweep: train.precision=auto: is chosen by each machine, and the runs go to others; type "
+        "train.precision=bf16 or fp32"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "refused"),
+    [
+        (["train.precision=fp32", "train.precision=bf16"], False),
+        (["train.precision=fp32", "train.precision=auto"], True),
+        (["train.precision=auto ++study.space.train.precision='bf16,fp32'"], False),
+        (["train.precision=fp32 ++study.space.train.precision='auto,fp32'"], True),
+        (["train.precision=auto ++study.space.train.lr='interval(0.1,1)'"], True),
+    ],
+    ids=str,
+)
+def test_every_run_and_trial_of_a_sweep_has_its_precision(typed, refused):
+    pytest.importorskip(
+        "hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed"
+    )
+    sections.register()
+    runs = [(*TINY, "hydra/launcher=submitit_slurm", *one.split(" ")) for one in typed]
+    lines = launch.faults(command_of(runs, Composer()))
+    assert [line.partition(":")[0] for line in lines] == refused * ["train.precision=auto"]
+
+
+def test_one_bad_combination_stops_the_sweep_before_anything_is_written(start, made, tmp_path):
+    place = tmp_path / "nothing"
+    code, out, err = start(
+        f"output_dir={place}", "loss=focal", "focal_gamma=1,-1,-2", "train.lr=1e-3,0", "seed=1,2"
+    )
+    assert (code, out, made) == (1, [], []) and not place.exists()
+    assert sorted(err) == [
+        "nersweep: focal_gamma=-1: must be ≥ 0 (0 is cross entropy)",
+        "nersweep: focal_gamma=-2: must be ≥ 0 (0 is cross entropy)",
+        "nersweep: train.lr=0.0: must be > 0",
+    ]
+
+
+@pytest.mark.parametrize("seeds", ["1,-1,2", "1,007,2", "1,4294967296,2", "1,a,2"])
+def test_a_seed_that_no_run_takes_is_a_bad_combination(seeds, start, made, tmp_path):
+    code, _, err = start(f"output_dir={tmp_path / 'nothing'}", f"seed={seeds}")
+    assert (code, made, len(err)) == (1, [], 1) and not (tmp_path / "nothing").exists()
+    assert err[0].startswith("nersweep: seed=") and err[0].endswith(
+        ": must be a whole number in [0, 2^32)"
+    )
+
+
+def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, output_dir):
+    typed = [*DIVERGING, "train.lr=1e30,1e-3", "weights=inverse,inverse_sqrt", "seed=21"]
+    bad, good = "cross_entropy-inverse-s21", "cross_entropy-inverse_sqrt-s21"
+    code, out, err = start(*typed)
+    assert (code, made) == (1, [bad, good, bad, good])
+    assert "4 runs, 0 of them made before" in out and "2 of 4 runs finished" in out
+    assert len(err) == 2
+    for name, line in zip([bad, good], err, strict=True):
+        assert line.startswith(f"nersweep: {name} train.lr=1e+30: the loss is ")
+    told = [line.split()[:3] for line in out if line.startswith((f"{bad} ", f"{good} "))]
+    assert told[:2] == [[name, "train.lr=1e+30", "diverged"] for name in (bad, good)]
+    assert told[2:] == [[name, "train.lr=0.001", "finished"] for name in (bad, good)]
+    assert not any(line.startswith("to make those again") for line in out)
+    (parent, children), count = sweeps(output_dir)[bad, good, bad, good], len(parents(output_dir))
+    assert children == [(bad, "FAILED"), (bad, "FINISHED"), (good, "FAILED"), (good, "FINISHED")]
+    assert (parent, "FAILED") in parents(output_dir)
+    assert asked(
+        output_dir, "select value from tags where run_uuid = ? and key = 'error'", parent
+    ) == [("2 of 4 runs did not finish",)]
+
+    again, out, told = start(*typed)
+    assert (again, told, len(made)) == (1, err, 4)
+    assert "4 runs, 4 of them made before" in out and "2 of 4 runs finished" in out
+    assert len(parents(output_dir)) == count
+
+
+@pytest.fixture
+def away(output_dir, monkeypatch):
+    """away(runs): MLflow's store cannot be opened from the training of the next run on, until so many were trained, or
+    away.end()."""
+    file, aside = output_dir / "mlflow.db", output_dir / "aside"
+
+    def end():
+        if aside.exists():
+            file.rmdir()
+            aside.rename(file)
+
+    def begin(runs):
+        trained, perform = [], execute.perform
+
+        def count(prepared, *given):
+            trained.append(prepared.name)
+            if len(trained) == 1:
+                file.rename(aside)
+                file.mkdir()
+            if len(trained) == runs:
+                end()
+            return perform(prepared, *given)
+
+        monkeypatch.setattr(execute, "perform", count)
+
+    begin.end = end
+    yield begin
+    end()
+
+
+def tracked(output_dir, name):
+    """The metrics that MLflow has of a run, by name and step."""
+    query = "select metrics.key, step, value from metrics join runs on runs.run_uuid = metrics.run_uuid where runs.name = ?"
+    return {(key, step): value for key, step, value in asked(output_dir, query, name)}
+
+
+def results(output_dir, pattern):
+    return [
+        json.loads((f / result_module.RESULT).read_text("utf-8"))
+        for f in (output_dir / "runs").glob(f"{pattern}-*")
+    ]
+
+
+@pytest.mark.parametrize(("first", "typed"), [(300, []), (310, ["rerun=true"])])
+def test_a_tracker_that_is_away_for_a_while_ends_no_run_and_has_all_in_the_end(
+    first, typed, start, made, away, output_dir, caplog
+):
+    names = [f"cross_entropy-s{first + i}" for i in range(4)]
+    away(3)
+    code, out, _ = start(f"seed=range({first},{first + 4})", *typed)
+    assert (code, made) == (0, names) and "4 of 4 runs finished" in out
+    assert "telling MLflow of 3 runs that have ended while it was away" in out
+    assert caplog.text.count("the work goes on without it") == 2
+    assert sweeps(output_dir)[tuple(names)][1] == [(name, "FINISHED") for name in names]
+    whole = tracked(output_dir, names[3]).keys()  # that of the run which was not disturbed
+    for name in names:
+        (found,), known = results(output_dir, name), tracked(output_dir, name)
+        assert "untracked" not in found and known.keys() == whole
+        assert known["test/f1", found["best_epoch"]] == found["test"]["f1"]
+
+
+def test_of_what_a_tracker_has_missed_the_same_command_tells_it_and_trains_nothing(
+    start, made, away, output_dir
+):
+    typed = [*DIVERGING, "train.lr=1e30,1e-3", "seed=320,321"]
+    names = ("cross_entropy-s320", "cross_entropy-s321") * 2
+    away(9)
+    code, out, err = start(*typed)
+    assert (code, tuple(made)) == (1, names)
+    assert any(line.startswith("to tell MLflow of what it has missed: ") for line in out)
+    assert all("untracked" in found for found in results(output_dir, "cross_entropy-s32[01]"))
+    away.end()
+    assert start(*typed)[::2] == (1, err) and tuple(made) == names
+    assert not any("untracked" in found for found in results(output_dir, "cross_entropy-s32[01]"))
+    assert sweeps(output_dir)[names][1] == [
+        (name, status) for name in names[:2] for status in ("FAILED", "FINISHED")
+    ]
+
+
+UNFIT = [
+    "weights=manual",
+    "manual_weights={O:1},{B-NOPE:1},{B-NADA:1},{O:2}",
+]  # only the data can tell
+
+
+def test_runs_that_failed_are_made_again_and_no_others(start, made, output_dir, monkeypatch):
+    code, out, err = start(*UNFIT, "seed=31")
+    assert (code, made) == (1, 2 * ["cross_entropy-manual-s31"])
+    assert "2 of 4 runs finished" in out
+    for name, line in zip(["B-NOPE", "B-NADA"], err, strict=True):
+        assert line.startswith(f"nersweep: cross_entropy-manual-s31 manual_weights={{{name}:1}}: ")
+        assert f"manual_weights={{{name}: 1}}: no class {name}; there are O, " in line
+    assert shlex.join(sys.argv[1:]) in next(
+        line for line in out if line.startswith("to make those again that failed")
+    )
+
+    learn, tried = plan.learn, []
+    monkeypatch.setattr(plan, "learn", lambda parts: tried.append(parts) or learn(parts))
+    again, out, told = start(*UNFIT, "seed=31")
+    assert (again, told, len(made), len(tried)) == (
+        1,
+        err,
+        2,
+        2,
+    ) and "4 runs, 2 of them made before" in out
+
+
+def test_a_sweep_that_stops_at_a_failure_says_what_was_not_begun(start, made):
+    code, out, err = start(*UNFIT, "seed=32", "on_failure=stop")
+    assert (code, made) == (1, ["cross_entropy-manual-s32"]) and "1 of 4 runs finished" in out
+    assert "no class B-NOPE" in err[0]
+    assert err[1:] == [
+        f"nersweep: cross_entropy-manual-s32 manual_weights={{{weights}}}: not begun, after another run failed "
+        "(on_failure=stop)"
+        for weights in ("B-NADA:1", "O:2")
+    ]
+
+
+def test_rerun_makes_all_again_under_the_same_parent(start, made, output_dir):
+    start("seed=41,42")
+    names = "cross_entropy-s41", "cross_entropy-s42"
+    parent, _ = sweeps(output_dir)[names]
+    code, out, _ = start("seed=41,42", "rerun=true")
+    assert code == 0 and made == 2 * list(names) and "2 runs, all to be made again" in out
+    assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in sorted(2 * names)])
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "seed"), [(signal.SIGTERM, 143, 51), (signal.SIGINT, 130, 54)]
+)
+def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
+    number, code, seed, start, made, output_dir, monkeypatch
+):
+    typed = ["train.batch_size=2", f"seed={seed},{seed + 1},{seed + 2}"]  # 12 steps each
+    names = tuple(f"cross_entropy-s{seed + i}" for i in range(3))
+    step, count = TrainingProgress.step, []
+
+    def step_and_signal(self):
+        step(self)
+        count.append(self)
+        if len(count) == 17:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(TrainingProgress, "step", step_and_signal)
+    ended, out, err = start(*typed)
+    assert ended == code and made == list(names[:2])
+    assert len(err) == 1 and err[0].endswith(
+        f"; the same command goes on from there: {cli.cli.this_command()}"
+    )
+    parent, children = sweeps(output_dir)[names]
+    assert children == [(names[0], "FINISHED"), (names[1], "KILLED")]
+    assert (parent, "KILLED") in parents(output_dir)
+    folder = next((output_dir / "runs").glob(f"{names[1]}-*"))
+    assert (folder / folder_module.CHECKPOINT).exists()
+
+    again, out, err = start(*typed)
+    assert (again, err, made[2:]) == (
+        0,
+        [],
+        list(names[1:]),
+    ) and "3 runs, 1 of them made before" in out
+    assert "going on after step 5 of 12" in out
+    assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in names])
+    assert (parent, "FINISHED") in parents(output_dir) and not (
+        folder / folder_module.CHECKPOINT
+    ).exists()
+
+
+def test_what_would_make_again_what_is_made_already_does_not_tell_to_repeat_it(start):
+    code, out, _ = start(*UNFIT, "seed=35", "rerun=true")
+    (told,) = [line for line in out if line.startswith("to make those again that failed")]
+    assert code == 1 and "seed=35" in told and "rerun" not in told
+
+
+@pytest.mark.parametrize("seeds", ["1", "1,2"])
+def test_a_study_and_a_run_are_not_launched_together(seeds, start, made, tmp_path):
+    code, out, err = start(
+        f"output_dir={tmp_path / 'nothing'}", "study=none,focal_gamma", f"seed={seeds}"
+    )
+    assert (code, out, made) == (1, [], []) and not (tmp_path / "nothing").exists()
+    assert err == [
+        "nersweep: study=none and study=focal_gamma: a run and a study; type each in a command of its own"
+    ]
+
+
+def test_two_studies_are_launched_together(start, output_dir):
+    code, _, err = start(
+        "study=focal_gamma,gamma_beta", "study.trials=2", "study.sampler=random", "seed=71"
+    )
+    assert (code, err) == (0, [])
+    with sqlite3.connect(output_dir / "studies.db") as database:
+        trials = database.execute(
+            "select study_name, count(*) from studies join trials using (study_id) where state = 'COMPLETE'"
+            " group by study_name order by study_name"
+        ).fetchall()
+    assert [(name.rpartition("-")[0], count) for name, count in trials] == [
+        ("focal_gamma", 2),
+        ("gamma_beta", 2),
+    ]
+
+
+def test_a_trial_that_fails_is_a_failure_of_the_command(start):
+    rates = ["study.space.train.lr=choice(1e30,1e-3)", "study.sampler=grid", "study.pruner=none"]
+    code, _, err = start(*DIVERGING, *rates, "seed=72")
+    assert code == 1 and len(err) == 2
+    assert all("trial 0 (train.lr=1e+30): the loss is " in line for line in err)
+    assert err[1].removeprefix("nersweep: worker 0: ") == err[0].removeprefix("nersweep: ")
+
+
+@pytest.mark.parametrize(
+    "workers", [[], ["loss=focal", "study=focal_gamma", "study.trials=1"]], ids=["runs", "workers"]
+)
+def test_a_sweep_that_another_process_makes_is_left_to_it(workers, start, made, output_dir):
+    typed, before = [*workers, "seed=61"], set((output_dir / "sweeps").glob("*"))
+    assert start(*typed)[0] == 0
+    (folder,) = set((output_dir / "sweeps").glob("*")) - before
+    with folder_module.claimed(folder):
+        code, _, err = start(*typed)
+    other = f"process {os.getpid()} on {os.uname().nodename}"
+    assert (code, err) == (
+        1,
+        [f"nersweep: this sweep is being run by {other}; wait for it, or end it"],
+    )
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nersweep.results import folder
+with folder.claimed(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def command_of(runs, composer):
+    """Of runs without fault."""
+    checked = {without_seed(run): check.check(composer(run)) for run in runs}
+    return Command(runs, [], True, composer, checked)
+
+
+@pytest.fixture
+def elsewhere(output_dir):
+    """elsewhere(seed, seconds): another process that works for so long on a run; returns run and process."""
+    begun = []
+
+    def hold(seed, seconds):
+        sections.register()
+        with Composer() as composer:
+            (member,) = launch.planned(
+                command_of([(*TINY, f"output_dir={output_dir}", f"seed={seed}")], composer)
+            )
+        command = [sys.executable, "-c", HOLD, member.folder, str(seconds)]
+        begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert begun[-1].stdout.readline() == "held\n"
+        return member, begun[-1]
+
+    yield hold
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def waiting(member, process):
+    return f"{member.folder.name}: waiting for process {process.pid} on {os.uname().nodename}, which is running it"
+
+
+def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, made):
+    member, process = elsewhere(62, 4)
+    code, out, err = start("seed=62,63", "on_failure=stop")
+    assert (code, err, made) == (0, [], ["cross_entropy-s62", "cross_entropy-s63"])
+    assert process.poll() is not None and out.count(waiting(member, process)) == 1
+    assert "2 of 2 runs finished" in out
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """meanwhile(act): does that as soon as a run is waited for."""
+    said = worker.console.print
+
+    def do(act):
+        def say(line=""):
+            said(line)
+            if "waiting for" in line:
+                act()
+
+        monkeypatch.setattr(worker, "console", SimpleNamespace(print=say))
+
+    return do
+
+
+def test_a_signal_ends_a_wait_at_once(elsewhere, start, made, meanwhile):
+    member, process = elsewhere(64, 60)
+    meanwhile(lambda: subprocess.Popen(["sh", "-c", f"sleep .3; kill -TERM {os.getpid()}"]))
+    code, out, err = start("seed=64,65")
+    assert (code, made, len(err)) == (143, [], 1) and process.poll() is None
+    assert waiting(member, process) in out and err[0].startswith(
+        "nersweep: stopped by SIGTERM; the same command"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "seed", "again"), [("diverged", 67, False), ("pruned", 68, True)]
+)
+def test_a_run_that_ends_elsewhere_is_made_again_where_a_start_would(
+    status, seed, again, elsewhere, start, made, meanwhile
+):
+    member, process = elsewhere(seed, 60)
+
+    def end():
+        result = {
+            "status": status,
+            "name": member.name,
+            "fingerprint": member.fingerprint,
+            "error": "it was nan",
+        }
+        result_module.write_result(member.folder, result)
+        process.kill()
+
+    meanwhile(end)
+    code, out, err = start(f"seed={seed}")
+    assert waiting(member, process) in out
+    assert (code, made) == ((0, [member.name]) if again else (1, []))
+    assert err == ([] if again else [f"nersweep: {member.name}: it was nan"])
+    assert row(out, member.name)[0] == ("finished" if again else "diverged")
+
+
+def test_a_report_that_cannot_be_made_is_told_before_the_runs(start, made, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("nersweep.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)  # as if it were not installed
+    code, _, err = start("seed=66", "report=true")
+    assert (code, made, len(err)) == (1, [], 1) and "jinja2" in err[0]
+
+
+PLANNED = [
+    ["seed=1", "seed=2", "seed=3"],
+    ["data.seed=${seed} seed=1", "data.seed=${seed} seed=2"],
+    ["loss=focal focal_gamma=${seed} seed=1", "loss=focal focal_gamma=${seed} seed=2"],
+    ["seed=1 seed=2", "seed=2 seed=1"],
+    ["seed=2", "device=cpu", "seed=3"],
+    ["seed=1 ++seed=2", "++seed=2 seed=1"],
+    ["loss=focal focal_gamma=2 seed=3", "loss=focal focal_gamma=2.0 seed=3", "loss=focal seed=3"],
+    ["seed=4 output_dir=a-${seed}", "seed=5 output_dir=a-${seed}"],
+]
+
+
+@pytest.mark.parametrize("typed", PLANNED, ids=" | ".join)
+def test_runs_are_planned_under_the_names_that_they_will_have(typed):
+    sections.register()
+    runs = [(*TINY, *one.split(" ")) for one in typed]
+    with Composer() as composer:
+        made = [plan.make(composer(overrides)) for overrides in runs]
+    with Composer() as composer:
+        members = launch.planned(command_of(runs, composer))
+    assert [member.overrides for member in members] == runs
+    assert [(member.name, member.fingerprint, member.folder) for member in members] == [
+        (one.name, one.fingerprint, one.folder) for one in made
+    ]

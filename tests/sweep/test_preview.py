@@ -1,0 +1,201 @@
+"""dry_run=true: what would be run, for how long, and nothing done."""
+
+import json
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from nersweep import __main__ as cli
+from nersweep.config import schema as sections
+from nersweep.config.compose import Composer
+from nersweep.machine import files
+from nersweep.machine.device import choose_device
+from nersweep.run import environment, execute
+from nersweep.sweep import preview
+
+SMALL = [
+    "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32",
+    "data.train=200", "data.dev=40", "data.test=40", "train.epochs=2",
+]  # fmt: skip
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """typed(...): the exit code of the command and what it printed, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["nersweep", *arguments, *SMALL])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return ended.value.code, out + err
+
+    return run
+
+
+def states(out: str) -> dict[str, str]:
+    rows = re.findall(
+        r"^(\S+-s\d+)  +(done|to do|goes on|the same as one above)", out, re.MULTILINE
+    )
+    return dict(reversed(rows))
+
+
+def test_nothing_is_written_by_a_preview(typed):
+    code, out = typed("-m", "loss=focal,dice", "seed=1,2", "dry_run=true")
+    assert code == 0 and set(states(out).values()) == {"to do"} and len(states(out)) == 4
+    assert "8 steps of it" in out and "nothing was done" in out
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_preview_of_one_run(typed):
+    assert states(typed("loss=focal", "dry_run=True")[1]) == {"focal-g2-s1": "to do"}
+    assert not list(Path.cwd().iterdir())
+
+
+def test_what_is_done_and_what_is_typed_twice_is_told(typed):
+    typed("loss=focal")
+    _, out = typed("-m", "loss=focal", "focal_gamma=2,2.0,3", "dry_run=true")
+    assert states(out) == {"focal-g2-s1": "done", "focal-g3-s1": "to do"}
+    assert out.count("the same as one above") == 1 and "3 runs, 1 to be made" in out
+    assert "1 run of that shape" in out
+    _, out = typed("loss=focal", "rerun=true", "dry_run=true")
+    assert states(out) == {"focal-g2-s1": "to do"}
+
+
+def test_what_a_run_took_counts_on_hardware_like_its_own(typed):
+    sections.register()
+    config = OmegaConf.to_container(Composer()(SMALL), resolve=True)
+    for folder, hardware, seconds in (
+        ("a", "an abacus", 9e6),
+        ("b", environment.hardware(choose_device("auto")), 1200),
+    ):
+        took = {"train": seconds, "total": seconds}
+        result = {
+            "status": "finished",
+            "config": config,
+            "epochs": 2,
+            "seconds": took,
+            "hardware": hardware,
+        }
+        files.write_json(Path("outputs/runs", folder, "result.json"), result)
+    out = typed("dry_run=true")[1]
+    assert "about 20 min of work" in out and "1 run of that shape on " in out
+    if find_spec(
+        "hydra_plugins.hydra_submitit_launcher"
+    ):  # which makes it on other machines, perhaps on abaci
+        out = typed("-m", "hydra/launcher=submitit_slurm", "dry_run=true")[1]
+        assert "2 runs of that shape on " in out and "an abacus" in out
+
+
+def test_runs_of_one_name_are_told_apart_by_what_they_do_not_share(typed):
+    _, out = typed("-m", "loss=focal,poly1", "train.lr=1e-3,1e-4", "train.warmup=0", "dry_run=true")
+    names = [
+        f"{loss}-s1 train.lr={lr}"
+        for loss in ("focal-g2", "poly1-e1")
+        for lr in ("0.001", "0.0001")
+    ]
+    assert [line.partition("  ")[0] for line in out.splitlines() if "-s1" in line] == names
+
+
+def test_a_fault_is_told_before_a_preview(typed):
+    assert typed("loss=focal", "focal_gamma=-1", "dry_run=true")[0] == 1
+
+
+STUDY = ["loss=focal", "study=focal_gamma", "study.seeds=2", "study.pruner=none"]
+
+
+def seconds_of(out: str) -> float:
+    number, unit = re.search(r"at most ([\d.]+) (s|min|h) of work", out).groups()
+    return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+
+def test_a_preview_of_a_study_makes_nothing(typed):
+    code, out = typed(*STUDY, "dry_run=true", "study.trials=5")
+    assert code == 0 and not list(Path.cwd().iterdir())
+    name, storage = re.search(r"^study (\S+) in (\S+) \(not begun\)$", out, re.MULTILINE).groups()
+    assert storage == f"sqlite:///{Path.cwd()}/outputs/studies.db" and name.startswith(
+        "focal_gamma-"
+    )
+    assert "0 of 5 trials done, 5 left: each 2 seeds × 2 epochs" in out
+    assert "8 steps of it" in out and out.endswith("nothing was done\n")
+
+
+def test_a_preview_of_a_study_knows_what_is_done(typed):
+    assert typed(*STUDY, "study.trials=1")[0] == 0
+    (name,) = [folder.name for folder in Path("outputs/studies").iterdir()]
+    before = {file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()}
+    _, out = typed(*STUDY, "study.trials=2001", "dry_run=true")
+    assert f"study {name} in " in out and "not begun" not in out
+    assert (
+        "1 of 2001 trials done, 2000 left: each 2 seeds × 2 epochs" in out
+        and "2 runs of that shape" in out
+    )
+    results = [json.loads(file.read_text()) for file in Path("outputs/runs").glob("*/result.json")]
+    spent = [result["seconds"]["total"] for result in results]
+    assert seconds_of(out) == pytest.approx(
+        4000 * sum(spent) / 2, rel=0.06
+    )  # in minutes, or tenths of hours
+    _, out = typed(*STUDY, "study.trials=1", "dry_run=true")
+    assert "1 of 1 trials done, 0 left" in out and seconds_of(out) == 0
+    _, out = typed("-m", *STUDY, "study.trials=21", "study.worker=range(4)", "hydra/launcher=joblib",
+                   "hydra.launcher.n_jobs=4", "dry_run=true")  # fmt: skip
+    assert out.count(f"study {name} in ") == 1 and " with 4 at once, " in out
+    assert {
+        file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()
+    } == before
+
+
+def test_a_preview_of_a_study_of_that_name_that_searched_something_else(typed):
+    assert typed(*STUDY, "study.trials=1", "study.name=x")[0] == 0
+    code, out = typed(
+        "loss=focal", "study=focal_gamma", "study.name=x", "study.trials=2", "dry_run=true"
+    )
+    assert code == 1 and "study.seeds=[1]: was [1, 2]; the study x was begun that way" in out
+
+
+def test_results_of_other_programs_are_passed_over(tmp_path):
+    config = {
+        "train": {"batch_size": 8, "accumulation": 1, "precision": "fp32"},
+        "data": {},
+        "model": {},
+        "head": {},
+    }
+    config |= {"aux": {}, "device": "cpu"}
+    older = {
+        "status": "finished",
+        "config": config,
+        "epochs": 2,
+        "seconds": {"train": 4.0, "total": 5.0},
+    }
+    good = older | {"hardware": "an abacus"}
+    strange = [
+        {},
+        [],
+        3,
+        None,
+        older,
+        {"status": "finished"},
+        good | {"config": {}},
+        good | {"seconds": {"train": 1.0}},
+    ]
+    strange += [
+        good | {"epochs": 0},
+        good | {"seconds": 7},
+        good | {"config": None},
+        good | {"epochs": "x"},
+        good,
+    ]
+    for i, result in enumerate(strange):
+        (tmp_path / "runs" / str(i)).mkdir(parents=True)
+        (tmp_path / "runs" / str(i) / "result.json").write_text(json.dumps(result))
+    ((shape, cost),) = preview.finished(tmp_path)
+    assert shape == preview.shape_of(config) and (cost.epoch_seconds, cost.other_seconds) == (
+        2.0,
+        1.0,
+    )
+    assert cost.source == "an abacus"

@@ -1,0 +1,269 @@
+"""A worker knows its origin, asks for a checkpoint once, ends when the origin ends, and tells where it is."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nersweep.machine import host, signals
+from nersweep.sweep import worker
+from nersweep.sweep.worker import Origin
+
+LOOP = """
+import pickle, sys, time
+from pathlib import Path
+from nersweep.machine import signals
+from nersweep.sweep import worker
+worker.GRACE_SECONDS = float(sys.argv[3])
+worker.begin(pickle.loads(bytes.fromhex(sys.argv[1])), 3)
+Path(sys.argv[2]).write_text("begun")
+try:
+    with signals.held():
+        while not signals.asked or sys.argv[4] == "stuck":
+            time.sleep(.02)
+        Path(sys.argv[2]).write_text("checkpoint")
+        signals.end()
+except BaseException as error:
+    worker.end(error)
+    raise
+"""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """What processes tell each other stays in the test's folder."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(worker, "origins", [])
+    monkeypatch.setattr(worker, "requeues", {})
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+    yield tmp_path
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def started(origin: Origin, file: Path, grace: float = 8, how: str = "steps") -> subprocess.Popen:
+    """A worker of this origin, in the middle of its training."""
+    command = [sys.executable, "-c", LOOP, pickle.dumps(origin).hex(), str(file), str(grace), how]
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(Path(worker.__file__).parents[2])}
+    )
+    deadline = time.monotonic() + 20
+    while not file.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return process
+
+
+@pytest.fixture
+def other():
+    """Another process, which sleeps, and its origin."""
+    process = subprocess.Popen(["sleep", "60"])
+    pid = process.pid
+    yield (
+        process,
+        Origin(
+            host.host(), pid, host.start_time(pid), str(host.host_folder() / f"workers/{pid}-1")
+        ),
+    )
+    process.kill()
+    process.wait()
+
+
+def test_the_origin_itself_is_no_worker():
+    before = signal.getsignal(signal.SIGTERM)
+    worker.begin(Origin.here(), 1)
+    worker.end(SystemExit(1))
+    assert not worker.origins and signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_origin_travels_and_is_known_by_its_start_as_well():
+    here = pickle.loads(pickle.dumps(Origin.here()))
+    later = Origin(here.host, here.pid, "1", here.folder)
+    assert here.is_here() and not here.is_gone() and not here.is_leaving()
+    assert not later.is_here() and later.is_gone()
+
+
+def test_nothing_is_known_of_another_host():
+    there = Origin("elsewhere", 2**22 + 1, "1", "/nowhere")
+    assert not (there.is_here() or there.is_gone() or there.is_leaving())
+
+
+def test_a_process_that_nobody_has_waited_for_is_not_alive():
+    process = subprocess.Popen(["true"])
+    deadline = time.monotonic() + 5
+    while host.alive(process.pid, None) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not host.alive(process.pid, None)
+    process.wait()
+
+
+def test_a_worker_signs_in_for_each_launch(other, place):
+    code = """
+import pickle, sys
+from nersweep.sweep import worker
+origin = pickle.loads(bytes.fromhex(sys.argv[1]))
+for _ in range(2):
+    worker.begin(origin)
+    print(list(worker.workers(origin)))
+    worker.clear(origin)"""
+    command = [sys.executable, "-c", code, pickle.dumps(other[1]).hex()]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(place)}
+    )
+    assert process.communicate(timeout=60)[0] == 2 * f"[{process.pid}]\n"
+
+
+@pytest.mark.parametrize("kill", [True, False])
+def test_a_worker_writes_its_checkpoint_when_its_origin_has_gone(other, place, kill):
+    process = started(other[1], place / "file")
+    other[0].send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+    assert process.wait(5) == 143 and (place / "file").read_text() == "checkpoint"
+
+
+def test_a_worker_that_is_stuck_is_ended(other, place):
+    process = started(other[1], place / "file", 0.5, "stuck")
+    other[0].kill()
+    assert process.wait(5) == 143 and (place / "file").read_text() == "begun"
+    assert worker.POLL_SECONDS + worker.GRACE_SECONDS < 10
+
+
+def test_a_worker_does_not_begin_without_its_origin(other, place):
+    other[0].kill()
+    other[0].wait()
+    process = started(other[1], place / "file")
+    assert process.wait(5) == 143 and not (place / "file").exists()
+
+
+def test_what_ends_the_origin_is_passed_on_first(place):
+    origin = Origin.here()
+    worker_process = started(origin, place / "file")
+    with pytest.raises(SystemExit), worker.ending(origin):
+        assert set(worker.workers(origin)) == {worker_process.pid}
+        signal.raise_signal(signal.SIGTERM)
+    assert (place / "file").read_text() == "checkpoint" and worker_process.wait(1) == 143
+    assert not Path(origin.folder).exists() and signals.asked == [signal.SIGTERM]
+
+
+def test_no_job_begins_while_the_origin_leaves(place):
+    origin = Origin.here()
+    worker.forward(origin)
+    assert started(origin, place / "file").wait(5) == 143 and not (place / "file").exists()
+
+
+def test_the_origin_does_not_wait_for_a_worker_that_is_stuck(place, monkeypatch):
+    origin = Origin.here()
+    process = started(origin, place / "file", how="stuck")
+    monkeypatch.setattr(worker, "GRACE_SECONDS", 0.3)
+    began = time.monotonic()
+    worker.forward(origin)
+    assert 0.3 <= time.monotonic() - began < 2
+    process.kill()
+    process.wait()
+
+
+def test_a_second_signal_to_the_origin_does_not_wait(place):
+    origin = Origin.here()
+    process = started(origin, place / "file", how="stuck")
+    subprocess.Popen(["sh", "-c", f"sleep .5; kill -TERM {os.getpid()}"])
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), worker.ending(origin):
+        signal.raise_signal(signal.SIGINT)
+    assert time.monotonic() - began < 4
+    process.kill()
+    process.wait()
+
+
+def test_folders_of_killed_origins_are_taken_away():
+    origin = Origin.here()
+    dead = Path(origin.folder).with_name(f"{2**22 + 1}-1")
+    dead.mkdir(parents=True)
+    with worker.ending(origin):
+        pass
+    assert not dead.exists()
+
+
+def test_a_folder_of_another_user_is_refused(place):
+    (place / "elsewhere").mkdir()
+    (place / f"nersweep-{os.getuid()}").symlink_to(place / "elsewhere")
+    with pytest.raises(ValueError, match="belongs to another user"):
+        host.host_folder()
+
+
+def test_only_the_first_signal_asks():
+    with pytest.raises(KeyboardInterrupt), signals.held():
+        worker.ask_once(signal.SIGINT, None)
+        worker.ask_once(signal.SIGTERM, None)
+    assert signals.asked == [signal.SIGINT]
+
+
+@pytest.mark.parametrize(("engine", "stays"), [("local", False), ("slurm", True)])
+def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_job_again(
+    engine, stays, monkeypatch
+):
+    queued = []
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", engine)
+    monkeypatch.setenv("SUBMITIT_FOLDER", "sweep")
+    signal.signal(signal.SIGUSR2, lambda number, frame: queued.append(number))
+    ignoring = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, ignoring)
+    worker.listen()
+    assert (signal.getsignal(signal.SIGTERM) == ignoring) == stays
+    worker.origins.append(Origin("elsewhere", 1, "1", "/nowhere"))
+    monkeypatch.setattr(worker, "leave", lambda: queued.append("left"))
+    with pytest.raises(SystemExit), signals.held():
+        signal.raise_signal(signal.SIGUSR2)
+    assert signals.asked == [signal.SIGUSR2] and not queued
+    worker.end(SystemExit("stopped by SIGUSR2"))
+    assert queued == [signal.SIGUSR2, "left"]
+
+
+def test_a_failure_of_a_job_does_not_end_its_worker(monkeypatch):
+    worker.origins.append(Origin("elsewhere", 1, "1", "/nowhere"))
+    monkeypatch.setattr(worker, "leave", lambda: pytest.fail("left"))
+    worker.end(ValueError("a fault"))
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(host, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [worker.threads(n) for n in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert worker.threads(2) == 5
+
+
+@pytest.mark.parametrize(("before", "threads"), [("", 1), ("import torch", 3)])
+def test_threads_reach_a_worker(before, threads):
+    code = f"""{before}
+import pickle, sys
+from nersweep.sweep import worker
+worker.begin(pickle.loads(bytes.fromhex(sys.argv[1])), {threads})
+import torch
+print(torch.get_num_threads())"""
+    origin = pickle.dumps(Origin("elsewhere", 1, "1", "/nowhere")).hex()
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, origin], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [str(threads)], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("launcher", "jobs", "expected"),
+    [
+        ({"_target_": "a.BasicLauncher"}, 9, 1),
+        ({"_target_": "a.JoblibLauncher", "n_jobs": 2}, 9, 2),
+        ({"_target_": "a.JoblibLauncher", "n_jobs": 4}, 3, 3),
+        ({"_target_": "a.JoblibLauncher", "n_jobs": -1}, 99, 8),
+        ({"_target_": "a.JoblibLauncher", "n_jobs": -2}, 99, 7),
+        ({"_target_": "a.LocalLauncher"}, 5, 5),
+        ({"_target_": "a.SlurmLauncher"}, 5, None),
+        ({"_target_": "a.RayLauncher"}, 5, None),
+    ],
+)
+def test_how_many_jobs_run_at_once(launcher, jobs, expected, monkeypatch):
+    monkeypatch.setattr(host, "cores", lambda: 8)
+    assert worker.at_once(launcher, jobs) == expected

@@ -77,19 +77,21 @@ class Loop:
 
         if find_spec("nersweep.conf") is None:  # not installed: conf/ lies beside the package
             nersweep.__path__.append(str(ROOT))
-        from nersweep import checkpoint, compose, config, plan, train
-
         lacking = find_spec("scipy") is None
         if lacking:  # only the statistics of a run's analysis need it, and they are not made here
             sys.modules["scipy"] = types.ModuleType("scipy")
             sys.modules["scipy"].special = None
-        from nersweep import run
+        from nersweep.config import compose, schema
+        from nersweep.model import tagger
+        from nersweep.run import execute, plan
+        from nersweep.training import checkpoint, loop
 
         if lacking:
             del sys.modules["scipy"]
-        config.register()
+        schema.register()
         self.composer = compose.Composer()
-        self.checkpoint, self.plan, self.run, self.train = checkpoint, plan, run, train
+        self.checkpoint, self.plan, self.run = checkpoint, plan, execute
+        self.loop, self.tagger = loop, tagger
 
     def corpus(self, overrides: list[str]):
         """Read the data that these overrides describe."""
@@ -114,7 +116,7 @@ class Loop:
             minutes = prepared.train.checkpoint_minutes
             began = time.perf_counter()
             kept = self.checkpoint.Checkpoint(saved, prepared.fingerprint, minutes, began)
-        return self.train.fit(
+        return self.loop.fit(
             tagger,
             splits["train"],
             splits["dev"],
@@ -128,7 +130,7 @@ class Loop:
 
     def predict(self, prepared, tagger, split):
         """Predict the tags of a split."""
-        return self.train.predict(tagger, split, prepared.device)
+        return self.tagger.predict(tagger, split, prepared.device)
 
     def sizes(self, tagger) -> tuple[int, int, int]:
         """Return the layers of the model's body, its hidden size and its intermediate size."""

@@ -18,7 +18,7 @@ from nersweep.faults import Faults, shown
 # The sections that name a class, and the room in which it must live. A configuration may come from a stranger, so
 # nothing else is ever called.
 ROOMS = {
-    "data": "nersweep.data.corpus",
+    "data": "nersweep.data",
     "model": "nersweep.model.encoder",
     "head": "nersweep.model.heads",
     "loss": "nersweep.losses",

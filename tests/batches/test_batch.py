@@ -12,7 +12,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from nersweep.batches import windows as windows_module
-from nersweep.batches import windows as windows_module
 from nersweep.batches.windows import owners, special_pieces, tokenise, windows, word_pieces
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet

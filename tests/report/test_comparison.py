@@ -38,7 +38,7 @@ def record(
         "output_dir": "outputs",
         "device": "auto",
         "train": {"lr": 0.001, "checkpoint_minutes": 10, "batch_size": 8},
-        "data": {"path": "data", "_target_": "nersweep.data.corpus.Conll"},
+        "data": {"path": "data", "_target_": "nersweep.data.Conll"},
         "model": {"name": "minilm"},
         "loss": {"_target_": f"nersweep.losses.{loss}"},
         "choice": {"loss": loss, "data": "conll2003", "model": "minilm"},

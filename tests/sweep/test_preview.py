@@ -14,7 +14,7 @@ from nersweep.config import schema as sections
 from nersweep.config.compose import Composer
 from nersweep.machine import files
 from nersweep.machine.device import choose_device
-from nersweep.run import environment, execute
+from nersweep.run import environment
 from nersweep.sweep import preview
 
 SMALL = [

@@ -1,28 +1,28 @@
 """Print to the terminal."""
 
 import sys
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+faults: list[str] = []  # the lines of faults that this process has printed
 
 
-def table(title: str, header: list[str], rows: list[list[str]]) -> None:
-    """Prints a table: the first column to the left, the others to the right."""
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for i, name in enumerate(header):
-        drawn.add_column(name, justify="right" if i else "left")
+def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: the first column aligned left, the others right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column, name in enumerate(header):
+        table.add_column(name, justify="right" if column else "left")
     for row in rows:
-        drawn.add_row(*row)
-    console.print(drawn)
+        table.add_row(*row)
+    console.print(table)
 
 
-told: list[str] = []  # the faults of this process, each told once
-
-
-def tell(lines: list[str]) -> None:
+def print_faults(lines: Iterable[str]) -> None:
+    """Print lines to standard error, each at most once in the life of this process."""
     for line in lines:
-        if line not in told:
-            told.append(line)
+        if line not in faults:
+            faults.append(line)
             print(f"nersweep: {line}", file=sys.stderr, flush=True)

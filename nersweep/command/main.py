@@ -14,13 +14,13 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from nersweep import terminal
 from nersweep.command import line as line_module
 from nersweep.config import schema as sections
 from nersweep.config.knobs import CONF
 from nersweep.data.corpus import corpora
 from nersweep.faults import TRACEBACK, fault_lines, reason
 from nersweep.machine import signals
-from nersweep.terminal import tell, told
 
 
 def main(
@@ -33,7 +33,7 @@ def main(
     Exit code 0, or 1 where anything failed, with one line per fault on standard error; 130 after Ctrl-C and 143 after
     SIGTERM."""
     sections.register()
-    told.clear()
+    terminal.faults.clear()
     signals.listen()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and main says it in one line
     parser = get_args_parser()
@@ -47,12 +47,12 @@ def main(
         line_module.refuse(typed)
         if not typed.shell_completion:
             line = line_module.read(typed)
-            tell(line.faults)
+            terminal.print_faults(line.faults)
             asked = typed.cfg or typed.info or typed.help or typed.hydra_help  # of Hydra itself
-            more = many and not (asked or told) and line.is_more_than_a_run()
+            more = many and not (asked or terminal.faults) and line.is_more_than_a_run()
         if more:
-            tell(many(line, this_command()))
-        elif not told:
+            terminal.print_faults(many(line, this_command()))
+        elif not terminal.faults:
             hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name="config")(
                 guarded(job)
             )()
@@ -61,13 +61,13 @@ def main(
             raise
         if not signals.asked:
             hydra_s = isinstance(error, errors.HydraException | OmegaConfBaseException)
-            tell(fault_lines(ValueError(reason(error)) if hydra_s else error))
+            terminal.print_faults(fault_lines(ValueError(reason(error)) if hydra_s else error))
     if signals.asked:  # whatever error it has led to
         first = signals.asked[0]
         what = "interrupted" if first == signal.SIGINT else f"stopped by {first.name}"
-        tell([f"{what}; the same command goes on from there: {this_command()}"])
+        terminal.print_faults([f"{what}; the same command goes on from there: {this_command()}"])
         sys.exit(128 + first)
-    sys.exit(1 if told else 0)
+    sys.exit(1 if terminal.faults else 0)
 
 
 def guarded(job: Callable[[DictConfig], object]) -> Callable[[DictConfig], None]:
@@ -79,7 +79,7 @@ def guarded(job: Callable[[DictConfig], object]) -> Callable[[DictConfig], None]
         except Exception as error:
             if signals.asked:
                 raise
-            tell(fault_lines(error))
+            terminal.print_faults(fault_lines(error))
 
     return do
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nersweep.config.knobs import knobs
 from nersweep.faults import one_line
-from nersweep.terminal import console, table
+from nersweep.terminal import console, print_table
 
 if TYPE_CHECKING:  # torch and transformers cost seconds, which --help need not pay
     from nersweep.data.corpus import Corpus
@@ -179,7 +179,9 @@ def show_classes(found: "Diagnosis", weights: Mapping[str, Any]) -> None:
         ]
         for i, name in enumerate(found.classes)
     ]
-    table("\nwords of each class", ["", *found.counts, "effective", "absent", "balanced"], rows)
+    print_table(
+        "\nwords of each class", ["", *found.counts, "effective", "absent", "balanced"], rows
+    )
     say(
         f"effective: number in train, β={Effective().beta}. absent: share of the batches of {found.batch_size} "
         "sentences without the class; balanced: the same with train.sampler=entity_balanced."
@@ -188,7 +190,7 @@ def show_classes(found: "Diagnosis", weights: Mapping[str, Any]) -> None:
         [name, f"{found.train[i]:,}", *(f"{of[i]:.3g}" for of in weights.values())]
         for i, name in enumerate(found.classes)
     ]
-    table("\nclass weights, by weights=", ["", "count", *weights], rows)
+    print_table("\nclass weights, by weights=", ["", "count", *weights], rows)
 
 
 def show_findings(told: Sequence["Finding"]) -> None:

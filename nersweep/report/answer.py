@@ -105,5 +105,5 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        terminal.tell(fault_lines(error))
+        terminal.print_faults(fault_lines(error))
         sys.exit(1)

@@ -10,7 +10,7 @@ from nersweep.config.settings import matters
 from nersweep.evaluation import stats
 from nersweep.faults import shown
 from nersweep.report.records import Predicted, Record
-from nersweep.terminal import console, table
+from nersweep.terminal import console, print_table
 
 EXAMPLES = 5  # sentences shown of each kind
 
@@ -31,7 +31,7 @@ def show(a: Record, b: Record) -> None:
         ("Configuration", differing(configuration(a), configuration(b))),
         ("Data, version, machine", differing(surroundings(a), surroundings(b))),
     ):
-        table(f"\n{title}", ["", *names], rows or [["no difference", "", ""]])
+        print_table(f"\n{title}", ["", *names], rows or [["no difference", "", ""]])
     kinds = [
         "f1",
         "precision",
@@ -42,7 +42,7 @@ def show(a: Record, b: Record) -> None:
     scores = [
         [x, *(f"{100 * r.scores[x]:.2f}" if x in r.scores else "–" for r in (a, b))] for x in kinds
     ]
-    table(f"\nScores on {a.split}, in percent", ["", *names], scores)
+    print_table(f"\nScores on {a.split}, in percent", ["", *names], scores)
     if a.result["data"]["checksum"] != b.result["data"]["checksum"]:
         console.print("\nother data: their sentences are not compared")
         return
@@ -82,7 +82,7 @@ def show_sentences(of: Mapping[str, Predicted]) -> None:
         ["both wrong, alike", ~first & ~second & same],
         ["both wrong, otherwise", ~first & ~second & ~same],
     ]
-    table(
+    print_table(
         "\nSentences with all entities right",
         ["", "sentences"],
         [[name, f"{which.sum():,}"] for name, which in rows],

@@ -5,7 +5,7 @@ from typing import Any
 
 from nersweep.results import result as result_module
 from nersweep.run.plan import Facts, Plan
-from nersweep.terminal import console, table
+from nersweep.terminal import console, print_table
 
 GET_CONLL = (
     "real data: data=conll2003 reads CoNLL-2003 from the hub, or from a folder with data.path=DIR"
@@ -35,7 +35,7 @@ def show_facts(facts: Facts) -> None:
     if corpus.name == "generated":
         console.print(GET_CONLL)
     rows = zip(facts.classes, facts.counts, facts.weights, strict=True)
-    table(
+    print_table(
         "",
         ["label", "count", "weight"],
         [[name, f"{count:,}", f"{weight:.4g}"] for name, count, weight in rows],
@@ -51,7 +51,7 @@ def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
     """What was measured, where it lies, how to look at it. The last line names the result file."""
     rows = [[name, result[name]] for name in ("dev", "test")]
     rows += [[f"test {type_}", scores] for type_, scores in result["test"]["types"].items()]
-    table(
+    print_table(
         f"\n{result['name']}: entity scores of epoch {result['best_epoch']}, the best on dev",
         ["", "F1", "precision", "recall", "support"],
         [

@@ -274,7 +274,7 @@ class Worker:
             lines = [f"trial {trial.number} ({outcome.said(drawn)}): {line}" for line in lines]
             if self.config.on_failure == "stop":
                 raise Faults(lines) from error
-            terminal.tell(lines)
+            terminal.print_faults(lines)
             return
         with signals.held():
             told = study.tell(trial, value, state, skip_if_finished=True)

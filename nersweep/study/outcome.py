@@ -23,7 +23,7 @@ from nersweep.run import plan, publish
 from nersweep.study import space as spaces
 from nersweep.study import storage
 from nersweep.study.queue import FINISHED, Queue
-from nersweep.terminal import console, table
+from nersweep.terminal import console, print_table
 
 PICTURES = {  # file: function of optuna.visualization
     "history": "plot_optimization_history",
@@ -288,7 +288,7 @@ class Outcome:
             f"{count(trials, s)} {word}" for s, word in states.items() if count(trials, s)
         )
         rows = [[str(t.number), said(self.overrides(t)), f"{t.value:.4f}"] for t in ranked[:5]]
-        table(
+        print_table(
             f"\nstudy {self.name}: {counts}", ["trial", "settings", self.config.study.metric], rows
         )
         taken, planned = self.epochs(trials)

@@ -205,7 +205,7 @@ class Queue:
                 else:
                     self.note(trial, {"failed": "its process died twice"})
                     self.study.tell(trial.number, state=TrialState.FAIL)
-                    terminal.tell([f"trial {trial.number}: its process died twice"])
+                    terminal.print_faults([f"trial {trial.number}: its process died twice"])
 
     def give_back(self, trial: Trial) -> None:
         """A trial that this process will not end: whoever takes it has its number, its values and what was reported,

@@ -141,7 +141,7 @@ def job(config: DictConfig, given: Launch) -> float:
         if (notes / STOP).exists():
             word.unlink()
             return float("nan")
-        value, told = float("nan"), len(terminal.told)
+        value, told = float("nan"), len(terminal.faults)
         try:
             if config.study.space:
                 value = loop.work(config, settings.overrides.task, Composer(given.files))
@@ -158,9 +158,9 @@ def job(config: DictConfig, given: Launch) -> float:
             worker.end(error)
             raise
         lines = (
-            terminal.told[told:] + lines
+            terminal.faults[told:] + lines
         )  # of trials, which the process that launched this tells too
-        del terminal.told[told:]
+        del terminal.faults[told:]
         files_module.write_json(word, lines)
         if lines and given.stop_at_failure:
             (notes / STOP).touch()

@@ -22,7 +22,7 @@ from nersweep.results import result as result_module
 from nersweep.run import identity, plan, publish
 from nersweep.study.space import precision_faults
 from nersweep.sweep import jobs
-from nersweep.terminal import console, table
+from nersweep.terminal import console, print_table
 
 ELSEWHERE = {"SlurmLauncher", "RayLauncher"}  # launch runs on other machines
 MOST_ROWS = 60  # of the table at the end
@@ -258,7 +258,7 @@ def conclude(
         if len(rows) <= MOST_ROWS
         else [row for row in rows if row[1] != "finished"][:MOST_ROWS]
     )
-    table(
+    print_table(
         f"\n{len(rows) - len(failures)} of {len(rows)} runs finished",
         ["", "", "dev F1", "test F1", "s"],
         shown,

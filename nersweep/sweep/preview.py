@@ -28,7 +28,7 @@ from nersweep.run.plan import Plan
 from nersweep.study import loop, queue, storage
 from nersweep.sweep import worker
 from nersweep.sweep.launch import ELSEWHERE, MOST_ROWS, Member, planned
-from nersweep.terminal import console, table
+from nersweep.terminal import console, print_table
 from nersweep.training.loop import fit
 
 PROBE_STEPS = 8  # of training, twice; the second time counts
@@ -100,7 +100,7 @@ def show_runs(command: Command) -> None:
             rows[-1][2] = f"{own:.0f}"
             seconds, size, sources = seconds + own, size + bytes_, sources | {source}
     todo = sum(bool(row[2]) for row in rows)
-    table(
+    print_table(
         f"{len(rows)} run{'s' * (len(rows) > 1)}, {todo} to be made",
         ["", "", "about s"],
         rows[:MOST_ROWS],

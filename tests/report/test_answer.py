@@ -20,7 +20,7 @@ def asked(monkeypatch, capsys, tmp_path):
 
     def ask(*typed):
         monkeypatch.setattr(sys, "argv", ["nersweep.report", *typed])
-        monkeypatch.setattr(answer.cli, "told", [])
+        monkeypatch.setattr(answer.terminal, "faults", [])
         code = 0
         try:
             answer.main()

@@ -13,6 +13,6 @@ def output_dir(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def nothing_told():
-    terminal.told.clear()
+    terminal.faults.clear()
     yield
-    terminal.told.clear()
+    terminal.faults.clear()

@@ -149,7 +149,7 @@ def test_a_trial_that_diverges_is_told_and_stops_no_other(output_dir, capsys):
     failed, finished = trials_of(output_dir, "diverging")
     assert states([failed, finished]) == ["FAIL", "COMPLETE"]
     assert failed.user_attrs["failed"].startswith("the loss is ")
-    (line,) = terminal.told
+    (line,) = terminal.faults
     assert line.startswith("trial 0 (train.lr=1e+30): the loss is ")
     assert "1 ran to the end, 1 failed" in capsys.readouterr().out
 
@@ -308,7 +308,7 @@ def run(monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["nersweep", *arguments])
     with pytest.raises(SystemExit) as end:
         program.main()
-    assert end.value.code == 0, terminal.told
+    assert end.value.code == 0, terminal.faults
 
 
 # The same study

@@ -3,47 +3,54 @@ PORT ?= 5000
 
 SHELL := bash
 python := .venv/bin/python
-ready := .venv/set-up # when the last set-up ended
+ready := .venv/set-up # touched when the setup has finished
 store := outputs/mlflow.db
-# A process per core, each with the tests of some files.
-tests := OMP_NUM_THREADS=1 $(python) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# One process per core; each runs the tests of whole files.
+pytest := OMP_NUM_THREADS=1 $(python) -m pytest
+parallel := -n auto --dist loadfile --no-loadscope-reorder
+# Pure functions: no Hydra, no MLflow, no training.
+quick := tests/losses tests/evaluation tests/test_labels.py tests/test_weights.py tests/diagnosis/test_imbalance.py
 
-.PHONY: help setup run test test-all ray check table docs bench gpu ui
+.PHONY: help setup run quick test test-all ray check table docs bench gpu ui
 
 help:
-	@echo "make setup   create .venv and install into it what constraints.txt pins; the others do this where needed"
-	@echo "make run     compare four losses on generated data: python -m nersweep experiment=quickstart"
-	@echo "make test    run all tests but those of sweeps over several processes, which take minutes"
-	@echo "make test-all run those too: joblib, submitit, PostgreSQL where it is installed, Ray where make ray was"
-	@echo "make check   ruff's lint and format, then make test"
-	@echo "make bench   measure the train loop, sweeps, growth and losses; DATA=DIR holds CoNLL-2003 (nothing else should run beside it)"
-	@echo "make gpu     check the train loop on this machine's GPU and time it, into build/gpu.json; DATA=DIR as above, or generated data"
-	@echo "make table   the tables and pictures of docs/results.md, from the runs that are kept there; no training"
-	@echo "make docs    write docs/losses.md, the catalogue of the losses, and its pictures"
-	@echo "make ray     create .venv-ray, an environment with Ray, whose launcher needs other versions: docs/scale.md"
-	@echo "make ui      open the MLflow UI over $(store) at http://127.0.0.1:$(PORT) (PORT=5001 for another port)"
-	@echo "PYTHON=python3.12 chooses the interpreter of a new .venv: 3.11 or later, now $(PYTHON)"
+	@echo "make setup     create .venv and install what constraints.txt pins; the other targets do this if needed"
+	@echo "make run       compare four losses on generated data: python -m nersweep experiment=quickstart"
+	@echo "make quick     test the pure functions, in 20 seconds at most"
+	@echo "make test      run the tests that need no other process, in 4 minutes at most on 2 cores"
+	@echo "make test-all  run all tests: joblib, submitit, PostgreSQL if installed, browsers, Ray after make ray"
+	@echo "make check     lint, check the format and the types, then run make test"
+	@echo "make bench     measure the train loop, sweeps, growth and losses; DATA=DIR holds CoNLL-2003"
+	@echo "make gpu       check the train loop on this machine's GPU and time it; writes build/gpu.json"
+	@echo "make table     rebuild the tables and figures of docs/results.md from the archived runs"
+	@echo "make docs      write docs/losses.md, the catalogue of losses, and its figures"
+	@echo "make ray       create .venv-ray, an environment with Ray, which needs other versions: docs/scale.md"
+	@echo "make ui        open the MLflow UI of $(store) at http://127.0.0.1:$(PORT) (PORT=5001 for another port)"
+	@echo "PYTHON=python3.12 selects the interpreter of a new .venv: 3.11 or later, now $(PYTHON)"
 
 setup: $(ready)
 
-# What pip builds on the way is built with pinned versions too: older pips take them from PIP_CONSTRAINT, newer ones
-# from PIP_BUILD_CONSTRAINT. Of pip's hundreds of lines, one in 20 packages is enough.
+# Build dependencies are pinned too: older pips read PIP_CONSTRAINT for them, newer ones PIP_BUILD_CONSTRAINT.
+# Of pip's hundreds of lines, one in 20 packages is enough.
 $(ready): pyproject.toml constraints.txt
 	@test -x .venv/bin/pip || { $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
-		$(PYTHON) -m venv .venv; } || { echo "no .venv made: needs Python 3.11 or later with venv, and $(PYTHON) is" \
-		"$$($(PYTHON) --version 2>/dev/null || echo missing); type make PYTHON=python3.12, or where yours is" >&2; exit 1; }
-	@echo "installing $$(grep -c == constraints.txt) packages into .venv, which takes some minutes"
+		$(PYTHON) -m venv .venv; } || { echo "could not create .venv: Python 3.11 or later with venv is needed, and" \
+		"$(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing); use make PYTHON=python3.12" >&2; exit 1; }
+	@echo "installing $$(grep -c == constraints.txt) packages into .venv; this takes a few minutes"
 	@set -o pipefail; export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt; \
 		$(python) -m pip install --disable-pip-version-check --progress-bar off -e '.[dev,offline]' | \
-		awk '/^(Collecting|Processing|Requirement already)/ && ++n % 20 == 0 {print "  found " n}; \
-			/^Installing collected/ {print "  writing them"}; {fflush()}'
+		awk '/^(Collecting|Processing|Requirement already)/ && ++n % 20 == 0 {print "  collected " n}; \
+			/^Installing collected/ {print "  installing"}; {fflush()}'
 	@touch $@
 
 run: $(ready)
 	$(python) -m nersweep experiment=quickstart
 
+quick: $(ready)
+	$(pytest) $(quick)
+
 test: $(ready)
-	$(tests) -m "not engine"
+	$(pytest) $(parallel) -m "not engine"
 
 test-all: $(ready)
 	NERSWEEP_STORES=20 $(python) -m pytest -rs
@@ -52,9 +59,10 @@ test-all: $(ready)
 check: $(ready)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
-	$(tests) -m "not engine"
+	$(python) -m mypy
+	$(pytest) $(parallel) -m "not engine"
 
-# The launcher for Ray holds cloudpickle below 3, and with it joblib below 1.6: these pins give way to its own.
+# The Ray launcher requires cloudpickle below 3, and thereby joblib below 1.6: these pins make way for its own.
 ray: .venv-ray/set-up
 
 .venv-ray/set-up: pyproject.toml constraints.txt constraints-ray.txt
@@ -71,7 +79,7 @@ docs: $(ready)
 	$(python) -m nersweep.report.catalogue
 
 bench: $(ready)
-	@test -n "$(DATA)" || { echo "type make bench DATA=DIR, where DIR holds train.txt, valid.txt, test.txt of CoNLL-2003" >&2; exit 1; }
+	@test -n "$(DATA)" || { echo "set DATA=DIR, a folder with train.txt, valid.txt and test.txt of CoNLL-2003" >&2; exit 1; }
 	$(python) benchmarks/speed.py --data $(DATA)
 	$(python) benchmarks/sweep.py --data $(DATA) --alone
 	OMP_NUM_THREADS=1 $(python) benchmarks/growth.py
@@ -82,11 +90,10 @@ gpu: $(ready)
 	$(python) benchmarks/gpu.py pack build/gpu $(if $(DATA),--data $(DATA))
 	$(python) benchmarks/gpu.py run build/gpu --out build/gpu.json
 
-# Without job execution MLflow starts one process, not nine; without lifespan it leaves Docker alone, which nothing here
-# uses, and Ctrl-C prints no traceback.
+# Without job execution MLflow starts one process instead of nine; without lifespan Ctrl-C prints no traceback.
 ui: $(ready)
-	@test -f $(store) || { echo "nothing to show yet: no $(store); type make run first" >&2; exit 1; }
-	@echo "MLflow UI: http://127.0.0.1:$(PORT)/#/experiments/1/runs?viewStateShareKey=f1 (Ctrl-C ends it)"
+	@test -f $(store) || { echo "nothing to show yet: $(store) does not exist; run make run first" >&2; exit 1; }
+	@echo "MLflow UI: http://127.0.0.1:$(PORT)/#/experiments/1/runs?viewStateShareKey=f1 (Ctrl-C stops it)"
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore \
 		$(python) -m mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --uvicorn-opts "--lifespan off" \
 		--backend-store-uri sqlite:///$(store)

@@ -4,12 +4,13 @@ with gpus.slot(torch.cuda.device_count(), gpus_per_run=0.5) as device:  # cuda:0
     ...
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from nersweep.machine import locks
 
 POLL_SECONDS = 0.2  # between two looks at whether a slot is free
 
@@ -30,16 +31,17 @@ def slots(gpus: int, gpus_per_run: float) -> list[tuple[int, int]]:
 
 @contextmanager
 def slot(gpus: int, gpus_per_run: float, folder: Path) -> Iterator[str]:
-    """Waits for a free slot and holds it: a lock in the folder, which the system gives back with the process, however
-    that ends. Yields the device, such as cuda:1. Runs with another gpus_per_run count their slots for themselves."""
+    """Wait for a free slot and hold it. Yields the device, such as cuda:1.
+
+    folder: of the locks, one per slot. Runs with another gpus_per_run have slots of their own.
+    """
     names = physical(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    folder.mkdir(parents=True, exist_ok=True)
     while True:
         for gpu, place in slots(gpus, gpus_per_run):
-            with open(folder / f"gpu-{names[gpu]}-{place}", "w") as file:
+            with ExitStack() as stack:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                    stack.enter_context(locks.hold(folder / f"gpu-{names[gpu]}-{place}", timeout=0))
+                except locks.Busy:
                     continue
                 yield f"cuda:{gpu}"
                 return
@@ -47,6 +49,9 @@ def slot(gpus: int, gpus_per_run: float, folder: Path) -> Iterator[str]:
 
 
 def physical(gpus: int, visible: str | None) -> Sequence[str]:
-    """What the GPUs that this process counts from 0 are called for all processes: its number or its UUID."""
-    named = [name.strip() for name in (visible or "").split(",") if name.strip()]
-    return named[:gpus] if len(named) >= gpus else [str(gpu) for gpu in range(gpus)]
+    """Return what all processes call the GPUs that this one counts from 0: number or UUID."""
+    names = []
+    for name in (visible or "").split(","):
+        if name.strip():
+            names.append(name.strip())
+    return names[:gpus] if len(names) >= gpus else list(map(str, range(gpus)))

@@ -1,18 +1,46 @@
 """This host and its processes."""
 
 import os
+import platform
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+import psutil
+
+from nersweep.faults import Fault, UserError
+
+CLOCK_SECONDS = 2  # by which two readings of one start time may differ
+
 
 def cores() -> int:
-    """That this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cpu_name() -> str:
+    """Return the processor's name as its maker writes it; its architecture if that is unknown."""
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        return answer.stdout.strip() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
 def host() -> str:
-    """The same for processes that see each other's ids: name, boot and, in a container, its process namespace."""
+    """Return a name shared by the processes that see each other's ids.
+
+    On Linux: host name, boot and process namespace, which differ between containers.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -21,38 +49,41 @@ def host() -> str:
 
 
 def host_folder() -> Path:
-    """This user's own on this host, for what processes tell each other. Raises ValueError where it is another's."""
+    """Return this user's folder on this host, in which processes leave notes for each other.
+
+    Raises UserError if it belongs to another user.
+    """
     folder = Path(tempfile.gettempdir()) / f"nersweep-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise ValueError(f"{folder}: belongs to another user; set TMPDIR to a folder of yours")
+        remedy = "set TMPDIR to a folder of yours"
+        raise UserError(Fault(str(folder), must="belongs to another user", remedy=remedy))
     return folder
 
 
-def alive(pid: int, started: str | None) -> bool:
-    """Is there such a process, started then? One that has ended and waits to be noticed is not alive."""
-    state, time_ = stat(pid)
-    if time_ is not None:
-        return state not in "ZX" and started in (None, time_)
-    if Path("/proc/self/stat").exists():
-        return False
+def start_time(pid: int) -> float | None:
+    """Return when a process started, in seconds since 1970; None if there is no such process."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
 
 
-def start_time(pid: int) -> str | None:
-    return stat(pid)[1]
-
-
-def stat(pid: int) -> tuple[str, str | None]:
-    """State and start time of a process, from Linux's /proc; the time is None where there is nothing to read."""
+def alive(pid: int, started: float | None = None) -> bool:
+    """Return whether a process runs that started then; a zombie does not run."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return "", None
-    return fields[0], fields[19]
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return False
+        return started is None or abs(process.create_time() - started) < CLOCK_SECONDS
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return False
+
+
+def refuse_windows() -> None:
+    """Raise UserError on Windows."""
+    if sys.platform == "win32":
+        remedy = "run it under WSL: https://learn.microsoft.com/windows/wsl"
+        raise UserError(Fault("nersweep", must="needs Linux or macOS", remedy=remedy))

@@ -1,63 +1,55 @@
 """The folder of a run, and who works in it."""
 
-import fcntl
-import os
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from nersweep.machine import signals
+from nersweep.faults import Fault, UserError
+from nersweep.machine import locks, signals
 from nersweep.machine.files import UNFINISHED, writable
 from nersweep.terminal import console
 
 CHECKPOINT = "checkpoint.safetensors"
 LOCK = "lock"
+PATIENCE = 0.2  # seconds to wait for a process that only looks whether the folder is free
 
 
-class Claimed(ValueError):
-    """Another process works in the folder."""
+class Claimed(UserError):
+    """Raised for a folder that another process works in."""
 
 
 def run_folder(output_dir: Path, name: str, fingerprint: str) -> Path:
-    """The folder of a run: the same run always has the same one."""
+    """Return the folder of a run: the same run always has the same one."""
     return output_dir / "runs" / f"{name}-{fingerprint[:8]}"
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """This process alone works in the folder; the system ends the claim with the process, however that ends. Raises
-    Claimed where another process does."""
+    """Claim a folder for this process. The system ends the claim with the process.
+
+    Raises Claimed if another process works in it.
+    """
     writable(folder)
-    with open(folder / LOCK, "a+") as file:
+    with ExitStack() as claim:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise Claimed(
-                f"{folder.name}: {file.read() or 'another process'} is running it"
-            ) from None
-        for left in (
-            *folder.glob(UNFINISHED),
-            *folder.glob(f"*/{UNFINISHED}"),
-        ):  # by a process that was killed
-            left.unlink(missing_ok=True)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+            claim.enter_context(locks.hold(folder / LOCK, PATIENCE))
+        except locks.Busy as error:
+            raise Claimed(Fault(folder.name, must=f"{error} is running it")) from None
+        for pattern in (UNFINISHED, f"*/{UNFINISHED}"):
+            for leftover in folder.glob(pattern):  # by a process that was killed
+                leftover.unlink(missing_ok=True)
         yield
 
 
 def when_free(make: Callable[[], Any], folder: Callable[[], Path]) -> Any:
-    """What `make` makes of a run in this folder. While another process makes it, that one is waited for."""
+    """Return what `make` returns; wait for other processes while they work in the run's folder."""
     while True:
         try:
             return make()
         except Claimed:
-            with open(folder() / LOCK, encoding="utf-8") as file:
-                console.print(
-                    f"{folder().name}: waiting for {file.read() or 'another process'}, which is running it"
-                )
-                signals.end()
-                fcntl.flock(file, fcntl.LOCK_SH)  # a signal's handler ends it
+            lock = folder() / LOCK
+            holder = locks.holder(lock)
+            console.print(f"{folder().name}: waiting for {holder}, which is running it")
+            signals.end()
+            locks.wait(lock)

@@ -26,15 +26,7 @@ def hardware(device: torch.device) -> str:
     """What computes, by its maker's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    name = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.machine(),
-    )
-    return f"{host.cores()} cores of {name}"
+    return f"{host.cores()} cores of {host.cpu_name()}"
 
 
 @cache

@@ -1,14 +1,10 @@
 """Where studies are kept: a database that several processes open at once, and a lock that they share."""
 
-import fcntl
-import glob
 import logging
-import os
 import shlex
 import sys
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -16,10 +12,9 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 
 from nersweep.faults import reason
-from nersweep.machine import filesystems
-from nersweep.tracking import public
+from nersweep.machine import databases
+from nersweep.machine.databases import ANSWER_SECONDS, Lock, public
 
-ANSWER_SECONDS = 4
 LOCK_SECONDS = 60  # that a process waits for another one's write to SQLite
 
 BROKEN = (
@@ -27,87 +22,33 @@ BROKEN = (
     optuna.exceptions.StorageInternalError,
 )  # what a storage raises that fails
 
-Lock = Callable[[str], AbstractContextManager[None]]
-
 
 def url_of(storage: str | None, output_dir: Path) -> str:
-    """The database's URL in full: of studies.db in `output_dir`, of a SQLite file, of PostgreSQL with psycopg.
+    """Return the database's URL in full; by default that of studies.db in `output_dir`.
 
-    Raises ValueError for another, and for SQLite on a network file system."""
+    Raises UserError for a database other than SQLite and PostgreSQL, and for SQLite on a network
+    file system.
+    """
     url = storage or f"sqlite:///{(output_dir / 'studies.db').absolute()}"
-    typed = f"study.storage={public(url)}"
-    kind, _, rest = url.partition("://")
-    if kind in ("postgres", "postgresql", "postgresql+psycopg") and rest:
-        return f"postgresql+psycopg://{rest}"
-    if kind != "sqlite" or not rest.strip("/") or ":memory:" in rest:
-        raise ValueError(
-            f"{typed}: expected sqlite:///FILE or postgresql://…, or nothing for studies.db in output_dir"
-        )
-    file = Path(rest.removeprefix("/")).absolute()
-    if found := filesystems.network(file):
-        raise ValueError(
-            f"{typed}: {file.parent} is on a network file system ({found}), where SQLite loses data; type "
-            "study.storage=sqlite:////FILE on a local disk, or postgresql://… for several machines"
-        )
-    return f"sqlite:///{file}"
+    expected = "sqlite:///FILE or postgresql://…, or nothing for studies.db in output_dir"
+    shared = "postgresql://… for several machines"
+    return databases.full_url(url, "study.storage", ("sqlite", "postgresql"), expected, shared)
 
 
 def open_storage(url: str) -> tuple[RDBStorage, Lock]:
-    """The storage, with its tables, and its lock: `with lock("name"):` is held by one process at a time, whatever
-    becomes of it. Several processes may open an empty one at once.
+    """Return the storage, with its tables, and its lock: one process at a time holds it.
 
-    Raises ConnectionError for one that does not answer: one line."""
+    Several processes may open an empty storage at once. Raises ConnectionError for one that does
+    not answer: one line.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
-    os.environ.setdefault(
-        "PGCLIENTENCODING", "UTF8"
-    )  # else text is bytes in a database made without a language
-    with answers(url):
-        if url.startswith("sqlite"):
-            return open_sqlite(url)
-        engine = sqlalchemy.create_engine(
-            url, connect_args={"connect_timeout": ANSWER_SECONDS}, pool_pre_ping=True
-        )
-        lock = advisory_lock(engine)
-        with lock("tables"):
+    file, lock = databases.sqlite_file(url), databases.lock_of(url)
+    with answers(url), lock("tables"):
+        if file is None:
             return RDBStorage(url, engine_kwargs={"pool_pre_ping": True}), lock
-
-
-def open_sqlite(url: str) -> tuple[RDBStorage, Lock]:
-    file = Path(url.removeprefix("sqlite:///"))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = file_lock(file)
-    with lock("tables"):
-        if not file.exists():  # made aside: one that was left half made would stay so
-            for old in file.parent.glob(f"{glob.escape(file.name)}.new*"):
-                old.unlink()
-            RDBStorage(f"{url}.new").engine.dispose()
-            Path(f"{file}.new").replace(file)
+        databases.make_aside(file, lambda aside: RDBStorage(aside).engine.dispose())
         return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}}), lock
-
-
-def file_lock(file: Path) -> Lock:
-    @contextmanager
-    def lock(name: str) -> Iterator[None]:
-        with open(f"{file}.lock", "a") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            yield
-
-    return lock
-
-
-def advisory_lock(engine: sqlalchemy.Engine) -> Lock:
-    """PostgreSQL's: it is let go when its connection ends."""
-
-    @contextmanager
-    def lock(name: str) -> Iterator[None]:
-        with engine.connect() as held:
-            key = zlib.crc32(f"nersweep:{name}".encode())
-            held.execute(sqlalchemy.text("select pg_advisory_xact_lock(:key)"), {"key": key})
-            yield
-            held.rollback()
-
-    return lock
 
 
 @contextmanager
@@ -133,14 +74,11 @@ def unusable(url: str, error: Exception) -> ConnectionError:
 
 def begun(url: str) -> RDBStorage | None:
     """The storage, to be read; None where there are no tables yet, and none are made. Raises as `open_storage`."""
-    if url.startswith("sqlite") and not Path(url.removeprefix("sqlite:///")).exists():
+    file = databases.sqlite_file(url)
+    if file is not None and not file.exists():
         return None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    options = (
-        {"timeout": LOCK_SECONDS}
-        if url.startswith("sqlite")
-        else {"connect_timeout": ANSWER_SECONDS}
-    )
+    options = {"timeout": LOCK_SECONDS} if file else {"connect_timeout": ANSWER_SECONDS}
     with answers(url):
         if not sqlalchemy.inspect(sqlalchemy.create_engine(url, connect_args=options)).has_table(
             "studies"

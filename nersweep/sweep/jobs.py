@@ -1,11 +1,10 @@
 """Runs as jobs of one of Hydra's launchers: each leaves word of how it ended, and comes again if it was killed.
 
-A job's word is a file in a folder of its launch: there once the job has begun, and locked by its process while that
-lives; empty until the job has ended by itself, and then a list of what went wrong, which may be empty too. So a job
+A job's word is a file in a folder of its launch: there once the job has begun; empty until the job has ended by itself,
+and then a list of what went wrong, which may be empty too. Its process holds a lock beside it while it lives. So a job
 that was killed is told from one that works, be it on another host, and from one that has never begun.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -28,6 +27,7 @@ from nersweep import terminal
 from nersweep.config.compose import Composer
 from nersweep.faults import fault_lines, one_line
 from nersweep.machine import files as files_module
+from nersweep.machine import locks
 from nersweep.results import folder as folder_module
 from nersweep.run import execute, plan
 from nersweep.study import loop
@@ -136,11 +136,10 @@ def job(config: DictConfig, given: Launch) -> float:
     os.chdir(given.directory)  # Ray's workers begin where Ray was started
     notes, settings = Path(given.folder), HydraConfig.get()
     word = notes / str(settings.job.num)
-    with open(word, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.hold(lock_of(word)):
         if (notes / STOP).exists():
-            word.unlink()
             return float("nan")
+        word.touch()
         value, told = float("nan"), len(terminal.faults)
         try:
             if config.study.space:
@@ -181,18 +180,11 @@ def read(word: Path) -> list[str] | None:
 
 
 def wait(notes: Path) -> None:
-    """Until no job of this launch is at work."""
-    while any(map(locked, words(notes))):
+    """Wait until no job of this launch is at work."""
+    while any(map(locks.is_held, notes.glob("*.lock"))):
         time.sleep(WAIT_SECONDS)
 
 
-def locked(word: Path) -> bool:
-    """Does its process live, and has not ended the job?"""
-    try:
-        with open(word) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:  # it did not begin after all
-        pass
-    return False
+def lock_of(word: Path) -> Path:
+    """Return the file that the process of a job keeps locked."""
+    return word.with_suffix(".lock")

@@ -53,11 +53,11 @@ requeues: dict[int, Any] = {}  # submitit's own handlers, by signal
 @dataclass(frozen=True)
 class Origin:
     """The process that launched a sweep. started: the kernel's time of its start, which tells it from a later process
-    of the same id; None where there is no /proc. folder: where the workers on this host sign in."""
+    of the same id. folder: where the workers on this host sign in."""
 
     host: str
     pid: int
-    started: str | None
+    started: float | None
     folder: str
 
     @classmethod
@@ -256,18 +256,20 @@ def forward(origin: Origin) -> None:
 def sign_in(origin: Origin) -> None:
     if origin.host == host():
         Path(origin.folder).mkdir(parents=True, exist_ok=True)
-        Path(origin.folder, str(os.getpid())).write_text(start_time(os.getpid()) or "")
+        Path(origin.folder, str(os.getpid())).write_text(str(start_time(os.getpid())))
 
 
 def clear(origin: Origin) -> None:
     """Takes away the folder of an origin that ends, and those that killed ones have left."""
     for folder in Path(origin.folder).parent.glob("*-*"):
         pid, _, started = folder.name.partition("-")
-        if str(folder) == origin.folder or not alive(int(pid), started):
+        if str(folder) == origin.folder or not alive(int(pid), float(started)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def workers(origin: Origin) -> dict[int, str | None]:
-    """Process ids and start times of those who have signed in."""
-    files = [file for file in Path(origin.folder).glob("*") if file.name.isdigit()]
-    return {int(file.name): file.read_text() or None for file in files}
+def workers(origin: Origin) -> dict[int, float]:
+    """Return the start times of the workers that have signed in, by process id."""
+    started = {}
+    for file in Path(origin.folder).glob("[0-9]*"):
+        started[int(file.name)] = float(file.read_text())
+    return started

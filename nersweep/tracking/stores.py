@@ -1,27 +1,16 @@
 """The tracking store: where it is, whether it can be used, its tables; what is wrong with it in one line."""
 
-import fcntl
-import glob
 import logging
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nersweep.machine import filesystems
-
-ANSWER_SECONDS = 4  # for a server to accept a connection, and again to answer
-
-# A lock that processes on several hosts see; it goes with the transaction, or with the connection.
-DATABASE_LOCKS = {
-    "postgresql": "select pg_advisory_xact_lock(hashtext('nersweep'))",
-    "mysql": "select get_lock('nersweep', 60)",
-}
+from nersweep.machine import databases
+from nersweep.machine.databases import ANSWER_SECONDS, public
 
 ENVIRONMENT = {  # set where the user has not
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -45,17 +34,17 @@ def open_store(uri: str | None, output_dir: Path) -> str:
     Raises ValueError for any other URI, ConnectionError for a store that cannot be used: one line, within 10 s.
     """
     uri = store_uri(uri, output_dir)
-    kind = re.split(r"[:+]", uri, maxsplit=1)[0]
-    if kind not in ("sqlite", "postgresql", "mysql", "http", "https") or "://" not in uri:
-        expected = "sqlite:///FILE, postgresql://…, mysql://…, http://… or https://…"
-        raise ValueError(
-            f"tracking.uri={public(uri)}: expected {expected}, or nothing for outputs/mlflow.db"
-        )
-    with one_line(uri):
-        if kind in ("http", "https"):
+    if "://" in uri and databases.kind_of(uri) in ("http", "https"):
+        with one_line(uri):
             _ask_server(uri)
-            return uri
-        return _make_tables(uri, output_dir)
+        return uri
+    expected = "sqlite:///FILE, postgresql://…, mysql://…, http://… or https://…"
+    expected += ", or nothing for outputs/mlflow.db"
+    kinds, server = ("sqlite", "postgresql", "mysql"), "the address of a server"
+    uri = databases.full_url(uri, "tracking.uri", kinds, expected, server)
+    with one_line(uri):
+        _make_tables(uri)
+    return uri
 
 
 def ui_command(uri: str) -> str:
@@ -81,47 +70,26 @@ def _ask_server(uri: str) -> None:
     verify_rest_response(answer, path)
 
 
-def _make_tables(uri: str, output_dir: Path) -> str:
+def _make_tables(uri: str) -> None:
+    """Make the tables of a store that has none, one process at a time."""
     import sqlalchemy
     from mlflow import MlflowClient
-    from mlflow.store.tracking import sqlalchemy_store  # noqa: F401  a second of imports, before the lock
+    from mlflow.store.tracking import sqlalchemy_store  # noqa: F401  a second, before the lock
 
-    url = sqlalchemy.make_url(uri)
-    if url.drivername == "postgresql" and find_spec("psycopg"):
-        url = url.set(drivername="postgresql+psycopg")  # SQLAlchemy 2.0 would look for psycopg2
-    lock, options = output_dir / "mlflow.lock", {"connect_timeout": ANSWER_SECONDS}
-    if url.get_backend_name() == "sqlite":
-        if url.database in (None, "", ":memory:"):
-            raise ValueError(
-                f"tracking.uri={uri}: expected a file, as in sqlite:////home/me/mlflow.db"
-            )
-        file = Path(url.database).absolute()
-        if found := filesystems.network(file):
-            raise ValueError(
-                f"tracking.uri={uri}: {file.parent} is on a network file system ({found}), where SQLite loses data; "
-                "type tracking.uri=sqlite:////FILE on a local disk, or the address of a server"
-            )
-        url = url.set(database=str(file))
-        lock, options = Path(f"{file}.lock"), {}
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    uri = url.render_as_string(hide_password=False)
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if url.get_backend_name() == "sqlite" and not file.exists():
-            # made aside: MLflow cannot always go on with a file that was left half made (killed at 1 of 10 moments)
-            for old in file.parent.glob(f"{glob.escape(file.name)}.new*"):
-                old.unlink()
-            MlflowClient(f"sqlite:///{file}.new").search_experiments(max_results=1)
-            Path(f"{file}.new").replace(file)
-        engine = sqlalchemy.create_engine(url, connect_args=options)
-        with (
-            engine.connect() as connection
-        ):  # MLflow would try ten times, for 100 s, where this fails
-            if take := DATABASE_LOCKS.get(url.get_backend_name()):
-                connection.execute(sqlalchemy.text(take))
-            MlflowClient(uri).search_experiments(max_results=1)
-        engine.dispose()
-    return uri
+    def make(address: str) -> None:
+        MlflowClient(address).search_experiments(max_results=1)
+
+    file = databases.sqlite_file(uri)
+    with databases.lock_of(uri)("tables"):
+        if file is not None:
+            # MLflow cannot always use a half-made file (killed at 1 of 10 moments)
+            databases.make_aside(file, make)
+            # MLflow would try ten times, for 100 s, where this fails
+            with sqlalchemy.create_engine(
+                uri, poolclass=sqlalchemy.NullPool
+            ).connect() as connection:
+                connection.execute(sqlalchemy.text("pragma schema_version"))
+        make(uri)
 
 
 @contextmanager
@@ -160,10 +128,6 @@ def cause(error: BaseException, outer: BaseException | None) -> str:
         error = inner
     lines = str(error).strip().splitlines()
     return cut(public(lines[0]), 300) if lines else type(error).__name__
-
-
-def public(uri: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 
 def cut(value: Any, longest: int) -> str:

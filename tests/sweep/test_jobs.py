@@ -6,7 +6,7 @@ takes its neighbours with it, and nothing begins after that."""
 import itertools
 import subprocess
 import sys
-import time
+import threading
 
 import pytest
 
@@ -89,23 +89,25 @@ def test_a_launcher_that_begins_nothing_is_told_for_each_run(send, monkeypatch):
 
 
 HOLD = """
-import fcntl, sys, time
-file = open(sys.argv[1], "a")
-fcntl.flock(file, fcntl.LOCK_EX)
-print("held", flush=True)
-time.sleep(60)
+import sys, time
+from pathlib import Path
+from nersweep.machine import locks
+with locks.hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
 """
 
 
-def test_a_job_is_at_work_as_long_as_its_process_lives(tmp_path):
-    word = tmp_path / "0"
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, word], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "held\n" and jobs.locked(word)
+def test_a_launch_is_waited_for_while_a_process_of_its_jobs_lives(tmp_path):
+    (tmp_path / "0").touch()
+    command = [sys.executable, "-c", HOLD, jobs.lock_of(tmp_path / "0")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    waiting = threading.Thread(target=jobs.wait, args=[tmp_path])
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive()
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 5
-    while jobs.locked(word) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not jobs.locked(word) and jobs.read(word) is None
+    waiting.join(10)
+    assert not waiting.is_alive() and jobs.read(tmp_path / "0") is None

@@ -82,13 +82,13 @@ def test_the_origin_itself_is_no_worker():
 
 def test_an_origin_travels_and_is_known_by_its_start_as_well():
     here = pickle.loads(pickle.dumps(Origin.here()))
-    later = Origin(here.host, here.pid, "1", here.folder)
+    later = Origin(here.host, here.pid, 1.0, here.folder)
     assert here.is_here() and not here.is_gone() and not here.is_leaving()
     assert not later.is_here() and later.is_gone()
 
 
 def test_nothing_is_known_of_another_host():
-    there = Origin("elsewhere", 2**22 + 1, "1", "/nowhere")
+    there = Origin("elsewhere", 2**22 + 1, 1.0, "/nowhere")
     assert not (there.is_here() or there.is_gone() or there.is_leaving())
 
 
@@ -212,7 +212,7 @@ def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_j
     signal.signal(signal.SIGTERM, ignoring)
     worker.listen()
     assert (signal.getsignal(signal.SIGTERM) == ignoring) == stays
-    worker.origins.append(Origin("elsewhere", 1, "1", "/nowhere"))
+    worker.origins.append(Origin("elsewhere", 1, 1.0, "/nowhere"))
     monkeypatch.setattr(worker, "leave", lambda: queued.append("left"))
     with pytest.raises(SystemExit), signals.held():
         signal.raise_signal(signal.SIGUSR2)
@@ -222,13 +222,13 @@ def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_j
 
 
 def test_a_failure_of_a_job_does_not_end_its_worker(monkeypatch):
-    worker.origins.append(Origin("elsewhere", 1, "1", "/nowhere"))
+    worker.origins.append(Origin("elsewhere", 1, 1.0, "/nowhere"))
     monkeypatch.setattr(worker, "leave", lambda: pytest.fail("left"))
     worker.end(ValueError("a fault"))
 
 
 def test_cores_are_shared_out(monkeypatch):
-    monkeypatch.setattr(host, "cores", lambda: 8)
+    monkeypatch.setattr(worker, "cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert [worker.threads(n) for n in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
@@ -243,7 +243,7 @@ from nersweep.sweep import worker
 worker.begin(pickle.loads(bytes.fromhex(sys.argv[1])), {threads})
 import torch
 print(torch.get_num_threads())"""
-    origin = pickle.dumps(Origin("elsewhere", 1, "1", "/nowhere")).hex()
+    origin = pickle.dumps(Origin("elsewhere", 1, 1.0, "/nowhere")).hex()
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(
         [sys.executable, "-c", code, origin], env=environment, capture_output=True, text=True
@@ -265,5 +265,5 @@ print(torch.get_num_threads())"""
     ],
 )
 def test_how_many_jobs_run_at_once(launcher, jobs, expected, monkeypatch):
-    monkeypatch.setattr(host, "cores", lambda: 8)
+    monkeypatch.setattr(worker, "cores", lambda: 8)
     assert worker.at_once(launcher, jobs) == expected

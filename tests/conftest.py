@@ -8,10 +8,12 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nersweep.faults import Fault, UserError
 from nersweep.machine import signals
 from nersweep.tracking import ui_command
 
@@ -23,6 +25,29 @@ def unsignalled():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signals.asked.clear()
+
+
+@pytest.fixture(scope="session")
+def faults_of():
+    """faults_of(call): the faults of the UserError that the call raises."""
+
+    def faults(call: Callable[[], object]) -> tuple[Fault, ...]:
+        with pytest.raises(UserError) as error:
+            call()
+        return error.value.faults
+
+    return faults
+
+
+@pytest.fixture(scope="session")
+def assert_refused_as(faults_of):
+    """assert_refused_as(call, "gamma=-1.0"): the call raises one fault, which begins like this."""
+
+    def check(call: Callable[[], object], subject: str) -> None:
+        (fault,) = faults_of(call)
+        assert f"{fault.setting}={fault.value}".startswith(subject) and fault.must
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ RANK = {room: rank for rank, room in enumerate(RANKS.split())}
 ROOT = "nersweep"  # the package itself holds its version
 
 # Rooms that import less than their rank allows.
-NARROW = {"losses": {"faults", "labels"}, "labels": {"faults"}, "weights": {"faults"}}
+NARROW = {"losses": {"faults", "labels"}, "labels": {"faults"}, "weights": {"faults", "losses"}}
 
 # Packages that only these rooms import.
 OWNERS = {

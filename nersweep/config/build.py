@@ -12,8 +12,9 @@ from typing import Any
 from hydra.utils import get_object
 
 from nersweep.config.flat import flat
+from nersweep.config.plugins import is_within, plugins
 from nersweep.config.schema import describe
-from nersweep.faults import Faults, shown
+from nersweep.faults import Fault, Faults, UserError, reason, shown
 
 # The sections that name a class, and the room in which it must live. A configuration may come from a stranger, so
 # nothing else is ever called.
@@ -178,22 +179,30 @@ def can_be_called(target: type, arguments: Mapping[str, Any]) -> bool:
     return needed <= arguments.keys() <= known.keys()
 
 
-def locate(section: str, path: str) -> type:
-    """The class named by a _target_. Raises ValueError unless it is defined in the section's own room."""
+def locate(section: str, path: object) -> type:
+    """Return the class that a _target_ names.
+
+    It must be defined in the section's own room or in a plug-in: a configuration may come from a
+    stranger, so nothing else is imported. Raises UserError.
+    """
     group = section.partition(".")[0]
-    room = ROOMS[group]
-    refused = ValueError(f"{section}._target_={path}: must be a class of {room}")
-    if not re.fullmatch(rf"{re.escape(room)}(\.[A-Za-z]\w*)+", str(path)):
-        raise refused
+    rooms = (ROOMS[group], *plugins())
+    allowed = f"must be a class of {' or '.join(rooms)}"
+    refusal = UserError(Fault(f"{section}._target_", path, allowed))
+    if not (re.fullmatch(r"\w+(\.[A-Za-z]\w*)+", str(path)) and is_within(str(path), rooms)):
+        raise refusal
     try:
-        found = get_object(path)
-    except Exception:
-        raise refused from None
-    if not inspect.isclass(found) or not (found.__module__ + ".").startswith(room + "."):
-        raise refused
-    if inspect.isabstract(found) or not hasattr(found, METHOD[group]):
-        raise refused
-    return found
+        target: object = get_object(str(path))
+    except Exception as error:
+        if is_within(str(path), rooms[:1]):
+            raise refusal from None
+        cannot = f"cannot be imported ({reason(error)})"
+        raise UserError(Fault(f"{section}._target_", path, cannot)) from None
+    if not inspect.isclass(target) or not is_within(target.__module__, rooms):
+        raise refusal
+    if inspect.isabstract(target) or not hasattr(target, METHOD[group]):
+        raise refusal
+    return target
 
 
 @cache

@@ -164,8 +164,7 @@ def show_statistics(found: "Diagnosis", cut: Mapping[str, Any]) -> None:
 
 def show_classes(found: "Diagnosis", weights: Mapping[str, Any]) -> None:
     """With two pointers an entity counts once, at its first word."""
-    from nersweep.diagnosis.imbalance import effective_numbers
-    from nersweep.weights import Effective
+    from nersweep.weights import Effective, effective_numbers
 
     effective = effective_numbers(found.train, Effective().beta)
     shares = zip(found.absent, found.absent_balanced, strict=True)
@@ -241,8 +240,7 @@ def as_json(
     sweep: Sequence["Setting"],
 ) -> dict[str, Any]:
     """The diagnosis, as it is written down; null where a class does not occur."""
-    from nersweep.diagnosis.imbalance import effective_numbers
-    from nersweep.weights import Effective
+    from nersweep.weights import Effective, effective_numbers
 
     def by_class(values: Any) -> dict[str, float | None]:
         return {

@@ -150,11 +150,6 @@ def normalised_entropy(counts: np.ndarray) -> float:
     return float(-(p * np.log(p)).sum() / np.log(len(p))) if len(p) > 1 else 1.0
 
 
-def effective_numbers(counts: np.ndarray, beta: float) -> np.ndarray:
-    """(1-β^n) / (1-β), how many words a class is worth if they overlap: at most 1/(1-β). Cui et al. 2019, eq. 1."""
-    return -np.expm1(counts * np.log(beta)) / (1 - beta) if beta > 0 else (counts > 0).astype(float)
-
-
 def absent(presence: np.ndarray, size: int) -> np.ndarray:
     """The expected share of batches without a class, (C,), where the sentences (S, C) are shuffled and cut into batches
     of this size: Π_i (S-m-i) / (S-i) for i < size, m the sentences that have the class."""

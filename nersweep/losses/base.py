@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from nersweep.faults import Fault, UserError
+
 IGNORE = -100
 REDUCTIONS = ("mean", "token_mean", "sum", "none")
 
@@ -16,9 +18,9 @@ Terms = dict[str, tuple[float | Tensor, Tensor]]
 
 
 def require(holds: bool, name: str, value: object, requirement: str) -> None:
-    """Raises ValueError "name=value: must be requirement" unless `holds`. The name is the argument's own."""
+    """Raise UserError unless `holds`: the argument called `name` must be `requirement`."""
     if not holds:
-        raise ValueError(f"{name}={value}: must be {requirement}")
+        raise UserError(Fault(name, value, f"must be {requirement}"))
 
 
 def real_tokens(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

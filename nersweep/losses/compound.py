@@ -54,18 +54,16 @@ class CompoundLoss(Loss):
         self.splits = all(loss.splits for loss in self.parts.values())
 
     def terms(self, given: Mapping[str, object]) -> Terms:
-        found = {}
+        terms: Terms = {}
         for name, loss in self.parts.items():
-            missing = [need for need in loss.needs if need not in given and need not in OPTIONAL]
-            if missing:
-                raise ValueError(
-                    f"{name}: needs {', '.join(missing)}; give it by name, as in {missing[0]}=..."
-                )
-            found[name] = (
-                self.weights[name],
-                loss(**{need: given[need] for need in loss.needs if need in given}),
-            )
-        return found
+            arguments = {}
+            for need in loss.needs:
+                if need in given:
+                    arguments[need] = given[need]
+                else:
+                    require(need in OPTIONAL, need, None, f"given by name, as {name} needs it")
+            terms[name] = self.weights[name], loss(**arguments)
+        return terms
 
     def forward(self, logits: Tensor, targets: Tensor, **more: object) -> Tensor:
         terms = self.terms({"logits": logits, "targets": targets, **more})

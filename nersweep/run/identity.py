@@ -12,6 +12,7 @@ from nersweep.config.build import (
     is_number,
 )
 from nersweep.config.knobs import knobs
+from nersweep.config.plugins import is_within, plugins
 from nersweep.config.settings import FIXED, is_source, matters
 from nersweep.data.corpus import read
 from nersweep.machine import files as files_module
@@ -39,16 +40,24 @@ def identify(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[str
             "data": read(parts["data"]).checksum,
             "model_identity": parts["model"].identity(),
             "version": nersweep.__version__,
-            "code": [source(part) for part in (*parts["loss"].losses(), parts["head"].target)],
+            "code": [source(part) for part in code(parts)],
         }
     )
     return run_name(resolved), fingerprint
 
 
+def code(parts: Mapping[str, Any]) -> list[type]:
+    """Return the classes whose source enters the fingerprint: losses, head, and other plug-ins."""
+    others = [type(parts[section]) for section in ("model", "weights", "aux")]
+    own = [part for part in others if is_within(part.__module__, plugins())]
+    return [*parts["loss"].losses(), parts["head"].target, *own]
+
+
 @cache
 def source(part: type) -> str:
     """The checksum of the files of a class and of those of nersweep's that it is made from."""
-    made = (one for one in part.__mro__ if one is part or one.__module__.startswith("nersweep."))
+    rooms = ("nersweep", *plugins())
+    made = (one for one in part.__mro__ if one is part or is_within(one.__module__, rooms))
     files = dict.fromkeys(map(inspect.getfile, made))
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 

@@ -51,13 +51,6 @@ def test_ratio_and_entropy_leave_out_what_does_not_occur():
     assert imbalance.ratio(np.array([0, 7])) == imbalance.normalised_entropy(np.array([0, 7])) == 1
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.9, 0.999])
-def test_the_effective_number_is_a_geometric_series(beta):
-    counts = np.array([0, 1, 2, 50])
-    series = [sum(beta**i for i in range(n)) for n in counts]
-    assert imbalance.effective_numbers(counts, beta) == pytest.approx(series)
-
-
 def test_a_small_corpus_by_hand():
     train = [
         "Ann/B-PER sings in Paris/B-LOC",

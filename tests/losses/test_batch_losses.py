@@ -331,15 +331,15 @@ def test_ghm_average_is_saved():
 
 
 @pytest.mark.parametrize(
-    ("make", "name"),
+    ("make", "subject"),
     [
         (lambda: DiceLoss(-1.0), "smooth=-1.0"),
         (lambda: DiceLoss(math.inf), "smooth=inf"),
         (lambda: DiceLoss(0.0, log=True), "smooth=0.0"),
         (lambda: DiceLoss(absent="omit"), "absent=omit"),
-        (lambda: DiceLoss(exclude=["O", "Q"], labels=["O", "B-X"]), r"exclude=\['Q'\]: .*O, B-X"),
-        (lambda: DiceLoss(exclude=["O"])(*some()), r"exclude=\['O'\]: .*labels"),
-        (lambda: DiceLoss(exclude=[0, 4, -1])(*some()), r"exclude=\[4, -1\]"),
+        (lambda: DiceLoss(exclude=["O", "Q"], labels=["O", "B-X"]), "exclude=['Q']"),
+        (lambda: DiceLoss(exclude=["O"])(*some()), "exclude=['O']"),
+        (lambda: DiceLoss(exclude=[0, 4, -1])(*some()), "exclude=[4, -1]"),
         (lambda: TverskyLoss(a=-0.1), "a=-0.1"),
         (lambda: TverskyLoss(b=math.nan), "b=nan"),
         (lambda: TverskyLoss(0.0, 0.0), "a=0.0"),
@@ -350,6 +350,5 @@ def test_ghm_average_is_saved():
         (lambda: GHMCLoss(momentum=-0.1), "momentum=-0.1"),
     ],
 )
-def test_arguments_outside_their_range_are_refused_by_name(make, name):
-    with pytest.raises(ValueError, match=f"^{name}"):
-        make()
+def test_arguments_outside_their_range_are_refused_by_name(make, subject, assert_refused_as):
+    assert_refused_as(make, subject)

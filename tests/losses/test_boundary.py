@@ -204,17 +204,16 @@ def test_the_order_of_labels_does_not_matter_nor_a_missing_one():
 
 
 @pytest.mark.parametrize(
-    ("make", "name"),
+    ("make", "subject"),
     [
         (lambda: BoundaryIoULoss(LABELS, -1), "window=-1"),
-        (lambda: BoundaryIoULoss(["O", "S-LOC", "B-"]), r"labels=\['S-LOC', 'B-'\]"),
+        (lambda: BoundaryIoULoss(["O", "S-LOC", "B-"]), "labels=['S-LOC', 'B-']"),
         (
             lambda: BoundaryIoULoss(LABELS)(torch.zeros(2, 3), torch.zeros(2).long()),
-            r"logits=\(2, 3\)",
+            "logits=(2, 3)",
         ),
         (lambda: BoundaryIoULoss(LABELS)(*some(3)[:2], torch.tensor([2])), "lengths=2 words"),
     ],
 )
-def test_arguments_outside_their_range_are_refused_by_name(make, name):
-    with pytest.raises(ValueError, match=f"^{name}"):
-        make()
+def test_arguments_outside_their_range_are_refused_by_name(make, subject, assert_refused_as):
+    assert_refused_as(make, subject)

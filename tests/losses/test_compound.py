@@ -1,6 +1,7 @@
 """Weighted sums of losses."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -101,14 +102,11 @@ def test_micro_batches_of_terms_that_split_add_up_to_the_step():
     assert total.item() == pytest.approx(loss(logits, targets).item())
 
 
-def test_what_a_term_lacks_is_named():
+def test_what_a_term_lacks_is_named(assert_refused_as):
     logits, targets, more = some()
-    with pytest.raises(
-        ValueError, match=r"^contrastive: needs features; give it by name, as in features=\.\.\.$"
-    ):
-        four()(logits, targets, lengths=more["lengths"])
-    with pytest.raises(ValueError, match=r"^boundary: needs lengths"):
-        four()(logits, targets)
+    call = partial(four(), logits, targets)
+    assert_refused_as(partial(call, lengths=more["lengths"]), "features=")
+    assert_refused_as(call, "lengths=")
 
 
 def test_the_terms_parameters_and_state_are_the_sums():
@@ -169,22 +167,21 @@ def test_half_precision_agrees_with_float32_to_a_hundredth():
 
 
 @pytest.mark.parametrize(
-    ("weights", "line"),
+    ("weights", "subject"),
     [
-        ({"dcie": 1.0}, r"weights\.dcie=1\.0: .*focal, dice"),
-        ({"dice": -1.0}, r"weights\.dice=-1\.0: "),
-        ({"dice": math.inf}, r"weights\.dice=inf: "),
-        ({"dice": math.nan}, r"weights\.dice=nan: "),
-        ({"dice": "much"}, r"weights\.dice=much: "),
-        ({"dice": True}, r"weights\.dice=True: "),
-        ({"dice": 0.0, "focal": 0}, r"weights=\{'focal': 0\.0, 'dice': 0\.0\}: "),
+        ({"dcie": 1.0}, "weights.dcie=1.0"),
+        ({"dice": -1.0}, "weights.dice=-1.0"),
+        ({"dice": math.inf}, "weights.dice=inf"),
+        ({"dice": math.nan}, "weights.dice=nan"),
+        ({"dice": "much"}, "weights.dice=much"),
+        ({"dice": True}, "weights.dice=True"),
+        ({"dice": 0.0, "focal": 0}, "weights={'focal'"),
     ],
 )
-def test_weights_outside_their_range_are_refused_by_name(weights, line):
-    with pytest.raises(ValueError, match=f"^{line}"):
-        CompoundLoss({"focal": FocalLoss(), "dice": DiceLoss()}, weights)
+def test_weights_outside_their_range_are_refused_by_name(weights, subject, assert_refused_as):
+    terms = {"focal": FocalLoss(), "dice": DiceLoss()}
+    assert_refused_as(lambda: CompoundLoss(terms, weights), subject)
 
 
-def test_a_sum_of_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"^weights="):
-        CompoundLoss({})
+def test_a_sum_of_nothing_is_refused(assert_refused_as):
+    assert_refused_as(lambda: CompoundLoss({}), "weights={}")

@@ -453,45 +453,44 @@ GOLD = torch.zeros(16, dtype=torch.long)
 
 
 @pytest.mark.parametrize(
-    ("make", "name"),
+    ("make", "subject"),
     [
-        (lambda: CRFLoss("none"), "reduction=none: must be one of token_mean, mean, sum"),
-        (lambda: CRF(0), "classes=0: must be ≥ 1"),
-        (lambda: CRF(3, torch.ones(2)), r"start_allowed=\(2,\): must be booleans of shape \(3,\)"),
+        (lambda: CRFLoss("none"), "reduction=none"),
+        (lambda: CRF(0), "classes=0"),
+        (lambda: CRF(3, torch.ones(2)), "start_allowed=(2,)"),
         (
             lambda: CRF(3, None, torch.ones(3)),
-            r"step_allowed=\(3,\): must be booleans of shape \(3, 3\)",
+            "step_allowed=(3,)",
         ),
-        (lambda: CRF(2, torch.zeros(2)), r"start_allowed=\[False, False\]: must be True somewhere"),
+        (lambda: CRF(2, torch.zeros(2)), "start_allowed=[False, False]"),
         (
             lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD - 100, LENGTHS),
-            "targets=-100: must be in",
+            "targets=-100",
         ),
         (
             lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD + 3, LENGTHS),
-            "targets=3: must be in",
+            "targets=3",
         ),
         (
             lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 3), GOLD[1:], LENGTHS),
-            r"targets=\(15,\): must be",
+            "targets=(15,)",
         ),
         (
             lambda: CRF(3).neg_log_likelihood(torch.zeros(16, 4), GOLD, LENGTHS),
-            r"emissions=\(16, 4\): must be",
+            "emissions=(16, 4)",
         ),
         (
             lambda: CRF(3).neg_log_likelihood(torch.zeros(17, 3), GOLD, LENGTHS),
-            r"lengths=\[3, 1, 5, 2, 5\]: must be 17",
+            "lengths=[3, 1, 5, 2, 5]",
         ),
         (
             lambda: CRF(3).decode(torch.zeros(15, 3), LENGTHS),
-            r"lengths=\[3, 1, 5, 2, 5\]: must be 15",
+            "lengths=[3, 1, 5, 2, 5]",
         ),
     ],
 )
-def test_faults_are_told_by_name(make, name):
-    with pytest.raises(ValueError, match=f"^{name}"):
-        make()
+def test_arguments_outside_their_range_are_refused_by_name(make, subject, assert_refused_as):
+    assert_refused_as(make, subject)
 
 
 @pytest.mark.parametrize("allowed", [(), LABELS.legal_transitions()], ids=["all", "IOB2"])

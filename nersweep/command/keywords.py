@@ -1,0 +1,77 @@
+"""Read name=value arguments into a dataclass: the grammar of the doors that Hydra does not serve."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import field, fields
+from typing import Any, TypeVar
+
+from nersweep.faults import Fault, UserError, fault_lines
+from nersweep.terminal import console, print_faults
+
+T = TypeVar("T")
+
+
+def keyword(about: str, default: str | None = None, name: str | None = None) -> Any:
+    """Return a field of a dataclass of arguments.
+
+    about: for the help. name: what the user writes, if it is not the field's name: tracking.uri.
+    """
+    return field(default=default, metadata={"about": about, "name": name})
+
+
+def keywords(kind: type) -> dict[str, str]:
+    """Return what the user writes for each field of a dataclass of arguments, and the field."""
+    names: dict[str, str] = {}
+    for item in fields(kind):
+        names[item.metadata["name"] or item.name] = item.name
+    return names
+
+
+def read_keywords(kind: type[T], arguments: Sequence[str]) -> T:
+    """Return the arguments as a dataclass. Every value is text: a sweep may be called 12345e67.
+
+    Raises UserError, with all faults, for arguments that are not name=value of a known name.
+    """
+    names = keywords(kind)
+    values: dict[str, str] = {}
+    faults: list[Fault] = []
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name not in names:
+            remedy = f"use one of {', '.join(names)}"
+            faults.append(Fault(argument, must="no such setting", remedy=remedy))
+        elif not value:
+            faults.append(Fault(argument, must=f"expected {name}=VALUE"))
+        else:
+            values[names[name]] = value
+    if faults:
+        raise UserError(*faults)
+    return kind(**values)
+
+
+def print_help(kind: type, command: str) -> None:
+    """Print the command and its arguments."""
+    console.print(f"{command} [name=value …]")
+    for item in fields(kind):
+        name = item.metadata["name"] or item.name
+        console.print(f"  {name + '=':15}{item.metadata['about']}")
+
+
+def run_door(kind: type[T], command: str, action: Callable[[T], None]) -> None:
+    """Run an action with the arguments of the command line.
+
+    Ends the process with exit code 1 after a fault, one line each on standard error, and with 130
+    after Ctrl-C.
+    """
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print_help(kind, command)
+        return
+    try:
+        action(read_keywords(kind, arguments))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        print_faults(fault_lines(error))
+        sys.exit(1)

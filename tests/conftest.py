@@ -24,7 +24,7 @@ def unsignalled():
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signals.asked.clear()
+    signals.pending.clear()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,13 @@
-"""The signals that ask this process to end: it does so at once, or, while a step is being trained, after the step."""
+"""The signals that ask this process to end: at once, or after the step that is being trained.
+
+signals.listen()
+with signals.deferral():
+    for batch in batches:
+        train(batch)
+        if signals.pending:
+            save()
+            signals.end()
+"""
 
 import signal
 from collections.abc import Iterator
@@ -7,41 +16,50 @@ from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-asked: list[signal.Signals] = []  # those that came
-waits: list[bool] = []  # not empty: somebody looks at `asked` soon
+pending: list[signal.Signals] = []  # the signals received, which ask this process to end
+deferrals: list[bool] = []  # not empty: the code that runs looks at `pending` soon
 
 
 def listen() -> None:
-    """From now on, not for signals that this process was started to ignore, as a job in the background is."""
-    asked.clear()
+    """Handle the ending signals from now on, but for those that this process was told to ignore.
+
+    A shell starts a job in the background with SIGINT ignored.
+    """
+    pending.clear()
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, ask)
+            signal.signal(number, handle)
 
 
-def ask(number: int, frame: FrameType | None) -> None:
-    """The second signal does not wait."""
-    asked.append(signal.Signals(number))
-    if not waits or len(asked) > 1:
+def handle(number: int, frame: FrameType | None) -> None:
+    """Note a signal. It ends the process at once, unless it is the first within a deferral."""
+    pending.append(signal.Signals(number))
+    if not deferrals or len(pending) > 1:
         end()
 
 
 def end() -> None:
-    """Raises what ends the process, if a signal asked for it."""
-    if asked:
-        raise (
-            KeyboardInterrupt
-            if asked[0] == signal.SIGINT
-            else SystemExit(f"stopped by {asked[0].name}")
-        )
+    """Raise KeyboardInterrupt or SystemExit if a signal is pending."""
+    if not pending:
+        return
+    if pending[0] == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(f"stopped by {pending[0].name}")
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """In it a first signal is only noted: who is in it looks at `asked` and calls `end`, which is called last too."""
-    waits.append(True)
+def deferral() -> Iterator[None]:
+    """Only note a first signal while the body runs; the body looks at `pending` and calls `end`.
+
+    A signal that the body left pending ends the process afterwards.
+    """
+    deferrals.append(True)
     try:
         yield
     finally:
-        waits.pop()
+        deferrals.pop()
     end()
+
+
+# Former names, until every room uses the new ones.
+asked, waits, ask, held = pending, deferrals, handle, deferral

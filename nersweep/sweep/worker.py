@@ -84,7 +84,7 @@ def begin(origin: Origin, threads: int | None = None) -> None:
     if origin.is_here():
         return
     set_threads(threads)
-    with signals.held():
+    with signals.deferral():
         if not origins:
             origins.append(origin)
             listen()
@@ -95,7 +95,7 @@ def begin(origin: Origin, threads: int | None = None) -> None:
                     target=watch, args=[origin], daemon=True, name="nersweep-origin"
                 ).start()
         sign_in(origin)  # each time, as the origin clears the folder after each launch
-        if signals.asked or (under_submitit() != "slurm" and origin.is_leaving()):
+        if signals.pending or (under_submitit() != "slurm" and origin.is_leaving()):
             leave()
 
 
@@ -105,8 +105,8 @@ def end(error: BaseException) -> None:
     queue. Does nothing in the origin, nor for an Exception."""
     if not origins or isinstance(error, Exception):
         return
-    if signals.asked and signals.asked[0] in requeues:
-        requeues[signals.asked[0]](signals.asked[0], None)
+    if signals.pending and signals.pending[0] in requeues:
+        requeues[signals.pending[0]](signals.pending[0], None)
     leave()
 
 
@@ -124,7 +124,7 @@ def leave() -> None:
         and any(alive(*one) for one in workers(origin).items())
     ):
         time.sleep(0.05)
-    os._exit(128 + (signals.asked or [signal.SIGTERM])[0])
+    os._exit(128 + (signals.pending or [signal.SIGTERM])[0])
 
 
 def listen() -> None:
@@ -143,8 +143,8 @@ def listen() -> None:
 
 
 def ask_once(number: int, frame: FrameType | None) -> None:
-    if not signals.asked:
-        signals.ask(number, frame)
+    if not signals.pending:
+        signals.handle(number, frame)
 
 
 def under_submitit() -> str | None:
@@ -193,17 +193,17 @@ def at_once(launcher: Mapping[str, Any], jobs: int) -> int | None:
 @contextmanager
 def ending(origin: Origin) -> Iterator[None]:
     """In it, what ends this process ends the workers first: a signal is passed on to them and waits until they have
-    gone, at most 8 s, before it does what signals.ask does."""
+    gone, at most 8 s, before it does what signals.handle does."""
     before = {
         n: handler for n in signals.ENDING if (handler := signal.getsignal(n)) != signal.SIG_IGN
     }
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         for other in before:
-            signal.signal(other, signals.ask)  # a second signal does not wait
-        signals.asked.append(signal.Signals(number))
+            signal.signal(other, signals.handle)  # a second signal does not wait
+        signals.pending.append(signal.Signals(number))
         forward(origin)
-        if not signals.waits:
+        if not signals.deferrals:
             signals.end()
 
     for number in before:
@@ -211,7 +211,7 @@ def ending(origin: Origin) -> Iterator[None]:
     try:
         yield
     except (SystemExit, KeyboardInterrupt):
-        if not signals.asked:
+        if not signals.pending:
             forward(origin)
         raise
     finally:

@@ -51,13 +51,13 @@ def count(folder: Path, steps: int, seed: int) -> float:
     )
     if done == steps:
         return float(done)
-    with signals.held():
+    with signals.deferral():
         while done < steps:
             time.sleep(STEP_SECONDS)
             done += 1
-            if signals.asked or done % 10 == 0 or done == steps:
+            if signals.pending or done % 10 == 0 or done == steps:
                 file.write_text(str(done))
-            if signals.asked:
+            if signals.pending:
                 note(folder, "checkpoint", seed, done=done)
                 signals.end()
     note(folder, "done", seed)
@@ -92,5 +92,5 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     finally:
-        if signals.asked:
-            os._exit(128 + (signals.asked or [signal.SIGTERM])[0])
+        if signals.pending:
+            os._exit(128 + (signals.pending or [signal.SIGTERM])[0])

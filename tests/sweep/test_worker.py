@@ -23,8 +23,8 @@ worker.GRACE_SECONDS = float(sys.argv[3])
 worker.begin(pickle.loads(bytes.fromhex(sys.argv[1])), 3)
 Path(sys.argv[2]).write_text("begun")
 try:
-    with signals.held():
-        while not signals.asked or sys.argv[4] == "stuck":
+    with signals.deferral():
+        while not signals.pending or sys.argv[4] == "stuck":
             time.sleep(.02)
         Path(sys.argv[2]).write_text("checkpoint")
         signals.end()
@@ -145,7 +145,7 @@ def test_what_ends_the_origin_is_passed_on_first(place):
         assert set(worker.workers(origin)) == {worker_process.pid}
         signal.raise_signal(signal.SIGTERM)
     assert (place / "file").read_text() == "checkpoint" and worker_process.wait(1) == 143
-    assert not Path(origin.folder).exists() and signals.asked == [signal.SIGTERM]
+    assert not Path(origin.folder).exists() and signals.pending == [signal.SIGTERM]
 
 
 def test_no_job_begins_while_the_origin_leaves(place):
@@ -194,10 +194,10 @@ def test_a_folder_of_another_user_is_refused(place):
 
 
 def test_only_the_first_signal_asks():
-    with pytest.raises(KeyboardInterrupt), signals.held():
+    with pytest.raises(KeyboardInterrupt), signals.deferral():
         worker.ask_once(signal.SIGINT, None)
         worker.ask_once(signal.SIGTERM, None)
-    assert signals.asked == [signal.SIGINT]
+    assert signals.pending == [signal.SIGINT]
 
 
 @pytest.mark.parametrize(("engine", "stays"), [("local", False), ("slurm", True)])
@@ -214,9 +214,9 @@ def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_j
     assert (signal.getsignal(signal.SIGTERM) == ignoring) == stays
     worker.origins.append(Origin("elsewhere", 1, 1.0, "/nowhere"))
     monkeypatch.setattr(worker, "leave", lambda: queued.append("left"))
-    with pytest.raises(SystemExit), signals.held():
+    with pytest.raises(SystemExit), signals.deferral():
         signal.raise_signal(signal.SIGUSR2)
-    assert signals.asked == [signal.SIGUSR2] and not queued
+    assert signals.pending == [signal.SIGUSR2] and not queued
     worker.end(SystemExit("stopped by SIGUSR2"))
     assert queued == [signal.SIGUSR2, "left"]
 

@@ -1,5 +1,6 @@
 """The tagger: encoder, head and losses together, and its predictions."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -7,65 +8,79 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nersweep.batches.batch import Gold, Tokenised
+from nersweep.batches.batch import Batch, Gold, Tokenised
 from nersweep.losses.base import Loss, Terms
 from nersweep.model.auxiliary import AuxiliaryHeads
 from nersweep.model.encoder import Encoder
 from nersweep.model.heads.base import Head
-from nersweep.training import gradients
+
+EVALUATED = 64  # sentences at a time
 
 
 class Predictions(NamedTuple):
-    """Of the words of a split, in the order of its sentences."""
+    """Predictions for the words of a split, in the order of its sentences."""
 
     labels: np.ndarray  # (words,), label ids
     emissions: np.ndarray  # (words, outputs), the head's raw scores
     probabilities: np.ndarray  # (words, pointers, classes)
-    spans: np.ndarray | None = (
-        None  # (n, 3), rows (start, end, type id), where the head predicts spans
-    )
+    spans: np.ndarray | None = None  # (n, 3), rows (start, end, type id) of a head that has spans
 
 
 class Tagger(nn.Module):
-    """Encoder, head, loss and, where there are any, auxiliary heads: everything that has parameters; and what is seen
-    of their gradients."""
+    """Encoder, head, loss and, if there are any, auxiliary heads: everything with parameters."""
 
     def __init__(self, encoder: Encoder, head: Head, loss: Loss, aux: AuxiliaryHeads | None = None):
         super().__init__()
         self.encoder, self.head, self.aux = encoder, head, aux
-        self.criteria = nn.ModuleList([loss, *(deepcopy(loss) for _ in range(head.pointers - 1))])
-        self.norms = gradients.GradientNorms()
+        self.criteria = nn.ModuleList([loss])  # one for each pointer, as a loss may have a state
+        for _ in range(head.pointers - 1):
+            self.criteria.append(deepcopy(loss))
+
+    def forward(self, inputs: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Return features (W, hidden) in float32 and emissions (W, outputs) of all these words."""
+        features = torch.cat([self.encoder.features(batch) for batch in inputs]).float()
+        return features, self.head(features)
 
     def terms(self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> Terms:
-        """The terms of the training loss, for word features (W, hidden) of a micro-batch of the step and the head's
-        emissions of them."""
+        """Return the terms of the training loss of a micro-batch.
+
+        emissions (W, outputs), features (W, hidden) and gold are those of the micro-batch; step is
+        the gold of the whole optimiser step.
+        """
         terms = self.head.terms(self.criteria, emissions, features, gold, step)
         return self.aux.terms(terms, features, gold, step) if self.aux else terms
 
-    def observe(self, emissions: Tensor, gold: Gold, words: int) -> None:
-        """Takes the gradients of a micro-batch's emissions into `norms`; words: of the whole step."""
-        probabilities = self.head.probabilities(emissions.detach(), gold.lengths)
-        pull = None if emissions.grad is None else emissions.grad * words
-        self.norms.add(probabilities, self.head.targets(gold, self.head.labels), pull)
+
+def weighted_sum(terms: Terms) -> Tensor:
+    """Return the training loss: the sum of its terms, each times its weight."""
+    weighted = [weight * value for weight, value in terms.values()]
+    return sum(weighted[1:], start=weighted[0])
 
 
 @torch.inference_mode()
 def predict(tagger: Tagger, split: Tokenised, device: torch.device) -> Predictions:
+    """Return the predictions for all words of a split."""
     tagger.eval()
-    encoder = tagger.encoder
-    places, found, spans = [], [], []
-    for sentences in split.groups(range(len(split)), 64, encoder.packed):
-        features = encoder.features(split.batch(sentences, encoder.packed).to(device))
+    packed = tagger.encoder.packed
+    places, labels, scores, probabilities, spans = [], [], [], [], []
+    for sentences in split.groups(range(len(split)), EVALUATED, packed):
+        _, emissions = tagger([split.batch(sentences, packed).to(device)])
         lengths = split.gold(sentences).lengths.to(device)
-        emissions = tagger.head(features.float())
         decoded = tagger.head.decode(emissions, lengths)
-        probabilities = tagger.head.probabilities(emissions, lengths).movedim(0, 1)
         words = split.words_of(sentences)
         places.append(words)
-        found.append([x.cpu().numpy() for x in (decoded.labels, emissions, probabilities)])
+        labels.append(decoded.labels.cpu().numpy())
+        scores.append(emissions.cpu().numpy())
+        probabilities.append(
+            tagger.head.probabilities(emissions, lengths).movedim(0, 1).cpu().numpy()
+        )
         if decoded.spans is not None:
             start, end, types = decoded.spans.numpy().T
             spans.append(np.stack([words[start], words[end - 1] + 1, types], axis=1))
     order = np.argsort(np.concatenate(places))
-    arrays = [np.concatenate(parts)[order] for parts in zip(*found, strict=True)]
-    return Predictions(*arrays, np.concatenate(spans) if spans else None)
+    return Predictions(
+        np.concatenate(labels)[order],
+        np.concatenate(scores)[order],
+        np.concatenate(probabilities)[order],
+        np.concatenate(spans) if spans else None,
+    )

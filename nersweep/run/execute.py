@@ -34,7 +34,8 @@ from nersweep.run.environment import hardware, peak_memory, versions
 from nersweep.run.plan import Plan
 from nersweep.terminal import console
 from nersweep.training.checkpoint import Checkpoint
-from nersweep.training.loop import Diverged, fit
+from nersweep.training.loop import fit
+from nersweep.training.observers import Diverged
 
 
 class Pruned(Exception):

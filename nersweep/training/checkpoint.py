@@ -1,10 +1,10 @@
-"""Where a training stands, on disk: a run that was killed goes on from there, to the numbers of an undisturbed one."""
+"""The state of a training on disk: a killed run resumes from it, to the numbers of a whole one."""
 
 import json
 import logging
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from nersweep.faults import one_line
 from nersweep.machine import files
 from nersweep.model.dropout import Masks
-from nersweep.model.tagger import Predictions
+from nersweep.model.tagger import Predictions, Tagger
 from nersweep.training.history import Fitted
+from nersweep.training.observers import Observer
 from nersweep.training.optimiser import AdamW
 
 log = logging.getLogger(__name__)
@@ -25,87 +26,101 @@ ARRAYS = {"weights", "dev_predictions"}  # of Fitted; the rest of it is JSON
 
 
 class Checkpoint:
-    """One safetensors file: weights and moving averages of the optimiser, buffers of the model, random state, and what
-    training has left so far. The order of the data is a function of seed and epoch, so that the steps done fix it.
+    """One safetensors file with all that the next step depends on, and the history so far.
 
-    The state is the same whole or not at all, which a checksum tells, and of no use to a run with another fingerprint.
-    minutes: the least time between two checkpoints within an epoch; None for none.
+    That is the optimiser's weights and moving averages, buffers of the model, observers and random
+    state. The order of the data is a function of seed and epoch. A file is read only if it is
+    whole, which a checksum tells, and of the run with this fingerprint.
 
-    It also keeps how long the run has been worked on. started: when this process began with it (perf_counter).
+    minutes: the least time between two checkpoints within an epoch; None for none. started: when
+    this process began to work on the run (perf_counter); the file keeps the seconds of all
+    processes.
     """
 
     def __init__(self, path: Path, fingerprint: str, minutes: float | None, started: float):
-        self.path, self.fingerprint, self.minutes, self.started = (
-            path,
-            fingerprint,
-            minutes,
-            started,
-        )
+        self.path, self.fingerprint = path, fingerprint
+        self.minutes, self.started = minutes, started
         self.saved = time.monotonic()
         self.before = 0.0  # seconds of earlier processes
-        self.own = False  # is the file this process's?
+        self.own = False  # whether this process wrote the file
 
     def seconds(self) -> float:
-        """Of work on the run, by all its processes; of those before this one, up to the checkpoint that they left."""
+        """Return the seconds of work on the run, by all processes up to their last checkpoint."""
         return self.before + time.perf_counter() - self.started
 
     def due(self) -> bool:
+        """Return whether it is time for a checkpoint within the epoch."""
         return self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
 
-    def save(self, model: nn.Module, optimiser: AdamW, masks: Masks | None, fitted: Fitted) -> None:
-        device = next(model.parameters()).device
-        tensors = {f"optimiser/{name}": x for name, x in optimiser.state().items()}
-        tensors |= {f"buffer/{name}": x for name, x in persistent_buffers(model).items()}
-        tensors |= {f"random/{name}": x for name, x in random_state(masks, device).items()}
-        tensors |= {f"best/{name}": x for name, x in fitted.weights.items()}
-        if fitted.dev_predictions:
-            found = fitted.dev_predictions._asdict().items()
-            tensors |= {f"dev/{name}": torch.from_numpy(x) for name, x in found if x is not None}
-        told = {name: value for name, value in vars(fitted).items() if name not in ARRAYS}
-        tensors["fitted"] = torch.frombuffer(
-            bytearray(json.dumps(told).encode()), dtype=torch.uint8
-        )
-        tensors["seconds"] = torch.tensor(self.seconds(), dtype=torch.float64)
-        tensors = {name: x.cpu().contiguous() for name, x in tensors.items()}
-        about = {
-            "fingerprint": self.fingerprint,
-            "checksum": checksum(tensors),
-        }  # a header has less than 100 MB
+    def save(
+        self, tagger: Tagger, optimiser: AdamW, observers: Sequence[Observer], history: Fitted
+    ) -> None:
+        """Write the state, in place of the one before."""
+        masks, device = tagger.encoder.masks, next(tagger.parameters()).device
+        sections: dict[str, Mapping[str, Tensor]] = {
+            "optimiser": optimiser.state(),
+            "buffer": persistent_buffers(tagger),
+            "observer": observed(observers),
+            "random": random_state(masks, device),
+            "best": history.weights,
+            "dev": dev_arrays(history),
+        }
+        rest = {name: value for name, value in vars(history).items() if name not in ARRAYS}
+        text = bytearray(json.dumps(rest).encode())
+        tensors = {
+            "history": torch.frombuffer(text, dtype=torch.uint8),
+            "seconds": torch.tensor(self.seconds(), dtype=torch.float64),
+        }
+        for section, values in sections.items():
+            for name, value in values.items():
+                tensors[f"{section}/{name}"] = value.cpu().contiguous()
+        # These stand in the header, which holds less than 100 MB.
+        about = {"fingerprint": self.fingerprint, "checksum": checksum(tensors)}
         with files.in_place_of(self.path) as file:
             save_file(tensors, file, about)
         self.saved, self.own = time.monotonic(), True
 
-    def restore(self, model: nn.Module, optimiser: AdamW, masks: Masks | None) -> Fitted:
-        """Puts all of them into the state that was saved, and returns what training had left by then; where nothing of
-        this run can be read, that is nothing and they stay as they are."""
-        device = next(model.parameters()).device
+    def restore(self, tagger: Tagger, optimiser: AdamW, observers: Sequence[Observer]) -> Fitted:
+        """Put all of them into the saved state, and return the history up to there.
+
+        If there is no file of this run that can be read, they stay as they are, and the history is
+        empty.
+        """
+        masks, device = tagger.encoder.masks, next(tagger.parameters()).device
         try:
             tensors = self.read()
-            if part(tensors, "random/").keys() != random_state(masks, device).keys():
+            if part(tensors, "random").keys() != random_state(masks, device).keys():
                 raise ValueError("it is of another kind of device")
-            dev = {name: x.numpy() for name, x in part(tensors, "dev/").items()}
-            fitted = Fitted(
-                **json.loads(tensors["fitted"].numpy().tobytes()), weights=part(tensors, "best/")
-            )
-            fitted.dev_predictions = Predictions(**dev) if dev else None
+            history = Fitted(**json.loads(tensors["history"].numpy().tobytes()))
+            history.weights = part(tensors, "best")
+            dev = {name: value.numpy() for name, value in part(tensors, "dev").items()}
+            history.dev_predictions = Predictions(**dev) if dev else None
         except FileNotFoundError:
             return Fitted()
         except Exception as error:  # a damaged file leads to any
-            log.warning("%s: cannot be read (%s); the run starts anew", self.path, one_line(error))
+            log.warning("%s: cannot be read (%s); the run starts over", self.path, one_line(error))
             return Fitted()
-        optimiser.load(part(tensors, "optimiser/"))
-        unknown = model.load_state_dict(part(tensors, "buffer/"), strict=False).unexpected_keys
-        assert not unknown, unknown  # others may be missing, which the first step makes
-        set_random_state(part(tensors, "random/"), masks, device)
+        optimiser.load(part(tensors, "optimiser"))
+        # Buffers that are missing are made by the first step.
+        result = tagger.load_state_dict(part(tensors, "buffer"), strict=False)
+        assert not result.unexpected_keys, result.unexpected_keys
+        for observer in observers:
+            observer.load(part(tensors, "observer"))
+        set_random_state(part(tensors, "random"), masks, device)
         if not self.own:
             self.before = tensors["seconds"].item()
-        return fitted
+        return history
 
     def read(self) -> dict[str, Tensor]:
-        """What was saved. Raises ValueError for a file that is damaged or another run's, or what else it leads to."""
+        """Return what was saved. Raises ValueError for a file that is damaged or another run's.
+
+        A damaged file may raise anything else as well.
+        """
+        tensors = {}
         with safe_open(self.path, "pt") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+            for name in file.keys():  # noqa: SIM118  not a mapping
+                tensors[name] = file.get_tensor(name)
         if about.get("checksum") != checksum(tensors):
             raise ValueError("it is damaged")
         if about.get("fingerprint") != self.fingerprint:
@@ -113,15 +128,18 @@ class Checkpoint:
         return tensors
 
     def remove(self) -> None:
+        """Delete the file, if there is one."""
         self.path.unlink(missing_ok=True)
 
 
-def part(tensors: Mapping[str, Tensor], of: str) -> dict[str, Tensor]:
-    return {name.removeprefix(of): x for name, x in tensors.items() if name.startswith(of)}
+def part(tensors: Mapping[str, Tensor], section: str) -> dict[str, Tensor]:
+    """Return the tensors of a section, by their names in it."""
+    prefix = f"{section}/"
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """CRC-32 of names, types, shapes and values: 270 MB in .12 s, where SHA-256 takes .18 s."""
+    """Return the CRC-32 of names, types, shapes and values: 270 MB in .12 s, SHA-256 takes .18."""
     crc = 0
     for name in sorted(tensors):
         x = tensors[name]
@@ -131,22 +149,47 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def persistent_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state of a model without its parameters."""
     parameters = dict(model.named_parameters())
-    return {
-        name: x.detach()
-        for name, x in model.state_dict(keep_vars=True).items()
-        if name not in parameters
-    }
+    buffers = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if name not in parameters:
+            buffers[name] = value.detach()
+    return buffers
+
+
+def observed(observers: Sequence[Observer]) -> dict[str, Tensor]:
+    """Return the states of all observers."""
+    state: dict[str, Tensor] = {}
+    for observer in observers:
+        state |= observer.state()
+    return state
+
+
+def dev_arrays(history: Fitted) -> dict[str, Tensor]:
+    """Return the predictions of the best epoch as tensors, by name; none before the first epoch."""
+    arrays = {}
+    if history.dev_predictions is not None:
+        for name, array in history.dev_predictions._asdict().items():
+            if array is not None:
+                arrays[name] = torch.from_numpy(array)
+    return arrays
 
 
 def random_state(masks: Masks | None, device: torch.device) -> dict[str, Tensor]:
+    """Return the states of all random generators that training draws from."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
-    return state | ({"masks": masks.state()} if masks else {})
+    if masks:
+        state["masks"] = masks.state()
+    return state
 
 
-def set_random_state(state: dict[str, Tensor], masks: Masks | None, device: torch.device) -> None:
+def set_random_state(
+    state: Mapping[str, Tensor], masks: Masks | None, device: torch.device
+) -> None:
+    """Continue all random generators from a state."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,54 +1,81 @@
 """How hard the words of training are, and how hard each pulls: histograms of gradient norms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from nersweep.model.heads.base import Head
+from nersweep.training.observers import Backward, Observer
 
 BINS = 30
-EVERY = 10  # steps of training between two that are looked at
+EVERY = 10  # training steps between two that are counted
 
 
-class GradientNorms(nn.Module):
-    """Of the words that it is shown, in equal bins of g = 1 - p_y, which is the norm of cross entropy's gradient at the
-    score of the gold class: how many there are, the sum of their g, and the sum of |∂L/∂z_y| under the loss that is
-    trained, times the words of the step. Words outside entities apart from the others. Li, Liu & Wang 2019, section
-    3.1, with softmax for sigmoid."""
+class GradientHistogram:
+    """Counts words in equal bins of g = 1 - p_y, the gradient norm of cross entropy.
 
-    def __init__(self):
-        super().__init__()
-        self.register_buffer(
-            "sums", torch.zeros(3, 2, BINS)
-        )  # words, g, |∂L/∂z_y| x O, entities x bins
+    g is the norm at the score of the gold class. Each bin has the number of words, the sum of
+    their g, and the sum of |∂L/∂z_y| under the loss that is trained, times the words of the step;
+    words outside entities and inside are counted apart. Li, Liu & Wang 2019, section 3.1, with
+    softmax for sigmoid.
+    """
+
+    def __init__(self, device: torch.device | None = None, dtype: torch.dtype = torch.float32):
+        # words, g, |∂L/∂z_y| × O, entities × bins
+        self.sums = torch.zeros(3, 2, BINS, device=device, dtype=dtype)
 
     @torch.no_grad()
     def add(
         self, probabilities: Tensor, targets: Sequence[Tensor], pull: Tensor | None = None
     ) -> None:
-        """probabilities (P, W, C) of P pointers; targets, for each its gold classes (W,); pull (W, P·C), the gradient
-        of the loss at the scores, None where it has none. Waits for no device."""
+        """Count some words, without waiting for the device.
+
+        probabilities (P, W, C) of P pointers; targets: the gold classes (W,) of each pointer;
+        pull (W, P·C): the gradient of the loss at the scores, None if it has none.
+        """
         gold = torch.stack(list(targets))[..., None]  # (P, W, 1)
         hard = 1 - probabilities.gather(-1, gold).flatten()  # (P·W,)
-        pulls = (
-            torch.stack(pull.chunk(len(gold), -1)).gather(-1, gold)
-            if pull is not None
-            else torch.zeros_like(gold)
-        )
+        if pull is None:
+            pulls = torch.zeros_like(hard)
+        else:
+            pulls = torch.stack(pull.chunk(len(gold), -1)).gather(-1, gold).flatten().abs()
         place = (hard * BINS).long().clamp(0, BINS - 1) + BINS * (gold.flatten() > 0)
-        values = torch.stack([torch.ones_like(hard), hard, pulls.flatten().abs().to(hard.dtype)])
+        values = torch.stack([torch.ones_like(hard), hard, pulls.to(hard.dtype)])  # (3, P·W)
         self.sums.view(3, -1).index_add_(1, place, values.to(self.sums.dtype))
 
     def read(self) -> dict[str, list[list[float]]]:
-        """The sums, as lists (O, entities) of bins, which begin anew at 0."""
+        """Return the sums, as lists (O, entities) of bins, and count from 0 again."""
         words, norms, pulls = self.sums.tolist()
         self.sums.zero_()
         return {"words": words, "norms": norms, "pulls": pulls}
 
 
+class GradientNorms(Observer):
+    """Counts the words of every tenth training step in a histogram."""
+
+    def __init__(self, head: Head, device: torch.device):
+        self.head, self.histogram = head, GradientHistogram(device)
+
+    def see_backward(self, seen: Backward) -> None:
+        if seen.step % EVERY:
+            return
+        gold, gradient = seen.batch.gold, seen.emissions.grad
+        probabilities = self.head.probabilities(seen.emissions.detach(), gold.lengths)
+        pull = None if gradient is None else gradient * len(seen.batch.step.labels)
+        self.histogram.add(probabilities, self.head.targets(gold, self.head.labels), pull)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"gradient_norms": self.histogram.sums}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        self.histogram.sums.copy_(state["gradient_norms"])
+
+
 def histogram(probabilities: np.ndarray, targets: Sequence[Tensor]) -> dict[str, list[list[float]]]:
-    """The same of words that were only predicted: probabilities (W, P, C)."""
-    norms = GradientNorms()
-    norms.add(torch.from_numpy(probabilities).movedim(1, 0), targets)
-    found = norms.read()
-    return {name: found[name] for name in ("words", "norms")}
+    """Return the words and norms of words that were only predicted: probabilities (W, P, C)."""
+    counted = GradientHistogram()
+    counted.add(torch.from_numpy(probabilities).movedim(1, 0), targets)
+    sums = counted.read()
+    return {"words": sums["words"], "norms": sums["norms"]}

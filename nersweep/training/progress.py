@@ -5,15 +5,16 @@ import time
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nersweep.terminal import console
+from nersweep.training.history import Fitted
 
-PLAIN_INTERVAL = 15.0  # seconds between two lines where there is no terminal
+PLAIN_INTERVAL = 15.0  # seconds between two lines without a terminal
 
 
 class TrainingProgress:
-    """Steps done of all steps, with the latest loss. A context manager; `epoch` lines stay on the screen."""
+    """A bar with the steps done, and the latest loss. A context manager; epoch lines stay."""
 
-    def __init__(self, steps: int, done: int):
-        self.steps, self.done, self.loss = steps, done, "not read yet"
+    def __init__(self, steps: int, history: Fitted):
+        self.steps, self.done, self.history = steps, len(history.steps), history
         self.last_line = time.monotonic()
         self.bar = Progress(
             TextColumn("training"),
@@ -25,7 +26,7 @@ class TrainingProgress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task("training", total=steps, completed=done, loss=self.loss)
+        self.task = self.bar.add_task("training", total=steps, completed=self.done, loss="")
 
     def __enter__(self) -> "TrainingProgress":
         self.bar.start()
@@ -35,16 +36,15 @@ class TrainingProgress:
         self.bar.stop()
 
     def step(self) -> None:
+        """Advance by a step. The loss shown is the last one that was read from the device."""
         self.done += 1
-        self.bar.update(self.task, completed=self.done)
+        loss = f"{self.history.steps[-1]['loss']:.4f}" if self.history.steps else "not read yet"
+        self.bar.update(self.task, completed=self.done, loss=loss)
         if not console.is_terminal and time.monotonic() - self.last_line > PLAIN_INTERVAL:
-            console.print(f"step {self.done}/{self.steps}  loss {self.loss}")
+            console.print(f"step {self.done}/{self.steps}  loss {loss}")
             self.last_line = time.monotonic()
 
-    def show_loss(self, loss: float) -> None:
-        self.loss = f"{loss:.4f}"
-        self.bar.update(self.task, loss=self.loss)
-
     def epoch(self, line: str) -> None:
+        """Print a line that stays."""
         console.print(line)
         self.last_line = time.monotonic()

@@ -1,19 +1,73 @@
-"""Which sentences an optimiser step sees."""
+"""Which sentences an optimiser step sees, and in which parts it goes through the model."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from nersweep.batches.batch import Tokenised
+from nersweep.batches.batch import Batch, Gold, Tokenised
 from nersweep.labels import LabelSet
+
+# A padded step is cut by length into twice as many parts: long sentences pad short ones.
+PADDED_PARTS = 2
+
+
+class MicroBatch(NamedTuple):
+    """Sentences that go forward and backward together, on the device."""
+
+    inputs: list[Batch]  # the encoder takes one after another
+    gold: Gold  # of these sentences
+    step: Gold  # of the whole optimiser step
+
+
+def epoch_batches(
+    sentences: int, size: int, seed: int, epoch: int, importance: np.ndarray | None = None
+) -> list[Sequence[int]]:
+    """Return the sentences of each optimiser step, a function of seed and epoch alone.
+
+    Without importance a plain shuffle; with importance (sentences,) as many draws with
+    replacement, each sentence as likely as it is important.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    if importance is None:
+        drawn = torch.randperm(sentences, generator=generator)
+    else:
+        weights = torch.from_numpy(importance)
+        drawn = weights.multinomial(sentences, replacement=True, generator=generator)
+    order = array("q", drawn.numpy().tobytes())  # 8 bytes a sentence; a list takes 40
+    return [order[i : i + size] for i in range(0, sentences, size)]
+
+
+def micro_batches(
+    split: Tokenised,
+    sentences: Sequence[int],
+    accumulation: int,
+    packed: bool,
+    splits: bool,
+    device: torch.device,
+) -> Iterator[MicroBatch]:
+    """Yield an optimiser step in parts of like length, at least `accumulation` of them.
+
+    splits: whether the loss of a step is the sum over its parts. If not, the step is one
+    micro-batch, and only the encoder takes it part by part.
+    """
+    step = split.gold(sentences).to(device)
+    parts = accumulation if packed else accumulation * PADDED_PARTS
+    groups = split.groups(sentences, -(-len(sentences) // parts), packed)
+    for together in [[group] for group in groups] if splits else [groups]:
+        inputs = [split.batch(group, packed).to(device) for group in together]
+        gold = split.gold([i for group in together for i in group]).to(device)
+        yield MicroBatch(inputs, gold, step)
 
 
 def entity_importance(split: Tokenised, labels: LabelSet) -> np.ndarray:
-    """How much a sentence adds of rare types, (sentences,), at least 1: sqrt(1 + Σ_t r_t·c_t), c_t the words of type t
-    in it and r_t = -log2 of the share of t in all words. Wang and Wang 2022, the resampling function sCR, there rounded
-    up to a number of copies."""
+    """Return how much each sentence adds of rare types, (sentences,), at least 1.
+
+    sqrt(1 + Σ_t r_t·c_t), c_t the words of type t in it and r_t = -log2 of the share of t in all
+    words. Wang and Wang 2022, the resampling function sCR, there rounded up to a number of copies.
+    """
     types = labels.type_ids[split.labels]
     shares = np.bincount(types, minlength=len(labels.types) + 1) / len(types)
     rareness = -np.log2(shares, where=shares > 0, out=np.zeros_like(shares))
@@ -21,28 +75,10 @@ def entity_importance(split: Tokenised, labels: LabelSet) -> np.ndarray:
     return np.sqrt(1 + np.add.reduceat(rareness[types], split.sentence_words[:-1]))
 
 
-def epoch_batches(
-    sentences: int, size: int, seed: int, epoch: int, importance: np.ndarray | None = None
-) -> list[Sequence[int]]:
-    """The sentences of each optimiser step, a function of seed and epoch alone, whatever the loss: a plain shuffle;
-    with importance (sentences,) as many draws with replacement, each sentence as likely as it is important."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    if importance is None:
-        drawn = torch.randperm(sentences, generator=generator)
-    else:
-        drawn = torch.from_numpy(importance).multinomial(
-            sentences, replacement=True, generator=generator
-        )
-    order = array(
-        "q", drawn.numpy().tobytes()
-    )  # 8 bytes a sentence, and a list of whole numbers 40
-    return [order[i : i + size] for i in range(0, sentences, size)]
-
-
 def absent_shares(
     batches: Sequence[Sequence[int]], split: Tokenised, labels: LabelSet
 ) -> dict[str, float]:
-    """For each type, the share of steps with no word of it: whatever the loss, such a step teaches nothing of it."""
+    """Return for each type the share of steps without a word of it: they teach nothing of it."""
     present = np.zeros(len(labels.types) + 1)  # steps
     for batch in batches:
         types = labels.type_ids[split.labels[split.words_of(batch)]]

@@ -23,7 +23,7 @@ from nersweep.machine.device import pinned, put
 from nersweep.model import tagger as tagger_module
 from nersweep.model.auxiliary import Multitask
 from nersweep.run import plan
-from nersweep.training import loop, optimiser
+from nersweep.training import loop, observers, optimiser
 
 CHECKOUT = Path(__file__).parents[2]
 LOSSES = sorted(file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml"))
@@ -161,11 +161,11 @@ def waits_of_an_epoch(monkeypatch, *overrides: str, aux: Multitask | None = None
         encoder, made.head.make(encoder=encoder, labels=labels), made.loss, heads
     ).to(META)
 
-    def read_losses(unread, *_):
-        assert len(unread) == 2
+    def read(losses):
+        assert len(losses.unread) == 2
         raise EndOfEpoch
 
-    monkeypatch.setattr(loop, "read_losses", read_losses)
+    monkeypatch.setattr(observers.LossReader, "read", read)
     # Torch's kernel for AdamW and its autocast know no meta.
     monkeypatch.setattr(optimiser, "adamw", lambda *_: None)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())

@@ -20,6 +20,7 @@ from nersweep.model.heads.span import SpanHead
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger
 from nersweep.training.checkpoint import Checkpoint
+from nersweep.training.gradients import GradientNorms
 from nersweep.training.history import Fitted
 from nersweep.training.loop import fit, parameter_groups
 from nersweep.training.optimiser import AdamW
@@ -30,9 +31,9 @@ STEPS = 9  # three epochs of three
 class EveryStep(Checkpoint):
     """Keeps a copy of each checkpoint, under the number of steps done."""
 
-    def save(self, model, optimiser, masks, fitted):
-        super().save(model, optimiser, masks, fitted)
-        shutil.copy(self.path, self.path.with_name(f"{len(fitted.steps)}"))
+    def save(self, tagger, optimiser, observers, history):
+        super().save(tagger, optimiser, observers, history)
+        shutil.copy(self.path, self.path.with_name(f"{len(history.steps)}"))
 
 
 def train(
@@ -150,8 +151,8 @@ def test_a_signal_that_nobody_looked_at_ends_the_process_after_all():
         signals.ask(signal.SIGTERM, None)
 
 
-def built():
-    """A tagger and its optimiser in their first state, and what makes its masks."""
+def fresh():
+    """Return a tagger, its optimiser and an observer in their first state."""
     torch.manual_seed(5)
     scratch = Scratch(
         32, layers=1, heads=2, dropout=0.2, max_length=32, min_count=1, pieces="words"
@@ -160,15 +161,16 @@ def built():
     encoder.use_rows(tokenise(NAMES.train, LABELS, encoder.tokenizer, encoder.max_length).pieces)
     encoder.on(CPU, torch.bfloat16)
     tagger = Tagger(encoder, TokenHead(encoder, LABELS), GHMCLoss())
-    return tagger, AdamW(parameter_groups(tagger, CONFIG)), encoder.masks
+    return tagger, AdamW(parameter_groups(tagger, CONFIG)), [GradientNorms(tagger.head, CPU)]
 
 
-def everything(tagger, optimiser, masks):
-    """All that training depends on, as bytes."""
+def everything(tagger, optimiser, observers):
+    """Return all that training depends on, as bytes."""
     state = {
         **optimiser.state(),
         **tagger.state_dict(),
-        "masks": masks.state(),
+        **observers[0].state(),
+        "masks": tagger.encoder.masks.state(),
         "cpu": torch.get_rng_state(),
     }
     return {name: x.reshape(-1).view(torch.uint8).numpy().tobytes() for name, x in state.items()}
@@ -176,15 +178,15 @@ def everything(tagger, optimiser, masks):
 
 def restored(path):
     """What is left in a file with these bytes, and the state it leads to."""
-    made = built()
-    fitted = Checkpoint(path, "a", None, time.perf_counter()).restore(*made)
+    state = fresh()
+    fitted = Checkpoint(path, "a", None, time.perf_counter()).restore(*state)
     predictions = fitted.dev_predictions._asdict() if fitted.dev_predictions else {}
     arrays = {name: x.numpy().tobytes() for name, x in fitted.weights.items()}
     arrays |= {name: x.tobytes() for name, x in predictions.items() if x is not None}
     told = {
         name: x for name, x in vars(fitted).items() if name not in ("weights", "dev_predictions")
     }
-    return everything(*made), arrays, told
+    return everything(*state), arrays, told
 
 
 def damaged(whole: bytes):
@@ -244,7 +246,7 @@ def test_a_checkpoint_of_another_run_is_none(tmp_path, caplog):
         train(None, seed=1)[0]
     )
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'checkpoint'}: cannot be read (it is of another run); the run starts anew"
+        f"{tmp_path / 'checkpoint'}: cannot be read (it is of another run); the run starts over"
     ]
 
 
@@ -253,18 +255,18 @@ def test_the_seconds_of_all_processes_are_added_and_none_twice(tmp_path):
         """A checkpoint in a process that has worked on the run for so long."""
         return Checkpoint(tmp_path / "checkpoint", "a", None, time.perf_counter() - worked)
 
-    made = built()
+    state = fresh()
     first = process(100)
-    first.restore(*made)
-    first.save(*made, Fitted())
-    first.restore(*made)  # after it ran out of memory
+    first.restore(*state)
+    first.save(*state, Fitted())
+    first.restore(*state)  # after it ran out of memory
     assert 100 <= first.seconds() < 110
     second = process(1000)
-    second.restore(*made)
-    second.restore(*made)
+    second.restore(*state)
+    second.restore(*state)
     assert 1100 <= second.seconds() < 1120
-    second.save(*made, Fitted())
+    second.save(*state, Fitted())
     third = process(10)
     assert 10 <= third.seconds() < 20
-    third.restore(*made)
+    third.restore(*state)
     assert 1110 <= third.seconds() < 1140

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nersweep.losses import CrossEntropyLoss, FocalLoss
-from nersweep.training.gradients import BINS, GradientNorms, histogram
+from nersweep.training.gradients import BINS, GradientHistogram, histogram
 
 
 def shown(loss, words: int = 200, classes: int = 5):
@@ -14,7 +14,7 @@ def shown(loss, words: int = 200, classes: int = 5):
     ).requires_grad_()
     targets = torch.randint(classes, (words,), generator=generator)
     loss(logits, targets).backward()
-    norms = GradientNorms().double()
+    norms = GradientHistogram(dtype=torch.float64)
     norms.add(logits.detach().softmax(-1)[None], (targets,), logits.grad * words)
     g = 1 - logits.detach().softmax(-1).gather(-1, targets[:, None])[:, 0]
     return norms, g, targets

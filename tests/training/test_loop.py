@@ -22,7 +22,8 @@ from nersweep.model.encoder import Scratch
 from nersweep.model.heads.span import SpanHead
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger, predict
-from nersweep.training.loop import Diverged, fit
+from nersweep.training.loop import fit
+from nersweep.training.observers import Diverged
 
 LABELS = LabelSet(["LOC", "PER"])
 CPU = torch.device("cpu")

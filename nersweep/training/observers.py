@@ -1,0 +1,142 @@
+"""What watches training and takes no part in it: losses, padding, time."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nersweep.losses.base import Terms
+from nersweep.training.history import Fitted
+from nersweep.training.sampling import MicroBatch
+
+READ_EVERY = 50  # steps between two looks at the loss: each look waits for the device
+
+
+class Diverged(RuntimeError):
+    """Raised when the loss or its gradient is no longer finite."""
+
+
+class Backward(NamedTuple):
+    """A micro-batch after its backward pass."""
+
+    step: int  # steps done before
+    batch: MicroBatch
+    emissions: Tensor  # (W, outputs), with their gradient
+    terms: Terms
+    loss: Tensor
+
+
+class Observer:
+    """Watches training: with or without it, the trained numbers are the same."""
+
+    def see_backward(self, seen: Backward) -> None:
+        """Look at a micro-batch after its backward pass."""
+
+    def see_step(self, lr: float, norm: Tensor) -> None:
+        """Look at an optimiser step: its learning rate, and its gradient's norm before clipping."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what a checkpoint must keep of it."""
+        return {}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a state."""
+
+
+class LossReader(Observer):
+    """Moves losses and gradient norms from the device into the history, many steps at a time."""
+
+    def __init__(self, history: Fitted, record: Callable[[dict[str, Any]], None]):
+        self.history, self.record = history, record
+        self.values: dict[str, Tensor] = {}  # of the step under way: the loss, then its terms
+        self.unread: list[tuple[float, Tensor, dict[str, Tensor]]] = []
+
+    def see_backward(self, seen: Backward) -> None:
+        self.add("loss", seen.loss)
+        for name, (_, value) in seen.terms.items():
+            self.add(name, value)
+
+    def add(self, name: str, value: Tensor) -> None:
+        value = value.detach()
+        self.values[name] = self.values[name] + value if name in self.values else value
+
+    def see_step(self, lr: float, norm: Tensor) -> None:
+        self.unread.append((lr, norm, self.values))
+        self.values = {}
+        if len(self.unread) == READ_EVERY:
+            self.read()
+
+    def read(self) -> None:
+        """Record all steps that are not in the history yet. Raises Diverged."""
+        if not self.unread:
+            return
+        rows = [torch.stack([norm, *values.values()]) for _, norm, values in self.unread]
+        for (lr, _, values), row in zip(self.unread, torch.stack(rows).tolist(), strict=True):
+            norm, loss, *terms = row
+            self.check(lr, norm, loss)
+            step = {"step": len(self.history.steps) + 1, "loss": loss, "lr": lr, "grad_norm": norm}
+            if len(terms) > 1:
+                step["terms"] = dict(zip(list(values)[1:], terms, strict=True))
+            self.history.steps.append(step)
+            self.record(step)
+        self.unread.clear()
+
+    def check(self, lr: float, norm: float, loss: float) -> None:
+        if np.isfinite(loss) and np.isfinite(norm):
+            return
+        steps = self.history.steps
+        last = f"{steps[-1]['loss']:.4g}" if steps else "none"
+        raise Diverged(
+            f"the loss is {loss:.4g} and its gradient's norm {norm:.4g} at step {len(steps) + 1} "
+            f"with learning rate {lr:.3g}; last good loss: {last}; "
+            "a lower train.lr or train.max_grad_norm may help"
+        )
+
+
+class Padding(Observer):
+    """Counts the pieces that the encoder sees in an epoch, with and without padding."""
+
+    def __init__(self) -> None:
+        self.pieces = self.slots = 0
+
+    def see_backward(self, seen: Backward) -> None:
+        for batch in seen.batch.inputs:
+            self.pieces += batch.pieces
+            self.slots += batch.input_ids.numel()
+
+    def read(self) -> float:
+        """Return the share of padding in [0, 1), and count from 0 again."""
+        share = 1 - self.pieces / self.slots
+        self.pieces = self.slots = 0
+        return share
+
+    def state(self) -> dict[str, Tensor]:
+        return {"padding": torch.tensor([self.pieces, self.slots])}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        self.pieces, self.slots = state["padding"].tolist()
+
+
+class Clock:
+    """Adds the seconds of training and of evaluation to the history."""
+
+    def __init__(self, history: Fitted):
+        self.history = history
+        self.start()
+
+    def start(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def stop_training(self) -> float:
+        """Add the seconds since the start, and start again. Returns them."""
+        seconds = time.perf_counter() - self.wall
+        self.history.train_seconds += seconds
+        self.history.cpu_seconds += time.process_time() - self.cpu
+        self.start()
+        return seconds
+
+    def stop_evaluation(self) -> None:
+        self.history.eval_seconds += time.perf_counter() - self.wall

@@ -1,16 +1,12 @@
 """How hard the words of training are, and how hard each pulls: histograms of gradient norms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nersweep.model.heads.base import Head
-from nersweep.training.observers import Backward, Observer
-
 BINS = 30
-EVERY = 10  # training steps between two that are counted
 
 
 class GradientHistogram:
@@ -50,27 +46,6 @@ class GradientHistogram:
         words, norms, pulls = self.sums.tolist()
         self.sums.zero_()
         return {"words": words, "norms": norms, "pulls": pulls}
-
-
-class GradientNorms(Observer):
-    """Counts the words of every tenth training step in a histogram."""
-
-    def __init__(self, head: Head, device: torch.device):
-        self.head, self.histogram = head, GradientHistogram(device)
-
-    def see_backward(self, seen: Backward) -> None:
-        if seen.step % EVERY:
-            return
-        gold, gradient = seen.batch.gold, seen.emissions.grad
-        probabilities = self.head.probabilities(seen.emissions.detach(), gold.lengths)
-        pull = None if gradient is None else gradient * len(seen.batch.step.labels)
-        self.histogram.add(probabilities, self.head.targets(gold, self.head.labels), pull)
-
-    def state(self) -> dict[str, Tensor]:
-        return {"gradient_norms": self.histogram.sums}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        self.histogram.sums.copy_(state["gradient_norms"])
 
 
 def histogram(probabilities: np.ndarray, targets: Sequence[Tensor]) -> dict[str, list[list[float]]]:

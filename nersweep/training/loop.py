@@ -13,9 +13,9 @@ from nersweep.labels import LabelSet
 from nersweep.machine import signals
 from nersweep.model.tagger import Tagger, predict, weighted_sum
 from nersweep.training.checkpoint import Checkpoint
-from nersweep.training.gradients import GradientNorms, histogram
+from nersweep.training.gradients import histogram
 from nersweep.training.history import Fitted
-from nersweep.training.observers import Backward, Clock, LossReader, Padding
+from nersweep.training.observers import Backward, Clock, GradientNorms, LossReader, Padding
 from nersweep.training.optimiser import AdamW, ParameterGroup
 from nersweep.training.progress import TrainingProgress
 from nersweep.training.sampling import (

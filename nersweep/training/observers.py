@@ -1,4 +1,4 @@
-"""What watches training and takes no part in it: losses, padding, time."""
+"""What watches training and takes no part in it: losses, gradient norms, padding, time."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from nersweep.losses.base import Terms
+from nersweep.model.heads.base import Head
+from nersweep.training.gradients import GradientHistogram
 from nersweep.training.history import Fitted
 from nersweep.training.sampling import MicroBatch
 
+COUNT_EVERY = 10  # steps between two whose gradient norms are counted
 READ_EVERY = 50  # steps between two looks at the loss: each look waits for the device
 
 
@@ -118,6 +121,27 @@ class Padding(Observer):
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         self.pieces, self.slots = state["padding"].tolist()
+
+
+class GradientNorms(Observer):
+    """Counts the words of every tenth training step in a histogram."""
+
+    def __init__(self, head: Head, device: torch.device):
+        self.head, self.histogram = head, GradientHistogram(device)
+
+    def see_backward(self, seen: Backward) -> None:
+        if seen.step % COUNT_EVERY:
+            return
+        gold, gradient = seen.batch.gold, seen.emissions.grad
+        probabilities = self.head.probabilities(seen.emissions.detach(), gold.lengths)
+        pull = None if gradient is None else gradient * len(seen.batch.step.labels)
+        self.histogram.add(probabilities, self.head.targets(gold, self.head.labels), pull)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"gradient_norms": self.histogram.sums}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        self.histogram.sums.copy_(state["gradient_norms"])
 
 
 class Clock:

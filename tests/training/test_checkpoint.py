@@ -20,9 +20,9 @@ from nersweep.model.heads.span import SpanHead
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger
 from nersweep.training.checkpoint import Checkpoint
-from nersweep.training.gradients import GradientNorms
 from nersweep.training.history import Fitted
 from nersweep.training.loop import fit, parameter_groups
+from nersweep.training.observers import GradientNorms
 from nersweep.training.optimiser import AdamW
 
 STEPS = 9  # three epochs of three

@@ -81,7 +81,7 @@ class Loop:
         if lacking:  # only the statistics of a run's analysis need it, and they are not made here
             sys.modules["scipy"] = types.ModuleType("scipy")
             sys.modules["scipy"].special = None
-        from nersweep.config import compose, schema
+        from nersweep.config import check, compose, schema
         from nersweep.model import tagger
         from nersweep.run import execute, plan
         from nersweep.training import checkpoint, loop
@@ -90,6 +90,7 @@ class Loop:
             del sys.modules["scipy"]
         schema.register()
         self.composer = compose.Composer()
+        self.check_overrides = check.check_overrides
         self.checkpoint, self.plan, self.run = checkpoint, plan, execute
         self.loop, self.tagger = loop, tagger
 
@@ -99,7 +100,7 @@ class Loop:
 
     def prepare(self, overrides: list[str]):
         """Compose a run and check it. Raise ValueError where its parts do not go together."""
-        return self.plan.make(self.composer(overrides))
+        return self.plan.make(self.check_overrides(self.composer, overrides))
 
     def assemble(self, prepared):
         """Return the model with its first weights, on its device, and the tokenised splits."""

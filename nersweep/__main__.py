@@ -12,11 +12,13 @@ from nersweep.config.schema import TrackingConfig
 
 
 def one_run(config: DictConfig) -> None:
-    from nersweep.run import (
-        execute,  # torch and transformers cost seconds, which --help need not pay
-    )
+    # torch and transformers cost seconds, which --help need not pay
+    from nersweep.config import check
+    from nersweep.run import execute, plan
 
-    execute.execute(config, HydraConfig.get().overrides.task)
+    hydra = HydraConfig.get()
+    checked = check.check(config, hydra.runtime.choices)
+    execute.execute(plan.make(checked), hydra.overrides.task)
 
 
 def many_runs(command: Command, typed: str) -> list[str]:

@@ -1,13 +1,17 @@
 """What a data set is like, and with which sweep to begin: `python -m nersweep.diagnose data=wnut17 data.path=DIR`."""
 
-from typing import TYPE_CHECKING
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
 from nersweep.command import main as main_module
 from nersweep.command.line import Command
-
-if TYPE_CHECKING:  # torch and transformers cost seconds, which --help need not pay
-    pass
 from nersweep.diagnosis.describe import describe
+
+
+def job(config: DictConfig) -> None:
+    from nersweep.config import check  # torch costs seconds, which --help need not pay
+
+    describe(check.check(config, HydraConfig.get().runtime.choices))
 
 
 def refuse(asked: Command, typed: str) -> list[str]:
@@ -17,7 +21,7 @@ def refuse(asked: Command, typed: str) -> list[str]:
 
 
 def main() -> None:
-    main_module.main(describe, refuse)
+    main_module.main(job, refuse)
 
 
 if __name__ == "__main__":

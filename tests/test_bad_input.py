@@ -150,7 +150,12 @@ MISTYPED = {
     "loss=focal +loss.gama=3": ["loss.gama=3: no such setting; loss has focal_gamma, reduction"],
     "weights.cap=3": ["weights.cap=3: no such setting; weights=none has no settings"],
     "choice.loss=focal": [
-        "choice: tells the options that were taken; type an option itself, as in loss=NAME"
+        "choice.loss=focal: no such setting; the top level has train, tracking, study, data, model, head, weights, "
+        "aux, loss, seed, device, gpus_per_run, output_dir, rerun, dry_run, report, on_failure"
+    ],
+    "+choice.loss=focal": [
+        "choice={'loss': 'focal'}: no such setting; the top level has aux, data, device, dry_run, gpus_per_run, head, "
+        "loss, model, on_failure, output_dir, report, rerun, seed, study, tracking, train, weights"
     ],
     # A knob that nothing would read
     "focal_gamma=3": [

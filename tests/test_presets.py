@@ -7,6 +7,7 @@ from hydra._internal.utils import get_args_parser
 
 from nersweep.command import line
 from nersweep.config import schema as sections
+from nersweep.config.check import check_overrides
 from nersweep.sweep import launch
 
 FILES = (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
@@ -59,7 +60,7 @@ def test_a_preset_begins_with_its_command_which_is_a_sweep(preset, presets):
 def test_the_table_has_six_losses_with_five_seeds(presets):
     made = presets("experiment=conll2003_table", "data.path=DIR")
     with made.composer as composer:
-        configs = [composer(run) for run in made.runs]
+        configs = [check_overrides(composer, run).settings for run in made.runs]
     losses = [
         "focal",
         "batch_balanced",
@@ -74,7 +75,7 @@ def test_the_table_has_six_losses_with_five_seeds(presets):
     assert {(c.choice.data, c.choice.model, c.train.epochs) for c in configs} == {
         ("conll2003", "minilm", 3)
     }
-    assert {c.focal_gamma for c in configs if c.choice.loss == "focal"} == {2}
+    assert {c.values["focal_gamma"] for c in configs if c.choice.loss == "focal"} == {2}
 
 
 def test_what_is_typed_wins_over_a_preset_wherever_it_stands(presets):
@@ -88,7 +89,7 @@ def test_what_is_typed_wins_over_a_preset_wherever_it_stands(presets):
     ]
     made = presets(*typed)
     with made.composer as composer:
-        configs = [composer(run) for run in made.runs]
+        configs = [check_overrides(composer, run).settings for run in made.runs]
     assert [(c.choice.loss, c.seed) for c in configs] == [("dice", 7), ("focal", 7)]
     assert {(c.choice.data, c.choice.model, c.train.epochs) for c in configs} == {
         ("generated", "tiny", 1)
@@ -117,7 +118,7 @@ EVEN = [
 def settings_of(made):
     """The choices of each run, by its seed."""
     with made.composer as composer:
-        configs = [composer(run) for run in made.runs]
+        configs = [check_overrides(composer, run).settings for run in made.runs]
     found = {}
     for c in configs:
         found.setdefault(c.seed, []).append((c.choice.loss, c.choice.weights, c.train.sampler))
@@ -152,13 +153,15 @@ def test_each_data_set_of_a_recommended_sweep_has_its_own_settings(presets):
     ]
     made = presets(*swept)
     with made.composer as composer:
-        configs = [composer(run) for run in made.runs]
-    assert [c.choice.loss for c in configs if c.data.imbalance == 1] == [
+        configs = [check_overrides(composer, run).settings for run in made.runs]
+    assert [c.choice.loss for c in configs if c.values["data"]["imbalance"] == 1] == [
         "cross_entropy",
         "label_smoothing",
         "crf",
     ]
-    assert "logit_adjusted" in [c.choice.loss for c in configs if c.data.imbalance == 100]
+    assert "logit_adjusted" in [
+        c.choice.loss for c in configs if c.values["data"]["imbalance"] == 100
+    ]
 
 
 def test_what_is_typed_wins_over_what_is_recommended(presets):

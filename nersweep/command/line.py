@@ -99,7 +99,7 @@ def read(typed: argparse.Namespace) -> Command:
                     "report=true: is for a sweep of runs; type python -m nersweep.report afterwards"
                 )
             if not (foreign or shown):
-                check(command, setting, config)
+                check(command, setting, config, composer.choice(taken))
     return command
 
 
@@ -164,12 +164,14 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
 def as_recommended(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[tuple[str, ...]]:
     """Each run with each setting that the diagnosis of its data recommends; of two for the same, what was typed is
     taken. A run with faults, which are told later, stays as it is. Raises ValueError for what is wrong in the data."""
+    from nersweep.config.check import check_overrides
     from nersweep.diagnosis.recommendation import recommended
 
     settings: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for run in {without_seed(run): run for run in runs}.values():
         try:
-            settings[without_seed(run)] = recommended(sift(run, composer)[0])
+            _, taken, _ = sift(run, composer)
+            settings[without_seed(run)] = recommended(check_overrides(composer, taken))
         except Faults:
             settings[without_seed(run)] = [()]
     return [(*setting, *run) for run in runs for setting in settings[without_seed(run)]]
@@ -195,7 +197,9 @@ def unswept(section: DictConfig, run: Sequence[str], composer: Composer) -> list
     ]
 
 
-def check(command: Command, setting: tuple[str, ...], config: DictConfig) -> None:
+def check(
+    command: Command, setting: tuple[str, ...], config: DictConfig, choice: Mapping[str, Any]
+) -> None:
     """Keeps what plan.check gives for a setting, as composed, or what is wrong with it or with its study."""
     from nersweep.config import (
         check as check_module,  # torch costs seconds, which the help need not pay
@@ -203,8 +207,8 @@ def check(command: Command, setting: tuple[str, ...], config: DictConfig) -> Non
     from nersweep.study import space
 
     try:
-        command.checked[setting] = check_module.check(config)
+        command.checked[setting] = check_module.check(config, choice)
     except Exception as error:
         command.faults += fault_lines(error)
     else:
-        command.faults += space.faults(config, command.composer)
+        command.faults += space.faults(config, choice, command.composer)

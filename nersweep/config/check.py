@@ -1,22 +1,23 @@
 """Check a composed configuration: all faults at once, nothing is read or written."""
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nersweep.config import schema as sections
-from nersweep.config.build import ROOMS, build, signature, typed_name, with_typed_name
+from nersweep.config.build import ROOMS, Recipe, build, signature, typed_name, with_typed_name
+from nersweep.config.compose import Composer
 from nersweep.config.flat import flat
 from nersweep.config.knobs import knobs, not_read, refers_to
-from nersweep.config.settings import FIXED
+from nersweep.config.settings import FIXED, Choice, Settings
 from nersweep.faults import Faults, reason, shown
 from nersweep.machine import gpus
 from nersweep.machine.device import choose_device
-from nersweep.weights import Manual
+from nersweep.weights import ClassWeights, Manual
 
 # What a loss may need of a head, in words.
 NEEDS = {
@@ -25,27 +26,50 @@ NEEDS = {
 }
 
 
-class Checked(NamedTuple):
-    """A configuration without fault: with its interpolations and without, and its parts that need no data, by their
-    section: data, model, weights and aux as objects (or None), head and loss as recipes."""
+@dataclass(frozen=True)
+class Parts:
+    """What a configuration describes, as far as it can be built without data. The head and the loss
+    are recipes; weights, aux: None without them."""
+
+    data: Any
+    model: Any
+    head: Recipe
+    loss: Recipe
+    weights: ClassWeights | None
+    aux: Any
+    weights_section: Mapping[str, Any] = field(default_factory=dict)  # before interpolation
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A configuration without faults: raw, with its interpolations; its settings; its parts."""
 
     raw: dict[str, Any]
-    resolved: dict[str, Any]
-    parts: dict[str, Any]
+    settings: Settings
+    parts: Parts
 
 
-def check(config: DictConfig) -> Checked:
-    """Raises Faults with a line for each thing that is wrong."""
+def check_overrides(composer: Composer, overrides: Sequence[str]) -> Checked:
+    """Compose overrides and check the result. Raises as Hydra and as `check`."""
+    return check(composer(overrides), composer.choice(overrides))
+
+
+def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
+    """Check a composed configuration. choice: the option of each group, as Hydra has chosen it.
+
+    Raises Faults with a line for each thing that is wrong."""
     lines = [
         f"~{name}: cannot be left out; type {name}=VALUE" for name in sorted(FIXED - config.keys())
     ]
     raw = OmegaConf.to_container(config)
-    lines = lines or choice_faults(raw["choice"] if isinstance(raw["choice"], Mapping) else {})
+    choice = {group: choice.get(group) for group in ROOMS}
+    lines = lines or [
+        f"{group}: takes one option, as in {group}=NAME" for group, o in choice.items() if o is None
+    ]
     if lines:
         raise Faults(lines)
     missing = sorted(key for key, value in flat(raw).items() if value == "???")
     if missing:
-        choice = OmegaConf.to_container(config.choice, resolve=True)
         lines = [f"{key}=???: must be given, as in {example(key, choice)}" for key in missing]
     if any("." not in key for key in missing):  # a knob, which other settings take their value from
         raise Faults(lines)
@@ -53,10 +77,11 @@ def check(config: DictConfig) -> Checked:
         resolved = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException:
         raise Faults(lines + interpolation_faults(config, raw)) from None
+    resolved["choice"] = choice
     lines += dead_knobs(raw, resolved)
     lines += sections.faults(resolved)
     lines += scalar_faults(resolved)
-    parts: dict[str, Any] = {"weights_raw": raw["weights"]}
+    parts: dict[str, Any] = {"weights_section": raw["weights"]}
     for section in ROOMS:
         if any(key.startswith(f"{section}.") for key in missing):
             continue
@@ -72,7 +97,7 @@ def check(config: DictConfig) -> Checked:
     lines += fit_faults(parts, resolved)
     if lines:
         raise Faults([under_its_source(line, raw) for line in lines])
-    return Checked(raw, resolved, parts)
+    return Checked(raw, Settings.of(resolved, Choice(**choice)), Parts(**parts))
 
 
 def under_its_source(line: str, raw: Mapping[str, Any]) -> str:
@@ -100,7 +125,7 @@ def alpha_faults(
     if not isinstance(given, list | dict):
         return [f"{typed}: expected a list, or a mapping label: weight"]
     try:
-        parts["weights"], parts["weights_raw"] = Manual(values=given), loss
+        parts["weights"], parts["weights_section"] = Manual(values=given), loss
     except ValueError as error:
         return [
             with_typed_name("loss", str(error), loss).replace("loss.values=", "loss.weight=", 1)
@@ -165,17 +190,6 @@ def interpolation_faults(config: DictConfig, raw: Mapping[str, Any]) -> list[str
     return list(lines.values())
 
 
-def choice_faults(raw: Mapping[str, Any]) -> list[str]:
-    """`choice` says which options were taken, and must not say anything else."""
-    taken = HydraConfig.get().runtime.choices
-    if raw in (
-        {group: f"${{hydra:runtime.choices.{group}}}" for group in ROOMS},
-        {g: taken.get(g) for g in ROOMS},
-    ):
-        return []
-    return ["choice: tells the options that were taken; type an option itself, as in loss=NAME"]
-
-
 def scalar_faults(config: Mapping[str, Any]) -> list[str]:
     lines = []
     if (
@@ -200,11 +214,6 @@ def scalar_faults(config: Mapping[str, Any]) -> list[str]:
         lines.append(f"on_failure={shown(config['on_failure'])}: must be one of continue, stop")
     if not isinstance(config["output_dir"], str) or not config["output_dir"]:
         lines.append(f"output_dir={shown(config['output_dir'])}: expected a folder")
-    lines += [
-        f"{group}: takes one option, as in {group}=NAME"
-        for group, o in config["choice"].items()
-        if o is None
-    ]
     try:
         choose_device(str(config["device"]))
     except ValueError as error:

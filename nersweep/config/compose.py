@@ -15,8 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
+from nersweep.config.build import ROOMS
 from nersweep.config.knobs import CONF
 
 MAIN = "config"  # conf/config.yaml
@@ -52,7 +53,7 @@ class Composer:
         self.ready.__exit__(*raised)
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration of a run, without Hydra's section; `choice` holds the options that were taken. Raises what
+        """The configuration of a run, without Hydra's section; see `choice` for its options. Raises what
         Hydra raises for overrides that do not compose."""
         with nullcontext() if GlobalHydra.instance().is_initialized() else self:
             options, values = self.split(overrides)
@@ -60,6 +61,13 @@ class Composer:
             self.tell_hydra(self.whole(options))
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
         return config
+
+    def choice(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """Return the option of each group of ours. Raises as a call does."""
+        with nullcontext() if GlobalHydra.instance().is_initialized() else self:
+            options, _ = self.split(overrides)
+            choices = self.whole(options).hydra.runtime.choices
+            return {group: choices.get(group) for group in ROOMS}
 
     def split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
         """Those for Hydra, and the values that are set after them. What comes before an addition or a deletion that it
@@ -130,7 +138,6 @@ class Composer:
         config = copy.deepcopy(whole)
         with open_dict(config):
             del config["hydra"]
-            config.choice = OmegaConf.to_container(whole.choice, resolve=True)
         return pickle.dumps(config)
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
 from rich.table import Table
 
 from nersweep.config.knobs import knobs
@@ -16,6 +15,7 @@ from nersweep.faults import one_line
 from nersweep.terminal import console, print_table
 
 if TYPE_CHECKING:  # torch and transformers cost seconds, which --help need not pay
+    from nersweep.config.check import Checked, Parts
     from nersweep.data.corpus import Corpus
     from nersweep.diagnosis.imbalance import Diagnosis
     from nersweep.diagnosis.recommendation import Finding, Setting
@@ -41,15 +41,14 @@ SD = 0.002  # of F1 over seeds, about what runs on CoNLL-2003 have
 LENGTHS = 5  # entities of so many words, and of more, are told together
 
 
-def describe(config: DictConfig) -> None:
-    from nersweep.config import check
+def describe(checked: "Checked") -> None:
     from nersweep.data.corpus import tag_counts
     from nersweep.diagnosis import picture
     from nersweep.diagnosis.recommendation import AFTERWARDS, examine, findings, settings
     from nersweep.machine import files
     from nersweep.run import plan
 
-    _, resolved, parts = check.check(config)
+    resolved, parts = checked.settings.values, checked.parts
     facts = plan.learn(parts)
     corpus, folder = facts.corpus, Path(resolved["output_dir"]) / "diagnosis" / facts.corpus.name
     found = examine(parts, facts, resolved["train"]["batch_size"])
@@ -71,20 +70,18 @@ def describe(config: DictConfig) -> None:
         console.print(f"{'statistics' if file.suffix == '.json' else 'picture'}: {file}")
 
 
-def class_weights(
-    facts: "Facts", parts: Mapping[str, Any], config: Mapping[str, Any]
-) -> dict[str, Any]:
+def class_weights(facts: "Facts", parts: "Parts", config: Mapping[str, Any]) -> dict[str, Any]:
     """What each scheme gives, as it is without further settings, and the chosen one as it was typed."""
     from nersweep.weights import Effective, Inverse, InverseSqrt
 
     schemes = {"inverse": Inverse(), "inverse_sqrt": InverseSqrt(), "effective": Effective()}
     given = {name: scheme(facts.counts) for name, scheme in schemes.items()}
     return given | (
-        {f"{config['choice']['weights']}, as typed": facts.weights} if parts["weights"] else {}
+        {f"{config['choice']['weights']}, as typed": facts.weights} if parts.weights else {}
     )
 
 
-def windows(parts: Mapping[str, Any], facts: "Facts") -> dict[str, Any]:
+def windows(parts: "Parts", facts: "Facts") -> dict[str, Any]:
     """The most pieces that the chosen encoder reads at once, and how many sentences of each split are longer."""
     import transformers
 
@@ -93,7 +90,7 @@ def windows(parts: Mapping[str, Any], facts: "Facts") -> dict[str, Any]:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        encoder = parts["model"].build(parts["head"].target.outputs(facts.labels), facts.corpus)
+        encoder = parts.model.build(parts.head.target.outputs(facts.labels), facts.corpus)
     except ValueError as error:
         return {"unknown": one_line(error)}
     found = {"pieces": encoder.max_length}

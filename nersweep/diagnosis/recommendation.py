@@ -1,13 +1,12 @@
 """From a diagnosis to a sweep: rules, each a hypothesis that the sweep tests, and the settings that it compares."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
-from omegaconf import DictConfig
 
 from nersweep.batches.batch import Gold
-from nersweep.config.check import check
+from nersweep.config.check import Checked, Parts
 from nersweep.data.corpus import Sentence
 from nersweep.diagnosis.imbalance import Diagnosis, Words, measure
 from nersweep.labels import LabelSet
@@ -131,17 +130,16 @@ def settings(told: Sequence[Finding], head: str) -> list[Setting]:
     return [setting for setting in every if setting != CRF or head != "span"]
 
 
-def recommended(config: DictConfig) -> list[Setting]:
-    """The settings for a composed configuration. Raises Faults for what is wrong in it, ValueError for what is wrong in
-    its data, which it reads."""
-    parts = check(config).parts
-    found = examine(parts, learn(parts), config.train.batch_size)
-    return settings(findings(found), config.choice.head)
+def recommended(checked: Checked) -> list[Setting]:
+    """The settings for a configuration. Raises ValueError for what is wrong in its data, which it reads."""
+    parts = checked.parts
+    found = examine(parts, learn(parts), checked.settings.train.batch_size)
+    return settings(findings(found), checked.settings.choice.head)
 
 
-def examine(parts: Mapping[str, Any], facts: Facts, batch_size: int) -> Diagnosis:
+def examine(parts: Parts, facts: Facts, batch_size: int) -> Diagnosis:
     """The diagnosis of the classes that the loss sees, in batches of so many sentences."""
-    corpus, labels, head = facts.corpus, facts.labels, parts["head"].target
+    corpus, labels, head = facts.corpus, facts.labels, parts.head.target
     words = {
         split: words_of(sentences, head, labels) for split, sentences in corpus.splits().items()
     }

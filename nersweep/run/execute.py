@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 import transformers
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from nersweep import tracking
 from nersweep.batches.batch import Tokenised
@@ -28,7 +28,7 @@ from nersweep.model.encoder import Encoder
 from nersweep.model.tagger import Tagger, predict
 from nersweep.results import folder as folder_module
 from nersweep.results import result as result_module
-from nersweep.run import artifacts, plan, publish
+from nersweep.run import artifacts, publish
 from nersweep.run.console import conclude, introduce, one_line_of
 from nersweep.run.environment import hardware, peak_memory, versions
 from nersweep.run.plan import Plan
@@ -43,27 +43,25 @@ class Pruned(Exception):
 
 
 def execute(
-    config: DictConfig,
+    prepared: Plan,
     overrides: Sequence[str],
     parent_id: str | None = None,
     watch: Callable[[int, dict[str, Any]], None] = lambda epoch, dev: None,
     brief: bool = False,
 ) -> dict[str, Any]:
-    """Runs what a composed configuration describes and returns its result, as in result.json. A run that has finished
-    or diverged before is not run again, and one that was ended early goes on from its last checkpoint, unless
-    config.rerun.
+    """Runs a plan and returns its result, as in result.json. A run that has finished or diverged before is not run
+    again, and one that was ended early goes on from its last checkpoint, unless rerun=true.
 
     overrides: what was typed for it. parent_id: the tracker's run that it belongs to. watch: is told the development
     scores of each epoch, from the first on, and ends the run by raising Pruned. brief: one line tells the result.
 
-    Raises Pruned, ValueError for faults in configuration or data, ConnectionError for a tracker that does not answer a
+    Raises Pruned, ConnectionError for a tracker that does not answer a
     run which is alone, Diverged for a loss that is no number; Ctrl-C goes through. Whatever ends the run early is
     written down in its result.json and in the tracker first.
     """
-    started = time.perf_counter()
+    started = prepared.began
     versions()  # of the code that is imported, which may be edited during a training
-    prepared = plan.make(config)
-    folder, rerun = prepared.folder, prepared.config["rerun"]
+    folder, rerun = prepared.folder, prepared.settings.rerun
     uri = tracking.store_uri(prepared.config["tracking"]["uri"], prepared.output_dir)
     result = {} if rerun else result_module.read_result(folder, prepared.fingerprint)
     if result.get("status") in result_module.OVER:

@@ -11,20 +11,21 @@ import nersweep
 from nersweep.config.build import (
     is_number,
 )
+from nersweep.config.check import Parts
 from nersweep.config.knobs import knobs
 from nersweep.config.plugins import is_within, plugins
-from nersweep.config.settings import FIXED, is_source, matters
+from nersweep.config.settings import FIXED, Settings, is_source, matters
 from nersweep.data.corpus import read
 from nersweep.machine import files as files_module
 from nersweep.machine.device import choose_device, choose_precision
 
 
-def identify(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[str, str]:
-    """Name and fingerprint of a run, from its resolved configuration and its parts as `check` gives them. The
+def identify(settings: Settings, parts: Parts) -> tuple[str, str]:
+    """Name and fingerprint of a run, from its settings and its parts as `check` gives them. The
     fingerprint is of everything that can change the result: not of names, paths, the device or the tracker; of the
     device only the precision that it is found fit for; of the code the version, and the files of its losses and its
     head, in which one writes formulas of one's own."""
-    config, device = resolved, choose_device(resolved["device"])
+    config, device = settings.values, choose_device(settings.device)
     described = {
         key: value
         for key, value in config.items()
@@ -36,21 +37,21 @@ def identify(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[str
     fingerprint = files_module.fingerprint(
         described
         | {
-            "seed": config["seed"],
-            "data": read(parts["data"]).checksum,
-            "model_identity": parts["model"].identity(),
+            "seed": settings.seed,
+            "data": read(parts.data).checksum,
+            "model_identity": parts.model.identity(),
             "version": nersweep.__version__,
             "code": [source(part) for part in code(parts)],
         }
     )
-    return run_name(resolved), fingerprint
+    return run_name(config), fingerprint
 
 
-def code(parts: Mapping[str, Any]) -> list[type]:
+def code(parts: Parts) -> list[type]:
     """Return the classes whose source enters the fingerprint: losses, head, and other plug-ins."""
-    others = [type(parts[section]) for section in ("model", "weights", "aux")]
+    others = [type(part) for part in (parts.model, parts.weights, parts.aux)]
     own = [part for part in others if is_within(part.__module__, plugins())]
-    return [*parts["loss"].losses(), parts["head"].target, *own]
+    return [*parts.loss.losses(), parts.head.target, *own]
 
 
 @cache
@@ -68,7 +69,7 @@ def run_name(config: Mapping[str, Any]) -> str:
     choice = config["choice"]
     parts = [choice["loss"]]
     fed = {k.feeds for k in knobs() if k.option == choice.get(k.group)}
-    for knob in sorted(config.keys() - FIXED - fed):
+    for knob in sorted(config.keys() - FIXED - fed - {"choice"}):
         if not is_number(config[knob]):
             continue
         option = next(

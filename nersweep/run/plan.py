@@ -3,19 +3,20 @@
 Everything that can be checked without data is checked first, and all faults are told at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 
 from nersweep.batches.batch import Gold
 from nersweep.config.build import Recipe, with_typed_name
-from nersweep.config.check import check
+from nersweep.config.check import Checked, Parts
 from nersweep.config.schema import TrainConfig
+from nersweep.config.settings import Settings
 from nersweep.data.corpus import Corpus, read
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss
@@ -41,7 +42,7 @@ class Facts:
 class Plan:
     """A run, ready to start."""
 
-    config: dict[str, Any]  # resolved
+    settings: Settings
     name: str
     fingerprint: str
     facts: Facts
@@ -50,55 +51,61 @@ class Plan:
     loss: Loss
     aux: Multitask | None
     vocabularies: Vocabularies  # of the columns of the auxiliary tasks
-    train: TrainConfig
     device: torch.device
+    began: float  # time.perf_counter() when planning began
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, without the study that the run may belong to."""
+        return {name: value for name, value in self.settings.values.items() if name != "study"}
+
+    @property
+    def train(self) -> TrainConfig:
+        return self.settings.train
 
     @property
     def output_dir(self) -> Path:
-        return Path(self.config["output_dir"])
+        return self.settings.output_dir
 
     @property
     def folder(self) -> Path:
         return folder_module.run_folder(self.output_dir, self.name, self.fingerprint)
 
 
-def make(config: DictConfig) -> Plan:
-    """Checks a composed configuration, reads its data and builds what the run needs, but loads no model weights.
+def make(checked: Checked) -> Plan:
+    """Read the data of a checked configuration and build what the run needs, but load no model weights.
 
-    Raises Faults (a ValueError), or ValueError for what is wrong in the data.
+    Raises ValueError for what is wrong in the data.
     """
-    _, resolved, parts = check(config)
-    del resolved["study"]  # of which this may be a run, and that changes nothing in it
+    began, settings, parts = time.perf_counter(), checked.settings, checked.parts
     facts = learn(parts)
-    name, fingerprint = identify(resolved, parts)
-    weight = torch.from_numpy(facts.weights) if parts["weights"] else None
+    name, fingerprint = identify(settings, parts)
+    weight = torch.from_numpy(facts.weights) if parts.weights else None
     return Plan(
-        config=resolved,
+        settings=settings,
         name=name,
         fingerprint=fingerprint,
         facts=facts,
-        encoder=parts["model"],
-        head=parts["head"],
-        loss=parts["loss"].make(weight=weight, counts=facts.counts, labels=facts.classes),
-        aux=parts["aux"],
-        vocabularies=parts["aux"].vocabularies(facts.corpus) if parts["aux"] else {},
-        train=TrainConfig(**resolved["train"]),
-        device=choose_device(resolved["device"]),
+        encoder=parts.model,
+        head=parts.head,
+        loss=parts.loss.make(weight=weight, counts=facts.counts, labels=facts.classes),
+        aux=parts.aux,
+        vocabularies=parts.aux.vocabularies(facts.corpus) if parts.aux else {},
+        device=choose_device(settings.device),
+        began=began,
     )
 
 
-def place(config: DictConfig) -> tuple[Path, str]:
-    """The folder and the fingerprint of the run that a configuration describes. Raises as `make`, but for class weights
-    that do not fit the data."""
-    _, resolved, parts = check(config)
-    name, fingerprint = identify(resolved, parts)
-    return folder_module.run_folder(Path(resolved["output_dir"]), name, fingerprint), fingerprint
+def place(checked: Checked) -> tuple[Path, str]:
+    """Return the folder and the fingerprint of a run. Raises as `make`, but for class weights that do not fit the data."""
+    name, fingerprint = identify(checked.settings, checked.parts)
+    return folder_module.run_folder(checked.settings.output_dir, name, fingerprint), fingerprint
 
 
-def learn(parts: Mapping[str, Any]) -> Facts:
+def learn(parts: Parts) -> Facts:
     """Reads the data and counts the classes that the loss sees. Raises ValueError for what is wrong in the data, and
     for class weights that do not fit it."""
-    corpus = read(parts["data"])
+    corpus = read(parts.data)
     labels = LabelSet(
         type_ for s in corpus.splits().values() for x in s for type_ in entity_types(x.tags)
     )
@@ -106,15 +113,15 @@ def learn(parts: Mapping[str, Any]) -> Facts:
         raise ValueError(
             f"data={corpus.name}: no entity in it; expected tags such as B-PER and I-PER"
         )
-    head = parts["head"].target
+    head = parts.head.target
     ids = [torch.tensor(labels.encode(sentence.tags)) for sentence in corpus.train]
     gold = Gold(torch.cat(ids), torch.tensor([len(x) for x in ids]))
     classes = head.classes(labels)
     counts = np.bincount(head.targets(gold, labels)[0].numpy(), minlength=len(classes))
     try:
-        weights = parts["weights"](counts, classes) if parts["weights"] else np.ones(len(classes))
+        weights = parts.weights(counts, classes) if parts.weights else np.ones(len(classes))
     except ValueError as error:
-        raise ValueError(with_typed_name("weights", str(error), parts["weights_raw"])) from None
+        raise ValueError(with_typed_name("weights", str(error), parts.weights_section)) from None
     return Facts(corpus, labels, classes, counts, weights)
 
 

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from nersweep import terminal, tracking
 from nersweep.config import overrides as overrides_module
 from nersweep.config import settings
+from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.evaluation import metrics
 from nersweep.faults import Faults, fault_lines, shown
@@ -28,7 +29,7 @@ from nersweep.run.plan import Plan
 from nersweep.study import lease, outcome, storage
 from nersweep.study import space as spaces
 from nersweep.study.queue import Queue, make_pruner
-from nersweep.study.space import Composed, Space, setting
+from nersweep.study.space import Space, setting
 from nersweep.terminal import console
 
 WAIT_SECONDS = 0.5  # between two looks at whether the others have left a trial
@@ -97,16 +98,17 @@ class Asked:
     first: Plan
 
 
-def ask(config: DictConfig, overrides: Sequence[str], composed: Composed) -> Asked:
+def ask(config: DictConfig, overrides: Sequence[str], composed: Composer) -> Asked:
     """Raises ValueError for faults in space, settings and data."""
-    space, seeds = spaces.make(config, composed), spaces.seeds(config)
+    space, seeds = spaces.make(config, composed.choice(overrides), composed), spaces.seeds(config)
     typed = {setting(o): o.partition("=")[2] for o in overrides}
     if lines := spaces.twice(
         typed, [*space.groups, *space.settings]
     ):  # also with the value that is the usual one
         raise Faults(lines)
     first, *others = (
-        plan.make(composed([*space.fixed, *one, f"seed={seeds[0]}"])) for one in space.firsts()
+        plan.make(check_overrides(composed, [*space.fixed, *one, f"seed={seeds[0]}"]))
+        for one in space.firsts()
     )
     check_metric(config.study.metric, first)
     about = describe(config, space, seeds, [first, *others])
@@ -235,7 +237,7 @@ class Worker:
     queue: Queue
     config: DictConfig
     seeds: Sequence[int]
-    composed: Composed
+    composed: Composer
 
     def until_over(self) -> None:
         told = False
@@ -300,7 +302,7 @@ class Worker:
             watch = Watch(
                 self, trial, number, told, last, reports=number == 0 and not (by_seed or once)
             )
-            result = self.made(config, overrides, watch)
+            result = self.made(overrides, watch)
             watch.note(result["epochs"])
             values.append(self.score(result["analysis"]["dev"] if once else result["dev"]))
             trial.set_user_attr("values", values)
@@ -310,16 +312,18 @@ class Worker:
                     raise execute.Pruned(f"after {number + 1} seeds")
         return statistics.fmean(values)
 
-    def made(self, config: DictConfig, overrides: list[str], watch: "Watch") -> dict[str, Any]:
+    def made(self, overrides: list[str], watch: "Watch") -> dict[str, Any]:
         """The result of a run, which another sweep or study may be making: then it is waited for."""
+        checked = check_overrides(self.composed, overrides)
 
         def make() -> dict[str, Any]:
             with quiet():
+                prepared = plan.make(checked)
                 return execute.execute(
-                    config, overrides, self.queue.study.user_attrs["run_id"], watch
+                    prepared, overrides, self.queue.study.user_attrs["run_id"], watch
                 )
 
-        return folder_module.when_free(make, lambda: plan.place(config)[0])
+        return folder_module.when_free(make, lambda: plan.place(checked)[0])
 
     def score(self, dev: dict[str, Any]) -> float:
         return metrics.flatten(dev, "dev")[f"dev/{self.config.study.metric.removeprefix('dev/')}"]

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nersweep import tracking
 from nersweep.config import settings as settings_module
+from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.machine import files as files_module
 from nersweep.results import result
@@ -198,11 +199,12 @@ class Outcome:
             for seed in spaces.seeds(self.config) if trial.state.is_finished() else ():
                 overrides = [*self.queue.space.fixed, *self.overrides(trial), f"seed={seed}"]
                 try:
-                    folder, fingerprint = plan.place(config := self.composed(overrides))
+                    checked = check_overrides(self.composed, overrides)
+                    folder, fingerprint = plan.place(checked)
                 except ValueError:  # at which the trial has failed
                     continue
                 if "untracked" in result.read_result(folder, fingerprint):
-                    yield plan.make(config), overrides
+                    yield plan.make(checked), overrides
 
     def settings(self, trial: FrozenTrial) -> dict[str, Any]:
         """The settings that were drawn in a trial, under their own names."""
@@ -231,10 +233,9 @@ class Outcome:
         given = self.config.study.export
         file = (Path(given) if given else self.folder / "experiment" / "best.yaml").absolute()
         seeds = spaces.seeds(self.config)
-        config = self.composed(
-            [*self.queue.space.fixed, *self.overrides(trial), f"seed={seeds[0]}"]
-        )
-        options, changes = spaces.changes(config, self.composed)
+        overrides = [*self.queue.space.fixed, *self.overrides(trial), f"seed={seeds[0]}"]
+        config, choice = self.composed(overrides), self.composed.choice(overrides)
+        options, changes = spaces.changes(config, choice, self.composed)
         settings: dict[str, Any] = {"seed": seeds[0]}
         for name, value, _ in changes:
             *sections, last = name.split(".")

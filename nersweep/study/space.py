@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from nersweep.config import check
 from nersweep.config import settings as settings_module
 from nersweep.config.build import ROOMS
+from nersweep.config.compose import Composer
 from nersweep.config.flat import flat
 from nersweep.config.knobs import not_read
 from nersweep.config.schema import StudyConfig
@@ -25,7 +26,7 @@ from nersweep.faults import fault_lines, reason, shown
 
 GRAMMAR = "interval(0,5), int(interval(1,8)), tag(log,interval(1e-5,1e-1)), range(1,5), choice(a,b) or a,b"
 TAGS = {"log", "complement"}  # a log scale; 1 minus what is drawn
-OUTSIDE = {"choice", "study"}  # of what is given to a run
+OUTSIDE = {"study"}  # of what is given to a run
 MOST_CHECKED = 200  # combinations of options that are looked at before a study starts
 ONCE = (  # what the analysis of a run says of its development split, after the last epoch
     *(f"{which}/{score}" for which in ("seen", "unseen") for score in rates(0, 0, 0)),
@@ -133,12 +134,14 @@ class Space:
         return [*options, *(f"{d.name}={quoted(d.corners()[i % len(d.corners())])}" for d in alive)]
 
 
-def make(config: DictConfig, composed: Composed) -> Space:
+def make(config: DictConfig, choice: Mapping[str, str], composed: Composer) -> Space:
     """The space of a configuration. Raises ValueError for one that cannot be read."""
     dimensions, lines = read(OmegaConf.to_container(config.study.space))
     if lines:
         raise ValueError("\n".join(lines))
-    return Space(dimensions, fixed(config, [d.name for d in dimensions], composed), composed)
+    return Space(
+        dimensions, fixed(config, choice, [d.name for d in dimensions], composed), composed
+    )
 
 
 def read(space: Mapping[str, Any]) -> tuple[list[Dimension], list[str]]:
@@ -249,9 +252,11 @@ def at_the_end(metric: str) -> bool:
     return metric.removeprefix("dev/") in ONCE
 
 
-def fixed(config: DictConfig, searched: Sequence[str], composed: Composed) -> list[str]:
+def fixed(
+    config: DictConfig, choice: Mapping[str, str], searched: Sequence[str], composed: Composer
+) -> list[str]:
     """Overrides that give this configuration, without its study and what that searches."""
-    options, settings = changes(config, composed)
+    options, settings = changes(config, choice, composed)
     return [f"{group}={option}" for group, option in options.items() if group not in searched] + [
         f"{'' if known else '+'}{name}={quoted(value)}"
         for name, value, known in settings
@@ -260,18 +265,17 @@ def fixed(config: DictConfig, searched: Sequence[str], composed: Composed) -> li
 
 
 def changes(
-    config: DictConfig, composed: Composed
+    config: DictConfig, choice: Mapping[str, str], composed: Composer
 ) -> tuple[dict[str, str], list[tuple[str, Any, bool]]]:
     """What makes this configuration of the default one, whether it was typed or comes from a file: options by their
     group, then settings that differ from those of the options: name, value, whether there is such a setting."""
-    asked = OmegaConf.to_container(config.choice, resolve=True)
     options: dict[str, str] = {}
     for group in ("loss", *ROOMS):  # the loss may bring others along
         if (
-            composed([f"{name}={option}" for name, option in options.items()]).choice[group]
-            != asked[group]
+            composed.choice([f"{name}={option}" for name, option in options.items()])[group]
+            != choice[group]
         ):
-            options[group] = asked[group]
+            options[group] = choice[group]
     there = OmegaConf.to_container(
         composed([f"{name}={option}" for name, option in options.items()])
     )
@@ -300,32 +304,33 @@ def seeds(config: DictConfig) -> list[int]:
     return [config.seed + i for i in range(asked)] if isinstance(asked, int) else list(asked)
 
 
-def faults(config: DictConfig, composed: Composed) -> list[str]:
+def faults(config: DictConfig, choice: Mapping[str, str], composed: Composer) -> list[str]:
     """A line for each thing that is wrong with the study of a configuration, where it has one; nothing is started."""
     study = config.study
     dimensions, lines = read(OmegaConf.to_container(study.space))
     lines += seed_faults(study.seeds) + setting_faults(config, dimensions)
     if lines or not dimensions:
         return lines
-    options, settings = changes(config, composed)
+    options, settings = changes(config, choice, composed)
     given = options | {name: value for name, value, _ in settings}
     lines += option_faults(dimensions, composed) + twice(given, dimensions)
     if lines:
         return lines
-    space = Space(dimensions, fixed(config, [d.name for d in dimensions], composed), composed)
+    space = Space(
+        dimensions, fixed(config, choice, [d.name for d in dimensions], composed), composed
+    )
     try:
         probes = list(space.probes())
     except Exception as error:  # options that do not go together
         return [f"study.space: {reason(error)}"]
     alive = {d.name for found in space.known.values() for d in found}
-    choice = OmegaConf.to_container(config.choice, resolve=True)
     for d in space.settings:
         if d.name not in alive:
             typed = f"study.space.{d.name}={d.typed}"
             lines.append(not_read(typed, d.name, choice) or f"{typed}: no such setting")
     for overrides in probes:
         try:
-            check.check(composed([*space.fixed, *overrides]))
+            check.check_overrides(composed, [*space.fixed, *overrides])
         except ValueError as error:
             lines += [line for line in fault_lines(error) if line not in lines]
         except Exception as error:

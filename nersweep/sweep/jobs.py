@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from hydra._internal.callbacks import Callbacks
@@ -24,6 +25,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nersweep import terminal
+from nersweep.config import check
 from nersweep.config.compose import Composer
 from nersweep.faults import fault_lines, one_line
 from nersweep.machine import files as files_module
@@ -145,10 +147,14 @@ def job(config: DictConfig, given: Launch) -> float:
             if config.study.space:
                 value = loop.work(config, settings.overrides.task, Composer(given.files))
             else:
-                make = partial(
-                    execute.execute, config, settings.overrides.task, given.parent_id, brief=True
-                )
-                value = folder_module.when_free(make, lambda: plan.place(config)[0])["dev"]["f1"]
+                checked = check.check(config, settings.runtime.choices)
+
+                def make() -> dict[str, Any]:
+                    prepared = plan.make(checked)
+                    overrides = settings.overrides.task
+                    return execute.execute(prepared, overrides, given.parent_id, brief=True)
+
+                value = folder_module.when_free(make, lambda: plan.place(checked)[0])["dev"]["f1"]
             lines = []
         except Exception as error:
             lines = fault_lines(error)

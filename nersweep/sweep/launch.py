@@ -83,7 +83,9 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
                 console.print(
                     f"telling MLflow of {len(untold)} runs that have ended while it was away"
                 )
-            heard = publish.catch_up(((plan.make(composer(o)), o) for o in untold), parent.id)
+            heard = publish.catch_up(
+                ((plan.make(check.check_overrides(composer, o)), o) for o in untold), parent.id
+            )
             parent.metrics({"runs": len(members)}, step=0)
             failed = f"{len(failures)} of {len(members)} runs did not finish" if failures else ""
             parent.finish("failed" if failures else "finished", failed)
@@ -169,7 +171,7 @@ def mixed(command: Command) -> str | None:
     """The fault of a command that asks for runs and for workers of a study."""
     first: dict[bool, tuple[str, ...]] = {}
     for setting, checked in command.checked.items():
-        first.setdefault(bool(checked.resolved["study"]["space"]), setting)
+        first.setdefault(bool(checked.settings.study.space), setting)
     if len(first) == 1:
         return None
     runs_s, study_s = (
@@ -301,11 +303,13 @@ def identified(command: Command) -> Iterator[Member]:
     for overrides in command.runs:
         setting = without_seed(overrides)
         seeds = [int(o.partition("=")[2]) for o in overrides if o not in setting]
-        raw, resolved, parts = command.checked[setting]
-        if "seed}" in str(raw) or any(o.lstrip("+").startswith("seed=") for o in setting):
-            _, resolved, parts = check.check(command.composer(overrides))
+        checked = command.checked[setting]
+        settings = checked.settings
+        if "seed}" in str(checked.raw) or any(o.lstrip("+").startswith("seed=") for o in setting):
+            checked = check.check_overrides(command.composer, overrides)
+            settings = checked.settings
         elif seeds:
-            resolved = resolved | {"seed": seeds[-1]}
-        name, fingerprint = identity.identify(resolved, parts)
-        folder = folder_module.run_folder(Path(resolved["output_dir"]), name, fingerprint)
+            settings = replace(settings, values=settings.values | {"seed": seeds[-1]})
+        name, fingerprint = identity.identify(settings, checked.parts)
+        folder = folder_module.run_folder(settings.output_dir, name, fingerprint)
         yield Member(overrides, name, fingerprint, folder)

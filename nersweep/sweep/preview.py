@@ -10,11 +10,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from nersweep.batches.batch import Tokenised
 from nersweep.batches.windows import tokenise
 from nersweep.command.line import Command
+from nersweep.config.check import Checked, check_overrides
 from nersweep.config.compose import Composer
 from nersweep.data.corpus import Corpus
 from nersweep.machine.device import choose_device
@@ -56,9 +57,9 @@ class Costs:
         self.elsewhere = elsewhere
         self.found: dict[str, Cost] = {}
 
-    def of(self, config: DictConfig) -> tuple[float, int, str]:
+    def of(self, checked: Checked) -> tuple[float, int, str]:
         """Seconds and bytes, and where they are known from."""
-        resolved = OmegaConf.to_container(config, resolve=True)
+        resolved = checked.settings.values
         shape = shape_of(resolved)
         if shape not in self.found:
             here = hardware(choose_device(resolved["device"]))
@@ -67,7 +68,7 @@ class Costs:
                 for other, c in self.known
                 if other == shape and (self.elsewhere or c.source == here)
             ]
-            self.found[shape] = typical(alike) if alike else probe(plan.make(config), here)
+            self.found[shape] = typical(alike) if alike else probe(plan.make(checked), here)
         cost = self.found[shape]
         return cost.seconds(resolved), cost.size, cost.source
 
@@ -96,7 +97,7 @@ def show_runs(command: Command) -> None:
         seen.add(member.fingerprint)
         rows.append([member.label, state, ""])
         if state in ("to do", "goes on"):
-            own, bytes_, source = costs.of(composer(member.overrides))
+            own, bytes_, source = costs.of(check_overrides(composer, member.overrides))
             rows[-1][2] = f"{own:.0f}"
             seconds, size, sources = seconds + own, size + bytes_, sources | {source}
     todo = sum(bool(row[2]) for row in rows)
@@ -144,7 +145,9 @@ def show_study(
         trials_tried = (
             [*asked.space.fixed, *drawn, f"seed={asked.seeds[0]}"] for drawn in asked.space.probes()
         )
-        seconds, size, source = max(costs.of(composer(typed)) for typed in trials_tried)
+        seconds, size, source = max(
+            costs.of(check_overrides(composer, typed)) for typed in trials_tried
+        )
     tell(
         "at most", left * seeds * seconds, min(left, workers), left * seeds * size, {source} - {""}
     )

@@ -55,8 +55,9 @@ def test_every_option_is_composed_as_hydra_does(option, composer):
     overrides = [option, "seed=7", "train.lr=0.1"]
     assert by_us(composer, overrides) == by_hydra(overrides)
     config, (group, _, name) = composer(overrides), option.partition("=")
+    choice = composer.choice(overrides)
     assert (config.seed, config.train.lr) == (7, 0.1)
-    assert group not in config.choice or config.choice[group] == name
+    assert group not in choice or choice[group] == name
 
 
 COMPOSED = [
@@ -83,11 +84,10 @@ COMPOSED = [
     ["tracking.experiment="],
     ["tracking.experiment=' x '"],
     ["tracking.uri=sqlite:////tmp/x.db"],
-    ["tracking.experiment=${choice.loss}-${seed}", "seed=5"],
+    ["tracking.experiment=${hydra:runtime.choices.loss}-${seed}", "seed=5"],
     ["output_dir=${oc.env:HOME}/x", "output_dir=null"],
     ["output_dir=${hydra:runtime.choices.loss}", "loss=dice"],
     ["seed=3", "output_dir=o/${hydra:job.override_dirname}", "train.lr=3"],
-    ["choice.loss=focal"],
     ["hydra.job.name=x", "seed=3"],
     # What adds and takes away, among values: the order counts
     ["seed=5", "++seed=3"],
@@ -188,7 +188,7 @@ def test_any_mixture_in_any_order_is_what_hydra_makes_of_it(composer):
 def test_a_copy_is_independent_of_the_next(composer):
     overrides = ["loss=focal", "focal_alpha=[1,2]", "train.lr=1"]
     config = composer(overrides)
-    config.train.lr, config.loss.gamma, config.choice.loss = 7, 9, "dice"
+    config.train.lr, config.loss.gamma = 7, 9
     config.focal_alpha.append(3)
     with open_dict(config):
         del config["model"]

@@ -145,7 +145,9 @@ def test_the_figures_of_known_data(name, local_data):
     o_share, ratio, entity_ratio, unseen, names = REFERENCE[name]
     sections.register()
     with Composer() as composer:
-        parts = check.check(composer([f"data={name}", f"data.path={local_data(name)}"])).parts
+        parts = check.check_overrides(
+            composer, [f"data={name}", f"data.path={local_data(name)}"]
+        ).parts
     found = examine(parts, plan.learn(parts), batch_size=32)
     assert found.o_share == pytest.approx(o_share, abs=0.001)
     assert round(found.ratio) == ratio

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from nersweep.batches.windows import tokenise
 from nersweep.config import schema as sections
+from nersweep.config.check import check
 from nersweep.machine.device import pinned, put
 from nersweep.model import tagger as tagger_module
 from nersweep.model.auxiliary import Multitask
@@ -146,9 +147,10 @@ def waits_of_an_epoch(monkeypatch, *overrides: str, aux: Multitask | None = None
     with initialize_config_module("nersweep.conf", version_base="1.3"):
         config = compose("config", [*SMALL, *overrides], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
+        choices = config.hydra.runtime.choices
         with open_dict(config):
             del config["hydra"]
-        made = plan.make(config)
+        made = plan.make(check(config, choices))
     corpus, labels = made.facts.corpus, made.facts.labels
     corpus = replace(corpus, train=[replace(s, columns={"tag": s.tags}) for s in corpus.train])
     vocabularies = aux.vocabularies(corpus) if aux else {}

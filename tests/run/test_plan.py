@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
 
 from nersweep.config import schema as sections
+from nersweep.config.check import check_overrides
+from nersweep.config.compose import Composer
 from nersweep.losses import FocalLoss
 from nersweep.model.encoder import Scratch
 from nersweep.model.heads.crf import CRFHead
@@ -25,12 +24,7 @@ FEW = ["data.train=60", "data.dev=20", "data.test=20"]
 
 def planned(*overrides, data=FEW):
     sections.register()
-    with initialize_config_module("nersweep.conf", version_base="1.3"):
-        config = compose("config", [*SMALL, *data, *overrides], return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        with open_dict(config):
-            del config["hydra"]
-        return plan.make(config)
+    return plan.make(check_overrides(Composer(), [*SMALL, *data, *overrides]))
 
 
 @pytest.mark.parametrize("head", ["token", "span"])

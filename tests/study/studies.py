@@ -36,8 +36,8 @@ def work_without(setting, *arguments):
 
 
 def faults(*arguments):
-    config, _, composer = composed(*SMALL, *arguments)
-    return spaces.faults(config, composer)
+    config, overrides, composer = composed(*SMALL, *arguments)
+    return spaces.faults(config, composer.choice(overrides), composer)
 
 
 def asked(*arguments):
@@ -55,7 +55,7 @@ def states(trials):
 
 def make_queue(folder, *arguments, name="s"):
     """The queue of a study on no data."""
-    config, _, composer = composed(*arguments)
+    config, overrides, composer = composed(*arguments)
     kept, lock = storage.open_storage(f"sqlite:///{folder}/studies.db")
     pruner = make_pruner(config.study.pruner, 8)
     study = optuna.create_study(
@@ -65,7 +65,9 @@ def make_queue(folder, *arguments, name="s"):
         pruner=pruner,
         load_if_exists=True,
     )
-    return Queue.of(study, kept, lock, spaces.make(config, composer), config)
+    return Queue.of(
+        study, kept, lock, spaces.make(config, composer.choice(overrides), composer), config
+    )
 
 
 def drain(queue, value=lambda trial: trial.number / 100):

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from studies import LR, SMALL, composed, drain, make_queue, states, trials_of, wait_for, work
 
 from nersweep import tracking
+from nersweep.config.check import check_overrides
 from nersweep.machine import databases, signals
 from nersweep.results import folder as folder_module
 from nersweep.run import plan
@@ -162,7 +163,9 @@ def test_a_run_that_another_process_makes_is_waited_for(output_dir):
         "study.name=beside",
     ]
     _, _, composer = composed()
-    made = plan.make(composer([*SMALL, f"output_dir={output_dir}", "loss=focal", "seed=4"]))
+    made = plan.make(
+        check_overrides(composer, [*SMALL, f"output_dir={output_dir}", "loss=focal", "seed=4"])
+    )
     holds = threading.Event()
 
     def hold():

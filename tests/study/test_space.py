@@ -69,14 +69,15 @@ def test_a_trial_has_what_was_typed_and_what_the_study_s_own_file_sets(tmp_path)
     (tmp_path / "study" / "mine.yaml").write_text(text)
     sections.register()
     composer = Composer(folder=str(tmp_path))
-    config = composer(["study=mine", "seed=7", "train.lr=0.5"])
-    assert not spaces.faults(config, composer)
-    space = spaces.make(config, composer)
-    trial = composer([*space.fixed, *next(space.firsts())])
+    overrides = ["study=mine", "seed=7", "train.lr=0.5"]
+    config, choice = composer(overrides), composer.choice(overrides)
+    assert not spaces.faults(config, choice, composer)
+    space = spaces.make(config, choice, composer)
+    overrides = [*space.fixed, *next(space.firsts())]
+    trial = composer(overrides)
     assert (trial.train.epochs, trial.train.lr, trial.seed, trial.focal_gamma) == (5, 0.5, 7, 0)
-    assert (
-        trial.focal_alpha == {"O": 0.5} and trial.choice.loss == "focal" and not trial.study.space
-    )
+    assert composer.choice(overrides)["loss"] == "focal"
+    assert trial.focal_alpha == {"O": 0.5} and not trial.study.space
 
 
 WITH_GAMMA = "loss=batch_balanced|class_balanced|compound|focal|weighted_focal"
@@ -150,8 +151,9 @@ GOOD = [
 
 @pytest.mark.parametrize("typed", GOOD)
 def test_what_fits_has_no_fault(typed):
-    config, _, composer = composed(*(a for a in SMALL if "precision" not in a), *typed.split(" "))
-    assert spaces.faults(config, composer) == []
+    small = (a for a in SMALL if "precision" not in a)
+    config, overrides, composer = composed(*small, *typed.split(" "))
+    assert spaces.faults(config, composer.choice(overrides), composer) == []
 
 
 @pytest.mark.parametrize(

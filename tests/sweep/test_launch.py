@@ -466,7 +466,7 @@ with folder.claimed(Path(sys.argv[1])):
 
 def command_of(runs, composer):
     """Of runs without fault."""
-    checked = {without_seed(run): check.check(composer(run)) for run in runs}
+    checked = {without_seed(run): check.check_overrides(composer, run) for run in runs}
     return Command(runs, [], True, composer, checked)
 
 
@@ -581,7 +581,7 @@ def test_runs_are_planned_under_the_names_that_they_will_have(typed):
     sections.register()
     runs = [(*TINY, *one.split(" ")) for one in typed]
     with Composer() as composer:
-        made = [plan.make(composer(overrides)) for overrides in runs]
+        made = [plan.make(check.check_overrides(composer, overrides)) for overrides in runs]
     with Composer() as composer:
         members = launch.planned(command_of(runs, composer))
     assert [member.overrides for member in members] == runs

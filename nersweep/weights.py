@@ -99,7 +99,7 @@ class Manual(ClassWeights):
             return np.array(self.values, dtype=np.float64)
         unknown = ", ".join(str(name) for name in self.values if name not in names)
         if unknown:
-            raise self.error(f"no class {unknown}; the classes are {classes}")
+            raise self.error(f"no class {unknown}; there are {classes}")
         weights = np.ones(len(names))
         for name, value in self.values.items():
             weights[names.index(name)] = value
@@ -140,19 +140,21 @@ class Inverse(CountWeights):
     """N / (K·n_c)."""
 
     def formula(self, counts: Floats) -> Floats:
-        return counts.sum() / (len(counts) * counts)
+        weights: Floats = counts.sum() / (len(counts) * counts)
+        return weights
 
 
 class InverseSqrt(CountWeights):
     """√(N / (K·n_c))."""
 
     def formula(self, counts: Floats) -> Floats:
-        return np.sqrt(counts.sum() / (len(counts) * counts))
+        weights: Floats = np.sqrt(counts.sum() / (len(counts) * counts))
+        return weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effective(CountWeights):
-    """(1−β) / (1−β^n_c), the inverse effective number of samples. Cui et al. 2019, eq. 2.
+    """(1-β) / (1-β^n_c), the inverse effective number of samples. Cui et al. 2019, eq. 2.
 
     beta in [0, 1), no unit: 0 is uniform; towards 1 the weights near the inverse counts; a lower
     beta is a weaker re-weighting. Raises UserError for a beta outside [0, 1).

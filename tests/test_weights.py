@@ -137,7 +137,7 @@ def test_manual_weights_by_list_and_by_name():
     [
         ({}, "must weigh at least one class"),
         ([1, 2], "2 weights for 3 classes, which are O, B-PER, I-PER"),
-        ({"PER": 2}, "no class PER; the classes are O, B-PER, I-PER"),
+        ({"PER": 2}, "no class PER; there are O, B-PER, I-PER"),
         ({"O": -1}, "the weight of O must be a finite number ≥ 0"),
         ([1, float("nan"), 1], "the weight of 1 must be a finite number ≥ 0"),
         ([1, True, 1], "the weight of 1 must be a finite number ≥ 0"),

@@ -9,18 +9,18 @@ from nersweep.losses.base import IGNORE, TokenLoss, gold_log_probabilities, requ
 
 
 def effective_number(counts: Tensor, beta: float) -> Tensor:
-    """Return (1 − β^n) / (1 − β): what n overlapping samples of a class are worth, at most 1/(1−β).
+    """Return (1 - β^n) / (1 - β): what n overlapping samples of a class are worth, at most 1/(1-β).
 
-    counts (C,) in float64, ≥ 0; beta in [0, 1). Computed as −expm1(n·log1p(−(1−β))) / (1−β), so
+    counts (C,) in float64, ≥ 0; beta in [0, 1). Computed as -expm1(n·log1p(-(1-β))) / (1-β), so
     that a beta near 1 keeps its digits. Cui et al. 2019, eq. 1.
     """
     rest = 1 - beta
-    log_beta = counts.new_full((), -rest).log1p()  # −inf for beta 0
+    log_beta = counts.new_full((), -rest).log1p()  # -inf for beta 0
     return ((counts * log_beta).expm1() / -rest).where(counts > 0, 0)  # (C,)
 
 
 def effective_weights(counts: Tensor, beta: float) -> Tensor:
-    """Return class weights (1 − β) / (1 − β^n_c) with mean 1 over the classes that occur.
+    """Return class weights (1 - β) / (1 - β^n_c) with mean 1 over the classes that occur.
 
     counts (C,), tokens per class, ≥ 0 -> (C,) in float32. A class with count 0 weighs 1 and takes
     no part in the mean. beta in [0, 1), no unit: 0 is uniform; towards 1 the weights near the
@@ -47,7 +47,7 @@ def weights_of(counts: Tensor, beta: float) -> Tensor:
 
 
 class BatchBalancedFocalLoss(TokenLoss):
-    """Focal loss, −(1−p_y)^γ · log p_y, weighted by the effective numbers of the optimiser step.
+    """Focal loss, -(1-p_y)^γ · log p_y, weighted by the effective numbers of the optimiser step.
 
     The weight of a gold class is its `effective_weights` with the class counts of the step: mean 1
     over the classes in the step; absent classes take no part. gamma ≥ 0, no unit; 0 gives cross
@@ -75,5 +75,5 @@ class BatchBalancedFocalLoss(TokenLoss):
         return weights_of(counts.double(), self.beta)
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
-        log_p, log_rest = gold_log_probabilities(logits, targets)  # log p_y and log(1−p_y), (N,)
+        log_p, log_rest = gold_log_probabilities(logits, targets)  # log p_y and log(1-p_y), (N,)
         return -(self.gamma * log_rest).exp() * log_p  # (N,)

@@ -7,11 +7,11 @@ from nersweep.losses.base import TokenLoss
 
 
 class CrossEntropyLoss(TokenLoss):
-    """Cross entropy: -log p_y, with p = softmax(logits); with `weight`, weighted (balanced) cross entropy.
+    """Cross entropy: -log p_y, with p = softmax(logits); with `weight`, weighted cross entropy.
 
-    Arguments, shapes and reductions are those of `TokenLoss`. Differs from `nn.CrossEntropyLoss` in giving 0 where
-    no token counts.
+    Arguments, shapes and reductions are those of `TokenLoss`. Differs from `nn.CrossEntropyLoss` in
+    giving 0 where no token counts.
     """
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, targets, reduction="none")
+        return functional.cross_entropy(logits, targets, reduction="none")  # (N,)

@@ -6,12 +6,14 @@ from nersweep.losses.base import TokenLoss, require
 
 
 class GCELoss(TokenLoss):
-    """Generalised cross entropy: (1 - p_y^q) / q, between cross entropy and 1-p_y, for labels with errors in them.
+    """Generalised cross entropy, (1 - p_y^q) / q: robust to wrong labels.
 
-    q in (0, 1], no unit: towards 0 it is cross entropy, at 1 it is 1-p_y (half the mean absolute error). A token's
-    gradient is that of cross entropy times p_y^q, so one that looks mislabelled counts less. Arguments, shapes and
-    reductions are those of `TokenLoss`. Raises ValueError for a q outside (0, 1]. Zhang & Sabuncu 2018, eq. 6, without
-    the truncation of section 3.3.
+    It lies between cross entropy (q towards 0) and 1-p_y (q = 1, half the mean absolute error).
+    q in (0, 1], no unit. A token's gradient is that of cross entropy times p_y^q, so that a token
+    that looks mislabelled counts less. Arguments, shapes and reductions are those of `TokenLoss`.
+
+    Raises UserError for a q outside (0, 1]. Zhang & Sabuncu 2018, eq. 6, without the truncation of
+    section 3.3.
     """
 
     def __init__(self, q: float = 0.7, weight: Tensor | None = None, reduction: str = "mean"):
@@ -21,4 +23,5 @@ class GCELoss(TokenLoss):
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
         log_p = logits.log_softmax(-1).gather(-1, targets[:, None]).squeeze(-1)  # log p_y, (N,)
-        return -(self.q * log_p).expm1() / self.q  # keeps its digits where q is small or p_y near 1
+        # expm1 keeps its digits where q is small or p_y near 1.
+        return -(self.q * log_p).expm1() / self.q  # (N,)

@@ -9,10 +9,12 @@ from nersweep.losses.base import TokenLoss, require
 class LabelSmoothingLoss(TokenLoss):
     """Cross entropy against the target (1-smoothing)·onehot + smoothing/C, over C classes.
 
-    smoothing in [0, 1), no unit; 0 gives cross entropy. This is torch's form, also with `weight`: the smooth term
-    weights each class by its own weight. The form that spreads ε over the other classes only, ε/(C-1) each, is the
-    same family: ε = smoothing·(C-1)/C. Arguments, shapes and reductions are those of `TokenLoss`.
-    Raises ValueError for a smoothing outside [0, 1). Szegedy et al. 2016, section 7.
+    smoothing in [0, 1), no unit; 0 gives cross entropy. This is torch's form, also with `weight`:
+    the smooth term weights each class by its own weight. The form that spreads ε over the other
+    classes only, ε/(C-1) each, is the same family: ε = smoothing·(C-1)/C. Arguments, shapes and
+    reductions are those of `TokenLoss`.
+
+    Raises UserError for a smoothing outside [0, 1). Szegedy et al. 2016, section 7.
     """
 
     def __init__(
@@ -28,4 +30,4 @@ class LabelSmoothingLoss(TokenLoss):
     def weighted(self, logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
         return functional.cross_entropy(
             logits, targets, weight, reduction="none", label_smoothing=self.smoothing
-        )
+        )  # (N,)

@@ -10,16 +10,19 @@ from nersweep.losses.base import TokenLoss, require
 
 
 class SelfAdjustingDiceLoss(TokenLoss):
-    """Self-adjusting dice loss, per token the sum over classes of 1 - (2fy + smooth) / (f + y + smooth), with
-    f = (1-p)^alpha · p and y the onehot target; square=True has f² for f in the denominator.
+    """Self-adjusting dice loss: per token, Σ over classes of 1 - (2fy + smooth) / (f + y + smooth).
 
-    alpha ≥ 0, no unit; 0 leaves p as it is. smooth > 0, no unit: without it a class that is not gold costs the same
-    whatever its p, and 0/0 where p is 0. f is 0 at p = 1 as at p = 0 and highest at p = 1/(1+alpha): a token that is
-    surely wrong costs no more than one that is surely right, and of two classes with alpha=1 the loss cannot tell
-    which is gold. The authors advise square=True, alpha=0.01 for many classes. `weight` is of the gold class, for the
-    whole token. Arguments, shapes and reductions are those of `TokenLoss`. Raises ValueError for a negative or
-    non-finite alpha and for a smooth that is not above 0 or not finite. Li et al. 2020, section 3.4, for each class
-    of a softmax where the paper has two classes.
+    f = (1-p)^alpha · p and y is the onehot target; square=True has f² for f in the denominator.
+    alpha ≥ 0, no unit; 0 leaves p as it is. smooth > 0, no unit: without it a class that is not
+    gold costs the same whatever its p, and 0/0 where p is 0. f is 0 at p = 1 as at p = 0 and
+    highest at p = 1/(1+alpha): a token that is surely wrong costs no more than one that is surely
+    right, and of two classes the loss with alpha=1 cannot tell which is gold. The authors advise
+    square=True, alpha=0.01 for many classes. `weight` is that of the gold class, for the whole
+    token. Arguments, shapes and reductions are those of `TokenLoss`.
+
+    Raises UserError for a negative or non-finite alpha and for a smooth that is not above 0 or not
+    finite. Li et al. 2020, section 3.4, for each class of a softmax where the paper has two
+    classes.
     """
 
     def __init__(
@@ -31,9 +34,8 @@ class SelfAdjustingDiceLoss(TokenLoss):
         reduction: str = "mean",
     ):
         super().__init__(weight, reduction)
-        require(
-            math.isfinite(alpha) and alpha >= 0, "alpha", alpha, "≥ 0 (0 is dice loss per token)"
-        )
+        valid = math.isfinite(alpha) and alpha >= 0
+        require(valid, "alpha", alpha, "≥ 0 (0 is dice loss per token)")
         require(math.isfinite(smooth) and smooth > 0, "smooth", smooth, "> 0")
         self.alpha = alpha
         self.smooth = smooth
@@ -41,14 +43,13 @@ class SelfAdjustingDiceLoss(TokenLoss):
 
     def per_token(self, logits: Tensor, targets: Tensor) -> Tensor:
         log_p = logits.log_softmax(-1)  # (N, C)
-        itself = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
-        # log(1-p) as the log-sum of the other classes, for (1-p)^alpha at p = 1 has no gradient where alpha < 1.
-        log_rest = (
-            log_p[:, None].masked_fill(itself, -torch.inf).logsumexp(-1)
-        )  # (N, C, C) -> (N, C)
-        f = (self.alpha * log_rest + log_p).exp()
-        y = functional.one_hot(targets, log_p.shape[-1])
-        size = (f**2 if self.square else f) + y
-        return ((size - 2 * f * y) / (size + self.smooth)).sum(
-            -1
-        )  # the two terms over one denominator
+        diagonal = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)  # (C, C)
+        # log(1-p) as the log-sum of the other classes: at p = 1, (1-p)^alpha with alpha < 1 has no
+        # gradient.
+        others = log_p[:, None].masked_fill(diagonal, -torch.inf)  # (N, C, C)
+        log_rest = others.logsumexp(-1)  # (N, C)
+        f = (self.alpha * log_rest + log_p).exp()  # (N, C)
+        y = functional.one_hot(targets, log_p.shape[-1])  # (N, C)
+        size = (f**2 if self.square else f) + y  # (N, C)
+        # The two terms over one denominator.
+        return ((size - 2 * f * y) / (size + self.smooth)).sum(-1)  # (N,)

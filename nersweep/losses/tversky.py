@@ -12,21 +12,23 @@ from nersweep.losses.base import Loss, gold_log_probabilities, real_tokens, requ
 class TverskyLoss(Loss):
     """Tversky loss: the mean over classes of (1 - (TP + s) / (TP + a·FP + b·FN + s))^gamma.
 
-    Of a class, TP = Σ p·y, FP = Σ p·(1-y) and FN = Σ (1-p)·y over the real tokens, those whose target is not -100;
-    p = softmax(logits), y the gold class as onehot. Called as `loss(logits, targets)`: logits (..., C), raw scores;
-    targets (...), class ids. A scalar in [0, 1]; without real tokens 0 with a zero gradient. Takes no class weights;
-    computes in float32 at least.
+    For a class, TP = Σ p·y, FP = Σ p·(1-y) and FN = Σ (1-p)·y over the real tokens, those whose
+    target is not -100; p = softmax(logits), y the gold class as onehot. Called as
+    `loss(logits, targets)`: logits (..., C), raw scores; targets (...), class ids. A scalar in
+    [0, 1]; without real tokens 0 with a zero gradient. Takes no class weights; computes in float32
+    at least.
 
-    a, b: ≥ 0, not both 0, no unit; the price of a false positive and of a false negative: a larger a favours
-    precision, a larger b recall. a = b = ½ is `DiceLoss` with twice the smoothing, smooth = 2s.
-    gamma: > 0, no unit; above 1 the classes that are far off count more, below 1 those that are nearly right.
-    smooth: s ≥ 0, in tokens; with 0, a class without gold tokens and without probability has loss 0, not 0/0.
+    a, b: ≥ 0, not both 0, no unit; the price of a false positive and of a false negative: a larger
+    a favours precision, a larger b recall. a = b = ½ is `DiceLoss` with smooth = 2s.
+    gamma: > 0, no unit; above 1 classes that are far off count more, below 1 those nearly right.
+    smooth: s ≥ 0, in tokens; with 0, a class without gold tokens and without probability has loss
+    0, not 0/0.
 
     A step cannot be split: the sums are those of the whole step.
 
-    Raises ValueError for arguments out of range. Salehi et al. 2017, section 2.2, their α and β being a and b, with
-    softmax over all classes for two; gamma from Abraham & Khan 2019, where it is 1/γ, and the sum over classes is our
-    mean.
+    Raises UserError for arguments out of range. Salehi et al. 2017, section 2.2, whose α and β are
+    a and b, with softmax over all classes for two; gamma from Abraham & Khan 2019, where it is 1/γ,
+    and whose sum over classes is our mean.
     """
 
     splits = False
@@ -36,26 +38,25 @@ class TverskyLoss(Loss):
         require(math.isfinite(a) and a >= 0, "a", a, "≥ 0 and finite")
         require(math.isfinite(b) and b >= 0, "b", b, "≥ 0 and finite")
         require(a > 0 or b > 0, "a", a, "> 0 where b is 0")
-        require(
-            math.isfinite(gamma) and gamma > 0,
-            "gamma",
-            gamma,
-            "> 0 and finite (1 is the plain form)",
-        )
+        valid = math.isfinite(gamma) and gamma > 0
+        require(valid, "gamma", gamma, "> 0 and finite (1 is the plain form)")
         require(math.isfinite(smooth) and smooth >= 0, "smooth", smooth, "≥ 0 and finite")
-        self.a, self.b, self.gamma, self.smooth = a, b, gamma, smooth
+        self.a = a
+        self.b = b
+        self.gamma = gamma
+        self.smooth = smooth
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits, gold, real = real_tokens(logits, targets)  # (N, C), (N,), (N,)
-        p = logits.softmax(-1) * real[:, None]  # (N, C)
-        y = functional.one_hot(gold, logits.shape[-1]).to(logits.dtype) * real[:, None]  # (N, C)
+        real = real[:, None]  # (N, 1)
+        p = logits.softmax(-1) * real  # (N, C)
+        y = functional.one_hot(gold, logits.shape[-1]).to(logits.dtype) * real  # (N, C)
         # 1 - p_y from its logarithm: exact where p_y rounds to 1.
         p_rest = gold_log_probabilities(logits, gold)[1].exp()[:, None]  # (N, 1)
         wrong = self.a * (p * (1 - y)).sum(0) + self.b * (p_rest * y).sum(0)  # (C,)
-        whole = (p * y).sum(0) + wrong + self.smooth
-        losses = wrong / torch.where(
-            whole > 0, whole, torch.inf
-        )  # (C,), 1 minus the index, without a subtraction
-        # x^gamma with gamma < 1 has an infinite slope at 0, which a perfect prediction reaches: no slope there.
+        whole = (p * y).sum(0) + wrong + self.smooth  # (C,)
+        # 1 minus the index, without a subtraction.
+        losses = wrong / torch.where(whole > 0, whole, torch.inf)  # (C,)
+        # x^gamma with gamma < 1 has an infinite slope at 0, which a perfect prediction reaches.
         tiny = torch.finfo(losses.dtype).tiny
         return torch.where(losses >= tiny, losses.clamp(min=tiny) ** self.gamma, 0).mean()

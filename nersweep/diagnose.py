@@ -1,26 +1,30 @@
-"""What a data set is like, and with which sweep to begin: `python -m nersweep.diagnose data=wnut17 data.path=DIR`."""
+"""Diagnose a data set: `python -m nersweep.diagnose data=wnut17 data.path=DIR`."""
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nersweep.command import main as main_module
 from nersweep.command.line import Command
-from nersweep.diagnosis.describe import describe
 
 
 def job(config: DictConfig) -> None:
-    from nersweep.config import check  # torch costs seconds, which --help need not pay
+    """Print the diagnosis of the configuration's data."""
+    from nersweep.config import check  # torch costs seconds, which --help saves
+    from nersweep.diagnosis.describe import describe
 
     describe(check.check(config, HydraConfig.get().runtime.choices))
 
 
-def refuse(asked: Command, typed: str) -> list[str]:
+def refuse(command: Command, line: str) -> list[str]:
+    """Refuse a command line of several runs."""
     return [
-        f"{typed}: one data set is looked at, and nothing is run; leave out -m, experiment, study and dry_run"
+        f"{line}: diagnoses one data set and runs nothing; "
+        "leave out -m, experiment, study and dry_run"
     ]
 
 
 def main() -> None:
+    """Run the command line."""
     main_module.main(job, refuse)
 
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -15,31 +15,26 @@ from matplotlib.font_manager import fontManager
 from matplotlib.image import imsave
 
 matplotlib.use("Agg")
+P, T = ParamSpec("P"), TypeVar("T")
 
-
-# One of these is on most machines that have Chinese, Japanese or Korean signs at all.
+# Most machines with Chinese, Japanese or Korean characters have one of these fonts.
 CJK = [
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
     "Noto Sans SC",
     "Source Han Sans SC",
     "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "SimHei",
+    "Hiragino Sans GB",
+    "Arial Unicode MS",
 ]
-
-
-CJK += ["WenQuanYi Micro Hei", "Microsoft YaHei", "SimHei", "Hiragino Sans GB", "Arial Unicode MS"]
-
-
-DARK = 0.5  # shades above it carry white numbers
-
-
+DARK = 0.5  # darker cells carry white numbers
 LOOK = {
     "font.size": 9,
     "font.family": ["sans-serif", *(name for name in CJK if name in fontManager.get_font_names())],
-    "font.sans-serif": [
-        "DejaVu Sans",
-        "Verdana",
-    ],  # as wide as each other, where an SVG finds only the second
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],  # of equal width, if only the second is found
     "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -54,48 +49,56 @@ LOOK = {
     "svg.hashsalt": "nersweep",  # the same identifiers each time
     "text.parse_math": False,  # names are drawn as they are, $ and all
 }
+# Okabe and Ito's colours, which the colour-blind can distinguish; lines and markers for grey print.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"]
+LINES, MARKERS = ["--", "-", "-.", ":"], "s^DvPXo"
 
 
-def styled(draw: Callable) -> Callable:
-    """Draws in this look, whatever the caller's matplotlib is set to. A sign that no font has is a box, with no word
-    on the terminal."""
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function to draw in this look, whatever matplotlib is set to.
+
+    A character that no font has becomes a box, without a warning.
+    """
 
     @wraps(draw)
-    def drawn(*arguments: Any) -> Any:
+    def draw_in_style(*arguments: P.args, **named: P.kwargs) -> T:
         with matplotlib.rc_context(LOOK), warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"Glyph .* missing from")
-            return draw(*arguments)
+            return draw(*arguments, **named)
 
-    return drawn
+    return draw_in_style
 
 
 def styles() -> list[dict[str, Any]]:
-    """Colours that the colour-blind tell apart (Okabe and Ito), with a line and a marker for print in grey."""
-    colours = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"]
-    lines, markers = ["--", "-", "-.", ":"], "s^DvPXo"
-    return [
-        {
-            "color": colours[i % 6],
-            "linestyle": lines[i % 4],
-            "marker": markers[i % 7],
+    """Return 24 styles of lines with markers."""
+    looks: list[dict[str, Any]] = []
+    for number in range(24):
+        look = {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": LINES[number % len(LINES)],
+            "marker": MARKERS[number % len(MARKERS)],
             "markersize": 4.5,
         }
-        for i in range(24)
-    ]
+        looks.append(look)
+    return looks
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As figure.savefig, which draws a figure twice to lay it out."""
+    """Save a figure as figure.savefig does, but without drawing it twice to lay it out."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     imsave(path, canvas.buffer_rgba())
 
 
 def cells(axes: Axes, shades: np.ndarray, texts: Sequence[Sequence[str]], size: float = 8) -> None:
-    """A table: shades (rows, columns) in [0, 1], 1 black, NaN for none, and a text in each cell."""
+    """Draw a table: a text on each cell's shade.
+
+    shades: (rows, columns) in [0, 1], 1 black, NaN for no shade.
+    """
     axes.imshow(shades, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     axes.spines[:].set_visible(True)
     for row, column in np.ndindex(shades.shape):
-        if text := texts[row][column]:  # an empty one takes as long
+        text = texts[row][column]
+        if text:  # an empty one would take as long to draw
             colour = "white" if shades[row, column] > DARK else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)

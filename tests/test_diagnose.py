@@ -57,7 +57,7 @@ def test_typed_weights_stand_beside_those_of_their_scheme(diagnosed):
     assert code == 0, errors
     start = next(i for i, line in enumerate(lines) if line.startswith("class weights"))
     assert " ".join(lines[start + 1].split()).endswith(
-        "inverse inverse_sqrt effective effective, as typed"
+        "inverse inverse_sqrt effective effective, as set"
     )
     rows = [line.split() for line in lines[start + 2 :]]
     rows = rows[: rows.index([])]
@@ -122,9 +122,9 @@ def test_the_command_keeps_what_was_typed_of_data_and_model_and_has_no_faults(di
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_the_seeds_it_tells_see_a_third_of_a_point_in_each_row_of_the_sweep(rows, capsys):
-    describe.show_sweep([*ALWAYS, CRF, WEIGHTED, RESAMPLED, ROBUST][: rows + 1], [])
+    describe.print_sweep([*ALWAYS, CRF, WEIGHTED, RESAMPLED, ROBUST][: rows + 1], [])
     printed = " ".join(capsys.readouterr().out.split())
-    enough = int(re.search(r"a t test needs (\d+) seeds of each to see 0\.3 ", printed)[1])
+    enough = int(re.search(r"a t test needs (\d+) seeds per row to detect 0\.3 ", printed)[1])
     level = 0.05 / rows  # Bonferroni, which the first row of Holm's correction has
     assert (
         stats.power(0.002, 0.003, enough, level)
@@ -135,7 +135,7 @@ def test_the_seeds_it_tells_see_a_third_of_a_point_in_each_row_of_the_sweep(rows
 
 
 def test_a_head_that_came_for_the_loss_goes_with_it():
-    assert describe.command(["loss=crf", "head=crf", "data=wnut17"]).endswith(
+    assert describe.sweep_command(["loss=crf", "head=crf", "data=wnut17"]).endswith(
         "experiment=recommended data=wnut17"
     )
 

@@ -165,13 +165,13 @@ def as_recommended(runs: Sequence[tuple[str, ...]], composer: Composer) -> list[
     """Each run with each setting that the diagnosis of its data recommends; of two for the same, what was typed is
     taken. A run with faults, which are told later, stays as it is. Raises ValueError for what is wrong in the data."""
     from nersweep.config.check import check_overrides
-    from nersweep.diagnosis.recommendation import recommended
+    from nersweep.diagnosis.recommendation import recommend_settings
 
     settings: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for run in {without_seed(run): run for run in runs}.values():
         try:
             _, taken, _ = sift(run, composer)
-            settings[without_seed(run)] = recommended(check_overrides(composer, taken))
+            settings[without_seed(run)] = recommend_settings(check_overrides(composer, taken))
         except Faults:
             settings[without_seed(run)] = [()]
     return [(*setting, *run) for run in runs for setting in settings[without_seed(run)]]

@@ -1,28 +1,39 @@
-"""Print the diagnosis of a data set."""
+"""Diagnose a data set: print its imbalance and the sweep to start with, and write both down."""
 
 import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
+import transformers
 from rich.table import Table
 
+from nersweep.batches.windows import tokenise
+from nersweep.config.check import Checked, Parts
 from nersweep.config.knobs import knobs
-from nersweep.faults import one_line
+from nersweep.data.corpus import Corpus, tag_counts
+from nersweep.diagnosis import picture
+from nersweep.diagnosis.imbalance import Diagnosis
+from nersweep.diagnosis.recommendation import (
+    AFTERWARDS,
+    Finding,
+    Setting,
+    examine,
+    findings,
+    recommend,
+)
+from nersweep.faults import UserError, one_line
+from nersweep.machine import files
+from nersweep.report.power import WORTHWHILE, seeds_to_detect
+from nersweep.run import plan
+from nersweep.run.plan import Facts
 from nersweep.terminal import console, print_table
+from nersweep.weights import Effective, Inverse, InverseSqrt, effective_numbers
 
-if TYPE_CHECKING:  # torch and transformers cost seconds, which --help need not pay
-    from nersweep.config.check import Checked, Parts
-    from nersweep.data.corpus import Corpus
-    from nersweep.diagnosis.imbalance import Diagnosis
-    from nersweep.diagnosis.recommendation import Finding, Setting
-    from nersweep.run.plan import Facts
-
-
-# What a recommended command has of its own, whatever was typed.
+# Settings of the recommended command, which replace the user's.
 OWN = {
     "loss",
     "weights",
@@ -33,240 +44,249 @@ OWN = {
     "train.sampler",
     "train.head_lr",
 }
+SD = 0.002  # of F1 over seeds, about that of runs on CoNLL-2003
+LONG = 5  # words from which on entities are counted together
 
 
-SD = 0.002  # of F1 over seeds, about what runs on CoNLL-2003 have
+@dataclass(frozen=True)
+class Windows:
+    """Sentences that do not fit into a window of the encoder.
+
+    pieces: the most that it reads at once; longer: such sentences by split. problem: why the
+    encoder could not be built, or "".
+    """
+
+    pieces: int = 0
+    longer: Mapping[str, int] | None = None
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        if self.longer is None:
+            return {"unknown": self.problem}
+        return {"pieces": self.pieces, **self.longer}
 
 
-LENGTHS = 5  # entities of so many words, and of more, are told together
-
-
-def describe(checked: "Checked") -> None:
-    from nersweep.data.corpus import tag_counts
-    from nersweep.diagnosis import picture
-    from nersweep.diagnosis.recommendation import AFTERWARDS, examine, findings, settings
-    from nersweep.machine import files
-    from nersweep.run import plan
-
-    resolved, parts = checked.settings.values, checked.parts
+def describe(checked: Checked) -> None:
+    """Print the diagnosis of a configuration's data and write it to output_dir/diagnosis."""
+    settings, parts = checked.settings, checked.parts
     facts = plan.learn(parts)
-    corpus, folder = facts.corpus, Path(resolved["output_dir"]) / "diagnosis" / facts.corpus.name
-    found = examine(parts, facts, resolved["train"]["batch_size"])
-    told = findings(found)
-    sweep = settings(told, resolved["choice"]["head"])
-    weights = class_weights(facts, parts, resolved)
-    cut = windows(parts, facts)
+    corpus = facts.corpus
+    diagnosis = examine(parts, facts, settings.train.batch_size)
+    fired = findings(diagnosis)
+    sweep = recommend(fired, settings.choice.head)
+    weights = class_weights(facts, settings.choice.weights if parts.weights else None)
+    windows = count_windows(parts, facts)
 
-    show_data(corpus)
-    show_statistics(found, cut)
-    show_classes(found, weights)
-    show_findings(told)
-    show_sweep(sweep, told)
-    say(f"{AFTERWARDS}\n")
-    files.writable(folder)
-    files.write_json(folder / "diagnosis.json", as_json(found, weights, cut, told, sweep))
+    print_data(corpus)
+    print_statistics(diagnosis, windows)
+    print_classes(diagnosis, weights)
+    print_findings(fired)
+    print_sweep(sweep, fired)
+    print_text(f"{AFTERWARDS}\n")
+    folder = files.writable(settings.output_dir / "diagnosis" / corpus.name)
+    content = to_json(diagnosis, weights, windows, fired, sweep)
+    files.write_json(folder / "diagnosis.json", content)
     counts = {split: tag_counts(sentences) for split, sentences in corpus.splits().items()}
-    for file in [*picture.draw(folder, corpus.name, counts), folder / "diagnosis.json"]:
-        console.print(f"{'statistics' if file.suffix == '.json' else 'picture'}: {file}")
+    for file in picture.draw(folder, corpus.name, counts):
+        console.print(f"figure: {file}")
+    console.print(f"statistics: {folder / 'diagnosis.json'}")
 
 
-def class_weights(facts: "Facts", parts: "Parts", config: Mapping[str, Any]) -> dict[str, Any]:
-    """What each scheme gives, as it is without further settings, and the chosen one as it was typed."""
-    from nersweep.weights import Effective, Inverse, InverseSqrt
+def class_weights(facts: Facts, chosen: str | None) -> dict[str, np.ndarray]:
+    """Return the weights of each scheme with its defaults, and the chosen ones as they are set."""
+    weights = {
+        "inverse": Inverse()(facts.counts),
+        "inverse_sqrt": InverseSqrt()(facts.counts),
+        "effective": Effective()(facts.counts),
+    }
+    if chosen:
+        weights[f"{chosen}, as set"] = facts.weights
+    return weights
 
-    schemes = {"inverse": Inverse(), "inverse_sqrt": InverseSqrt(), "effective": Effective()}
-    given = {name: scheme(facts.counts) for name, scheme in schemes.items()}
-    return given | (
-        {f"{config['choice']['weights']}, as typed": facts.weights} if parts.weights else {}
-    )
 
-
-def windows(parts: "Parts", facts: "Facts") -> dict[str, Any]:
-    """The most pieces that the chosen encoder reads at once, and how many sentences of each split are longer."""
-    import transformers
-
-    from nersweep.batches.windows import tokenise
-
+def count_windows(parts: Parts, facts: Facts) -> Windows:
+    """Count the sentences that the chosen encoder reads in several windows."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
         encoder = parts.model.build(parts.head.target.outputs(facts.labels), facts.corpus)
-    except ValueError as error:
-        return {"unknown": one_line(error)}
-    found = {"pieces": encoder.max_length}
+    except UserError as error:
+        return Windows(problem=one_line(error))
+    longer: dict[str, int] = {}
     for split, sentences in facts.corpus.splits().items():
-        starts = tokenise(
-            sentences, facts.labels, encoder.tokenizer, encoder.max_length
-        ).sentence_windows
-        found[split] = int(((starts[1:] - starts[:-1]) > 1).sum())
-    return found
+        tokens = tokenise(sentences, facts.labels, encoder.tokenizer, encoder.max_length)
+        longer[split] = int((np.diff(tokens.sentence_windows) > 1).sum())
+    return Windows(encoder.max_length, longer)
 
 
-def show_data(corpus: "Corpus") -> None:
+def print_data(corpus: Corpus) -> None:
     sizes = ", ".join(f"{len(sentences):,} {split}" for split, sentences in corpus.splits().items())
-    say(f"{corpus.name} ({corpus.source}): {sizes} sentences")
+    print_text(f"{corpus.name} ({corpus.source}): {sizes} sentences")
     for note in corpus.notes:
-        say(f"note: {note}")
-    say("")
+        print_text(f"note: {note}")
+    print_text("")
 
 
-def show_statistics(found: "Diagnosis", cut: Mapping[str, Any]) -> None:
-    lengths, longest = found.entity_words, max(found.entity_words, default=0)
-    entities = max(1, sum(lengths.values()))
-    parts = [
-        f"{n} word{'s' * (n > 1)} {lengths.get(n, 0) / entities:.0%}" for n in range(1, LENGTHS)
-    ]
-    parts.append(
-        f"more {sum(n for words, n in lengths.items() if words >= LENGTHS) / entities:.0%}"
-    )
-    name, share = found.most_absent
+def print_statistics(diagnosis: Diagnosis, windows: Windows) -> None:
+    name, share = diagnosis.most_absent
     rows = [
-        ["words outside entities (O)", f"{found.o_share:.1%}"],
-        ["most frequent class / rarest", f"{found.ratio:,.1f}"],
-        ["most frequent entity class / rarest", f"{found.entity_ratio:,.1f}"],
-        ["entropy of the entity classes", f"{found.entropy:.3f} (1 is even)"],
+        ["words outside entities (O)", f"{diagnosis.o_share:.1%}"],
+        ["most frequent class / rarest", f"{diagnosis.ratio:,.1f}"],
+        ["most frequent entity class / rarest", f"{diagnosis.entity_ratio:,.1f}"],
+        ["entropy of the entity classes", f"{diagnosis.entropy:.3f} (1 is even)"],
         [
             "most often absent",
-            f"{name}, from {share:.0%} of the batches of {found.batch_size} sentences",
+            f"{name}, from {share:.0%} of the batches of {diagnosis.batch_size} sentences",
         ],
-        ["no class absent from more than half", f"in batches of {found.batch_enough} sentences"],
-        ["entities", f"{', '.join(parts)}; the longest has {longest}"],
-    ]
-    for split, of in found.unseen.items():
-        told = f"{of.mentions:.1%} ({of.any_case:.1%} whatever the case), {of.names:.1%} of the different names"
-        rows.append([f"{split} entities whose name is new", told])
-    rows += [
         [
-            "sentences copied from train",
-            ", ".join(f"{x:.1%} of {split}" for split, x in found.copied.items()),
+            "no class absent from more than half",
+            f"in batches of {diagnosis.batch_enough} sentences",
         ],
-        ["type unlike most of the same name", f"{found.other_type:.1%} of the entities"],
-        [
-            "sentences that occur again",
-            f"{found.repeated:,}, of which {found.repeated_differing:,} with other tags",
-        ],
+        ["entities", entity_lengths(diagnosis)],
     ]
-    if "unknown" in cut:
-        rows.append(["longer than a window", f"not known: {cut['unknown']}"])
-    else:
-        longer = ", ".join(f"{cut[split]:,} {split}" for split in found.counts)
+    for split, unseen in diagnosis.unseen.items():
         rows.append(
             [
-                f"longer than {cut['pieces']} pieces",
-                f"{longer}; read in overlapping windows, no word is lost",
+                f"{split} entities whose name is new",
+                f"{unseen.mentions:.1%} ({unseen.any_case:.1%} in any case), "
+                f"{unseen.names:.1%} of the distinct names",
             ]
         )
-    aligned(rows)
-
-
-def show_classes(found: "Diagnosis", weights: Mapping[str, Any]) -> None:
-    """With two pointers an entity counts once, at its first word."""
-    from nersweep.weights import Effective, effective_numbers
-
-    effective = effective_numbers(found.train, Effective().beta)
-    shares = zip(found.absent, found.absent_balanced, strict=True)
-    shown = [[f"{share:.0%}" if share == share else "" for share in of] for of in shares]
-    rows = [
+    copied = ", ".join(f"{share:.1%} of {split}" for split, share in diagnosis.copied.items())
+    rows += [
+        ["sentences copied from train", copied],
+        ["type unlike most of the same name", f"{diagnosis.other_type:.1%} of the entities"],
         [
-            name,
-            *(f"{counts[i]:,}" for counts in found.counts.values()),
-            f"{effective[i]:,.0f}",
-            *shown[i],
-        ]
-        for i, name in enumerate(found.classes)
+            "sentences that occur again",
+            f"{diagnosis.repeated:,}, {diagnosis.repeated_differing:,} of them with other tags",
+        ],
     ]
-    print_table(
-        "\nwords of each class", ["", *found.counts, "effective", "absent", "balanced"], rows
+    if windows.longer is None:
+        rows.append(["longer than a window", f"unknown: {windows.problem}"])
+    else:
+        longer = ", ".join(f"{count:,} {split}" for split, count in windows.longer.items())
+        text = f"{longer}; read in overlapping windows, no word is lost"
+        rows.append([f"longer than {windows.pieces} pieces", text])
+    print_pairs(rows)
+
+
+def entity_lengths(diagnosis: Diagnosis) -> str:
+    """Return the shares of entities by their number of words."""
+    lengths = diagnosis.entity_words
+    entities = max(1, sum(lengths.values()))
+    parts: list[str] = []
+    for words in range(1, LONG):
+        plural = "s" if words > 1 else ""
+        parts.append(f"{words} word{plural} {lengths.get(words, 0) / entities:.0%}")
+    more = sum(count for words, count in lengths.items() if words >= LONG)
+    parts.append(f"more {more / entities:.0%}")
+    return f"{', '.join(parts)}; the longest has {max(lengths, default=0)}"
+
+
+def print_classes(diagnosis: Diagnosis, weights: Mapping[str, np.ndarray]) -> None:
+    """Print tables of the classes. With two pointers an entity counts once, at its first word."""
+    beta = Effective().beta
+    effective = effective_numbers(diagnosis.train, beta)
+    counts: list[list[str]] = []
+    weight_rows: list[list[str]] = []
+    for number, name in enumerate(diagnosis.classes):
+        row = [name]
+        row += [f"{split_counts[number]:,}" for split_counts in diagnosis.counts.values()]
+        row.append(f"{effective[number]:,.0f}")
+        for absent in (diagnosis.absent, diagnosis.absent_balanced):
+            row.append("" if np.isnan(absent[number]) else f"{absent[number]:.0%}")
+        counts.append(row)
+        values = [f"{scheme[number]:.3g}" for scheme in weights.values()]
+        weight_rows.append([name, f"{diagnosis.train[number]:,}", *values])
+    header = ["", *diagnosis.counts, "effective", "absent", "balanced"]
+    print_table("\nwords of each class", header, counts)
+    print_text(
+        f"effective: effective number in train, β={beta}. absent: share of the batches of "
+        f"{diagnosis.batch_size} sentences without the class; balanced: the same with "
+        "train.sampler=entity_balanced."
     )
-    say(
-        f"effective: number in train, β={Effective().beta}. absent: share of the batches of {found.batch_size} "
-        "sentences without the class; balanced: the same with train.sampler=entity_balanced."
+    print_table("\nclass weights, by weights=", ["", "count", *weights], weight_rows)
+
+
+def print_findings(fired: Sequence[Finding]) -> None:
+    if not fired:
+        print_text("\nNo rule fires: nothing suggests a special loss.")
+        return
+    print_text("\nWhat this suggests, for the sweep to test:")
+    print_pairs([["-", f"{each.name}: {each.statistic}. So {each.hypothesis}."] for each in fired])
+
+
+def print_sweep(sweep: Sequence[Setting], fired: Sequence[Finding]) -> None:
+    print_text("\nThe sweep, with seeds 1, 2, 3 of each setting:")
+    rows: list[list[str]] = []
+    for setting in sweep:
+        reasons = [finding.name for finding in fired if setting in finding.settings]
+        rows.append([f"  {shlex.join(setting)}", ", ".join(reasons) or "always"])
+    print_pairs(rows)
+    tested, difference = len(sweep) - 1, WORTHWHILE[0]
+    seeds = seeds_to_detect(difference, SD, tested)
+    plural = "s" if tested > 1 else ""
+    print_text(
+        f"Three seeds show only large differences. With {tested} row{plural} against cross entropy "
+        f"and an sd over seeds of {100 * SD:.1f} points, a t test needs {seeds} seeds per row to "
+        f"detect {100 * difference:.1f} points with 80% power: seed='range(1,{seeds + 1})'."
     )
-    rows = [
-        [name, f"{found.train[i]:,}", *(f"{of[i]:.3g}" for of in weights.values())]
-        for i, name in enumerate(found.classes)
-    ]
-    print_table("\nclass weights, by weights=", ["", "count", *weights], rows)
-
-
-def show_findings(told: Sequence["Finding"]) -> None:
-    say(
-        "\nWhat this suggests, for the sweep to test:"
-        if told
-        else "\nNo rule fires: nothing suggests a loss."
+    print_text(
+        "Each run also reports the F1 with a threshold τ chosen on dev after training, so cross "
+        "entropy with τ needs no setting of its own. This command runs the sweep; with "
+        "dry_run=true it prints what the sweep would take:"
     )
-    aligned([["-", f"{of.name}: {of.statistic}. So {of.hypothesis}."] for of in told])
+    console.print(f"\n{sweep_command(sys.argv[1:])}\n")
 
 
-def show_sweep(sweep: Sequence["Setting"], told: Sequence["Finding"]) -> None:
-    from nersweep.report.conclusions import WORTHWHILE, seeds_to_see
-
-    say("\nThe sweep, with seeds 1, 2, 3 of each setting:")
-    reasons = [
-        [finding.name for finding in told if setting in finding.settings] for setting in sweep
-    ]
-    rows = zip(sweep, reasons, strict=True)
-    aligned([[f"  {shlex.join(setting)}", ", ".join(why) or "always"] for setting, why in rows])
-    tested, least = len(sweep) - 1, WORTHWHILE[0]
-    enough = seeds_to_see(least, SD, tested)
-    say(
-        f"Three seeds show large differences alone. With {tested} row{'s' * (tested > 1)} against cross entropy, and "
-        f"an sd over seeds of {100 * SD:.1f} points, a t test needs {enough} seeds of each to see {100 * least:.1f} "
-        f"points with 80% power: seed='range(1,{enough + 1})'."
-    )
-    say(
-        "Each run also tells the F1 with a threshold τ chosen on dev after training, so cross entropy with τ needs no "
-        "setting of its own. This runs the sweep, and with dry_run=true tells what it takes:"
-    )
-    console.print(f"\n{command(sys.argv[1:])}\n")
-
-
-def command(typed: Sequence[str]) -> str:
-    """The sweep of this data, with what was typed of data, model and training."""
+def sweep_command(arguments: Sequence[str]) -> str:
+    """Return the command of the sweep, with the user's settings of data, model and training."""
     own = OWN | {knob.name for knob in knobs() if knob.group in ("loss", "weights")}
-    keys = {argument: re.sub(r"^\W*", "", argument).partition("=")[0] for argument in typed}
-    kept = [a for a in typed if not {keys[a], keys[a].partition(".")[0]} & own and a != "head=crf"]
+    kept: list[str] = []
+    for argument in arguments:
+        key = re.sub(r"^\W*", "", argument).partition("=")[0]
+        if key not in own and key.partition(".")[0] not in own and argument != "head=crf":
+            kept.append(argument)
     return shlex.join(["python", "-m", "nersweep", "experiment=recommended", *kept])
 
 
-def as_json(
-    found: "Diagnosis",
-    weights: Mapping[str, Any],
-    cut: Mapping[str, Any],
-    told: Sequence["Finding"],
-    sweep: Sequence["Setting"],
+def to_json(
+    diagnosis: Diagnosis,
+    weights: Mapping[str, np.ndarray],
+    windows: Windows,
+    fired: Sequence[Finding],
+    sweep: Sequence[Setting],
 ) -> dict[str, Any]:
-    """The diagnosis, as it is written down; null where a class does not occur."""
-    from nersweep.weights import Effective, effective_numbers
+    """Return the diagnosis as JSON values; null for a class that does not occur."""
 
-    def by_class(values: Any) -> dict[str, float | None]:
-        return {
-            name: None if x != x else x
-            for name, x in zip(found.classes, values.tolist(), strict=True)
-        }
+    def by_class(values: np.ndarray) -> dict[str, float | None]:
+        numbers = np.where(np.isnan(values), None, values).tolist()
+        return dict(zip(diagnosis.classes, numbers, strict=True))
 
-    derived = ("o_share", "ratio", "entity_ratio", "entropy")
-    return {
-        **{name: getattr(found, name) for name in derived},
-        **{name: value for name, value in asdict(found).items() if name != "classes"},
-        "counts": {split: by_class(values) for split, values in found.counts.items()},
-        "effective_numbers": by_class(effective_numbers(found.train, Effective().beta)),
-        "absent": by_class(found.absent),
-        "absent_balanced": by_class(found.absent_balanced),
+    content = {name: value for name, value in asdict(diagnosis).items() if name != "classes"}
+    return content | {
+        "o_share": diagnosis.o_share,
+        "ratio": diagnosis.ratio,
+        "entity_ratio": diagnosis.entity_ratio,
+        "entropy": diagnosis.entropy,
+        "counts": {split: by_class(values) for split, values in diagnosis.counts.items()},
+        "effective_numbers": by_class(effective_numbers(diagnosis.train, Effective().beta)),
+        "absent": by_class(diagnosis.absent),
+        "absent_balanced": by_class(diagnosis.absent_balanced),
         "weights": {name: by_class(values) for name, values in weights.items()},
-        "windows": cut,
-        "findings": [finding._asdict() for finding in told],
+        "windows": windows.to_json(),
+        "findings": [finding._asdict() for finding in fired],
         "sweep": sweep,
     }
 
 
-def say(text: str) -> None:
-    """Prose, which is broken between words; commands and paths are not, so that they can be copied."""
+def print_text(text: str) -> None:
+    """Print prose, broken between words; commands and paths are not broken, to be copied."""
     console.print(text, soft_wrap=False)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> None:
-    """Rows of what and its text, which goes on below itself."""
+def print_pairs(rows: Sequence[Sequence[str]]) -> None:
+    """Print names with texts, which continue below themselves."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     for row in rows:

@@ -1,7 +1,8 @@
-"""How uneven a data set is: functions of its counts and its sentences, and `measure`, which holds them together.
+"""Measure how uneven a data set is, from its counts and its sentences.
 
-A class is what the loss tells apart: a tag such as B-PER, or with two pointers a type. A mention is an entity's words,
-as they are written, with its type; two mentions of the same words have one name.
+A class is what the loss distinguishes: a tag such as B-PER, or a type for a head of two pointers. A
+mention is an entity's words, as they are written, with its type; mentions of the same words share
+a name.
 """
 
 from collections import Counter, defaultdict
@@ -13,26 +14,29 @@ import numpy as np
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import spans
 
-Mention = tuple[tuple[str, ...], str]  # words, type
+Name = tuple[str, ...]  # the words of an entity
+Mention = tuple[Name, str]  # name, type
 
 
 @dataclass(frozen=True)
 class Words:
-    """The classes of a split's words, whose sentences stand one after another."""
+    """The classes of a split's words, its sentences one after another."""
 
     labels: np.ndarray  # (W,), class ids, 0 outside entities
     sentence_words: np.ndarray  # (S + 1,), where sentences begin
 
     def presence(self, classes: int) -> np.ndarray:
-        """Which sentence has a word of which class, (S, classes)."""
-        found = np.zeros((len(self.sentence_words) - 1, classes), dtype=bool)
-        found[np.repeat(np.arange(len(found)), np.diff(self.sentence_words)), self.labels] = True
-        return found
+        """Return which sentence has a word of which class (S, classes)."""
+        sentences = len(self.sentence_words) - 1
+        sentence_of_word = np.repeat(np.arange(sentences), np.diff(self.sentence_words))
+        present = np.zeros((sentences, classes), dtype=bool)
+        present[sentence_of_word, self.labels] = True
+        return present
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """Shares of a split's entities whose words are those of no entity of the training split, of whatever type."""
+    """Shares of a split's entities whose name is that of no training entity, of whatever type."""
 
     mentions: float  # every entity counts
     names: float  # every name counts once
@@ -41,25 +45,30 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What there is to know of the imbalance of a data set, of its training split where nothing else is said. classes:
-    O first. absent, absent_balanced: per class, the share of batches of batch_size sentences that have no word of it,
-    with a plain shuffle and with train.sampler=entity_balanced; batch_enough: the smallest batch with which no class is
-    absent from more than half."""
+    """The imbalance of a data set; of its training split, if nothing else is said.
+
+    classes: O first. counts: words of each class, by split (classes,). absent, absent_balanced:
+    for each class, the share of batches of batch_size sentences without it (classes,), with a
+    plain shuffle and with train.sampler=entity_balanced; NaN for a class that does not occur.
+    batch_enough: the smallest batch from which no class is absent more than half the time.
+    entity_words: entities by length. other_type: share of mentions whose type is not the most
+    frequent one of their name. repeated: distinct sentences that occur more than once;
+    repeated_differing: those of them with different tags. copied: share of the sentences of dev
+    and test that are in train too.
+    """
 
     classes: tuple[str, ...]
-    counts: dict[str, np.ndarray]  # of each split, (classes,)
+    counts: dict[str, np.ndarray]
     batch_size: int
-    absent: np.ndarray  # (classes,), of those that occur; NaN for others
+    absent: np.ndarray
     absent_balanced: np.ndarray
     batch_enough: int
-    unseen: dict[str, Unseen]  # of dev and test
-    entity_words: dict[int, int]  # how many entities are so long
-    other_type: float  # share of mentions whose type is not the most frequent one of their name
-    repeated: int  # different sentences that occur more than once
-    repeated_differing: int  # of these, not always with the same tags
-    copied: dict[
-        str, float
-    ]  # share of the sentences of dev and test that are sentences of train too
+    unseen: dict[str, Unseen]
+    entity_words: dict[int, int]
+    other_type: float
+    repeated: int
+    repeated_differing: int
+    copied: dict[str, float]
 
     @property
     def train(self) -> np.ndarray:
@@ -67,35 +76,36 @@ class Diagnosis:
 
     @property
     def o_share(self) -> float:
+        """Share of the words that are outside entities."""
         return float(self.train[0] / self.train.sum())
 
     @property
     def ratio(self) -> float:
+        """Words of the most frequent class per word of the rarest."""
         return ratio(self.train)
 
     @property
     def entity_ratio(self) -> float:
+        """The same, of entity classes."""
         return ratio(self.train[1:])
 
     @property
     def entropy(self) -> float:
-        """Of the entity classes."""
+        """Normalised entropy of the entity classes."""
         return normalised_entropy(self.train[1:])
 
     @property
     def rarest(self) -> tuple[str, int]:
         """The entity class with the fewest words, of those that occur, and how many."""
-        there = [
-            (int(n), name) for name, n in zip(self.classes[1:], self.train[1:], strict=True) if n
-        ]
-        count, name = min(there, default=(0, self.classes[1]))
+        counts = zip(self.train[1:].tolist(), self.classes[1:], strict=True)
+        count, name = min((pair for pair in counts if pair[0]), default=(0, self.classes[1]))
         return name, count
 
     @property
     def most_absent(self) -> tuple[str, float]:
-        """The class that is absent from most batches, and from what share of them."""
-        at = int(np.nanargmax(self.absent))
-        return self.classes[at], float(self.absent[at])
+        """The class that is absent from most batches, and their share."""
+        place = int(np.nanargmax(self.absent))
+        return self.classes[place], float(self.absent[place])
 
 
 def measure(
@@ -105,101 +115,127 @@ def measure(
     batch_size: int,
     importance: np.ndarray,
 ) -> Diagnosis:
-    """words: of each split. importance (sentences,): of the training sentences, as the sampler weighs them."""
-    counts = {split: np.bincount(of.labels, minlength=len(classes)) for split, of in words.items()}
+    """Diagnose a corpus.
+
+    words: of each split. importance: of each training sentence, as the sampler weighs it (S,).
+    """
+    counts: dict[str, np.ndarray] = {}
+    for split, split_words in words.items():
+        counts[split] = np.bincount(split_words.labels, minlength=len(classes))
     presence = words["train"].presence(len(classes))
-    occurring = np.where(presence.any(0), 1.0, np.nan)
-    mentions = {split: mentions_of(sentences) for split, sentences in corpus.splits().items()}
-    texts = {
-        split: [sentence.words for sentence in sentences]
-        for split, sentences in corpus.splits().items()
-    }
-    known = set(texts["train"])
+    nan_if_missing = np.where(presence.any(0), 1.0, np.nan)
+    mentions = mentions_of(corpus.train)
+    training_texts = {sentence.words for sentence in corpus.train}
+    unseen: dict[str, Unseen] = {}
+    copied: dict[str, float] = {}
+    for split, sentences in (("dev", corpus.dev), ("test", corpus.test)):
+        unseen[split] = compare_names(mentions, mentions_of(sentences))
+        copied[split] = share(sentence.words in training_texts for sentence in sentences)
     repeated, differing = repetitions(corpus.train)
     return Diagnosis(
         classes=tuple(classes),
         counts=counts,
         batch_size=batch_size,
-        absent=occurring * absent(presence, batch_size),
-        absent_balanced=occurring * absent_drawn(presence, importance, batch_size),
+        absent=nan_if_missing * absent(presence, batch_size),
+        absent_balanced=nan_if_missing * absent_if_drawn(presence, importance, batch_size),
         batch_enough=batch_enough(presence[:, presence.any(0)]),
-        unseen={split: unseen(mentions["train"], mentions[split]) for split in ("dev", "test")},
-        entity_words=dict(sorted(Counter(len(name) for name, _ in mentions["train"]).items())),
-        other_type=other_type(mentions["train"]),
+        unseen=unseen,
+        entity_words=dict(sorted(Counter(len(name) for name, _ in mentions).items())),
+        other_type=other_type(mentions),
         repeated=repeated,
         repeated_differing=differing,
-        copied={split: share(text in known for text in texts[split]) for split in ("dev", "test")},
+        copied=copied,
     )
 
 
 def share(truths: Iterable[bool]) -> float:
-    """Of those that are true; 0 where there are none at all."""
-    found = list(truths)
-    return sum(found) / len(found) if found else 0.0
+    """Return the share that is true; 0 of nothing."""
+    values = list(truths)
+    return sum(values) / len(values) if values else 0.0
 
 
 def ratio(counts: np.ndarray) -> float:
-    """The largest count over the smallest, of classes that occur; 1 where none does."""
-    there = counts[counts > 0]
-    return float(there.max() / there.min()) if len(there) else 1.0
+    """Return the largest count over the smallest, of classes that occur; 1 if none does."""
+    present = counts[counts > 0]
+    return float(present.max() / present.min()) if len(present) else 1.0
 
 
 def normalised_entropy(counts: np.ndarray) -> float:
-    """-Σ p log p / log K over the K classes that occur, in [0, 1]; 1 where all are as frequent, or there is one."""
+    """Return −Σ p log p / log K over the K classes that occur, in [0, 1]; 1 if K < 2."""
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log(p)).sum() / np.log(len(p))) if len(p) > 1 else 1.0
 
 
 def absent(presence: np.ndarray, size: int) -> np.ndarray:
-    """The expected share of batches without a class, (C,), where the sentences (S, C) are shuffled and cut into batches
-    of this size: Π_i (S-m-i) / (S-i) for i < size, m the sentences that have the class."""
+    """Return the expected share of shuffled batches without a class (C,).
+
+    Π_i (S−m−i) / (S−i) for i < size, with m of the S sentences having the class. presence (S, C);
+    size in sentences.
+    """
     sentences = len(presence)
     i = np.arange(min(size, sentences))
     without = sentences - presence.sum(0)
     return (np.maximum(without[:, None] - i, 0) / (sentences - i)).prod(1)
 
 
-def absent_drawn(presence: np.ndarray, importance: np.ndarray, size: int) -> np.ndarray:
-    """The same, (C,), where each sentence of a batch is drawn from all, as likely as it is important (S,)."""
+def absent_if_drawn(presence: np.ndarray, importance: np.ndarray, size: int) -> np.ndarray:
+    """Return the same (C,) for batches whose sentences are each drawn by their importance (S,)."""
     return (1 - importance @ presence / importance.sum()) ** size
 
 
 def batch_enough(presence: np.ndarray) -> int:
-    """The smallest batch, in sentences, with which none of the classes (S, C) is absent from more than half."""
+    """Return the smallest batch, in sentences, from which no class is absent more than half the
+    time. presence (S, C)."""
     low, high = 1, len(presence)
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if absent(presence, middle).max() <= 0.5 else (middle + 1, high)
+        if absent(presence, middle).max() <= 0.5:
+            high = middle
+        else:
+            low = middle + 1
     return low
 
 
 def mentions_of(sentences: Iterable[Sentence]) -> list[Mention]:
-    return [(s.words[start:end], type_) for s in sentences for start, end, type_ in spans(s.tags)]
+    """Return all entities."""
+    mentions: list[Mention] = []
+    for sentence in sentences:
+        for start, end, type_ in spans(sentence.tags):
+            mentions.append((sentence.words[start:end], type_))
+    return mentions
 
 
-def unseen(train: Sequence[Mention], asked: Sequence[Mention]) -> Unseen:
+def compare_names(train: Sequence[Mention], others: Sequence[Mention]) -> Unseen:
+    """Return how many of the other mentions have a new name."""
     known = {name for name, _ in train}
-    folded = {tuple(map(str.casefold, name)) for name in known}
-    names = [name for name, _ in asked]
+    known_in_any_case = set(map(fold, known))
+    names = [name for name, _ in others]
     return Unseen(
         mentions=share(name not in known for name in names),
         names=share(name not in known for name in set(names)),
-        any_case=share(tuple(map(str.casefold, name)) not in folded for name in names),
+        any_case=share(fold(name) not in known_in_any_case for name in names),
     )
 
 
+def fold(name: Name) -> Name:
+    """Return a name without case."""
+    return tuple(word.casefold() for word in name)
+
+
 def other_type(mentions: Sequence[Mention]) -> float:
-    """The share of mentions whose type is not the most frequent one of their name: ambiguous names, or wrong labels."""
-    types: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    """Return the share of mentions whose type is not the most frequent one of their name: their
+    names are ambiguous, or their labels wrong."""
+    types: dict[Name, Counter[str]] = defaultdict(Counter)
     for name, type_ in mentions:
         types[name][type_] += 1
-    return sum(of.total() - max(of.values()) for of in types.values()) / max(1, len(mentions))
+    others = sum(counts.total() - max(counts.values()) for counts in types.values())
+    return others / max(1, len(mentions))
 
 
 def repetitions(sentences: Iterable[Sentence]) -> tuple[int, int]:
-    """How many different sentences occur more than once, and how many of these with different tags."""
-    tags: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    """Count distinct sentences that occur more than once, and those of them with different tags."""
+    tags: dict[Name, list[tuple[str, ...]]] = defaultdict(list)
     for sentence in sentences:
         tags[sentence.words].append(sentence.tags)
-    repeated = [of for of in tags.values() if len(of) > 1]
-    return len(repeated), sum(len(set(of)) > 1 for of in repeated)
+    repeated = [versions for versions in tags.values() if len(versions) > 1]
+    return len(repeated), sum(len(set(versions)) > 1 for versions in repeated)

@@ -1,4 +1,4 @@
-"""From a diagnosis to a sweep: rules, each a hypothesis that the sweep tests, and the settings that it compares."""
+"""From a diagnosis to a sweep: rules, each a hypothesis to test, and the settings to compare."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from nersweep.model.heads.base import Head
 from nersweep.run.plan import Facts, learn
 from nersweep.training.sampling import entity_importance
 
-Setting = tuple[str, ...]  # what is typed for it
+Setting = tuple[str, ...]  # overrides
 
-# In every sweep. A run tells the F1 of a threshold chosen after training (τ) beside its own, so cross entropy with it
-# needs no setting.
+# In every sweep. A run reports its F1 with a threshold τ chosen after training, so cross entropy
+# with τ needs no setting of its own.
 ALWAYS: tuple[Setting, ...] = (("loss=cross_entropy",), ("loss=label_smoothing",))
 ADJUSTED = ("loss=logit_adjusted",)
 WEIGHTED = ("loss=cross_entropy", "weights=inverse_sqrt")
@@ -26,13 +26,14 @@ CRF = ("loss=crf", "train.head_lr=1e-2")
 ROBUST = ("loss=gce",)
 
 AFTERWARDS = (
-    "After the sweep, look at precision and recall of the best setting. Precision far below recall: lower the weights "
-    "or τ (weights=none, logit_adjusted_tau=0.5). Recall far below precision: raise them."
+    "After the sweep, compare precision and recall of the best setting. If precision is far below "
+    "recall, lower the weights or τ (weights=none, logit_adjusted_tau=0.5); if recall is far below "
+    "precision, raise them."
 )
 
 
 class Finding(NamedTuple):
-    """A rule that fired: what it has found, by which statistic, the hypothesis, and the settings that it adds."""
+    """A rule that fired: the statistic behind it, its hypothesis, and the settings that test it."""
 
     name: str
     statistic: str
@@ -40,121 +41,156 @@ class Finding(NamedTuple):
     settings: tuple[Setting, ...] = ()
 
 
-def even(found: Diagnosis) -> Finding | None:
-    name, count = found.rarest
-    if found.entity_ratio < 10 and count > 500:
-        return Finding(
-            "even classes",
-            f"the most frequent entity class has {found.entity_ratio:.1f} times the words of the rarest (below 10), "
-            f"and the rarest, {name}, has {count:,} (above 500)",
-            "expect no loss to be better than cross entropy by more than chance, and strong class weights to cost "
-            "points. More seeds, a better encoder and a CRF are worth more",
-            (CRF,),
-        )
+def even(diagnosis: Diagnosis) -> Finding | None:
+    """Classes of similar size need no special loss."""
+    name, count = diagnosis.rarest
+    ratio = diagnosis.entity_ratio
+    if ratio >= 10 or count <= 500:
+        return None
+    return Finding(
+        "even classes",
+        f"the most frequent entity class has {ratio:.1f} times the words of the rarest (below 10), "
+        f"and the rarest, {name}, has {count:,} (above 500)",
+        "expect no loss to beat cross entropy by more than chance, and strong class weights to "
+        "cost points. More seeds, a better encoder and a CRF are worth more",
+        (CRF,),
+    )
 
 
-def rare(found: Diagnosis) -> Finding | None:
-    name, count = found.rarest
-    reasons = [f"the rarest class, {name}, has {count:,} words (below 100)"] if count < 100 else []
-    if found.entity_ratio > 20:
-        times = f"{found.entity_ratio:.1f} times the words of the rarest (above 20)"
-        reasons.append(f"the most frequent entity class has {times}")
-    if reasons:
-        return Finding(
-            "rare classes",
-            ", and ".join(reasons),
-            "logit adjustment, class weights by the inverse square root of the count, or drawing sentences with rare "
-            "types more often may raise recall and macro F1",
-            (ADJUSTED, WEIGHTED, RESAMPLED),
-        )
-
-
-def absent(found: Diagnosis) -> Finding | None:
-    name, share = found.most_absent
-    if share > 0.5:
-        others = int((found.absent > 0.5).sum()) - 1
-        more = f", and {others} other{'s' * (others > 1)} from more than half" if others else ""
-        return Finding(
-            "absent from batches",
-            f"{name} is absent from {share:.0%} of the batches of {found.batch_size} sentences (above 50%){more}",
-            "counts within a batch are too noisy for loss=batch_balanced. With resampling or a larger batch more steps "
-            f"teach the class; train.batch_size={found.batch_enough} is enough for all classes",
-            (RESAMPLED,),
-        )
-
-
-def new_names(found: Diagnosis) -> Finding | None:
-    shares = {split: of.any_case for split, of in found.unseen.items() if of.any_case > 0.8}
-    if shares:
-        told = " and ".join(
-            f"{share:.0%} of the {split} entities" for split, share in shares.items()
-        )
-        return Finding(
-            "new names",
-            f"{told} have a name that no training entity has, whatever its case (above 80%)",
-            "re-weighting will not help to find them; a better encoder, more context and more data will",
-        )
-
-
-def noisy(found: Diagnosis) -> Finding | None:
-    reasons = []
-    if found.other_type > 0.05:
+def rare(diagnosis: Diagnosis) -> Finding | None:
+    """Rare classes may gain from adjustment, weights or resampling."""
+    name, count = diagnosis.rarest
+    reasons: list[str] = []
+    if count < 100:
+        reasons.append(f"the rarest class, {name}, has {count:,} words (below 100)")
+    if diagnosis.entity_ratio > 20:
         reasons.append(
-            f"{found.other_type:.1%} of the entities have another type than most of their name (above 5%)"
+            f"the most frequent entity class has {diagnosis.entity_ratio:.1f} times the words of "
+            "the rarest (above 20)"
         )
-    if found.repeated >= 10 and found.repeated_differing > 0.1 * found.repeated:
-        differing = (
-            f"{found.repeated_differing} of {found.repeated} sentences that occur more than once"
+    if not reasons:
+        return None
+    return Finding(
+        "rare classes",
+        ", and ".join(reasons),
+        "logit adjustment, class weights by the inverse square root of the count, or drawing "
+        "sentences with rare types more often may raise recall and macro F1",
+        (ADJUSTED, WEIGHTED, RESAMPLED),
+    )
+
+
+def absent(diagnosis: Diagnosis) -> Finding | None:
+    """Classes that most batches lack need resampling or larger batches."""
+    name, share = diagnosis.most_absent
+    if share <= 0.5:
+        return None
+    others = int((diagnosis.absent > 0.5).sum()) - 1
+    statistic = (
+        f"{name} is absent from {share:.0%} of the batches of {diagnosis.batch_size} sentences "
+        "(above 50%)"
+    )
+    if others:
+        plural = "s" if others > 1 else ""
+        statistic += f", and {others} other{plural} from more than half"
+    return Finding(
+        "absent from batches",
+        statistic,
+        "counts within a batch are too noisy for loss=batch_balanced. With resampling or a larger "
+        "batch, more steps teach the class; "
+        f"train.batch_size={diagnosis.batch_enough} is enough for all classes",
+        (RESAMPLED,),
+    )
+
+
+def new_names(diagnosis: Diagnosis) -> Finding | None:
+    """New names need a better encoder, not another loss."""
+    shares: list[str] = []
+    for split, unseen in diagnosis.unseen.items():
+        if unseen.any_case > 0.8:
+            shares.append(f"{unseen.any_case:.0%} of the {split} entities")
+    if not shares:
+        return None
+    return Finding(
+        "new names",
+        f"{' and '.join(shares)} have a name that no training entity has, in any case (above 80%)",
+        "re-weighting will not help to find them; a better encoder, more context and more data "
+        "will",
+    )
+
+
+def noisy(diagnosis: Diagnosis) -> Finding | None:
+    """Wrong labels call for a robust loss."""
+    reasons: list[str] = []
+    if diagnosis.other_type > 0.05:
+        reasons.append(
+            f"{diagnosis.other_type:.1%} of the entities have another type than most of their name "
+            "(above 5%)"
         )
-        reasons.append(f"{differing} do not always have the same tags (above 10%)")
-    if reasons:
-        return Finding(
-            "noisy labels",
-            ", and ".join(reasons),
-            "some labels may be wrong, or names ambiguous. If wrong, generalised cross entropy or label smoothing does "
-            "better than cross entropy, and focal_gamma above 2 and loss=ghm, which stress the hardest words, do worse",
-            (ROBUST,),
+    repeated, differing = diagnosis.repeated, diagnosis.repeated_differing
+    if repeated >= 10 and differing > 0.1 * repeated:
+        reasons.append(
+            f"{differing} of {repeated} sentences that occur more than once do not always have the "
+            "same tags (above 10%)"
         )
+    if not reasons:
+        return None
+    return Finding(
+        "noisy labels",
+        ", and ".join(reasons),
+        "some labels may be wrong, or names ambiguous. If labels are wrong, generalised cross "
+        "entropy or label smoothing beats cross entropy, and focal_gamma above 2 and loss=ghm, "
+        "which emphasise the hardest words, do worse",
+        (ROBUST,),
+    )
 
 
 RULES: tuple[Callable[[Diagnosis], Finding | None], ...] = (even, rare, absent, new_names, noisy)
 
 
-def findings(found: Diagnosis) -> list[Finding]:
-    return [finding for rule in RULES if (finding := rule(found))]
+def findings(diagnosis: Diagnosis) -> list[Finding]:
+    """Apply the rules."""
+    return [finding for rule in RULES if (finding := rule(diagnosis))]
 
 
-def settings(told: Sequence[Finding], head: str) -> list[Setting]:
-    """What the sweep compares, cross entropy first. head: as it was chosen; two pointers have no CRF."""
-    every = dict.fromkeys([*ALWAYS, *(setting for finding in told for setting in finding.settings)])
-    return [setting for setting in every if setting != CRF or head != "span"]
+def recommend(findings: Sequence[Finding], head: str) -> list[Setting]:
+    """Return the settings to compare, cross entropy first. A head of two pointers has no CRF."""
+    unique = dict.fromkeys(ALWAYS)
+    for finding in findings:
+        unique |= dict.fromkeys(finding.settings)
+    if head == "span":
+        unique.pop(CRF, None)
+    return list(unique)
 
 
-def recommended(checked: Checked) -> list[Setting]:
-    """The settings for a configuration. Raises ValueError for what is wrong in its data, which it reads."""
-    parts = checked.parts
-    found = examine(parts, learn(parts), checked.settings.train.batch_size)
-    return settings(findings(found), checked.settings.choice.head)
+def recommend_settings(checked: Checked) -> list[Setting]:
+    """Return the settings to compare for a configuration. Raises UserError for its data, which are
+    read."""
+    diagnosis = examine(checked.parts, learn(checked.parts), checked.settings.train.batch_size)
+    return recommend(findings(diagnosis), checked.settings.choice.head)
 
 
 def examine(parts: Parts, facts: Facts, batch_size: int) -> Diagnosis:
-    """The diagnosis of the classes that the loss sees, in batches of so many sentences."""
-    corpus, labels, head = facts.corpus, facts.labels, parts.head.target
-    words = {
-        split: words_of(sentences, head, labels) for split, sentences in corpus.splits().items()
-    }
-    importance = entity_importance(tags_of(corpus.train, labels), labels)
-    return measure(corpus, facts.classes, words, batch_size, importance)
+    """Diagnose the classes that the loss sees, in batches of so many sentences."""
+    head: type[Head] = parts.head.target
+    words: dict[str, Words] = {}
+    for split, sentences in facts.corpus.splits().items():
+        words[split] = words_of(sentences, head, facts.labels)
+    importance = entity_importance(tags_of(facts.corpus.train, facts.labels), facts.labels)
+    return measure(facts.corpus, facts.classes, words, batch_size, importance)
 
 
 def tags_of(sentences: Sequence[Sentence], labels: LabelSet) -> Words:
-    ids = torch.tensor([i for sentence in sentences for i in labels.encode(sentence.tags)])
-    lengths = torch.tensor([0, *(len(sentence.words) for sentence in sentences)])
-    return Words(ids.numpy(), lengths.cumsum(0).numpy())
+    """Return the tags of all words."""
+    ids: list[int] = []
+    starts = [0]
+    for sentence in sentences:
+        ids += labels.encode(sentence.tags)
+        starts.append(len(ids))
+    return Words(torch.tensor(ids).numpy(), torch.tensor(starts).numpy())
 
 
 def words_of(sentences: Sequence[Sentence], head: type[Head], labels: LabelSet) -> Words:
-    """With the classes that a head's loss sees."""
+    """Return the classes of all words, as the loss of a head sees them."""
     tags = tags_of(sentences, labels)
     starts = torch.from_numpy(tags.sentence_words)
     classes = head.targets(Gold(torch.from_numpy(tags.labels), starts.diff()), labels)[0]

@@ -33,7 +33,7 @@ def test_absence_of_drawn_batches_is_that_of_all_draws_by_their_probability():
     expected = np.zeros(3)
     for draw in product(range(5), repeat=3):
         expected += prod(chances[list(draw)]) * ~PRESENCE[list(draw)].any(0)
-    assert imbalance.absent_drawn(PRESENCE, importance, 3) == pytest.approx(expected)
+    assert imbalance.absent_if_drawn(PRESENCE, importance, 3) == pytest.approx(expected)
 
 
 def test_the_batch_that_is_enough_is_the_smallest():

@@ -19,7 +19,7 @@ from nersweep.diagnosis.recommendation import (
     Finding,
     examine,
     findings,
-    settings,
+    recommend,
 )
 from nersweep.run import plan
 
@@ -107,16 +107,16 @@ def outcomes() -> list[list[Finding]]:
 def test_a_sweep_has_at_most_six_settings_and_cross_entropy_and_smoothing_always():
     assert len(outcomes()) == 24
     for told in outcomes():
-        sweep = settings(told, "token")
+        sweep = recommend(told, "token")
         assert tuple(sweep[:2]) == ALWAYS and len(set(sweep)) == len(sweep) <= 6
-        assert set(settings(told, "span")) == set(sweep) - {CRF}
+        assert set(recommend(told, "span")) == set(sweep) - {CRF}
 
 
 @pytest.mark.parametrize("head", [[], ["head=span"], ["head.decode=viterbi"]], ids=" ".join)
 def test_each_setting_is_a_run_without_faults(head):
     sections.register()
     chosen = "span" if "head=span" in head else "token"
-    every = {setting for told in outcomes() for setting in settings(told, chosen)}
+    every = {setting for told in outcomes() for setting in recommend(told, chosen)}
     assert len(every) == 6 + (chosen == "token")
     for setting in every:
         if setting == CRF and head == ["head.decode=viterbi"]:

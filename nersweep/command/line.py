@@ -204,11 +204,11 @@ def check(
     from nersweep.config import (
         check as check_module,  # torch costs seconds, which the help need not pay
     )
-    from nersweep.study import space
+    from nersweep.study.check import study_faults
 
     try:
         command.checked[setting] = check_module.check(config, choice)
     except Exception as error:
         command.faults += fault_lines(error)
     else:
-        command.faults += space.faults(config, choice, command.composer)
+        command.faults += map(str, study_faults(config, choice, command.composer))

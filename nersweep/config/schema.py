@@ -72,9 +72,7 @@ class StudyConfig:
         "f1"  # of the development split, as the tracker names it: f1, macro_f1, strict/f1, PER/f1
     )
     direction: str = field(default="maximize", metadata={"choices": ("maximize", "minimize")})
-    sampler: str = field(
-        default="tpe", metadata={"choices": ("tpe", "gp", "cmaes", "random", "grid")}
-    )
+    sampler: str = field(default="tpe", metadata={"choices": ("tpe", "gp", "random", "grid")})
     pruner: str = field(
         default="median", metadata={"choices": ("median", "hyperband", "wilcoxon", "none")}
     )

@@ -1,4 +1,4 @@
-"""Who works on a trial, kept with the trial: so that one whose process died is found and begun again."""
+"""The lease of a trial: which process runs it, kept with the trial to detect one that died."""
 
 import os
 import threading
@@ -12,11 +12,11 @@ from optuna.trial import FrozenTrial, Trial
 from nersweep.machine import host as host_module
 
 RENEW_SECONDS = 60
-STALE_SECONDS = 600  # of another host, whose processes cannot be seen here; so clocks may differ by some minutes
+STALE_SECONDS = 600  # for other hosts, whose processes are invisible and whose clocks may differ
 
 
-def here() -> dict[str, Any]:
-    """The lease of this process, as of now."""
+def current() -> dict[str, Any]:
+    """Return the lease of this process, as of now."""
     return {
         "host": host_module.host(),
         "pid": os.getpid(),
@@ -25,44 +25,43 @@ def here() -> dict[str, Any]:
     }
 
 
-def dead(trial: FrozenTrial, local: bool) -> bool:
-    """Has the process that worked on this trial ended? local: the study is out of other machines' reach."""
-    lease = trial.user_attrs.get("lease")
-    if (
-        lease is None
-    ):  # ended between asking for it and saying so, which is one step under the study's lock
+def is_dead(trial: FrozenTrial, local: bool) -> bool:
+    """True if the process that ran this trial has ended. local: no other machine has access."""
+    lease: dict[str, Any] | None = trial.user_attrs.get("lease")
+    if lease is None:  # the process died within Queue.ask, before it could set the lease
         return True
     if lease["host"] == host_module.host():
         return not host_module.alive(lease["pid"], lease["started"])
-    if local and before_boot(lease["host"]):
+    if local and is_before_boot(lease["host"]):
         return True
-    return time.time() - lease["time"] > STALE_SECONDS
+    return bool(time.time() - lease["time"] > STALE_SECONDS)
 
 
-def before_boot(host: str) -> bool:
-    """Is it this host, before it was started anew? One of another machine may have the same name."""
+def is_before_boot(host: str) -> bool:
+    """True for this host before it was restarted. Another machine may have the same name."""
     then, now = host.split(), host_module.host().split()
     return len(then) == len(now) == 3 and then[0] == now[0] and then[1] != now[1]
 
 
-def of_another(trial: FrozenTrial, local: bool) -> bool:
-    """Does a process other than this one work on this trial?"""
-    lease, own = trial.user_attrs.get("lease"), here()
-    return not dead(trial, local) and any(lease[key] != own[key] for key in ("host", "pid"))
+def is_foreign(trial: FrozenTrial, local: bool) -> bool:
+    """True if a process other than this one runs the trial."""
+    own = current()
+    lease: dict[str, Any] | None = trial.user_attrs.get("lease")
+    if lease is None or is_dead(trial, local):
+        return False
+    return any(lease[key] != own[key] for key in ("host", "pid"))
 
 
 @contextmanager
-def held(trial: Trial) -> Iterator[None]:
-    """The lease is renewed in it."""
+def renewal(trial: Trial) -> Iterator[None]:
+    """Renew the lease of a trial in the background while the block runs."""
     done = threading.Event()
 
     def renew() -> None:
         while not done.wait(RENEW_SECONDS):
             try:
-                trial.set_user_attr("lease", here())
-            except (
-                Exception
-            ):  # the storage is away for a while, which the trial's own reports would tell
+                trial.set_user_attr("lease", current())
+            except Exception:  # the storage is away; the trial's own reports raise if it stays away
                 continue
 
     thread = threading.Thread(target=renew, daemon=True, name="nersweep-lease")

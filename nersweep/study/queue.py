@@ -1,7 +1,5 @@
-"""The trials of a study, shared by its workers: who takes which, and when there are enough of them."""
+"""The trials of a study, shared by its workers: who runs which, and when there are enough."""
 
-import io
-import pickle
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -17,96 +15,78 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nersweep import terminal
+from nersweep.machine.databases import Lock
 from nersweep.study import lease
 from nersweep.study.space import Space
-from nersweep.study.storage import Lock
 
-TRIALS = 20
-STATE = {
-    "cmaes._cma": {"CMA"},
-    "numpy": {"dtype", "ndarray"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-}
-FINISHED, FAILED = (TrialState.COMPLETE, TrialState.PRUNED), TrialState.FAIL
-
-
-class StateReader(pickle.Unpickler):
-    """Reads the state of CMA-ES, which Optuna keeps pickled in the storage, where a stranger may have put another."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if name not in STATE.get(module, ()):
-            raise ValueError(
-                f"study.sampler=cmaes: the storage holds {module}.{name}, which is no state of CMA-ES"
-            )
-        return super().find_class(module, name)
-
-
-class CmaEs(samplers.CmaEsSampler):
-    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
-        for trial in reversed(completed_trials):
-            parts = {
-                k: v
-                for k, v in trial.system_attrs.items()
-                if k.startswith(self._attr_key_optimizer)
-            }
-            if parts:
-                return StateReader(
-                    io.BytesIO(bytes.fromhex(self._concat_optimizer_attrs(parts)))
-                ).load()
-        return None
+DEFAULT_TRIALS = 20
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+FAILED = TrialState.FAIL
 
 
 def make_sampler(name: str, seed: int) -> samplers.BaseSampler:
-    """Made anew for each trial, from the number of the trial: so workers draw different numbers, and a study that was
-    interrupted draws the same ones as one that was not. A grid is put into the queue, and samples nothing."""
+    """Return the sampler of one trial.
+
+    Each trial has its own, seeded by its number: workers draw different numbers, and a study that
+    was interrupted draws the same numbers as one that was not. A grid is enqueued, not sampled.
+    """
     if name == "tpe":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
     if name == "gp":
         return samplers.GPSampler(seed=seed)
-    if name == "cmaes":
-        return CmaEs(seed=seed, warn_independent_sampling=False)
     return samplers.RandomSampler(seed=seed)
 
 
 def make_pruner(name: str, epochs: int) -> pruners.BasePruner:
-    """The median of earlier trials ends one from its second epoch on, when there are five; Hyperband ends all but a
-    quarter at epochs 1, 4, 16, …; Wilcoxon's test compares seeds with those of the best trial."""
+    """Return the pruner of a study whose runs take this many epochs.
+
+    median: after five trials, prune from the second epoch on what is below their median.
+    hyperband: prune all but a quarter at epochs 1, 4, 16, …
+    wilcoxon: compare the seeds of a trial with those of the best one.
+    """
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
     if name == "hyperband":
         return pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=4)
-    return pruners.WilcoxonPruner() if name == "wilcoxon" else pruners.NopPruner()
+    if name == "wilcoxon":
+        return pruners.WilcoxonPruner()
+    return pruners.NopPruner()
 
 
 def grid(space: Space, config: DictConfig) -> list[dict[str, Any]]:
-    """The points of a grid; none for another sampler."""
-    return space.points() if config.study.sampler == "grid" else []
+    """Return the parameters of each trial of a grid; nothing for another sampler."""
+    return space.grid() if config.study.sampler == "grid" else []
 
 
-def total(points: Sequence[Any], config: DictConfig) -> int:
-    """How many trials are to finish."""
-    most = len(points) or config.study.trials or TRIALS
+def trial_count(points: Sequence[Any], config: DictConfig) -> int:
+    """Return how many trials are to finish. points: of a grid."""
+    most = len(points) or config.study.trials or DEFAULT_TRIALS
     return min(config.study.trials or most, most)
 
 
 @dataclass
 class Queue:
-    """What the workers of a study share. Each method holds the lock of the study."""
+    """The trials that the workers of a study share. Methods that change them lock the study.
+
+    points: the parameters of each trial of a grid. total: the number of trials to finish.
+    stop_at_failure: end the study at the first trial that fails.
+    start: when this process joined; failures before that do not count.
+    """
 
     study: Study
     storage: RDBStorage
     lock: Lock
     space: Space
     sampler: str
-    points: list[dict[str, Any]]  # of a grid
+    points: list[dict[str, Any]]
     total: int
-    stop: bool  # at the first trial that fails
-    began: datetime = field(default_factory=datetime.now)
+    stop_at_failure: bool
+    start: datetime = field(default_factory=datetime.now)
 
     @classmethod
-    def of(
+    def create(
         cls, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig
     ) -> "Queue":
         points = grid(space, config)
@@ -117,106 +97,128 @@ class Queue:
             space=space,
             sampler=config.study.sampler,
             points=points,
-            total=total(points, config),
-            stop=config.on_failure == "stop",
+            total=trial_count(points, config),
+            stop_at_failure=config.on_failure == "stop",
         )
 
     @property
-    def local(self) -> bool:
-        """Do all workers work on one machine, as SQLite wants it?"""
+    def is_local(self) -> bool:
+        """True if all workers run on one machine, as SQLite requires."""
         return str(self.storage.url).startswith("sqlite")
 
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def take(self) -> tuple[Trial, list[str]] | None:
-        """A trial and its overrides: one that waits, else a new one; None where others work on all that is left."""
+    def running(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+    def ask(self) -> tuple[Trial, list[str]] | None:
+        """Return a trial and its overrides: a waiting one first, else a new one.
+
+        Returns None while other workers run all that is left.
+        """
         with self.lock(self.study.study_name):
-            self.bury()
+            self.requeue_orphans()
             trials = self.trials()
-            count = sum(t.state in (*FINISHED, TrialState.RUNNING) for t in trials)
-            if count >= self.total:
+            states = [trial.state for trial in trials]
+            busy = states.count(TrialState.RUNNING)
+            if busy + sum(state in FINISHED for state in states) >= self.total:
                 return None
-            if not any(t.state == TrialState.WAITING for t in trials) and self.points:
-                if (left := self.left(trials)) is None:
+            if self.points and TrialState.WAITING not in states:
+                point = self.next_point(trials)
+                if point is None:
                     return None
-                self.study.enqueue_trial(self.points[left], user_attrs={"point": left})
+                self.study.enqueue_trial(self.points[point], user_attrs={"point": point})
             seed = zlib.crc32(f"{self.study.study_name}:{len(trials)}".encode())
             self.study.sampler = make_sampler(self.sampler, seed)
             trial = self.study.ask()
-            trial.set_user_attr("lease", lease.here())
-            return trial, self.space.draw(trial)
+            trial.set_user_attr("lease", lease.current())
+            return trial, self.space.suggest(trial)
 
-    def left(self, trials: list[FrozenTrial]) -> int | None:
-        """The first point of the grid that is still to be tried. Those that failed are tried again, once in each
-        start of the study."""
-        tried = {
-            t.user_attrs.get("point")
-            for t in trials
-            if t.state != TrialState.FAIL or self.recent(t)
-        }
-        return next((i for i in range(len(self.points)) if i not in tried), None)
+    def next_point(self, trials: Sequence[FrozenTrial]) -> int | None:
+        """Return the first point of the grid without a trial, or None.
 
-    def recent(self, trial: FrozenTrial) -> bool:
-        return trial.datetime_start is not None and trial.datetime_start >= self.began
+        A point whose trial failed is tried again, once in each start of the study.
+        """
+        done = set()
+        for trial in trials:
+            if trial.state != FAILED or self.is_recent(trial):
+                done.add(trial.user_attrs.get("point"))
+        for point in range(len(self.points)):
+            if point not in done:
+                return point
+        return None
 
-    def over(self) -> bool:
-        """Are there enough trials, or no more to be had? As many failed ones as were asked for are enough too, and one
-        with on_failure=stop."""
+    def is_recent(self, trial: FrozenTrial) -> bool:
+        """True if the trial began after this process joined the study."""
+        return trial.datetime_start is not None and trial.datetime_start >= self.start
+
+    def is_over(self) -> bool:
+        """True if there are enough trials, or none left to run.
+
+        As many failures as trials to finish are enough too; with on_failure=stop, one is.
+        """
         with self.lock(self.study.study_name):
-            self.bury()
+            self.requeue_orphans()
             trials = self.trials()
-        if sum(t.state in FINISHED for t in trials) >= self.total:
+        finished = failed = pending = 0
+        for trial in trials:
+            if trial.state in FINISHED:
+                finished += 1
+            elif trial.state != FAILED:
+                pending += 1
+            elif self.is_recent(trial):
+                failed += 1
+        if finished >= self.total or failed >= (1 if self.stop_at_failure else self.total):
             return True
-        if sum(t.state == TrialState.FAIL and self.recent(t) for t in trials) >= (
-            1 if self.stop else self.total
-        ):
-            return True
-        pending = any(t.state in (TrialState.RUNNING, TrialState.WAITING) for t in trials)
-        return bool(self.points) and not pending and self.left(trials) is None
+        return bool(self.points) and not pending and self.next_point(trials) is None
 
-    def twin_runs(self, trial: Trial) -> bool:
-        """Does another worker work on the same values, since before?"""
-        mine = (trial.datetime_start, trial.number)
-        return any(
-            t.params == trial.params
-            and (t.datetime_start, t.number) < mine
-            and not lease.dead(t, self.local)
-            for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        )
+    def has_twin(self, trial: Trial) -> bool:
+        """True while another worker runs an earlier trial with the same parameters."""
+        order = (trial.datetime_start, trial.number)
+        for other in self.running():
+            is_earlier = (other.datetime_start, other.number) < order
+            same = other.params == trial.params
+            if is_earlier and same and not lease.is_dead(other, self.is_local):
+                return True
+        return False
 
-    def others_work(self) -> bool:
-        """Does another worker work on a trial?"""
-        at_work = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return any(lease.of_another(trial, self.local) for trial in at_work)
+    def has_other_workers(self) -> bool:
+        """True while another process runs a trial."""
+        return any(lease.is_foreign(trial, self.is_local) for trial in self.running())
 
-    def told(self, trial: Trial) -> set[int]:
-        """The steps that a trial has reported."""
+    def reported_steps(self, trial: Trial) -> set[int]:
+        """Return the steps for which the trial has reported a value."""
         return set(self.trials()[trial.number].intermediate_values)
 
-    def bury(self) -> None:
-        """Trials whose process died are queued again, and have failed when that happens a second time."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if lease.dead(trial, self.local):
-                deaths = trial.user_attrs.get("deaths", 0) + 1
-                self.note(trial, {"deaths": deaths})
-                if deaths == 1:
-                    self.storage.set_trial_state_values(self.id_of(trial), TrialState.WAITING)
-                else:
-                    self.note(trial, {"failed": "its process died twice"})
-                    self.study.tell(trial.number, state=TrialState.FAIL)
-                    terminal.print_faults([f"trial {trial.number}: its process died twice"])
+    def requeue_orphans(self) -> None:
+        """Queue trials again whose process died; fail those whose process died twice."""
+        for trial in self.running():
+            if not lease.is_dead(trial, self.is_local):
+                continue
+            deaths = trial.user_attrs.get("deaths", 0) + 1
+            self.set_attributes(trial, {"deaths": deaths})
+            if deaths == 1:
+                self.storage.set_trial_state_values(self.storage_id(trial), TrialState.WAITING)
+                continue
+            reason = "its process died twice"
+            self.set_attributes(trial, {"failed": reason})
+            self.study.tell(trial.number, state=FAILED)
+            terminal.print_faults([f"trial {trial.number}: {reason}"])
 
-    def give_back(self, trial: Trial) -> None:
-        """A trial that this process will not end: whoever takes it has its number, its values and what was reported,
-        and its runs go on from their checkpoints."""
+    def release(self, trial: Trial) -> None:
+        """Put a trial back into the queue.
+
+        The next worker continues it: same number, parameters and reports, runs from checkpoints.
+        """
         with self.lock(self.study.study_name):
-            self.storage.set_trial_state_values(self.id_of(trial), TrialState.WAITING)
+            self.storage.set_trial_state_values(self.storage_id(trial), TrialState.WAITING)
 
-    def note(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+    def set_attributes(self, trial: FrozenTrial | Trial, attributes: Mapping[str, Any]) -> None:
         for name, value in attributes.items():
-            self.storage.set_trial_user_attr(self.id_of(trial), name, value)
+            self.storage.set_trial_user_attr(self.storage_id(trial), name, value)
 
-    def id_of(self, trial: FrozenTrial | Trial) -> int:
+    def storage_id(self, trial: FrozenTrial | Trial) -> int:
+        """Return the id of a trial in the storage."""
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         return self.storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)

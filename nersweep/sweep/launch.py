@@ -20,7 +20,7 @@ from nersweep.machine import files
 from nersweep.results import folder as folder_module
 from nersweep.results import result as result_module
 from nersweep.run import identity, plan, publish
-from nersweep.study.space import precision_faults
+from nersweep.study.check import precision_faults
 from nersweep.sweep import jobs
 from nersweep.terminal import console, print_table
 
@@ -156,7 +156,9 @@ def faults(command: Command) -> list[str]:
         if engine in ELSEWHERE:
             configs = map(composer, {without_seed(run): run for run in runs}.values())
             lines += dict.fromkeys(
-                x for config in configs for x in precision_faults(config, "the runs go to others")
+                str(fault)
+                for config in configs
+                for fault in precision_faults(config, "the runs go to others")
             )
     return lines
 

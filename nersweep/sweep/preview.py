@@ -26,7 +26,8 @@ from nersweep.run import plan
 from nersweep.run.environment import hardware
 from nersweep.run.execute import assemble
 from nersweep.run.plan import Plan
-from nersweep.study import loop, queue, storage
+from nersweep.study import plan as study_plan
+from nersweep.study import queue, storage
 from nersweep.sweep import worker
 from nersweep.sweep.launch import ELSEWHERE, MOST_ROWS, Member, planned
 from nersweep.terminal import console, print_table
@@ -126,9 +127,9 @@ def show_study(
 ) -> None:
     """The costs are those of the dearest trial that the space has, and of trials that are not pruned."""
     config = composer(overrides)
-    asked = loop.ask(config, overrides, composer)
-    trials = loop.trials_of(asked)
-    total = queue.total(queue.grid(asked.space, config), config)
+    asked = study_plan.make(config, overrides, composer)
+    trials = study_plan.trials(asked)
+    total = queue.trial_count(queue.grid(asked.space, config), config)
     done = sum(trial.state in queue.FINISHED for trial in trials)
     failed = sum(trial.state == queue.FAILED for trial in trials)
     left, seeds = max(0, total - done), len(asked.seeds)
@@ -137,7 +138,7 @@ def show_study(
     )
     console.print(
         f"{done} of {total} trials done{f', {failed} failed' if failed else ''}, {left} left: "
-        f"each {seeds} seed{'s' * (seeds > 1)} × {asked.first.train.epochs} epochs"
+        f"each {seeds} seed{'s' * (seeds > 1)} × {asked.example.train.epochs} epochs"
     )
     seconds, size, source = 0.0, 0, ""
     if left:

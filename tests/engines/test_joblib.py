@@ -84,7 +84,7 @@ def test_a_study_outlives_its_workers(typed):
     os.kill(command.reach(1), signal.SIGKILL)
     code, out, err = command.ends()
     assert (code, err, command.statuses()) == (0, [], ["finished"] * 2), out
-    assert "2 ran to the end" in out
+    assert "2 complete" in out
 
 
 @pytest.mark.long
@@ -97,7 +97,7 @@ def test_a_trial_that_fails_in_a_worker_is_told_by_the_command(typed):
         "train.warmup=0",
     )
     code, out, err = command.ends()
-    assert code == 1 and "1 ran to the end, 1 failed" in out
+    assert code == 1 and "1 complete, 1 failed" in out
     assert any(
         re.match(r"nersweep: worker [01]: trial \d \(train.lr=1e\+30\): the loss is ", line)
         for line in err

@@ -1,14 +1,13 @@
-"""What the tests of studies share: small real runs, and queues of studies on no data."""
+"""Small real studies, and queues of studies without data."""
 
 import time
 
 import optuna
 
 from nersweep.config import overrides as overrides_module
-from nersweep.config import schema as sections
+from nersweep.config import schema
 from nersweep.config.compose import Composer
-from nersweep.study import loop, storage
-from nersweep.study import space as spaces
+from nersweep.study import check, loop, plan, storage
 from nersweep.study.queue import Queue, make_pruner
 
 SMALL = [
@@ -18,31 +17,31 @@ SMALL = [
 LR = "study.space.train.lr="
 
 
-def composed(*arguments):
-    """(configuration, its overrides, what composes)."""
-    sections.register()
+def compose(*arguments, folder=None):
+    """Return the configuration of a command, its overrides and the composer."""
+    schema.register()
     overrides = [overrides_module.as_hydra_takes_it(argument) for argument in arguments]
-    composer = Composer()
+    composer = Composer(folder)
     return composer(overrides), overrides, composer
 
 
 def work(*arguments):
-    return loop.work(*composed(*SMALL, *arguments))
+    """Run a study of small runs and return its best value."""
+    return loop.work(*compose(*SMALL, *arguments))
 
 
 def work_without(setting, *arguments):
-    """With that setting left to the study."""
-    return loop.work(*composed(*(a for a in SMALL if not a.startswith(setting)), *arguments))
+    """Run a study of small runs that leaves one setting to the study."""
+    return loop.work(*compose(*(a for a in SMALL if not a.startswith(setting)), *arguments))
 
 
-def faults(*arguments):
-    config, overrides, composer = composed(*SMALL, *arguments)
-    return spaces.faults(config, composer.choice(overrides), composer)
+def study_faults(*arguments):
+    config, overrides, composer = compose(*SMALL, *arguments)
+    return check.study_faults(config, composer.choice(overrides), composer)
 
 
-def asked(*arguments):
-    config, overrides, composer = composed(*arguments)
-    return loop.ask(config, overrides, composer)
+def make_plan(*arguments):
+    return plan.make(*compose(*arguments))
 
 
 def trials_of(output_dir, name):
@@ -54,41 +53,39 @@ def states(trials):
 
 
 def make_queue(folder, *arguments, name="s"):
-    """The queue of a study on no data."""
-    config, overrides, composer = composed(*arguments)
-    kept, lock = storage.open_storage(f"sqlite:///{folder}/studies.db")
-    pruner = make_pruner(config.study.pruner, 8)
+    """Return the queue of a study without data."""
+    config, overrides, composer = compose(*arguments)
+    space = plan.search_space(config, composer.choice(overrides), composer)
+    store, lock = storage.open_storage(f"sqlite:///{folder}/studies.db")
     study = optuna.create_study(
         study_name=name,
-        storage=kept,
+        storage=store,
         direction=config.study.direction,
-        pruner=pruner,
+        pruner=make_pruner(config.study.pruner, 8),
         load_if_exists=True,
     )
-    return Queue.of(
-        study, kept, lock, spaces.make(config, composer.choice(overrides), composer), config
-    )
+    return Queue.create(study, store, lock, space, config)
 
 
 def drain(queue, value=lambda trial: trial.number / 100):
-    """Overrides of the trials that were taken until there were enough; `value` is told of each."""
-    taken = []
-    while not queue.over():
-        trial, drawn = queue.take()
-        taken.append(drawn)
+    """Run all trials of a queue, with a formula for their values; return their overrides."""
+    trials = []
+    while not queue.is_over():
+        trial, overrides = queue.ask()
+        trials.append(overrides)
         queue.study.tell(trial, value(trial))
-    return taken
+    return trials
 
 
-def names(output_dir, option):
-    """The one study of this option."""
-    found = optuna.get_all_study_names(f"sqlite:///{output_dir}/studies.db")
-    (name,) = [name for name in found if name.startswith(f"{option}-")]
+def name_of(output_dir, option):
+    """Return the name of the only study with this option."""
+    names = optuna.get_all_study_names(f"sqlite:///{output_dir}/studies.db")
+    (name,) = [name for name in names if name.startswith(f"{option}-")]
     return name
 
 
-def wait_for(what, seconds=60):
+def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
-    while not what():
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -155,7 +155,7 @@ def test_a_preview_of_a_study_of_that_name_that_searched_something_else(typed):
     code, out = typed(
         "loss=focal", "study=focal_gamma", "study.name=x", "study.trials=2", "dry_run=true"
     )
-    assert code == 1 and "study.seeds=[1]: was [1, 2]; the study x was begun that way" in out
+    assert code == 1 and "study.seeds=[1]: was [1, 2]; the study x began that way" in out
 
 
 def test_results_of_other_programs_are_passed_over(tmp_path):

@@ -1,0 +1,186 @@
+"""Check the study of a configuration before anything is started."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nersweep.config.check import check_overrides
+from nersweep.config.compose import Composer
+from nersweep.config.flat import plain
+from nersweep.config.knobs import not_read
+from nersweep.config.schema import StudyConfig
+from nersweep.faults import Fault, UserError, reason
+from nersweep.study.changes import changes
+from nersweep.study.metric import is_final
+from nersweep.study.space import Dimension, Space, parse_space, seeds
+
+COMPOSITION = (HydraException, OmegaConfBaseException)  # errors of overrides that do not compose
+
+
+def study_faults(config: DictConfig, choice: Mapping[str, str], composer: Composer) -> list[Fault]:
+    """Return what is wrong with the study of a configuration; nothing if it has no study.
+
+    choice: the option of each group.
+    """
+    dimensions, faults = parse_space(plain(config.study.space))
+    faults += seed_faults(config.study.seeds) + setting_faults(config, dimensions)
+    if faults or not dimensions:
+        return faults
+    difference = changes(config, choice, composer)
+    faults = option_faults(dimensions, composer)
+    faults += conflicts(difference.values(), dimensions)
+    if faults:
+        return faults
+    searched = [dimension.name for dimension in dimensions]
+    space = Space(dimensions, difference.overrides(searched), composer)
+    return trial_faults(space, choice)
+
+
+def trial_faults(space: Space, choice: Mapping[str, str]) -> list[Fault]:
+    """Compose and check trials that cover the space, and return their faults, each once."""
+    try:
+        probes = list(space.probes())
+    except COMPOSITION as error:
+        return [Fault("study.space", must=reason(error))]
+    faults = inactive_faults(space, choice)
+    reasons = set()
+    for overrides in probes:
+        try:
+            check_overrides(space.composer, [*space.fixed, *overrides])
+        except UserError as error:
+            for fault in error.faults:
+                if fault not in faults:
+                    faults.append(fault)
+        except COMPOSITION as error:
+            if reason(error) not in reasons:
+                reasons.add(reason(error))
+                must = f"{' '.join(overrides)}: {reason(error)}"
+                faults.append(Fault("study.space", must=must))
+    return faults
+
+
+def inactive_faults(space: Space, choice: Mapping[str, str]) -> list[Fault]:
+    """Return a fault for each setting that exists with no combination of options."""
+    faults = []
+    active = space.ever_active()
+    for dimension in space.settings:
+        if dimension.name in active:
+            continue
+        setting = f"study.space.{dimension.name}"
+        if line := not_read(f"{setting}={dimension.text}", dimension.name, choice):
+            faults.append(Fault(line))
+        else:
+            faults.append(Fault(setting, dimension.text, "no such setting"))
+    return faults
+
+
+def option_faults(dimensions: Sequence[Dimension], composer: Composer) -> list[Fault]:
+    """Return a fault for each option that does not exist."""
+    faults = []
+    for dimension in dimensions:
+        if not dimension.is_group:
+            continue
+        for option in dimension.values:
+            try:
+                composer([f"{dimension.name}={option}"])
+            except COMPOSITION:
+                setting = f"study.space.{dimension.name}"
+                faults.append(Fault(setting, dimension.text, f"no such option: {option}"))
+    return faults
+
+
+def conflicts(values: Mapping[str, Any], dimensions: Sequence[Dimension]) -> list[Fault]:
+    """Return a fault for each setting that is both given a value and searched."""
+    faults = []
+    for dimension in dimensions:
+        name = dimension.name
+        if name in values:
+            must = f"is searched by study.space.{name} too"
+            faults.append(Fault(name, values[name], must, "leave one of them out"))
+    return faults
+
+
+def seed_faults(given: Any) -> list[Fault]:
+    """Check study.seeds: a number of seeds, or a list of different ones."""
+    value: Any = OmegaConf.to_container(given) if OmegaConf.is_list(given) else given
+    if isinstance(value, list):
+        valid = bool(value) and all(map(is_seed, value)) and len(set(value)) == len(value)
+    else:
+        valid = is_seed(value) and value >= 1
+    if valid:
+        return []
+    must = "must be a number of seeds, or a list of different whole numbers such as [1,2,3]"
+    return [Fault("study.seeds", value, must)]
+
+
+def is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32
+
+
+def precision_faults(config: DictConfig, why: str) -> list[Fault]:
+    """Return a fault if the precision of runs is left to each of several machines."""
+    dimensions, _ = parse_space(plain(config.study.space))
+    precisions: Sequence[Any] = (config.train.precision,)
+    for dimension in dimensions:
+        if dimension.name == "train.precision":
+            precisions = dimension.values
+    if "auto" not in precisions:
+        return []
+    must = f"each machine chooses for itself, and {why}"
+    return [Fault("train.precision", "auto", must, "set train.precision=bf16 or fp32")]
+
+
+def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[Fault]:
+    """Check the settings of a study, each by itself and against each other."""
+    study = config.study
+    if not dimensions and not study.space:
+        return unused_faults(plain(study))
+    faults = []
+    if study.name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", study.name):
+        must = "must be 1 to 100 letters, digits, - and _"
+        faults.append(Fault("study.name", study.name, must))
+    if study.export is not None and not re.search(r"(^|/)experiment/[^/]+\.yaml$", study.export):
+        remedy = "so that experiment=NAME finds it"
+        must = "must be DIR/experiment/NAME.yaml"
+        faults.append(Fault("study.export", study.export, must, remedy))
+    if study.sampler == "grid":
+        for d in dimensions:
+            if not d.values:
+                must, remedy = "study.sampler=grid needs values", "use choice(...) or range(...)"
+                faults.append(Fault(f"study.space.{d.name}", d.text, must, remedy))
+    faults += pruner_faults(config)
+    if study.storage and not study.storage.startswith("sqlite:"):
+        faults += precision_faults(config, "study.storage is shared by several")
+    if config.rerun:
+        must = "a study keeps its trials"
+        faults.append(Fault("rerun", True, must, "set another study.name for new ones"))
+    return faults
+
+
+def unused_faults(study: Mapping[str, Any]) -> list[Fault]:
+    """Return a fault for each setting of a study where nothing is searched."""
+    remedy = "set study=NAME or study.space.KNOB=interval(LOW,HIGH)"
+    faults = []
+    for name, default in asdict(StudyConfig()).items():
+        if study[name] != default:
+            faults.append(Fault(f"study.{name}", study[name], "nothing is searched", remedy))
+    return faults
+
+
+def pruner_faults(config: DictConfig) -> list[Fault]:
+    """Check the pruner against the seeds and the metric."""
+    study, faults = config.study, []
+    enough = "study.seeds=5 or more"
+    if study.pruner == "wilcoxon" and not seed_faults(study.seeds) and len(seeds(config)) < 5:
+        must = "prunes from the fourth seed on"
+        faults.append(Fault("study.pruner", "wilcoxon", must, f"set {enough}"))
+    if is_final(study.metric) and study.pruner not in ("wilcoxon", "none"):
+        must = f"is known after the last epoch, and study.pruner={study.pruner} looks at each"
+        remedy = f"set study.pruner=none, or study.pruner=wilcoxon with {enough}"
+        faults.append(Fault("study.metric", study.metric, must, remedy))
+    return faults

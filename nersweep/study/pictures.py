@@ -31,9 +31,9 @@ def draw(study: Study, folder: Path, metric: str) -> list[Path]:
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     files_drawn: list[Path] = []
-    parameters = varied_parameters(study)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about few trials and about conditional parameters
+        parameters = varied_parameters(study)
         for name in PLOTS:
             if name in NEED_TWO_PARAMETERS and len(parameters) < 2:
                 continue

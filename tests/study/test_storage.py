@@ -1,11 +1,13 @@
 """The storage of studies: its URL, its faults, and the command of Optuna's dashboard."""
 
 import shlex
+from pathlib import Path
 
 import optuna
 import pytest
 
 from nersweep.faults import Unavailable, UserError
+from nersweep.machine import databases
 from nersweep.study import storage
 
 
@@ -18,6 +20,14 @@ def test_a_storage_has_a_full_url(tmp_path):
             storage.url_of(wrong, tmp_path)
         (fault,) = error.value.faults
         assert (fault.setting, fault.value) == ("study.storage", wrong)
+
+
+def test_sqlite_on_a_network_file_system_is_refused(monkeypatch):
+    monkeypatch.setattr(databases, "file_system", lambda path: "nfs4")
+    with pytest.raises(UserError) as error:
+        storage.url_of(None, Path("/net/me"))
+    (fault,) = error.value.faults
+    assert fault.setting == "study.storage" and "/net/me is on a network file system" in fault.must
 
 
 def test_an_unusable_storage_is_one_fault_without_password(tmp_path):

@@ -421,8 +421,8 @@ def trained(loop: Loop, overrides: list[str], saved: Path | None = None, kill: b
     tagger, splits = loop.assemble(prepared)
     first = on_cpu(tagger.state_dict())
 
-    def record(values: dict) -> None:
-        if kill and values.get("step") == KILLED_AT:
+    def record(values: object) -> None:
+        if kill and getattr(values, "step", None) == KILLED_AT:
             raise Killed
 
     fitted = loop.fit(prepared, tagger, splits, record, saved)
@@ -441,8 +441,8 @@ def on_cpu(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def compared(found, expected, first: dict[str, torch.Tensor] | None, precision: str) -> dict:
     """Tell how far two runs are apart. first: the weights from which `expected` began."""
-    losses = [step["loss"] for step in found.steps]
-    wanted = [step["loss"] for step in expected.steps]
+    losses = [step.loss for step in found.steps]
+    wanted = [step.loss for step in expected.steps]
     apart = []
     for loss, want in zip(losses, wanted, strict=True):
         apart.append(abs(loss - want) / max(abs(want), 1e-12))

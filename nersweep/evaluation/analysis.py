@@ -1,9 +1,10 @@
-"""What is told of a run once, after its last epoch: kinds of errors, entities that training had, grammar, calibration,
-and what a threshold chosen after training would have given."""
+"""Analyse a run once, after its last epoch: kinds of errors, entities that training had, grammar,
+calibration, and what a threshold chosen after training would have given."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,14 +13,90 @@ from torch import Tensor
 from nersweep.batches.batch import Tokenised
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.evaluation import stats
-from nersweep.evaluation.metrics import entities, entity_counts, rates
+from nersweep.evaluation.metrics import Flat, Rates, TypeScores, entities, entity_counts
 from nersweep.labels import LabelSet
 from nersweep.model.heads.base import Head
 from nersweep.model.tagger import Predictions
 
-TAUS = np.arange(-20, 21) / 10  # that are tried
-AT_ONCE = 256  # sentences that are decoded together
-KINDS = ("boundary", "type", "spurious", "missed")  # of errors
+TAUS = (np.arange(-20, 21) / 10).tolist()  # thresholds to try
+GROUP = 256  # sentences that are decoded together
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Wrong entities by kind.
+
+    Of predicted ones: boundary, if some gold entity of the type overlaps; type, if only ones of
+    other types do; spurious, if none does. Of gold ones: missed, if no prediction overlaps.
+    """
+
+    boundary: int
+    type: int
+    spurious: int
+    missed: int
+
+
+KINDS = tuple(field.name for field in fields(Errors))
+
+
+@dataclass(frozen=True)
+class WordGroups(Generic[T]):
+    """A value over all words, and one over those that are an entity's, in gold or as predicted."""
+
+    all: T
+    entities: T
+
+
+@dataclass(frozen=True)
+class SplitAnalysis(Flat):
+    """Analysis of one split.
+
+    illegal_transitions: the share of words whose label IOB2 forbids. calibration_error: expected,
+    in [0, 1]. seen: scores over the entities whose words are an entity of training; unseen: over
+    the others.
+    """
+
+    illegal_transitions: float
+    calibration_error: WordGroups[float]
+    errors: Errors
+    seen: TypeScores
+    unseen: TypeScores
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """A reliability diagram: words by bins of confidence, and their means; None in an empty bin."""
+
+    counts: list[int]
+    confidence: list[float | None]
+    accuracy: list[float | None]
+
+
+@dataclass(frozen=True)
+class Diagrams:
+    dev: WordGroups[Diagram]
+    test: WordGroups[Diagram]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The τ with the best F1 on dev, and the rates with it."""
+
+    tau: float
+    dev: Rates
+    test: Rates
+
+
+@dataclass(frozen=True)
+class Analysis:
+    dev: SplitAnalysis
+    test: SplitAnalysis
+    calibration: Diagrams
+    threshold: Threshold
+
+    def split(self, name: str) -> SplitAnalysis:
+        return {"dev": self.dev, "test": self.test}[name]
 
 
 def analyse(
@@ -30,89 +107,84 @@ def analyse(
     splits: Mapping[str, Tokenised],
     predictions: Mapping[str, Predictions],
     device: torch.device,
-) -> dict[str, Any]:
-    """For dev and test what the functions below say. calibration: what a reliability diagram shows. threshold: the τ
-    with the best F1 on dev, and the scores with it. counts (C,): of the head's classes in training."""
-    known = set(
-        surfaces(corpus.train, entities(splits["train"].labels, splits["train"].lengths(), labels))
-    )
-    gold = {
-        name: entities(splits[name].labels, splits[name].lengths(), labels) for name in predictions
-    }
-    scores, diagrams = {}, {}
+) -> Analysis:
+    """Analyse the predictions of dev and test. counts: (classes,) of the head's, in training."""
+    train = splits["train"]
+    known = set(surfaces(corpus.train, entities(train.labels, train.lengths(), labels)))
+    gold: dict[str, np.ndarray] = {}
+    analyses: dict[str, SplitAnalysis] = {}
+    diagrams: dict[str, WordGroups[Diagram]] = {}
     for name, predicted in predictions.items():
-        split, sentences = splits[name], corpus.splits()[name]
-        spans = (
-            entities(predicted.labels, split.lengths(), labels)
-            if predicted.spans is None
-            else predicted.spans
+        split, lengths = splits[name], splits[name].lengths()
+        gold[name] = entities(split.labels, lengths, labels)
+        spans = predicted.spans
+        if spans is None:
+            spans = entities(predicted.labels, lengths, labels)
+        targets = head.targets(split.gold(range(len(split))), labels)
+        bins = calibration(predicted.probabilities, targets)
+        diagrams[name] = WordGroups(diagram(bins.all), diagram(bins.entities))
+        analyses[name] = SplitAnalysis(
+            illegal_transitions=illegal_transitions(predicted.labels, lengths, labels),
+            calibration_error=WordGroups(bins.all.error, bins.entities.error),
+            errors=errors(gold[name], spans),
+            **by_familiarity(gold[name], spans, corpus.splits()[name], known, len(labels.types)),
         )
-        bins = calibration(
-            predicted.probabilities, head.targets(split.gold(range(len(split))), labels)
-        )
-        scores[name] = {
-            "illegal_transitions": illegal_transitions(predicted.labels, split.lengths(), labels),
-            "calibration_error": {which: of.error for which, of in bins.items()},
-            "errors": errors(gold[name], spans),
-            **by_familiarity(gold[name], spans, sentences, known, len(labels.types)),
-        }
-        diagrams[name] = {which: diagram(of) for which, of in bins.items()}
 
-    def at(tau: float, name: str) -> dict[str, float]:
+    def at(tau: float, name: str) -> Rates:
         lengths, emissions = splits[name].lengths(), predictions[name].emissions
-        return rates(
-            *shifted_counts(
-                head, tau, counts, labels, emissions, lengths, gold[name], device
-            ).tolist()
-        )
+        of = shifted_counts(head, tau, counts, labels, emissions, lengths, gold[name], device)
+        return Rates.from_counts(*of.tolist())
 
-    tau = min(TAUS.tolist(), key=lambda tau: (-at(tau, "dev")["f1"], abs(tau), tau))
-    return scores | {
-        "calibration": diagrams,
-        "threshold": {"tau": tau, **{name: at(tau, name) for name in predictions}},
-    }
+    tau = min(TAUS, key=lambda tau: (-at(tau, "dev").f1, abs(tau), tau))
+    return Analysis(
+        **analyses,
+        calibration=Diagrams(**diagrams),
+        threshold=Threshold(tau, dev=at(tau, "dev"), test=at(tau, "test")),
+    )
 
 
 def judged(gold: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is wrong with each entity of rows (start, end, type), as one of KINDS, or "" where nothing is. Of predicted
-    ones: boundary, where some gold entity of the type overlaps; type, where only ones of other types do; spurious,
-    where none does. Of gold ones: missed, where no prediction overlaps."""
+    """Return the kind of error of each predicted and of each gold entity; "" if it is right.
+
+    gold and predicted: rows (start, end, type). Predicted ones that are not right are boundary,
+    type or spurious; gold ones may be missed. See `Errors`.
+    """
     true = {tuple(row) for row in gold.tolist()}
     right = np.array([tuple(row) in true for row in predicted.tolist()], dtype=bool)
     any_type, same_type = overlapped(predicted, gold)
-    found = np.select([right, same_type, any_type], ["", "boundary", "type"], "spurious")
-    return found, np.where(overlapped(gold, predicted)[0], "", "missed")
+    kinds = np.select([right, same_type, any_type], ["", "boundary", "type"], "spurious")
+    return kinds, np.where(overlapped(gold, predicted)[0], "", "missed")
 
 
-def errors(gold: np.ndarray, predicted: np.ndarray) -> dict[str, int]:
-    """How many entities of rows (start, end, type) are wrong, by kind."""
+def errors(gold: np.ndarray, predicted: np.ndarray) -> Errors:
+    """Count the wrong entities of rows (start, end, type)."""
     kinds = Counter(np.concatenate(judged(gold, predicted)).tolist())
-    return {kind: kinds[kind] for kind in KINDS}
+    return Errors(**{kind: kinds[kind] for kind in KINDS})
 
 
-def overlapped(of: np.ndarray, by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of these spans: does one of those overlap it, does one of its own type."""
-    words = max((int(rows[:, 1].max()) for rows in (of, by) if len(rows)), default=0)
+def overlapped(spans: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each span whether one of the others overlaps it, and whether one of its type."""
+    words = max((int(rows[:, 1].max()) for rows in (spans, others) if len(rows)), default=0)
 
-    def touched(rows: np.ndarray, spans: np.ndarray) -> np.ndarray:
-        edges = np.bincount(rows[:, 0], minlength=words + 1) - np.bincount(
-            rows[:, 1], minlength=words + 1
-        )
-        covered = np.concatenate(
-            [[0], np.cumsum(np.cumsum(edges) > 0)]
-        )  # words before this one that some row covers
-        return covered[spans[:, 1]] > covered[spans[:, 0]]
+    def touched(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        starts = np.bincount(rows[:, 0], minlength=words + 1)
+        edges = starts - np.bincount(rows[:, 1], minlength=words + 1)
+        covered = np.cumsum(np.cumsum(edges) > 0)  # words up to this one that some row covers
+        covered = np.concatenate([[0], covered])
+        return covered[targets[:, 1]] > covered[targets[:, 0]]
 
-    same = np.zeros(len(of), dtype=bool)
-    for type_id in np.unique(of[:, 2]):
-        mine = of[:, 2] == type_id
-        same[mine] = touched(by[by[:, 2] == type_id], of[mine])
-    return touched(by, of), same
+    same = np.zeros(len(spans), dtype=bool)
+    for type_id in np.unique(spans[:, 2]):
+        mine = spans[:, 2] == type_id
+        same[mine] = touched(others[others[:, 2] == type_id], spans[mine])
+    return touched(others, spans), same
 
 
 def surfaces(sentences: Sequence[Sentence], spans: np.ndarray) -> list[tuple[str, ...]]:
-    """The words of spans over the words of all these sentences."""
-    words = [word for sentence in sentences for word in sentence.words]
+    """Return the words of each span. spans: rows (start, end, type) over all sentences' words."""
+    words: list[str] = []
+    for sentence in sentences:
+        words += sentence.words
     return [tuple(words[start:end]) for start, end, _ in spans.tolist()]
 
 
@@ -122,24 +194,28 @@ def by_familiarity(
     sentences: Sequence[Sentence],
     known: set[tuple[str, ...]],
     types: int,
-) -> dict[str, dict[str, float]]:
-    """Scores over the entities, gold and predicted, whose words are those of an entity of the training split (of
-    whatever type), and over the others."""
+) -> dict[str, TypeScores]:
+    """Score the entities whose words are known as "seen", and the others as "unseen".
+
+    gold and predicted: rows (start, end, type). known: the words of the entities of the training
+    split, of whatever type.
+    """
     words = sum(len(sentence.words) for sentence in sentences)
-    is_known = [
-        np.array([x in known for x in surfaces(sentences, rows)], dtype=bool)
-        for rows in (gold, predicted)
-    ]
-    found = {}
-    for name, which in (("seen", True), ("unseen", False)):
-        kept = [rows[mask == which] for rows, mask in zip((gold, predicted), is_known, strict=True)]
-        counts = entity_counts(*kept, words, types).sum(0).tolist()
-        found[name] = rates(*counts) | {"support": int(counts[2])}
-    return found
+
+    def is_known(rows: np.ndarray) -> np.ndarray:
+        return np.array([x in known for x in surfaces(sentences, rows)], dtype=bool)
+
+    seen_gold, seen_predicted = is_known(gold), is_known(predicted)
+    scores: dict[str, TypeScores] = {}
+    for name, seen in (("seen", True), ("unseen", False)):
+        rows = gold[seen_gold == seen], predicted[seen_predicted == seen]
+        counts = entity_counts(*rows, words, types).sum(0).tolist()
+        scores[name] = TypeScores.from_counts(*counts, support=counts[2])
+    return scores
 
 
 def illegal_transitions(ids: np.ndarray, lengths: np.ndarray, labels: LabelSet) -> float:
-    """The share of words whose label IOB2 does not allow after the one before it, or at the sentence's start."""
+    """Return the share of words whose label IOB2 forbids after the word before, or at a start."""
     start, step = labels.legal_transitions()
     legal = np.concatenate([[True], step[ids[:-1], ids[1:]]])
     first = (np.cumsum(lengths) - lengths)[lengths > 0]
@@ -149,26 +225,28 @@ def illegal_transitions(ids: np.ndarray, lengths: np.ndarray, labels: LabelSet) 
 
 def calibration(
     probabilities: np.ndarray, targets: Sequence[Tensor]
-) -> dict[str, stats.Calibration]:
-    """How true the probabilities (W, P, C) of the most probable classes are: of all words, and of those that are an
-    entity's, in truth or as predicted. With two pointers each word counts twice."""
+) -> WordGroups[stats.Calibration]:
+    """Compare the probability of the most probable class with how often it is right.
+
+    probabilities (W, P, C); targets: P tensors (W,). With two pointers each word counts twice.
+    """
     gold = np.stack([x.numpy() for x in targets], axis=1)  # (W, P)
     predicted, confidence = probabilities.argmax(-1), probabilities.max(-1)
     inside = (gold > 0) | (predicted > 0)
-    return {
-        "all": stats.calibration_error(confidence.ravel(), (predicted == gold).ravel()),
-        "entities": stats.calibration_error(confidence[inside], (predicted == gold)[inside]),
-    }
+    correct = predicted == gold
+    return WordGroups(
+        all=stats.calibration_error(confidence.ravel(), correct.ravel()),
+        entities=stats.calibration_error(confidence[inside], correct[inside]),
+    )
 
 
-def diagram(of: stats.Calibration) -> dict[str, list[float | None]]:
-    """As it is written down; None in an empty bin."""
-    means = {"confidence": of.confidence, "accuracy": of.accuracy}
-    shown = {
-        name: [None if np.isnan(x) else x for x in values.tolist()]
-        for name, values in means.items()
-    }
-    return {"counts": of.counts.tolist(), **shown}
+def diagram(bins: stats.Calibration) -> Diagram:
+    """Return a calibration with None for the NaN of an empty bin."""
+
+    def means(values: np.ndarray) -> list[float | None]:
+        return [None if np.isnan(x) else x for x in values.tolist()]
+
+    return Diagram(bins.counts.tolist(), means(bins.confidence), means(bins.accuracy))
 
 
 def shifted_counts(
@@ -181,23 +259,25 @@ def shifted_counts(
     gold: np.ndarray,
     device: torch.device,
 ) -> np.ndarray:
-    """Entities correct, predicted, gold, (3,), where -τ·log π_c is added to the score of each class c, π_c its share
-    of the training words: above 0 rare classes are predicted more often. Menon et al. 2021, eq. 9, where τ is 1.
-    emissions (words, outputs) of sentences of so many words each; gold: rows (start, end, type)."""
-    shares = (
-        np.maximum(counts, 1) / counts.sum()
-    )  # a class that training lacks counts as if it were there once
+    """Count entities correct, predicted and gold, (3,), with −τ·log π_c added to each class's score.
+
+    π_c is the class's share of the training words: above 0, rare classes are predicted more often.
+    Menon et al. 2021, eq. 9, with τ = 1. emissions (words, outputs); lengths (sentences,), in words;
+    counts (classes,), a class that training lacks counts as one word; gold: rows (start, end, type).
+    """
+    shares = np.maximum(counts, 1) / counts.sum()
     shift = -tau * np.tile(np.log(shares), head.pointers)
     shifted = torch.from_numpy(emissions + shift.astype(np.float32)).to(device)
-    ends, predicted = np.concatenate([[0], np.cumsum(lengths)]), []
-    for first in range(0, len(lengths), AT_ONCE):
-        here = lengths[first : first + AT_ONCE]
-        start, end = ends[first], ends[first + len(here)]
-        decoded = head.decode(shifted[start:end], torch.from_numpy(here))
-        spans = (
-            entities(decoded.labels.cpu().numpy(), here, labels)
-            if decoded.spans is None
-            else decoded.spans.numpy()
-        )
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    predicted: list[np.ndarray] = []
+    for first in range(0, len(lengths), GROUP):
+        group = lengths[first : first + GROUP]
+        start, end = ends[first], ends[first + len(group)]
+        decoded = head.decode(shifted[start:end], torch.from_numpy(group))
+        if decoded.spans is None:
+            spans = entities(decoded.labels.cpu().numpy(), group, labels)
+        else:
+            spans = decoded.spans.numpy()
         predicted.append(spans + np.array([start, start, 0]))
-    return entity_counts(gold, np.concatenate(predicted), len(emissions), len(labels.types)).sum(0)
+    types = len(labels.types)
+    return entity_counts(gold, np.concatenate(predicted), len(emissions), types).sum(0)

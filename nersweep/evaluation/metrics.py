@@ -1,57 +1,109 @@
-"""Label ids to scores: entity precision, recall and F1 as the CoNLL evaluation script counts them."""
+"""Score predictions: entity precision, recall and F1 as the CoNLL evaluation script counts them."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from nersweep.labels import LabelSet
 
 
+class Flat:
+    """Scores that can be shown under flat names. A base of dataclasses of numbers."""
+
+    def flat(self, prefix: str = "") -> dict[str, float]:
+        """Return the scores under names such as dev/f1, dev/strict/f1, dev/PER/f1."""
+        return flatten(asdict(self), prefix)  # type: ignore[call-overload]
+
+
+def flatten(scores: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """Join the keys of nested scores by a slash. The level `types` adds nothing to the names."""
+    flat: dict[str, float] = {}
+    for name, value in scores.items():
+        path = f"{prefix}/{name}" if prefix else name
+        if isinstance(value, Mapping):
+            flat |= flatten(value, prefix if name == "types" else path)
+        else:
+            flat[path] = value
+    return flat
+
+
+@dataclass(frozen=True)
+class Rates(Flat):
+    """F1, precision and recall in [0, 1]; each is 0 if its denominator is."""
+
+    f1: float
+    precision: float
+    recall: float
+
+    @classmethod
+    def from_counts(cls, correct: float, predicted: float, gold: float, **others: Any) -> Self:
+        """Compute the rates of entity counts. others: further fields of a subclass."""
+        return cls(
+            f1=2 * correct / (predicted + gold) if predicted + gold else 0.0,
+            precision=correct / predicted if predicted else 0.0,
+            recall=correct / gold if gold else 0.0,
+            **others,
+        )
+
+
+@dataclass(frozen=True)
+class TypeScores(Rates):
+    """Rates over some of the entities. support: how many of these are gold."""
+
+    support: int
+
+
+@dataclass(frozen=True)
+class Scores(Rates):
+    """Scores of one split in [0, 1]: micro rates over entities.
+
+    macro_f1: the mean over types that have gold entities. accuracy: over words. strict: the micro
+    rates in strict mode. types: the scores of each type.
+    """
+
+    macro_f1: float
+    accuracy: float
+    strict: Rates
+    types: dict[str, TypeScores]
+
+
 def entities(
     ids: np.ndarray, lengths: np.ndarray, labels: LabelSet, strict: bool = False
 ) -> np.ndarray:
-    """The entities in label ids (words,) of sentences with so many words each: rows (start, end, type), end exclusive,
-    type from 1 in the order of `labels.types`.
+    """Return the entities of label ids as rows (start, end, type).
 
-    As in conlleval and seqeval's default mode, an I- that continues nothing starts an entity; in strict mode, seqeval's
-    with IOB2, only B- does.
+    ids: (words,) of all sentences; lengths: (sentences,), in words. end is exclusive; type counts
+    from 1 in the order of `labels.types`. As in conlleval and in seqeval's default mode, an I- that
+    continues nothing starts an entity. In strict mode, seqeval's with IOB2, only a B- does.
     """
     types = labels.type_ids[ids]
-    opens = np.zeros(
-        len(ids) + 1, dtype=bool
-    )  # is this word the first of a sentence (or past the last)
-    opens[np.cumsum(lengths)] = opens[0] = True
+    first = np.zeros(len(ids) + 1, dtype=bool)  # is the word the first of a sentence, or past all
+    first[np.cumsum(lengths)] = first[0] = True
     before = np.concatenate([[0], types[:-1]])
-    before[opens[:-1]] = 0
+    before[first[:-1]] = 0
     starts = (types > 0) & (labels.begins[ids] | (before != types))
-    goes_on = np.concatenate([(types[1:] == types[:-1]) & ~starts[1:] & ~opens[1:-1], [False]])
-    found = np.stack(
-        [np.flatnonzero(starts), np.flatnonzero((types > 0) & ~goes_on) + 1, types[starts]], axis=1
-    )
-    return found[labels.begins[ids][found[:, 0]]] if strict else found
+    continues = (types[1:] == types[:-1]) & ~starts[1:] & ~first[1:-1]
+    ends = (types > 0) & ~np.concatenate([continues, [False]])
+    rows = np.stack([np.flatnonzero(starts), np.flatnonzero(ends) + 1, types[starts]], axis=1)
+    return rows[labels.begins[ids][rows[:, 0]]] if strict else rows
 
 
 def entity_counts(gold: np.ndarray, predicted: np.ndarray, words: int, types: int) -> np.ndarray:
-    """Of entities as rows (start, end, type) over so many words: per type those that are correct, predicted, and gold,
-    (types, 3)."""
-    keys = [
-        (rows[:, 0] * (words + 1) + rows[:, 1]) * (types + 1) + rows[:, 2]
-        for rows in (gold, predicted)
-    ]
-    correct = gold[np.isin(keys[0], keys[1], assume_unique=True)]
-    by_type = [
-        np.bincount(rows[:, 2], minlength=types + 1)[1:] for rows in (correct, predicted, gold)
-    ]
-    return np.stack(by_type, axis=1)
+    """Count correct, predicted and gold entities by type, (types, 3).
 
+    gold and predicted: rows (start, end, type) over so many words.
+    """
 
-def rates(correct: float, predicted: float, gold: float) -> dict[str, float]:
-    """Precision, recall and F1, each 0 where its denominator is."""
-    return {
-        "f1": 2 * correct / (predicted + gold) if predicted + gold else 0.0,
-        "precision": correct / predicted if predicted else 0.0,
-        "recall": correct / gold if gold else 0.0,
-    }
+    def keys(rows: np.ndarray) -> np.ndarray:
+        return (rows[:, 0] * (words + 1) + rows[:, 1]) * (types + 1) + rows[:, 2]
+
+    def by_type(rows: np.ndarray) -> np.ndarray:
+        return np.bincount(rows[:, 2], minlength=types + 1)[1:]
+
+    correct = gold[np.isin(keys(gold), keys(predicted), assume_unique=True)]
+    return np.stack([by_type(correct), by_type(predicted), by_type(gold)], axis=1)
 
 
 def score(
@@ -60,49 +112,35 @@ def score(
     lengths: np.ndarray,
     labels: LabelSet,
     spans: np.ndarray | None = None,
-) -> dict[str, Any]:
-    """All scores of one split, in [0, 1]: micro f1, precision and recall over entities; macro_f1, the mean over types
-    that have gold entities; accuracy over words; strict, the micro scores in strict mode; types, the scores of each
-    type with its support (gold entities).
+) -> Scores:
+    """Score one split.
 
-    gold and predicted: label ids (words,). spans: the predicted entities, rows as in `entities`, where they are not
-    those of the predicted labels.
+    gold and predicted: label ids (words,). lengths: (sentences,), in words. spans: the predicted
+    entities, rows as in `entities`, if they are not those of the predicted labels.
     """
 
     def counts(strict: bool) -> np.ndarray:
-        found = entities(predicted, lengths, labels, strict) if spans is None else spans
-        return entity_counts(
-            entities(gold, lengths, labels, strict), found, len(gold), len(labels.types)
-        )
+        true = entities(gold, lengths, labels, strict)
+        rows = entities(predicted, lengths, labels, strict) if spans is None else spans
+        return entity_counts(true, rows, len(gold), len(labels.types))
 
     by_type = counts(strict=False)
-    types = {
-        name: rates(*row.tolist()) | {"support": int(row[2])}
-        for name, row in zip(labels.types, by_type, strict=True)
-    }
-    supported = [scores["f1"] for scores in types.values() if scores["support"]]
-    return {
-        **rates(*by_type.sum(0).tolist()),
-        "macro_f1": float(np.mean(supported)) if supported else 0.0,
-        "accuracy": float((gold == predicted).mean()),
-        "strict": rates(*counts(strict=True).sum(0).tolist()),
-        "types": types,
-    }
-
-
-def flatten(scores: dict[str, Any], prefix: str) -> dict[str, float]:
-    """Scores under the names that the tracker shows: dev/f1, dev/strict/f1, dev/PER/f1."""
-    flat = {}
-    for name, value in scores.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, prefix if name == "types" else f"{prefix}/{name}")
-        else:
-            flat[f"{prefix}/{name}"] = value
-    return flat
+    types: dict[str, TypeScores] = {}
+    supported: list[float] = []
+    for name, row in zip(labels.types, by_type.tolist(), strict=True):
+        types[name] = TypeScores.from_counts(*row, support=row[2])
+        if row[2]:
+            supported.append(types[name].f1)
+    return Scores.from_counts(
+        *by_type.sum(0).tolist(),
+        macro_f1=float(np.mean(supported)) if supported else 0.0,
+        accuracy=float((gold == predicted).mean()),
+        strict=Rates.from_counts(*counts(strict=True).sum(0).tolist()),
+        types=types,
+    )
 
 
 def confusion(gold: np.ndarray, predicted: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """Words by gold label (rows) and predicted label (columns)."""
-    return np.bincount(gold * len(labels) + predicted, minlength=len(labels) ** 2).reshape(
-        len(labels), -1
-    )
+    """Count words by gold label (rows) and predicted label (columns)."""
+    pairs = np.bincount(gold * len(labels) + predicted, minlength=len(labels) ** 2)
+    return pairs.reshape(len(labels), -1)

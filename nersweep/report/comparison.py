@@ -41,9 +41,9 @@ class Comparison:
     @property
     def rarest(self) -> str:
         """The type with the fewest entities in the training split, of those that the scored split has."""
-        entities = self.first.result["data"]["entities"]
+        entities = self.first.result.data.entities
         there = [
-            t for t in self.types if self.first.result[self.split]["types"][t]["support"]
+            t for t in self.types if self.first.result.scores(self.split).types[t].support
         ] or self.types
         return min(there, key=lambda type_: (entities[type_], type_))
 
@@ -82,9 +82,7 @@ def compare(
             "no finished run among those asked for; the sweep's command goes on with them"
         )
     refuse_mixed([record for record in records if record.finished])
-    records = sorted(
-        records, key=lambda r: (r.name, version_of(r), r.result.get("fingerprint", ""))
-    )
+    records = sorted(records, key=lambda r: (r.name, version_of(r), r.result.fingerprint))
     rows = [row_of(setting, group, reference) for setting, group in grouped(records).items()]
     there = [row for row in rows if row.records]
     base = next((row for row in there if row.setting == baseline), None)
@@ -112,7 +110,7 @@ def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
     finish, is with those of its name where these have one setting."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        if "config" in record.result:
+        if record.finished:
             groups.setdefault(json.dumps(setting_of(record), sort_keys=True), []).append(record)
     settings = [(setting(group[0]), setting_of(group[0])) for group in groups.values()]
     found: dict[str, list[Record]] = {}
@@ -123,7 +121,7 @@ def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
             " ".join([name, *(f"{key}={shown(own[key])}" for key in differing)]), []
         ).extend(group)
     for record in records:
-        if "config" not in record.result:
+        if not record.finished:
             name = setting(record)
             own = [place for place, group in found.items() if setting(group[0]) == name]
             found.setdefault(own[0] if len(own) == 1 else name, []).append(record)
@@ -131,15 +129,13 @@ def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def setting(record: Record) -> str:
-    return record.name.rpartition("-s")[0]
+    return record.result.setting
 
 
 def version_of(record: Record) -> list[int]:
     """To sort by; empty where it is not known."""
-    return [
-        int(part)
-        for part in re.findall(r"\d+", record.result.get("versions", {}).get("nersweep", ""))
-    ]
+    version = record.result.versions.get("nersweep", "") if record.finished else ""
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def refuse_mixed(finished: Sequence[Record]) -> None:
@@ -147,11 +143,11 @@ def refuse_mixed(finished: Sequence[Record]) -> None:
     kinds: dict[tuple[Any, ...], list[Record]] = {}
     for record in finished:
         gold = record.counts[:, 2].tobytes()
-        kinds.setdefault((record.result["data"]["checksum"], record.split, gold), []).append(record)
+        kinds.setdefault((record.result.data.checksum, record.split, gold), []).append(record)
     if len(kinds) > 1:
         told = [
             f"{of[0].name}{f' and {len(of) - 1} more' * (len(of) > 1)} ({of[0].config['choice']['data']}, "
-            f"{of[0].split}, {of[0].result['data']['checksum'][:8]})"
+            f"{of[0].split}, {of[0].result.data.checksum[:8]})"
             for of in kinds.values()
         ]
         raise ValueError(

@@ -1,12 +1,12 @@
 """What a reader must know beside the table, and what may be concluded from it, in plain words."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from nersweep.evaluation import stats
 from nersweep.report.rows import ALPHA, Row, loss_of, points
+from nersweep.results.result import FinishedResult
 
 WORTHWHILE = (0.003, 0.005, 0.01)  # differences of F1 that one would like to see: .3 points
 MOST_ALIKE = 6  # rows without a visible difference that have a sentence each
@@ -31,7 +31,7 @@ def notes(rows: Sequence[Row], base: Row | None, asked: str, tried: int = 0) -> 
             "dev chose the best epoch, and in a study the settings too: its scores are too high for new data"
         )
     lines += other_versions(results)
-    machines = sorted({f"{result['device']}, {result['hardware']}" for result in results})
+    machines = sorted({f"{result.device}, {result.hardware}" for result in results})
     if len(machines) > 1:
         lines.append(
             f"runs of different machines, whose times cannot be compared: {'; '.join(machines)}"
@@ -62,12 +62,11 @@ def notes(rows: Sequence[Row], base: Row | None, asked: str, tried: int = 0) -> 
     return lines
 
 
-def other_versions(results: Sequence[Mapping[str, Any]]) -> list[str]:
+def other_versions(results: Sequence[FinishedResult]) -> list[str]:
     """A line where the runs are of different code."""
-    names = dict.fromkeys(name for result in results for name in result["versions"])
+    names = dict.fromkeys(name for result in results for name in result.versions)
     of = {
-        name: sorted({result["versions"].get(name, "unknown") for result in results})
-        for name in names
+        name: sorted({result.versions.get(name, "unknown") for result in results}) for name in names
     }
     differing = ", ".join(
         f"{name} {' and '.join(found)}" for name, found in of.items() if len(found) > 1

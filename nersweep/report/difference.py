@@ -20,7 +20,7 @@ def show(a: Record, b: Record) -> None:
     for record in (a, b):
         if not record.finished:
             raise ValueError(
-                f"compare={record.name}: {record.result['status']}; only finished runs can be compared"
+                f"compare={record.name}: {record.result.status}; only finished runs can be compared"
             )
     if a.folder.samefile(b.folder):
         raise ValueError(
@@ -43,7 +43,7 @@ def show(a: Record, b: Record) -> None:
         [x, *(f"{100 * r.scores[x]:.2f}" if x in r.scores else "–" for r in (a, b))] for x in kinds
     ]
     print_table(f"\nScores on {a.split}, in percent", ["", *names], scores)
-    if a.result["data"]["checksum"] != b.result["data"]["checksum"]:
+    if a.result.data.checksum != b.result.data.checksum:
         console.print("\nother data: their sentences are not compared")
         return
     p = stats.approximate_randomisation(a.counts[None], b.counts[None])
@@ -67,7 +67,8 @@ def configuration(record: Record) -> dict[str, Any]:
 def surroundings(record: Record) -> dict[str, Any]:
     """What is not configuration and may change the numbers."""
     kept = ("device", "hardware", "precision", "threads", "versions", "data")
-    return flat({name: record.result[name] for name in kept if name in record.result})
+    values = record.result.to_json()
+    return flat({name: values[name] for name in kept})
 
 
 def show_sentences(of: Mapping[str, Predicted]) -> None:

@@ -139,30 +139,30 @@ def facts(of: Comparison) -> list[tuple[str, str]]:
     """How the runs were made, by name. Where they differ, all that there is."""
     records = [record for row in of.finished for record in row.records]
     results = [record.result for record in records]
-    data = of.first.result["data"]
-    sizes = ", ".join(f"{name} {n:,}" for name, n in data["sentences"].items())
-    entities = ", ".join(f"{name} {n:,}" for name, n in data["entities"].items())
-    minutes = sum(result["seconds"]["total"] for result in results) / 60
+    data = of.first.result.data
+    sizes = ", ".join(f"{name} {n:,}" for name, n in data.sentences.items())
+    entities = ", ".join(f"{name} {n:,}" for name, n in data.entities.items())
+    minutes = sum(result.seconds.total for result in results) / 60
     versions = [
-        f"{name} {any_of(result['versions'].get(name, 'none') for result in results)}"
-        for name in of.first.result["versions"]
+        f"{name} {any_of(result.versions.get(name, 'none') for result in results)}"
+        for name in of.first.result.versions
     ]
     return [
         (
             "Data",
-            f"{any_of(r.config['choice']['data'] for r in records)}, SHA-256 {data['checksum'][:12]}…",
+            f"{any_of(r.config['choice']['data'] for r in records)}, SHA-256 {data.checksum[:12]}…",
         ),
         ("Sentences", sizes),
         ("Entities in training", entities),
         ("Model", any_of(record.config["choice"]["model"] for record in records)),
         (
             "Training",
-            f"{any_of(r['epochs'] for r in results)} epochs, {any_of(record.steps for record in records)} steps",
+            f"{any_of(r.epochs for r in results)} epochs, {any_of(record.steps for record in records)} steps",
         ),
         ("Seeds", any_of(record.seed for record in records)),
         ("Runs", f"{len(records)}, in {minutes:,.0f} minutes in all"),
-        ("Hardware", any_of(f"{result['device']}, {result['hardware']}" for result in results)),
-        ("Number format", any_of(result["precision"] for result in results)),
+        ("Hardware", any_of(f"{result.device}, {result.hardware}" for result in results)),
+        ("Number format", any_of(result.precision for result in results)),
         ("Versions", "; ".join(versions)),
     ]
 

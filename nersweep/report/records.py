@@ -16,7 +16,9 @@ from nersweep.config.settings import matters
 from nersweep.evaluation import metrics
 from nersweep.labels import LabelSet
 from nersweep.machine import files
-from nersweep.results import result as result_module
+from nersweep.machine.typed import Mismatch, validate
+from nersweep.results.result import RESULT, FinishedResult, Result, read_result, result_of
+from nersweep.training.history import EPOCH, EpochRecord, record_of
 
 LOSSES = 200  # points of a loss curve
 PLACES = {"data", "output_dir", "tracking"}  # settings that say where something lies
@@ -122,44 +124,44 @@ class Record:
     of them are empty for a run that did not finish. folder: None where it came from an archive.
     """
 
-    result: dict[str, Any]
+    result: Any  # a FinishedResult, or else a Result
     split: str
     counts: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.int64))
     confusion: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
-    epochs: list[dict[str, Any]] = field(default_factory=list)
+    epochs: list[EpochRecord] = field(default_factory=list)
     losses: list[tuple[int, float]] = field(default_factory=list)
     folder: Path | None = None
 
     @property
     def name(self) -> str:
-        return self.result["name"]
+        return self.result.name
 
     @property
     def finished(self) -> bool:
-        return self.result["status"] == "finished"
+        return isinstance(self.result, FinishedResult)
 
     @property
     def config(self) -> dict[str, Any]:
-        return self.result["config"]
+        return self.result.config
 
     @property
     def seed(self) -> int:
-        return self.config["seed"]
+        return self.result.seed
 
     @property
     def types(self) -> list[str]:
-        return list(self.result["test"]["types"])
+        return list(self.result.test.types)
 
     @property
     def steps(self) -> int:
-        train, sentences = self.config["train"], self.result["data"]["sentences"]["train"]
-        return self.result["epochs"] * -(-sentences // train["batch_size"])
+        train, sentences = self.config["train"], self.result.data.sentences["train"]
+        return self.result.epochs * -(-sentences // train["batch_size"])
 
     @cached_property
     def scores(self) -> dict[str, float]:
         """All of them, flat: f1, PER/f1, strict/f1, illegal_transitions, errors/boundary, …"""
-        found = metrics.flatten(self.result[self.split] | self.result["analysis"][self.split], "")
-        return {name.removeprefix("/"): value for name, value in found.items()}
+        analysis = self.result.analysis.split(self.split)
+        return self.result.scores(self.split).flat() | analysis.flat()
 
     def predictions(self) -> Predicted:
         assert self.folder, "an archive holds no words"
@@ -169,64 +171,50 @@ class Record:
 def read_run(folder: Path, split: str) -> Record:
     """The run of a folder. Raises ValueError for a folder without result.json, and for a finished run of which
     something is missing: one line. Its numbers are rounded, so that an archive of it holds the same."""
-    file = folder / result_module.RESULT
+    file = folder / RESULT
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-        result_module.check_result(result)
-    except (OSError, ValueError) as error:
+        result = read_result(file)
+    except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error})") from None
-    if result["status"] != "finished":
+    if not isinstance(result, FinishedResult):
         return Record(result, split, folder=folder)
-    if lacking := {"config", "dev", "test", "analysis", "data"} - result.keys():
-        raise older(file, min(lacking))
-    try:
-        return finished_run(result, folder, split)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{file}: not the result of a run ({type(error).__name__}: {error})"
-        ) from None
-
-
-def older(file: Path, lacking: str) -> ValueError:
-    return ValueError(
-        f"{file}: has no {lacking}, so an older version made it; type its command again with rerun=true"
-    )
-
-
-def finished_run(result: dict[str, Any], folder: Path, split: str) -> Record:
-    config = result["config"]  # as it is: two learning rates may differ in the seventh digit
-    seconds = result["seconds"]  # the tracker's copy is sent before it is known how long all took
-    result = rounded(result) | {
-        "config": config,
-        "seconds": rounded({"total": sum(seconds.values())} | seconds),
-    }
     epochs, losses = read_history(folder / "metrics.jsonl")
-    if not all("gradients" in epoch for epoch in epochs):
-        raise older(folder / "metrics.jsonl", "gradients")
-    predicted = read_predictions(folder, split, result["test"]["types"])
-    known, found = result["data"]["sentences"][split], len(predicted.lengths)
+    predicted = read_predictions(folder, split, result.test.types)
+    known, found = result.data.sentences[split], len(predicted.lengths)
     if found != known:
         raise ValueError(
             f"{folder / 'predictions' / split}.conll: {found:,} sentences, expected {known:,}"
         )
     return Record(
-        result,
+        rounded_result(result),
         split,
         predicted.counts(),
         predicted.confusion(),
-        rounded(epochs),
+        [validate(EPOCH, rounded(epoch.to_json())) for epoch in epochs],
         losses,
         folder,
     )
 
 
-def read_history(file: Path) -> tuple[list[dict[str, Any]], list[tuple[int, float]]]:
+def rounded_result(result: FinishedResult) -> Result:
+    """All but the configuration: two learning rates may differ in the seventh digit."""
+    values = result.to_json()
+    return result_of(rounded(values) | {"config": values["config"]})
+
+
+def read_history(file: Path) -> tuple[list[EpochRecord], list[tuple[int, float]]]:
     """Epochs, and the training loss at some steps: each the mean since the one before."""
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        epochs = [line for line in lines if "epoch" in line]
-        steps = [(line["step"], float(line["loss"])) for line in lines if "step" in line]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        lines = [record_of(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        epochs = [line for line in lines if isinstance(line, EpochRecord)]
+        steps = [(line.step, line.loss) for line in lines if not isinstance(line, EpochRecord)]
+    except Mismatch as error:
+        if error.missing and error.path == "gradients":
+            raise ValueError(
+                f"{file}: has no gradients, so an older version made it; run its command again with rerun=true"
+            ) from None
+        raise ValueError(f"{file}: cannot be read ({error})") from None
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file}: cannot be read ({error})") from None
     size = -(-len(steps) // LOSSES)
     parts = [steps[i : i + size] for i in range(0, len(steps), size)] if steps else []
@@ -244,18 +232,17 @@ def setting_of(record: Record) -> dict[str, Any]:
         for key, x in config.items()
         if key.partition(".")[0] not in left_out and matters(key)
     }
-    return kept | {"train.precision": record.result["precision"]}
+    return kept | {"train.precision": record.result.precision}
 
 
 def to_line(record: Record) -> str:
     """A run as a line of an archive: no words of the data in it, and nothing of where these and the run lie."""
-    config = record.result.get("config", {})
-    kept = {key: value for key, value in config.items() if key not in PLACES}
-    result = record.result | ({"config": kept} if config else {})
+    result = record.result.to_json()
+    if config := result.get("config"):
+        result["config"] = {key: value for key, value in config.items() if key not in PLACES}
     arrays = {"counts": packed(record.counts), "confusion": record.confusion.tolist()}
-    told = {"result": result} | {
-        name: getattr(record, name) for name in ("split", "epochs", "losses")
-    }
+    epochs = [epoch.to_json() for epoch in record.epochs]
+    told = {"result": result, "split": record.split, "epochs": epochs, "losses": record.losses}
     return json.dumps(told | arrays, ensure_ascii=False)
 
 
@@ -264,7 +251,12 @@ def from_line(line: str) -> Record:
     confusion = np.array(told["confusion"], dtype=np.int64)
     losses = [(step, loss) for step, loss in told["losses"]]
     return Record(
-        told["result"], told["split"], unpacked(told["counts"]), confusion, told["epochs"], losses
+        result_of(told["result"]),
+        told["split"],
+        unpacked(told["counts"]),
+        confusion,
+        [validate(EPOCH, epoch) for epoch in told["epochs"]],
+        losses,
     )
 
 
@@ -303,6 +295,6 @@ def read_archive(file: Path) -> list[Record]:
     for number, line in enumerate(lines, 1):
         try:
             records.append(from_line(line))
-        except (ValueError, KeyError, TypeError, zlib.error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             raise ValueError(f"archive={file}: line {number} is no run ({error})") from None
     return records

@@ -66,17 +66,18 @@ class Row:
     @property
     def tau(self) -> float:
         """The mean of the τ that were the best on dev."""
-        return float(
-            np.mean([record.result["analysis"]["threshold"]["tau"] for record in self.records])
-        )
+        return float(np.mean([record.result.analysis.threshold.tau for record in self.records]))
 
     @property
     def shifted(self) -> float:
         """Mean F1 with the τ that was the best on dev."""
-        found = [record.result["analysis"]["threshold"] for record in self.records]
+        found = [record.result.analysis.threshold for record in self.records]
         return float(
             np.mean(
-                [of[record.split]["f1"] for of, record in zip(found, self.records, strict=True)]
+                [
+                    getattr(of, record.split).f1
+                    for of, record in zip(found, self.records, strict=True)
+                ]
             )
         )
 
@@ -84,11 +85,8 @@ class Row:
     def step_seconds(self) -> list[float]:
         """Of an optimiser step, by seed: CPU seconds on a CPU, where other work on the machine stretches the wall
         clock; else seconds."""
-        on_cpu = self.records[0].result["device"] == "cpu"
-        of = [
-            r.result["cpu_seconds"] if on_cpu else r.result["seconds"]["train"]
-            for r in self.records
-        ]
+        on_cpu = self.records[0].result.device == "cpu"
+        of = [r.result.cpu_seconds if on_cpu else r.result.seconds.train for r in self.records]
         return [s / r.steps for s, r in zip(of, self.records, strict=True)]
 
 
@@ -110,9 +108,9 @@ def row_of(name: str, group: Sequence[Record], reference: Mapping[str, Any]) -> 
     done = tuple(finished[seed] for seed in sorted(finished))
     left = tuple(
         (
-            record.name.rpartition("-s")[2],
-            record.result["status"].replace("running", "not finished")
-            + (f" ({record.result['error']})" if record.result.get("error") else ""),
+            str(record.seed),
+            record.result.status.replace("running", "not finished")
+            + (f" ({record.result.error})" if record.result.error else ""),
         )
         for record in group
         if not record.finished

@@ -13,10 +13,10 @@ from nersweep import tracking
 from nersweep.config.schema import TrackingConfig
 from nersweep.report.records import Record, read_archive, read_run
 from nersweep.results import folder as folder_module
-from nersweep.results import result
+from nersweep.results.result import RESULT, Result, Status
 from nersweep.tracking import Tracked, Tracker
 
-NEEDED = (result.RESULT, "metrics.jsonl", "predictions")  # of a run that the tracker alone has
+NEEDED = (RESULT, "metrics.jsonl", "predictions")  # of a run that the tracker alone has
 CHOICES = ("sweep", "study", "experiment", "filter", "archive")
 
 
@@ -111,7 +111,7 @@ def find(config: ReportConfig) -> Found:
 
 def settings_tried(records: Iterable[Record]) -> int:
     """By the seed that most have: a pruned run's name alone is known, which other settings can have too."""
-    seeds = Counter(record.name.rpartition("-s")[2] for record in records)
+    seeds = Counter(record.seed for record in records)
     return max(seeds.values(), default=0)
 
 
@@ -156,19 +156,27 @@ def of_sweep(folder: Path, split: str) -> Found:
     try:
         listed = json.loads(file.read_text(encoding="utf-8"))
         runs, command, parent = listed["runs"], listed["command"], listed["run_id"]
-        places = [
-            (run["name"], folder_module.run_folder(output_dir, run["name"], run["fingerprint"]))
+        members = [
+            Result(
+                status=Status.NOT_BEGUN,
+                name=run["name"],
+                fingerprint=run["fingerprint"],
+                setting=run["setting"],
+                seed=run["seed"],
+            )
             for run in runs
+        ]
+        places = [
+            (member, folder_module.run_folder(output_dir, member.name, member.fingerprint))
+            for member in members
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{file}: cannot be read ({error}); the same sweep again writes it anew"
         ) from None
     records = [
-        read_run(place, split)
-        if (place / result.RESULT).exists()
-        else Record({"name": name, "status": "not begun"}, split)
-        for name, place in places
+        read_run(place, split) if (place / RESULT).exists() else Record(member, split)
+        for member, place in places
     ]
     named = re.search(r"\bexperiment=([\w,-]+)", command)
     data = next((record.config["choice"]["data"] for record in records if record.finished), "")
@@ -195,21 +203,27 @@ def read_tracked(runs: Iterable[Tracked], config: ReportConfig, split: str) -> l
     records = []
     for run in of.values():
         folder = Path(run.folder)
-        if run.folder and (folder / result.RESULT).exists():
+        if run.folder and (folder / RESULT).exists():
             records.append(read_run(folder, split))
         elif run.tags.get("status") == "finished":
             records.append(fetched(run, config, split))
         else:
-            records.append(
-                Record({"name": run.name, "status": run.tags.get("status", "not finished")}, split)
+            seed = run.tags.get("seed")
+            result = Result(
+                status=Status(run.tags.get("status", Status.RUNNING)),
+                name=run.name,
+                fingerprint=run.tags["fingerprint"],
+                setting=run.tags.get("setting", run.name),
+                seed=int(seed) if seed else None,
             )
+            records.append(Record(result, split))
     return records
 
 
 def fetched(run: Tracked, config: ReportConfig, split: str) -> Record:
     """A run whose folder is elsewhere, copied into output_dir/fetched once."""
     folder = Path(config.output_dir) / "fetched" / run.id
-    if not (folder / result.RESULT).exists():
+    if not (folder / RESULT).exists():
         unfinished = folder.with_name(f".{run.id}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -228,9 +242,9 @@ def one(name: str, config: ReportConfig) -> Record:
     """A run by its folder, by its name or by the tracker's id."""
     runs = Path(config.output_dir) / "runs"
     split = split_of(config)
-    found = [Path(name)] if (Path(name) / result.RESULT).exists() else []
+    found = [Path(name)] if (Path(name) / RESULT).exists() else []
     found = found or [
-        file.parent for file in runs.glob(f"*/{result.RESULT}") if file.parent.name.startswith(name)
+        file.parent for file in runs.glob(f"*/{RESULT}") if file.parent.name.startswith(name)
     ]
     exact = [folder for folder in found if folder.name.rpartition("-")[0] == name]
     found = exact or found

@@ -208,12 +208,12 @@ def beside(of: Comparison) -> list[Column]:
 
 
 def by_type(of: Comparison) -> list[Column]:
-    support = of.first.result[of.split]["types"]
+    support = of.first.result.scores(of.split).types
     return [
         Column(
             type_,
             lambda row, t=type_: percent(row.mean(f"{t}/f1")),
-            f"{support[type_]['support']:,} true entities",
+            f"{support[type_].support:,} true entities",
         )
         for type_ in of.types
     ]

@@ -1,64 +1,188 @@
-"""The result of a run, as result.json holds it."""
+"""The result of a run, and its only reader and writer: result.json."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from nersweep.evaluation.analysis import Analysis
+from nersweep.evaluation.metrics import Scores
+from nersweep.faults import Fault, UserError
 from nersweep.machine.files import fingerprint, log, write_json
+from nersweep.machine.typed import Mismatch, validate
 
 RESULT = "result.json"
 
 
-ANEW = (
-    "to be made again"  # the status of a run that is made from its start, whatever was made of it
-)
+class Status(StrEnum):
+    """Where a run stands."""
+
+    NOT_BEGUN = "not begun"
+    RESTART = "to be made again"  # from its start, whatever was done before
+    RUNNING = "running"  # also that of a process that was killed without a signal
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    KILLED = "killed"
+
+    @property
+    def over(self) -> bool:
+        """True if the same command does not run it again."""
+        return self in (Status.FINISHED, Status.DIVERGED)
 
 
-OVER = ("finished", "diverged")  # the status of a run that the same command does not make again
+@dataclass(kw_only=True)
+class Result:
+    """What is known of any run. name: for people; setting: the name without the seed."""
+
+    status: Status
+    name: str
+    fingerprint: str = ""
+    setting: str = ""
+    seed: int | None = None
+    device: str = ""
+    error: str = ""
+    run_id: str | None = None  # the tracker's name of the run
+    untracked: bool = False  # the tracker did not answer when the run ended
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values. What has its default is left out."""
+        adapter: TypeAdapter[Any] = FINISHED if isinstance(self, FinishedResult) else PLAIN
+        return adapter.dump_python(self, exclude_defaults=True)
 
 
-told: set[Path] = set()  # results that cannot be read
+@dataclass
+class Seconds:
+    """Seconds of work on a run: total, and what its parts took."""
+
+    setup: float
+    train: float
+    eval: float
+    tracking: float = 0.0
+    total: float = 0.0
 
 
-def sealed(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result with its checksum: a score with a damaged digit looks like any other."""
-    plain = json.loads(json.dumps(result))
-    return plain | {"checksum": fingerprint(plain)}
+@dataclass
+class DataFacts:
+    """The data of a run. sentences: by split; entities: of the training split, by type."""
+
+    checksum: str
+    sentences: dict[str, int]
+    entities: dict[str, int]
 
 
-def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+@dataclass(kw_only=True)
+class FinishedResult(Result):
+    """The result of a run that has finished. config: resolved, without passwords."""
+
+    config: dict[str, Any]
+    best_epoch: int
+    epochs: int
+    absent: dict[str, float]  # by type: the share of the last epoch's steps without it
+    padding: float  # share of the last epoch's slots
+    dev: Scores  # of the best epoch
+    test: Scores
+    analysis: Analysis
+    seconds: Seconds
+    cpu_seconds: float  # of training
+    sentences_per_second: float
+    words_per_second: float
+    peak_memory_bytes: int
+    hardware: str
+    accumulation: int
+    precision: str
+    threads: int
+    data: DataFacts
+    notes: list[str]
+    versions: dict[str, str]
+
+    def scores(self, split: str) -> Scores:
+        return {"dev": self.dev, "test": self.test}[split]
+
+    @property
+    def choice(self) -> dict[str, str]:
+        """The option of each group."""
+        return self.config["choice"]
+
+
+PLAIN = TypeAdapter(Result)
+FINISHED = TypeAdapter(FinishedResult)
+reported: set[Path] = set()  # results that cannot be read
+
+
+def result_of(values: Mapping[str, Any]) -> Result:
+    """Return a result from JSON values. Raises ValueError if something is missing or wrong."""
+    if values.get("status") != Status.FINISHED:
+        return validate(PLAIN, values)
+    result = validate(FINISHED, values)
+    if not result.setting:  # of an older version
+        result.seed = result.config["seed"]
+        result.setting = result.name.removesuffix(f"-s{result.seed}")
+    return result
+
+
+def sealed(result: Result) -> dict[str, Any]:
+    """Return the result as JSON values with a checksum: a damaged digit is no other score."""
+    values = json.loads(json.dumps(result.to_json()))
+    return values | {"checksum": fingerprint(values)}
+
+
+def write_result(folder: Path, result: Result) -> None:
     write_json(folder / RESULT, sealed(result))
 
 
-def read_result(folder: Path, fingerprint: str) -> dict[str, Any]:
-    """What is written down of this run: with a status, or empty where there is nothing. What is damaged, or of another
-    run, is nothing too, and told once in a process. Raises ValueError for a file that the system cannot read."""
+def read_result(file: Path) -> Result:
+    """Read a result. Raises OSError, and UserError for a file that is damaged or too old."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        unseal(values)
+        return result_of(values)
+    except Mismatch as error:
+        fault = Fault(str(file), must=f"not the result of a run ({error})")
+        if error.missing and "." not in error.path:
+            older = f"has no {error.path}, so an older version made it"
+            fault = Fault(str(file), must=older, remedy="run its command again with rerun=true")
+    except ValueError as error:
+        fault = Fault(str(file), must=f"cannot be read ({error})")
+    raise UserError(fault)
+
+
+def read_run(folder: Path, fingerprint: str) -> Result | None:
+    """Read the result of a run; None if the run was never begun.
+
+    A result that is damaged, or of another run, counts as none; a warning says so once per process.
+    Raises UserError for a file that the system cannot read.
+    """
     file = folder / RESULT
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-        check_result(result)
-        if result["fingerprint"] != fingerprint:
-            raise ValueError("it is of another run")
-        return result
+        result = read_result(file)
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return None
     except OSError as error:
-        raise ValueError(
-            f"{file}: cannot be read ({error.strerror}); nothing is run in its place"
-        ) from None
-    except ValueError as error:
-        if file not in told:
-            told.add(file)
-            log.warning("%s: cannot be read (%s); the run is made again", file, error)
-        return {}
+        reason = f"cannot be read ({error.strerror}); nothing is run in its place"
+        raise UserError(Fault(str(file), must=reason)) from None
+    except UserError as error:
+        fault = str(error)
+    else:
+        if result.fingerprint == fingerprint:
+            return result
+        fault = f"{file}: it is of another run"
+    if file not in reported:
+        reported.add(file)
+        log.warning("%s; the run is made again", fault)
+    return None
 
 
-def check_result(result: Any) -> None:
-    """Takes the checksum out of a sealed result. Raises ValueError where it is wrong, or there is none."""
-    if not isinstance(result, dict) or not {"name", "status", "fingerprint"} <= result.keys():
+def unseal(values: Any) -> None:
+    """Take the checksum out of a sealed result. Raises ValueError if it is wrong or missing."""
+    if not isinstance(values, dict) or not {"name", "status", "fingerprint"} <= values.keys():
         raise ValueError("it is no result")
-    if "checksum" not in result:
+    if "checksum" not in values:
         raise ValueError("it has no checksum, so an older version made it")
-    if result.pop("checksum") != fingerprint(result):
+    if values.pop("checksum") != fingerprint(values):
         raise ValueError("it is damaged")

@@ -12,11 +12,11 @@ from nersweep.labels import LabelSet
 from nersweep.machine import files as files_module
 from nersweep.model.tagger import Predictions
 from nersweep.run.plan import Plan
-from nersweep.training.history import Fitted
+from nersweep.training.history import History
 
 
 def write(
-    prepared: Plan, fitted: Fitted, predictions: dict[str, Predictions], test_gold: np.ndarray
+    prepared: Plan, history: History, predictions: dict[str, Predictions], test_gold: np.ndarray
 ) -> None:
     """Predictions in CoNLL columns, seqeval's report, pictures."""
     from seqeval.metrics import classification_report  # a second, through scikit-learn
@@ -43,7 +43,7 @@ def write(
             "\nSpans that overlap an earlier one are left out here; result.json counts them.\n"
         )
     files_module.write_text(folder / "report.txt", report)
-    plots.learning_curves(folder / "learning_curves.png", fitted.steps, fitted.epochs)
+    plots.learning_curves(folder / "learning_curves.png", history.steps, history.epochs)
     counts = metrics.confusion(test_gold, predictions["test"].labels, labels)
     title = f"{prepared.name}: labels of words, {corpus.name} test"
     plots.confusion_matrix(folder / "confusion_matrix.png", counts, labels.names, title)

@@ -1,9 +1,9 @@
 """What a run prints."""
 
 from pathlib import Path
-from typing import Any
 
-from nersweep.results import result as result_module
+from nersweep.evaluation.metrics import Rates
+from nersweep.results.result import RESULT, FinishedResult
 from nersweep.run.plan import Facts, Plan
 from nersweep.terminal import console, print_table
 
@@ -42,36 +42,38 @@ def show_facts(facts: Facts) -> None:
     )
 
 
-def one_line_of(result: dict[str, Any]) -> str:
-    dev, test = (f"{name} F1 {result[name]['f1']:.4f}" for name in ("dev", "test"))
-    return f"{result['name']}: {dev}, {test} ({result['seconds']['total']:.1f} s)"
-
-
-def conclude(result: dict[str, Any], folder: Path, ui: str) -> None:
-    """What was measured, where it lies, how to look at it. The last line names the result file."""
-    rows = [[name, result[name]] for name in ("dev", "test")]
-    rows += [[f"test {type_}", scores] for type_, scores in result["test"]["types"].items()]
-    print_table(
-        f"\n{result['name']}: entity scores of epoch {result['best_epoch']}, the best on dev",
-        ["", "F1", "precision", "recall", "support"],
-        [
-            [
-                name,
-                *(f"{s[key]:.4f}" for key in ("f1", "precision", "recall")),
-                f"{s.get('support', ''):,}" if "support" in s else "",
-            ]
-            for name, s in rows
-        ],
+def one_line_of(result: FinishedResult) -> str:
+    return (
+        f"{result.name}: dev F1 {result.dev.f1:.4f}, test F1 {result.test.f1:.4f} "
+        f"({result.seconds.total:.1f} s)"
     )
-    seconds = result["seconds"]
+
+
+def shown_rates(rates: Rates) -> list[str]:
+    return [f"{value:.4f}" for value in (rates.f1, rates.precision, rates.recall)]
+
+
+def conclude(result: FinishedResult, folder: Path, ui: str) -> None:
+    """What was measured, where it lies, how to look at it. The last line names the result file."""
+    rows = []
+    for name, scores in (("dev", result.dev), ("test", result.test)):
+        rows.append([name, *shown_rates(scores), ""])
+    for type_, scores in result.test.types.items():
+        rows.append([f"test {type_}", *shown_rates(scores), f"{scores.support:,}"])
+    print_table(
+        f"\n{result.name}: entity scores of epoch {result.best_epoch}, the best on dev",
+        ["", "F1", "precision", "recall", "support"],
+        rows,
+    )
+    seconds = result.seconds
     console.print(
-        f"\n{seconds['total']:.0f} s in all: "
-        + ", ".join(f"{key} {seconds[key]:.1f} s" for key in ("setup", "train", "eval", "tracking"))
+        f"\n{seconds.total:.0f} s in all: setup {seconds.setup:.1f} s, train {seconds.train:.1f} s, "
+        f"eval {seconds.eval:.1f} s, tracking {seconds.tracking:.1f} s"
     )
     console.print(f"model: {folder / 'model'}")
     console.print(f"MLflow: {ui}")
-    if "untracked" in result:
+    if result.untracked:
         console.print(
             "MLflow did not answer when the run ended; to tell it of that, type the same command again"
         )
-    console.print(f"result: {folder / result_module.RESULT}")
+    console.print(f"result: {folder / RESULT}")

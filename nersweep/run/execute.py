@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from nersweep.config.schema import TrainConfig
 from nersweep.data.corpus import tag_counts
 from nersweep.evaluation import metrics
 from nersweep.evaluation.analysis import analyse
+from nersweep.evaluation.metrics import Scores
 from nersweep.faults import one_line
 from nersweep.machine import files, gpus, host
 from nersweep.machine.device import choose_precision
@@ -27,13 +28,22 @@ from nersweep.model import saved
 from nersweep.model.encoder import Encoder
 from nersweep.model.tagger import Tagger, predict
 from nersweep.results import folder as folder_module
-from nersweep.results import result as result_module
+from nersweep.results.result import (
+    DataFacts,
+    FinishedResult,
+    Result,
+    Seconds,
+    Status,
+    read_run,
+    write_result,
+)
 from nersweep.run import artifacts, publish
 from nersweep.run.console import conclude, introduce, one_line_of
 from nersweep.run.environment import hardware, peak_memory, versions
 from nersweep.run.plan import Plan
 from nersweep.terminal import console
 from nersweep.training.checkpoint import Checkpoint
+from nersweep.training.history import EpochRecord, StepRecord
 from nersweep.training.loop import fit
 from nersweep.training.observers import Diverged
 
@@ -46,9 +56,9 @@ def execute(
     prepared: Plan,
     overrides: Sequence[str],
     parent_id: str | None = None,
-    watch: Callable[[int, dict[str, Any]], None] = lambda epoch, dev: None,
+    watch: Callable[[int, Scores], None] = lambda epoch, dev: None,
     brief: bool = False,
-) -> dict[str, Any]:
+) -> FinishedResult:
     """Runs a plan and returns its result, as in result.json. A run that has finished or diverged before is not run
     again, and one that was ended early goes on from its last checkpoint, unless rerun=true.
 
@@ -63,14 +73,14 @@ def execute(
     versions()  # of the code that is imported, which may be edited during a training
     folder, rerun = prepared.folder, prepared.settings.rerun
     uri = tracking.store_uri(prepared.config["tracking"]["uri"], prepared.output_dir)
-    result = {} if rerun else result_module.read_result(folder, prepared.fingerprint)
-    if result.get("status") in result_module.OVER:
-        console.print(f"{prepared.name}: {result['status']} before; rerun=true runs it again")
-        if "untracked" in result and parent_id is None:
+    result = None if rerun else read_run(folder, prepared.fingerprint)
+    if result and result.status.over:
+        console.print(f"{prepared.name}: {result.status} before; rerun=true runs it again")
+        if result.untracked and parent_id is None:
             publish.catch_up([(prepared, overrides)], parent_id)
-            result = result_module.read_result(folder, prepared.fingerprint)
-        if result["status"] == "diverged":
-            raise Diverged(result["error"])
+            result = read_run(folder, prepared.fingerprint)
+        if not isinstance(result, FinishedResult):
+            raise Diverged(result.error)
         if not brief:
             conclude(result, folder, tracking.ui_command(uri))
         return result
@@ -91,13 +101,13 @@ def execute(
         )
         if rerun:
             checkpoint.remove()
-        result = {} if rerun else result_module.read_result(folder, prepared.fingerprint)
-        if result.get("status") not in result_module.OVER:  # else another process was faster
+        result = None if rerun else read_run(folder, prepared.fingerprint)
+        if result is None or not result.status.over:  # else another process was faster
             tracker = tracked(prepared, overrides, parent_id, result)
             tracker.seconds += open_seconds
             result = perform(prepared, checkpoint, tracker, watch, started)
-    if result["status"] == "diverged":
-        raise Diverged(result["error"])
+    if not isinstance(result, FinishedResult):
+        raise Diverged(result.error)
     if brief:
         console.print(one_line_of(result))
     else:
@@ -106,7 +116,7 @@ def execute(
 
 
 def tracked(
-    prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Mapping[str, Any]
+    prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Result | None
 ) -> tracking.Run | tracking.Away:
     """The tracker's run. One that belongs to others goes on without, where the tracker does not answer any more."""
     began = time.perf_counter()
@@ -115,7 +125,9 @@ def tracked(
     except ConnectionError as error:
         if parent_id is None:
             raise
-        return tracking.Away(before.get("run_id"), str(error), time.perf_counter() - began)
+        return tracking.Away(
+            before.run_id if before else None, str(error), time.perf_counter() - began
+        )
 
 
 @contextmanager
@@ -135,49 +147,51 @@ def perform(
     tracker: tracking.Run | tracking.Away,
     watch: Callable,
     started: float,
-) -> dict[str, Any]:
+) -> FinishedResult:
     """From the start of the run to what it leaves, whatever happens."""
-    result = {
-        "status": "running",
-        "name": prepared.name,
-        "fingerprint": prepared.fingerprint,
-        "run_id": tracker.id,
-    }
-    result["device"] = str(prepared.device)
+    result = Result(status=Status.RUNNING, **about(prepared), run_id=tracker.id)
     try:
-        result_module.write_result(
-            prepared.folder, result
-        )  # a killed run leaves it, with the tracker's name of the run
+        write_result(prepared.folder, result)  # a killed run leaves it
         files.write_text(
             prepared.folder / "config.yaml",
             OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))),
         )
-        result |= train_and_score(prepared, tracker, checkpoint, watch, started + tracker.seconds)
-        result["status"] = "finished"
-        result["seconds"] |= {"total": checkpoint.seconds()}  # so far
-        publish.scores(tracker, prepared, result)
+        finished = train_and_score(prepared, tracker, checkpoint, watch, started + tracker.seconds)
+        finished.seconds.total = checkpoint.seconds()  # so far
+        result = finished
+        publish.scores(tracker, prepared, finished)
     except BaseException as error:
         endings = {
-            Pruned: "pruned",
-            Diverged: "diverged",
-            Exception: "failed",
-            BaseException: "killed",
+            Pruned: Status.PRUNED,
+            Diverged: Status.DIVERGED,
+            Exception: Status.FAILED,
+            BaseException: Status.KILLED,
         }
-        result["status"] = next(
-            status for kind, status in endings.items() if isinstance(error, kind)
-        )
-        result["error"] = one_line(error)
+        status = next(status for kind, status in endings.items() if isinstance(error, kind))
+        result = Result(status=status, error=one_line(error), **about(prepared), run_id=tracker.id)
         raise
     finally:
-        tracker.finish(result["status"], result.get("error", ""))
-        if not tracker.ended:
-            result["untracked"] = True
-        if "seconds" in result:
-            result["seconds"] |= {"tracking": tracker.seconds, "total": checkpoint.seconds()}
-        result_module.write_result(prepared.folder, result)
-        if result["status"] in (*result_module.OVER, "pruned"):  # nothing goes on from there
+        tracker.finish(result.status, result.error)
+        result.untracked = not tracker.ended
+        if isinstance(result, FinishedResult):
+            result.seconds.tracking = tracker.seconds
+            result.seconds.total = checkpoint.seconds()
+        write_result(prepared.folder, result)
+        if result.status.over or result.status == Status.PRUNED:  # nothing goes on from there
             checkpoint.remove()
-    return result
+    return finished
+
+
+def about(prepared: Plan) -> dict[str, Any]:
+    """What any result holds of its run."""
+    identity = prepared.identity
+    return {
+        "name": identity.name,
+        "fingerprint": identity.fingerprint,
+        "setting": identity.setting,
+        "seed": identity.seed,
+        "device": str(prepared.device),
+    }
 
 
 def train_and_score(
@@ -186,7 +200,7 @@ def train_and_score(
     checkpoint: Checkpoint,
     watch: Callable,
     started: float,
-) -> dict[str, Any]:
+) -> FinishedResult:
     """Trains the model, scores the best epoch on test, writes everything but result.json."""
     config, corpus, labels, device = (
         prepared.config,
@@ -210,7 +224,9 @@ def train_and_score(
             with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
                 record = recorder(file, tracker, watch)
                 train, dev, seed = splits["train"], splits["dev"], config["seed"]
-                fitted = fit(tagger, train, dev, labels, settings, seed, device, record, checkpoint)
+                history = fit(
+                    tagger, train, dev, labels, settings, seed, device, record, checkpoint
+                )
             break
         except torch.OutOfMemoryError as error:
             settings = in_smaller_parts(settings, error)
@@ -221,43 +237,45 @@ def train_and_score(
     test_scores = metrics.score(
         test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans
     )
-    eval_seconds = fitted.eval_seconds + time.perf_counter() - eval_started
-    predictions = {"dev": fitted.dev_predictions, "test": test_predictions}
+    eval_seconds = history.eval_seconds + time.perf_counter() - eval_started
+    predictions = {"dev": history.dev_predictions, "test": test_predictions}
     analysis = analyse(
         tagger.head, prepared.facts.counts, corpus, labels, splits, predictions, device
     )
-    tagger.float().load_state_dict(fitted.weights)
+    tagger.float().load_state_dict(history.weights)
     saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
-    artifacts.write(prepared, fitted, predictions, test.labels)
-    epochs = len(fitted.epochs)
-    return {
-        "config": shown(config),
-        "best_epoch": fitted.best_epoch,
-        "epochs": epochs,
-        "absent": fitted.epochs[-1]["absent"],
-        "padding": fitted.epochs[-1]["padding"],
-        "dev": fitted.dev,
-        "test": test_scores,
-        "analysis": analysis,
-        "seconds": {"setup": setup_seconds, "train": fitted.train_seconds, "eval": eval_seconds},
-        "cpu_seconds": fitted.cpu_seconds,
-        "sentences_per_second": epochs * len(splits["train"]) / fitted.train_seconds,
-        "words_per_second": epochs * len(splits["train"].labels) / fitted.train_seconds,
-        "peak_memory_bytes": peak_memory(device),
-        "hardware": hardware(device),
-        "accumulation": settings.accumulation,
-        "precision": str(dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "data": {
-            "checksum": corpus.checksum,
-            "sentences": {name: len(sentences) for name, sentences in corpus.splits().items()},
-            "entities": {
-                type_: tag_counts(corpus.train)[f"B-{type_}"] for type_ in labels.types
-            },  # in train
-        },
-        "notes": list(corpus.notes),
-        "versions": versions(),
-    }
+    artifacts.write(prepared, history, predictions, test.labels)
+    epochs = len(history.epochs)
+    entities = tag_counts(corpus.train)
+    return FinishedResult(
+        status=Status.FINISHED,
+        **about(prepared),
+        run_id=tracker.id,
+        config=shown(config),
+        best_epoch=history.best_epoch,
+        epochs=epochs,
+        absent=history.epochs[-1].absent,
+        padding=history.epochs[-1].padding,
+        dev=history.best.dev,
+        test=test_scores,
+        analysis=analysis,
+        seconds=Seconds(setup_seconds, history.train_seconds, eval_seconds),
+        cpu_seconds=history.cpu_seconds,
+        sentences_per_second=epochs * len(splits["train"]) / history.train_seconds,
+        words_per_second=epochs * len(splits["train"].labels) / history.train_seconds,
+        peak_memory_bytes=peak_memory(device),
+        hardware=hardware(device),
+        accumulation=settings.accumulation,
+        precision=str(dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        data=DataFacts(
+            checksum=corpus.checksum,
+            sentences={name: len(sentences) for name, sentences in corpus.splits().items()},
+            entities={type_: entities[f"B-{type_}"] for type_ in labels.types},
+        ),
+        notes=list(corpus.notes),
+        versions=versions(),
+    )
 
 
 def assemble(
@@ -328,17 +346,17 @@ def shown(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def recorder(
-    file: TextIO, tracker: tracking.Run | tracking.Away, watch: Callable
-) -> Callable[[dict[str, Any]], None]:
+    file: TextIO, tracker: tracking.Run | tracking.Away, watch: Callable[[int, Scores], None]
+) -> Callable[[StepRecord | EpochRecord], None]:
     """Writes what `fit` records as JSON lines, and tells the tracker; both are up to date after each epoch, of which
     then `watch` is told."""
 
-    def record(values: dict[str, Any]) -> None:
-        file.write(json.dumps(values) + "\n")
-        if "epoch" in values:
+    def record(values: StepRecord | EpochRecord) -> None:
+        file.write(json.dumps(values.to_json()) + "\n")
+        if isinstance(values, EpochRecord):
             file.flush()
         publish.curves(tracker, values)
-        if "epoch" in values:
-            watch(values["epoch"], values["dev"])
+        if isinstance(values, EpochRecord):
+            watch(values.epoch, values.dev)
 
     return record

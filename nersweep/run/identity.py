@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,27 @@ from nersweep.config.settings import FIXED, Settings, is_source, matters
 from nersweep.data.corpus import read
 from nersweep.machine import files as files_module
 from nersweep.machine.device import choose_device, choose_precision
+from nersweep.results.folder import run_folder
 
 
-def identify(settings: Settings, parts: Parts) -> tuple[str, str]:
-    """Name and fingerprint of a run, from its settings and its parts as `check` gives them. The
+@dataclass(frozen=True)
+class Identity:
+    """What tells a run from others. setting: for people, the name without the seed."""
+
+    setting: str
+    seed: int
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.setting}-s{self.seed}"
+
+    def folder(self, output_dir: Path) -> Path:
+        return run_folder(output_dir, self.name, self.fingerprint)
+
+
+def identify(settings: Settings, parts: Parts) -> Identity:
+    """The identity of a run, from its settings and its parts as `check` gives them. The
     fingerprint is of everything that can change the result: not of names, paths, the device or the tracker; of the
     device only the precision that it is found fit for; of the code the version, and the files of its losses and its
     head, in which one writes formulas of one's own."""
@@ -44,7 +62,7 @@ def identify(settings: Settings, parts: Parts) -> tuple[str, str]:
             "code": [source(part) for part in code(parts)],
         }
     )
-    return run_name(config), fingerprint
+    return Identity(setting_name(config), settings.seed, fingerprint)
 
 
 def code(parts: Parts) -> list[type]:
@@ -63,9 +81,9 @@ def source(part: type) -> str:
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 
-def run_name(config: Mapping[str, Any]) -> str:
-    """The loss; weights, head and aux where they are not the usual ones; knobs that are numbers, by their initials; the
-    seed: focal-g3-s1."""
+def setting_name(config: Mapping[str, Any]) -> str:
+    """The loss; weights, head and aux where they are not the usual ones; knobs that are numbers, by their initials:
+    focal-g3."""
     choice = config["choice"]
     parts = [choice["loss"]]
     fed = {k.feeds for k in knobs() if k.option == choice.get(k.group)}
@@ -85,4 +103,4 @@ def run_name(config: Mapping[str, Any]) -> str:
         if choice[group] not in (option, choice["loss"])
     ]
     sampler = config["train"]["sampler"]
-    return "-".join([*parts, *[sampler] * (sampler != "random"), f"s{config['seed']}"])
+    return "-".join([*parts, *[sampler] * (sampler != "random")])

@@ -23,8 +23,7 @@ from nersweep.losses.base import Loss
 from nersweep.machine.device import choose_device
 from nersweep.model.auxiliary import Multitask, Vocabularies
 from nersweep.model.encoder import Pretrained, Scratch
-from nersweep.results import folder as folder_module
-from nersweep.run.identity import identify
+from nersweep.run.identity import Identity, identify
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ class Plan:
     """A run, ready to start."""
 
     settings: Settings
-    name: str
-    fingerprint: str
+    identity: Identity
     facts: Facts
     encoder: Pretrained | Scratch
     head: Recipe
@@ -68,8 +66,16 @@ class Plan:
         return self.settings.output_dir
 
     @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.identity.fingerprint
+
+    @property
     def folder(self) -> Path:
-        return folder_module.run_folder(self.output_dir, self.name, self.fingerprint)
+        return self.identity.folder(self.output_dir)
 
 
 def make(checked: Checked) -> Plan:
@@ -79,12 +85,10 @@ def make(checked: Checked) -> Plan:
     """
     began, settings, parts = time.perf_counter(), checked.settings, checked.parts
     facts = learn(parts)
-    name, fingerprint = identify(settings, parts)
     weight = torch.from_numpy(facts.weights) if parts.weights else None
     return Plan(
         settings=settings,
-        name=name,
-        fingerprint=fingerprint,
+        identity=identify(settings, parts),
         facts=facts,
         encoder=parts.model,
         head=parts.head,
@@ -98,8 +102,8 @@ def make(checked: Checked) -> Plan:
 
 def place(checked: Checked) -> tuple[Path, str]:
     """Return the folder and the fingerprint of a run. Raises as `make`, but for class weights that do not fit the data."""
-    name, fingerprint = identify(checked.settings, checked.parts)
-    return folder_module.run_folder(checked.settings.output_dir, name, fingerprint), fingerprint
+    identity = identify(checked.settings, checked.parts)
+    return identity.folder(checked.settings.output_dir), identity.fingerprint
 
 
 def learn(parts: Parts) -> Facts:

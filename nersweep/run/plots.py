@@ -1,23 +1,21 @@
 """The figures of one run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from nersweep.plotting import cells, save, styled, styles
+from nersweep.training.history import EpochRecord, StepRecord
 
 
 @styled
-def learning_curves(
-    path: Path, steps: Sequence[Mapping[str, float]], epochs: Sequence[Mapping[str, Any]]
-) -> None:
+def learning_curves(path: Path, steps: Sequence[StepRecord], epochs: Sequence[EpochRecord]) -> None:
     """Training loss over steps (each, and its running mean) beside dev F1 over epochs, overall and per type."""
     figure = Figure(figsize=(9, 3.5), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
-    losses = np.array([step["loss"] for step in steps])
+    losses = np.array([step.loss for step in steps])
     width = max(1, len(losses) // 50)
     running = np.convolve(losses, np.ones(width) / width, mode="valid")
     left.plot(np.arange(1, len(losses) + 1), losses, color="0.75", linewidth=0.8, label="each step")
@@ -30,18 +28,18 @@ def learning_curves(
     )
     left.set(xlabel="optimiser step", ylabel="training loss", title="Training loss")
     left.legend()
-    at = [epoch["epoch"] for epoch in epochs]
-    for style, name in zip(styles(), epochs[0]["dev"]["types"], strict=False):
+    at = [epoch.epoch for epoch in epochs]
+    for style, name in zip(styles(), epochs[0].dev.types, strict=False):
         right.plot(
             at,
-            [epoch["dev"]["types"][name]["f1"] for epoch in epochs],
+            [epoch.dev.types[name].f1 for epoch in epochs],
             label=name,
             linewidth=1,
             **style,
         )
     right.plot(
         at,
-        [epoch["dev"]["f1"] for epoch in epochs],
+        [epoch.dev.f1 for epoch in epochs],
         color="black",
         linewidth=2.5,
         marker="o",

@@ -18,17 +18,25 @@ from nersweep.config import settings
 from nersweep.config.flat import flat
 from nersweep.config.knobs import knobs
 from nersweep.data.corpus import SPLITS
-from nersweep.evaluation.metrics import flatten
 from nersweep.results import folder as folder_module
-from nersweep.results import result as result_module
+from nersweep.results.result import (
+    RESULT,
+    FinishedResult,
+    Result,
+    Status,
+    read_run,
+    sealed,
+    write_result,
+)
 from nersweep.run import artifacts
 from nersweep.run.plan import Plan
+from nersweep.training.history import EpochRecord, StepRecord, record_of
 
 log = logging.getLogger(__name__)
 
 
 def start(
-    prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Mapping[str, Any]
+    prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Result | None
 ) -> tracking.Run:
     """A run of the tracker that knows settings, data and the command. before: the result of an earlier start, which has
     the tracker's name of the run. Raises ConnectionError."""
@@ -42,14 +50,15 @@ def start(
     tracker = tracking.Run.start(
         tracking.open_store(config["tracking"]["uri"], prepared.output_dir),
         prepared.output_dir,
-        run_id=before.get("run_id"),
-        anew=config["rerun"] or before.get("status") == result_module.ANEW,
+        run_id=before.run_id if before else None,
+        anew=config["rerun"] or (before is not None and before.status == Status.RESTART),
         parent_id=parent_id,
         experiment=config["tracking"]["experiment"],
         name=prepared.name,
         params=params(config),
         tags={
             **config["choice"],
+            "setting": prepared.identity.setting,
             "seed": config["seed"],
             "device": prepared.device,
             "fingerprint": prepared.fingerprint,
@@ -81,30 +90,32 @@ def params(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def curves(tracker: tracking.Run | tracking.Away, values: Mapping[str, Any]) -> None:
+def curves(tracker: tracking.Run | tracking.Away, record: StepRecord | EpochRecord) -> None:
     """Of a step, or of an epoch, as `fit` records it. The tracker is up to date after each epoch."""
-    if "epoch" in values:
-        scores = flatten(values["dev"], "dev")
-        absent = {f"train/{type_}/absent_steps": share for type_, share in values["absent"].items()}
-        tracker.metrics(
-            scores | absent | {"train/epoch_loss": values["loss"]}, step=values["epoch"]
-        )
+    if isinstance(record, EpochRecord):
+        shown = record.dev.flat("dev") | {"train/epoch_loss": record.loss}
+        for type_, share in record.absent.items():
+            shown[f"train/{type_}/absent_steps"] = share
+        tracker.metrics(shown, step=record.epoch)
         tracker.flush()
     else:
-        shown = {f"train/{key}": values[key] for key in ("loss", "lr", "grad_norm")}
-        shown |= {f"train/{name}_loss": value for name, value in values.get("terms", {}).items()}
-        tracker.metrics(shown, step=values["step"])
+        shown = {
+            "train/loss": record.loss,
+            "train/lr": record.lr,
+            "train/grad_norm": record.grad_norm,
+        }
+        for name, value in (record.terms or {}).items():
+            shown[f"train/{name}_loss"] = value
+        tracker.metrics(shown, step=record.step)
 
 
-def scores(
-    tracker: tracking.Run | tracking.Away, prepared: Plan, result: Mapping[str, Any]
-) -> None:
+def scores(tracker: tracking.Run | tracking.Away, prepared: Plan, result: FinishedResult) -> None:
     """All but the curves, of a run that has finished."""
     facts, folder, step, analysis = (
         prepared.facts,
         prepared.folder,
-        result["best_epoch"],
-        result["analysis"],
+        result.best_epoch,
+        result.analysis,
     )
     for file in artifacts.files(folder):
         tracker.artifact(file, "predictions" if file.parent.name == "predictions" else None)
@@ -113,12 +124,12 @@ def scores(
         tracker.metrics(
             {f"train/{name}/count": float(count), f"train/{name}/weight": float(weight)}, step=0
         )
-    for name in ("dev", "test"):
-        shifted = {"threshold/f1": analysis["threshold"][name]["f1"]}
-        tracker.metrics(flatten(analysis[name] | shifted, name), step=step)
-    tracker.metrics({"dev/best_f1": result["dev"]["f1"]}, step=step)
-    tracker.model(folder / "model", flatten(result["test"], "test"), step=step)
-    tracker.text(json.dumps(result_module.sealed(result), ensure_ascii=False), result_module.RESULT)
+    for name, shifted in (("dev", analysis.threshold.dev), ("test", analysis.threshold.test)):
+        values = analysis.split(name).flat(name) | {f"{name}/threshold/f1": shifted.f1}
+        tracker.metrics(values, step=step)
+    tracker.metrics({"dev/best_f1": result.dev.f1}, step=step)
+    tracker.model(folder / "model", result.test.flat("test"), step=step)
+    tracker.text(json.dumps(sealed(result), ensure_ascii=False), RESULT)
 
 
 def catch_up(runs: Iterable[tuple[Plan, Sequence[str]]], parent_id: str | None) -> bool:
@@ -135,29 +146,29 @@ def catch_up(runs: Iterable[tuple[Plan, Sequence[str]]], parent_id: str | None) 
 def again(prepared: Plan, overrides: Sequence[str], parent_id: str | None) -> bool:
     """Tells of a run that has ended, from its folder. Returns whether the tracker knows of its end."""
     with folder_module.claimed(prepared.folder):
-        result = result_module.read_result(prepared.folder, prepared.fingerprint)
-        if "untracked" not in result:
+        result = read_run(prepared.folder, prepared.fingerprint)
+        if result is None or not result.untracked:
             return True
         try:
-            made_on = replace(prepared, device=torch.device(result["device"]))
+            made_on = replace(prepared, device=torch.device(result.device))
             tracker = start(made_on, overrides, parent_id, result)
         except ConnectionError as error:
             log.warning("%s", error)
             return False
-        result["run_id"] = tracker.id
-        result_module.write_result(
+        result.run_id = tracker.id
+        write_result(
             prepared.folder, result
         )  # a process that is killed from here on makes no second entry
         lines = prepared.folder / "metrics.jsonl"
         for line in lines.read_text("utf-8").splitlines() if lines.exists() else ():
             try:
-                curves(tracker, json.loads(line))
+                curves(tracker, record_of(line))
             except ValueError:  # the last of a process that was killed
                 break
-        del result["untracked"]
-        if result["status"] == "finished":
+        result.untracked = False
+        if isinstance(result, FinishedResult):
             scores(tracker, prepared, result)
-        tracker.finish(result["status"], result.get("error", ""))
+        tracker.finish(result.status, result.error)
         if tracker.ended:
-            result_module.write_result(prepared.folder, result)
+            write_result(prepared.folder, result)
         return tracker.ended

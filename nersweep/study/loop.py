@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from optuna.study import StudyDirection
@@ -17,9 +16,11 @@ from nersweep import terminal, tracking
 from nersweep.config.check import Checked, check_overrides
 from nersweep.config.compose import Composer
 from nersweep.config.overrides import for_people
+from nersweep.evaluation.metrics import Scores
 from nersweep.faults import Fault, UserError, fault_lines
 from nersweep.machine import files, signals
 from nersweep.results import folder as folder_module
+from nersweep.results.result import FinishedResult
 from nersweep.run import execute
 from nersweep.run import plan as run_plan
 from nersweep.study import lease, metric, plan, storage
@@ -152,9 +153,9 @@ class Worker:
             last = checked.settings.train.epochs if len(self.seeds) == 1 else None
             reporter = Reporter(trial, name, index, steps, last, by_epoch and index == 0)
             result = self.run_once(checked, run_overrides, reporter)
-            reporter.count_epochs(result["epochs"])
+            reporter.count_epochs(result.epochs)
             is_final = metric.is_final(name)
-            scores = result["analysis"]["dev"] if is_final else result["dev"]
+            scores = result.analysis.dev if is_final else result.dev
             values.append(metric.score(name, scores))
             trial.set_user_attr("values", values)
             if by_seed and index not in steps:
@@ -165,15 +166,15 @@ class Worker:
 
     def run_once(
         self, checked: Checked, overrides: list[str], reporter: "Reporter"
-    ) -> dict[str, Any]:
+    ) -> FinishedResult:
         """Return the result of a run; wait if another sweep or study is running it."""
 
-        def make() -> dict[str, Any]:
+        def make() -> FinishedResult:
             with quiet():
                 parent_id = self.queue.study.user_attrs["run_id"]
                 return execute.execute(run_plan.make(checked), overrides, parent_id, reporter)
 
-        result: dict[str, Any] = folder_module.when_free(make, lambda: run_plan.place(checked)[0])
+        result: FinishedResult = folder_module.when_free(make, lambda: run_plan.place(checked)[0])
         return result
 
     def print_trial(self, trial: FrozenTrial, overrides: list[str], seconds: float) -> None:
@@ -210,7 +211,7 @@ class Reporter:
     last: int | None
     enabled: bool
 
-    def __call__(self, epoch: int, dev: dict[str, Any]) -> None:
+    def __call__(self, epoch: int, dev: Scores) -> None:
         if not self.enabled or epoch < max(self.steps, default=0):
             return
         if epoch not in self.steps:

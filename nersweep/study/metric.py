@@ -1,7 +1,6 @@
 """The metric that a study optimises: a score of the development split."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ def final_metrics() -> Sequence[str]:
     """Return the names of scores that are known only after the last epoch."""
     names = []
     for subset in ("seen", "unseen"):
-        names += [f"{subset}/{rate}" for rate in metrics.rates(0, 0, 0)]
+        names += [f"{subset}/{rate}" for rate in metrics.Rates.from_counts(0, 0, 0).flat()]
     names += [f"errors/{kind}" for kind in KINDS]
     return [*names, "calibration_error/all", "calibration_error/entities", "illegal_transitions"]
 
@@ -30,19 +29,18 @@ def is_final(metric: str) -> bool:
     return short_name(metric) in final_metrics()
 
 
-def score(metric: str, scores: dict[str, Any]) -> float:
+def score(metric: str, scores: metrics.Flat) -> float:
     """Return the metric from the scores, or the analysis, of the development split."""
-    return metrics.flatten(scores, "dev")[f"dev/{short_name(metric)}"]
+    return scores.flat()[short_name(metric)]
 
 
 def check_metric(metric: str, labels: LabelSet) -> None:
     """Raise UserError if runs on data with these labels have no such score."""
     label = np.zeros(1, dtype=int)
-    scores = metrics.flatten(metrics.score(label, label, label + 1, labels), "dev")
     names = []
-    for name in scores:
+    for name in metrics.score(label, label, label + 1, labels).flat():
         if not name.endswith("/support"):
-            names.append(short_name(name))
+            names.append(name)
     names += final_metrics()
     if short_name(metric) not in names:
         raise UserError(

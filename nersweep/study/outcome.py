@@ -14,7 +14,7 @@ from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
 from nersweep.machine.databases import public
-from nersweep.results import result
+from nersweep.results.result import read_run
 from nersweep.run import plan as run_plan
 from nersweep.run import publish
 from nersweep.study import export, pictures, storage
@@ -278,5 +278,6 @@ class Outcome:
                     folder, fingerprint = run_plan.place(checked)
                 except ValueError:  # the reason why the trial failed
                     continue
-                if "untracked" in result.read_result(folder, fingerprint):
+                result = read_run(folder, fingerprint)
+                if result and result.untracked:
                     yield run_plan.make(checked), overrides

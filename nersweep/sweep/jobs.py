@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from hydra._internal.callbacks import Callbacks
@@ -31,6 +30,7 @@ from nersweep.faults import fault_lines, one_line
 from nersweep.machine import files as files_module
 from nersweep.machine import locks
 from nersweep.results import folder as folder_module
+from nersweep.results.result import FinishedResult
 from nersweep.run import execute, plan
 from nersweep.study import loop
 from nersweep.sweep import worker
@@ -149,12 +149,12 @@ def job(config: DictConfig, given: Launch) -> float:
             else:
                 checked = check.check(config, settings.runtime.choices)
 
-                def make() -> dict[str, Any]:
+                def make() -> FinishedResult:
                     prepared = plan.make(checked)
                     overrides = settings.overrides.task
                     return execute.execute(prepared, overrides, given.parent_id, brief=True)
 
-                value = folder_module.when_free(make, lambda: plan.place(checked)[0])["dev"]["f1"]
+                value = folder_module.when_free(make, lambda: plan.place(checked)[0]).dev.f1
             lines = []
         except Exception as error:
             lines = fault_lines(error)

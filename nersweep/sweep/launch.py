@@ -4,10 +4,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -18,7 +17,7 @@ from nersweep.config import settings as settings_module
 from nersweep.config.overrides import without_seed
 from nersweep.machine import files
 from nersweep.results import folder as folder_module
-from nersweep.results import result as result_module
+from nersweep.results.result import FinishedResult, Result, Status, read_run, write_result
 from nersweep.run import identity, plan, publish
 from nersweep.study.check import precision_faults
 from nersweep.sweep import jobs
@@ -33,14 +32,22 @@ class Member:
     """A run of the sweep, before it is made."""
 
     overrides: tuple[str, ...]
-    name: str
-    fingerprint: str
+    identity: identity.Identity
     folder: Path
     label: str = ""  # the name, and what else tells it from the others, for people to read
 
-    def result(self) -> dict[str, Any]:
-        """As far as it got; empty where it was never begun."""
-        return result_module.read_result(self.folder, self.fingerprint)
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.identity.fingerprint
+
+    def result(self) -> Result:
+        """As far as it got."""
+        result = read_run(self.folder, self.fingerprint)
+        return result or Result(status=Status.NOT_BEGUN, **asdict(self.identity), name=self.name)
 
 
 def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
@@ -50,11 +57,7 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
         config = composer(command.runs[0])
         members = list({member.fingerprint: member for member in planned(command)}.values())
         results = {member.fingerprint: member.result() for member in members}
-        todo = [
-            m
-            for m in members
-            if config.rerun or results[m.fingerprint].get("status") not in result_module.OVER
-        ]
+        todo = [m for m in members if config.rerun or not results[m.fingerprint].status.over]
         known = (
             "all to be made again"
             if config.rerun
@@ -76,7 +79,7 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
             }
             results |= {member.fingerprint: member.result() for member in todo}
             untold = [
-                member.overrides for member in members if "untracked" in results[member.fingerprint]
+                member.overrides for member in members if results[member.fingerprint].untracked
             ]
             failures = conclude(members, results, words, folder)
             if untold:
@@ -91,9 +94,7 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
             parent.finish("failed" if failures else "finished", failed)
     if not (heard and parent.ended):
         console.print(f"\nto tell MLflow of what it has missed: {typed}")
-    if failures and any(
-        result.get("status") not in result_module.OVER for result in results.values()
-    ):
+    if failures and any(not result.status.over for result in results.values()):
         console.print(f"\nto make those again that failed, and no other: {typed}")
     return folder, failures
 
@@ -123,12 +124,8 @@ def anew(members: Sequence[Member]) -> list[tuple[str, ...]]:
 def forget(member: Member) -> None:
     with folder_module.claimed(member.folder):
         (member.folder / folder_module.CHECKPOINT).unlink(missing_ok=True)
-        again = {
-            "status": result_module.ANEW,
-            "name": member.name,
-            "fingerprint": member.fingerprint,
-        }
-        result_module.write_result(member.folder, again)
+        again = Result(status=Status.RESTART, **asdict(member.identity), name=member.name)
+        write_result(member.folder, again)
 
 
 def faults(command: Command) -> list[str]:
@@ -208,7 +205,7 @@ def begin(
         known = json.loads(file.read_text("utf-8"))["run_id"]
     except (OSError, ValueError, KeyError, TypeError):  # not there, or spoilt
         known = None
-    settings = sorted({member.name.rpartition("-")[0] for member in members})
+    settings = sorted({member.identity.setting for member in members})
     parent = tracking.Run.start(
         uri,
         output_dir,
@@ -222,7 +219,7 @@ def begin(
     listed = [
         {
             "name": m.name,
-            "fingerprint": m.fingerprint,
+            **asdict(m.identity),
             "overrides": [tracking.public(o) for o in m.overrides],
         }
         for m in members
@@ -235,7 +232,7 @@ def begin(
 
 def conclude(
     members: Sequence[Member],
-    results: Mapping[str, dict[str, Any]],
+    results: Mapping[str, Result],
     words: Mapping[str, str],
     folder: Path,
 ) -> list[str]:
@@ -243,19 +240,19 @@ def conclude(
     rows, failures = [], []
     for member in members:
         result = results[member.fingerprint]
-        status = result.get("status", "not begun")
-        if status == "finished" and not words.get(
+        status = result.status
+        if isinstance(result, FinishedResult) and not words.get(
             member.fingerprint
         ):  # else it is of an earlier time
-            scores = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]
-            rows.append([member.label, status, *scores, f"{result['seconds']['total']:.0f}"])
+            scores = [f"{result.dev.f1:.4f}", f"{result.test.f1:.4f}"]
+            rows.append([member.label, status, *scores, f"{result.seconds.total:.0f}"])
             continue
         reason = (
-            words.get(member.fingerprint)
-            or result.get("error")
-            or silence(words.get(member.fingerprint))
+            words.get(member.fingerprint) or result.error or silence(words.get(member.fingerprint))
         )
-        rows.append([member.label, status if status != "running" else "killed", "", "", ""])
+        rows.append(
+            [member.label, status if status != Status.RUNNING else Status.KILLED, "", "", ""]
+        )
         failures.append(f"{member.label}: {' '.join(reason.splitlines())}")
     shown = (
         rows
@@ -312,6 +309,5 @@ def identified(command: Command) -> Iterator[Member]:
             settings = checked.settings
         elif seeds:
             settings = replace(settings, values=settings.values | {"seed": seeds[-1]})
-        name, fingerprint = identity.identify(settings, checked.parts)
-        folder = folder_module.run_folder(settings.output_dir, name, fingerprint)
-        yield Member(overrides, name, fingerprint, folder)
+        own = identity.identify(settings, checked.parts)
+        yield Member(overrides, own, own.folder(settings.output_dir))

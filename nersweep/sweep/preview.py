@@ -21,7 +21,7 @@ from nersweep.data.corpus import Corpus
 from nersweep.machine.device import choose_device
 from nersweep.model.encoder import Encoder
 from nersweep.results import folder
-from nersweep.results import result as result_module
+from nersweep.results.result import RESULT, FinishedResult, Status, read_result
 from nersweep.run import plan
 from nersweep.run.environment import hardware
 from nersweep.run.execute import assemble
@@ -172,31 +172,26 @@ def is_elsewhere(launcher: Mapping[str, Any]) -> bool:
 
 
 def state_of(member: Member, rerun: bool) -> str:
-    status = member.result().get("status")
-    if status in result_module.OVER and not rerun:
-        return "done" if status == "finished" else status
-    return (
-        "goes on"
-        if status and not rerun and (member.folder / folder.CHECKPOINT).exists()
-        else "to do"
-    )
+    status = member.result().status
+    if status.over and not rerun:
+        return "done" if status == Status.FINISHED else status
+    begun = status != Status.NOT_BEGUN and (member.folder / folder.CHECKPOINT).exists()
+    return "goes on" if begun and not rerun else "to do"
 
 
 def finished(output_dir: Path) -> Iterator[tuple[str, Cost]]:
     """What runs that have ended well took, by their shape, with their hardware as its source. Results of other programs
     and versions are passed over."""
-    for file in output_dir.glob(f"runs/*/{result_module.RESULT}"):
+    for file in output_dir.glob(f"runs/*/{RESULT}"):
         try:
-            result = json.loads(file.read_text(encoding="utf-8"))
-            if result["status"] == "finished":
-                train, total = result["seconds"]["train"], result["seconds"]["total"]
-                size = sum(
-                    inner.stat().st_size for inner in file.parent.rglob("*") if inner.is_file()
-                )
-                cost = Cost(train / result["epochs"], total - train, size, result["hardware"])
-                yield shape_of(result["config"]), cost
-        except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
+            result = read_result(file)
+        except (OSError, ValueError):
             continue
+        if isinstance(result, FinishedResult):
+            train, total = result.seconds.train, result.seconds.total
+            size = sum(inner.stat().st_size for inner in file.parent.rglob("*") if inner.is_file())
+            cost = Cost(train / result.epochs, total - train, size, result.hardware)
+            yield shape_of(result.config), cost
 
 
 def shape_of(config: Mapping[str, Any]) -> str:

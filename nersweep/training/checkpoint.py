@@ -1,6 +1,5 @@
 """The state of a training on disk: a killed run resumes from it, to the numbers of a whole one."""
 
-import json
 import logging
 import time
 import zlib
@@ -16,13 +15,11 @@ from nersweep.faults import one_line
 from nersweep.machine import files
 from nersweep.model.dropout import Masks
 from nersweep.model.tagger import Predictions, Tagger
-from nersweep.training.history import Fitted
+from nersweep.training.history import History
 from nersweep.training.observers import Observer
 from nersweep.training.optimiser import AdamW
 
 log = logging.getLogger(__name__)
-
-ARRAYS = {"weights", "dev_predictions"}  # of Fitted; the rest of it is JSON
 
 
 class Checkpoint:
@@ -53,7 +50,7 @@ class Checkpoint:
         return self.minutes is not None and time.monotonic() - self.saved >= 60 * self.minutes
 
     def save(
-        self, tagger: Tagger, optimiser: AdamW, observers: Sequence[Observer], history: Fitted
+        self, tagger: Tagger, optimiser: AdamW, observers: Sequence[Observer], history: History
     ) -> None:
         """Write the state, in place of the one before."""
         masks, device = tagger.encoder.masks, next(tagger.parameters()).device
@@ -65,8 +62,7 @@ class Checkpoint:
             "best": history.weights,
             "dev": dev_arrays(history),
         }
-        rest = {name: value for name, value in vars(history).items() if name not in ARRAYS}
-        text = bytearray(json.dumps(rest).encode())
+        text = bytearray(history.dump().encode())
         tensors = {
             "history": torch.frombuffer(text, dtype=torch.uint8),
             "seconds": torch.tensor(self.seconds(), dtype=torch.float64),
@@ -80,7 +76,7 @@ class Checkpoint:
             save_file(tensors, file, about)
         self.saved, self.own = time.monotonic(), True
 
-    def restore(self, tagger: Tagger, optimiser: AdamW, observers: Sequence[Observer]) -> Fitted:
+    def restore(self, tagger: Tagger, optimiser: AdamW, observers: Sequence[Observer]) -> History:
         """Put all of them into the saved state, and return the history up to there.
 
         If there is no file of this run that can be read, they stay as they are, and the history is
@@ -91,15 +87,17 @@ class Checkpoint:
             tensors = self.read()
             if part(tensors, "random").keys() != random_state(masks, device).keys():
                 raise ValueError("it is of another kind of device")
-            history = Fitted(**json.loads(tensors["history"].numpy().tobytes()))
-            history.weights = part(tensors, "best")
             dev = {name: value.numpy() for name, value in part(tensors, "dev").items()}
-            history.dev_predictions = Predictions(**dev) if dev else None
+            history = History.load(
+                tensors["history"].numpy().tobytes(),
+                dev_predictions=Predictions(**dev) if dev else None,
+                weights=part(tensors, "best"),
+            )
         except FileNotFoundError:
-            return Fitted()
+            return History()
         except Exception as error:  # a damaged file leads to any
             log.warning("%s: cannot be read (%s); the run starts over", self.path, one_line(error))
-            return Fitted()
+            return History()
         optimiser.load(part(tensors, "optimiser"))
         # Buffers that are missing are made by the first step.
         result = tagger.load_state_dict(part(tensors, "buffer"), strict=False)
@@ -166,7 +164,7 @@ def observed(observers: Sequence[Observer]) -> dict[str, Tensor]:
     return state
 
 
-def dev_arrays(history: Fitted) -> dict[str, Tensor]:
+def dev_arrays(history: History) -> dict[str, Tensor]:
     """Return the predictions of the best epoch as tensors, by name; none before the first epoch."""
     arrays = {}
     if history.dev_predictions is not None:

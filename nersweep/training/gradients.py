@@ -1,12 +1,25 @@
 """How hard the words of training are, and how hard each pulls: histograms of gradient norms."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 BINS = 30
+
+
+@dataclass
+class Histogram:
+    """Words by bins of g = 1 − p_y, each (O, entities) × bins.
+
+    words: their number; norms: their sum of g; pulls: their sum of |∂L/∂z_y|, if it was measured.
+    """
+
+    words: list[list[float]]
+    norms: list[list[float]]
+    pulls: list[list[float]] | None = None
 
 
 class GradientHistogram:
@@ -41,16 +54,15 @@ class GradientHistogram:
         values = torch.stack([torch.ones_like(hard), hard, pulls.to(hard.dtype)])  # (3, P·W)
         self.sums.view(3, -1).index_add_(1, place, values.to(self.sums.dtype))
 
-    def read(self) -> dict[str, list[list[float]]]:
+    def read(self) -> Histogram:
         """Return the sums, as lists (O, entities) of bins, and count from 0 again."""
         words, norms, pulls = self.sums.tolist()
         self.sums.zero_()
-        return {"words": words, "norms": norms, "pulls": pulls}
+        return Histogram(words, norms, pulls)
 
 
-def histogram(probabilities: np.ndarray, targets: Sequence[Tensor]) -> dict[str, list[list[float]]]:
+def histogram(probabilities: np.ndarray, targets: Sequence[Tensor]) -> Histogram:
     """Return the words and norms of words that were only predicted: probabilities (W, P, C)."""
     counted = GradientHistogram()
     counted.add(torch.from_numpy(probabilities).movedim(1, 0), targets)
-    sums = counted.read()
-    return {"words": sums["words"], "norms": sums["norms"]}
+    return replace(counted.read(), pulls=None)

@@ -1,7 +1,6 @@
 """The training loop."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from nersweep.machine import signals
 from nersweep.model.tagger import Tagger, predict, weighted_sum
 from nersweep.training.checkpoint import Checkpoint
 from nersweep.training.gradients import histogram
-from nersweep.training.history import Fitted
+from nersweep.training.history import EpochRecord, Gradients, History, StepRecord
 from nersweep.training.observers import Backward, Clock, GradientNorms, LossReader, Padding
 from nersweep.training.optimiser import AdamW, ParameterGroup
 from nersweep.training.progress import TrainingProgress
@@ -35,9 +34,9 @@ def fit(
     config: TrainConfig,
     seed: int,
     device: torch.device,
-    record: Callable[[dict[str, Any]], None],
+    record: Callable[[StepRecord | EpochRecord], None],
     checkpoint: Checkpoint | None = None,
-) -> Fitted:
+) -> History:
     """Train for config.epochs, score dev after each, and leave the best weights in the tagger.
 
     record: receives each step, some steps late, and each epoch; when training resumes from a
@@ -52,7 +51,7 @@ def fit(
     importance = entity_importance(train, labels) if config.sampler == "entity_balanced" else None
     truth = tagger.head.targets(dev.gold(range(len(dev))), labels)
     optimiser = AdamW(parameter_groups(tagger, config))
-    norms, padding, history = GradientNorms(tagger.head, device), Padding(), Fitted()
+    norms, padding, history = GradientNorms(tagger.head, device), Padding(), History()
     if checkpoint:
         history = checkpoint.restore(tagger, optimiser, (norms, padding))
         replay(history, per_epoch, record)
@@ -97,26 +96,25 @@ def fit(
             predictions = predict(tagger, dev, device)
             scores = score(dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans)
             clock.stop_evaluation()
-            this_epoch = {
-                "epoch": epoch,
-                "loss": float(np.mean([step["loss"] for step in history.steps[-per_epoch:]])),
-                "dev": scores,
-                "absent": absent_shares(order, train, labels),
-                "padding": padding.read(),
-                "gradients": {
-                    "train": norms.histogram.read(),
-                    "dev": histogram(predictions.probabilities, truth),
-                },
-            }
+            this_epoch = EpochRecord(
+                epoch=epoch,
+                loss=float(np.mean([step.loss for step in history.steps[-per_epoch:]])),
+                dev=scores,
+                absent=absent_shares(order, train, labels),
+                padding=padding.read(),
+                gradients=Gradients(
+                    train=norms.histogram.read(),
+                    dev=histogram(predictions.probabilities, truth),
+                ),
+            )
             history.epochs.append(this_epoch)
             record(this_epoch)
-            if epoch == 1 or scores["f1"] > history.dev["f1"]:
-                history.best_epoch, history.dev = epoch, scores
-                history.dev_predictions = predictions
+            if history.best is None or scores.f1 > history.best.dev.f1:
+                history.best_epoch, history.dev_predictions = epoch, predictions
                 history.weights = optimiser.weights_of(tagger)
             progress.epoch(
-                f"epoch {epoch}/{config.epochs}  loss {this_epoch['loss']:.4f}  "
-                f"dev F1 {scores['f1']:.4f}  ({seconds:.1f} s)"
+                f"epoch {epoch}/{config.epochs}  loss {this_epoch.loss:.4f}  "
+                f"dev F1 {scores.f1:.4f}  ({seconds:.1f} s)"
             )
             if checkpoint and (epoch < config.epochs or signals.asked):
                 checkpoint.save(tagger, optimiser, (norms, padding), history)
@@ -145,9 +143,11 @@ def parameter_groups(tagger: Tagger, config: TrainConfig) -> list[ParameterGroup
     return groups
 
 
-def replay(history: Fitted, per_epoch: int, record: Callable[[dict[str, Any]], None]) -> None:
+def replay(
+    history: History, per_epoch: int, record: Callable[[StepRecord | EpochRecord], None]
+) -> None:
     """Record the steps and epochs of a history again, in their order."""
     for step in history.steps:
         record(step)
-        if step["step"] % per_epoch == 0:
-            record(history.epochs[step["step"] // per_epoch - 1])
+        if step.step % per_epoch == 0:
+            record(history.epochs[step.step // per_epoch - 1])

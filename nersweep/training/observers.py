@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from nersweep.losses.base import Terms
 from nersweep.model.heads.base import Head
 from nersweep.training.gradients import GradientHistogram
-from nersweep.training.history import Fitted
+from nersweep.training.history import History, StepRecord
 from nersweep.training.sampling import MicroBatch
 
 COUNT_EVERY = 10  # steps between two whose gradient norms are counted
@@ -52,7 +52,7 @@ class Observer:
 class LossReader(Observer):
     """Moves losses and gradient norms from the device into the history, many steps at a time."""
 
-    def __init__(self, history: Fitted, record: Callable[[dict[str, Any]], None]):
+    def __init__(self, history: History, record: Callable[[StepRecord], None]):
         self.history, self.record = history, record
         self.values: dict[str, Tensor] = {}  # of the step under way: the loss, then its terms
         self.unread: list[tuple[float, Tensor, dict[str, Tensor]]] = []
@@ -80,9 +80,9 @@ class LossReader(Observer):
         for (lr, _, values), row in zip(self.unread, torch.stack(rows).tolist(), strict=True):
             norm, loss, *terms = row
             self.check(lr, norm, loss)
-            step = {"step": len(self.history.steps) + 1, "loss": loss, "lr": lr, "grad_norm": norm}
+            step = StepRecord(len(self.history.steps) + 1, loss, lr, norm)
             if len(terms) > 1:
-                step["terms"] = dict(zip(list(values)[1:], terms, strict=True))
+                step.terms = dict(zip(list(values)[1:], terms, strict=True))
             self.history.steps.append(step)
             self.record(step)
         self.unread.clear()
@@ -91,7 +91,7 @@ class LossReader(Observer):
         if np.isfinite(loss) and np.isfinite(norm):
             return
         steps = self.history.steps
-        last = f"{steps[-1]['loss']:.4g}" if steps else "none"
+        last = f"{steps[-1].loss:.4g}" if steps else "none"
         raise Diverged(
             f"the loss is {loss:.4g} and its gradient's norm {norm:.4g} at step {len(steps) + 1} "
             f"with learning rate {lr:.3g}; last good loss: {last}; "
@@ -147,7 +147,7 @@ class GradientNorms(Observer):
 class Clock:
     """Adds the seconds of training and of evaluation to the history."""
 
-    def __init__(self, history: Fitted):
+    def __init__(self, history: History):
         self.history = history
         self.start()
 

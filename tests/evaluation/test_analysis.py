@@ -6,6 +6,8 @@ import torch
 
 from nersweep.data.corpus import Sentence
 from nersweep.evaluation.analysis import (
+    KINDS,
+    Errors,
     by_familiarity,
     calibration,
     diagram,
@@ -14,7 +16,7 @@ from nersweep.evaluation.analysis import (
     judged,
     shifted_counts,
 )
-from nersweep.evaluation.metrics import entities, entity_counts
+from nersweep.evaluation.metrics import TypeScores, entities, entity_counts
 from nersweep.labels import LabelSet
 from nersweep.model.heads.crf import CRFHead
 from nersweep.model.heads.span import SpanHead
@@ -41,24 +43,19 @@ def test_a_wrong_entity_has_one_kind():
         ["", "type", "boundary", "spurious"],
         ["", "", "", "missed"],
     ]
-    assert errors(gold, found) == {"boundary": 1, "type": 1, "spurious": 1, "missed": 1}
-    assert errors(gold, gold) == {"boundary": 0, "type": 0, "spurious": 0, "missed": 0}
-    assert errors(gold, spans()) == {"boundary": 0, "type": 0, "spurious": 0, "missed": 4}
-    assert errors(spans(), found) == {"boundary": 0, "type": 0, "spurious": 4, "missed": 0}
+    assert errors(gold, found) == Errors(1, 1, 1, 1)
+    assert errors(gold, gold) == Errors(0, 0, 0, 0)
+    assert errors(gold, spans()) == Errors(0, 0, 0, 4)
+    assert errors(spans(), found) == Errors(0, 0, 4, 0)
 
 
 def test_neighbours_do_not_overlap():
-    assert errors(spans((0, 2, PER)), spans((2, 3, PER))) == {
-        "boundary": 0,
-        "type": 0,
-        "spurious": 1,
-        "missed": 1,
-    }
+    assert errors(spans((0, 2, PER)), spans((2, 3, PER))) == Errors(0, 0, 1, 1)
 
 
 def slow_errors(gold, found):
     """Pair by pair."""
-    counts = {"boundary": 0, "type": 0, "spurious": 0, "missed": 0}
+    counts = dict.fromkeys(KINDS, 0)
     for one in found:
         if one in gold:
             continue
@@ -66,7 +63,7 @@ def slow_errors(gold, found):
         same = [other for other in over if other[2] == one[2]]
         counts["boundary" if same else "type" if over else "spurious"] += 1
     counts["missed"] = sum(not any(a[0] < b[1] and b[0] < a[1] for b in found) for a in gold)
-    return counts
+    return Errors(**counts)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -87,8 +84,8 @@ def test_an_entity_is_seen_by_its_words_alone():
     sentences = [Sentence(("New", "York", "and", "Ada"), ("B-LOC", "I-LOC", "O", "B-PER"))]
     gold, found = spans((0, 2, LOC), (3, 4, PER)), spans((0, 2, PER), (3, 4, PER))
     scores = by_familiarity(gold, found, sentences, {("New", "York")}, 2)
-    assert scores["seen"] == {"f1": 0.0, "precision": 0.0, "recall": 0.0, "support": 1}
-    assert scores["unseen"] == {"f1": 1.0, "precision": 1.0, "recall": 1.0, "support": 1}
+    assert scores["seen"] == TypeScores(0.0, 0.0, 0.0, support=1)
+    assert scores["unseen"] == TypeScores(1.0, 1.0, 1.0, support=1)
 
 
 def test_illegal_is_what_iob2_does_not_allow_at_the_start_and_after_another_label():
@@ -101,13 +98,15 @@ def test_words_outside_entities_hide_what_is_uncertain():
     # 8 words rightly O at .9; of 2 words predicted PER at .6 one is.
     probabilities = np.array([[[0.9, 0.1]]] * 8 + [[[0.4, 0.6]]] * 2)  # (W, P, C)
     found = calibration(probabilities, (torch.tensor([0] * 8 + [1, 0]),))
-    assert found["entities"].error == pytest.approx(0.1)
-    assert found["all"].error == pytest.approx(0.8 * 0.1 + 0.2 * 0.1)
-    shown = diagram(found["entities"])
-    assert [(n, c, a) for n, c, a in zip(*shown.values(), strict=True) if n] == [
-        (2, pytest.approx(0.6), 0.5)
-    ]
-    assert shown["accuracy"].count(None) == 14
+    assert found.entities.error == pytest.approx(0.1)
+    assert found.all.error == pytest.approx(0.8 * 0.1 + 0.2 * 0.1)
+    shown = diagram(found.entities)
+    assert [
+        (n, c, a)
+        for n, c, a in zip(shown.counts, shown.confidence, shown.accuracy, strict=True)
+        if n
+    ] == [(2, pytest.approx(0.6), 0.5)]
+    assert shown.accuracy.count(None) == 14
 
 
 @pytest.mark.parametrize("make", [TokenHead, CRFHead, SpanHead])

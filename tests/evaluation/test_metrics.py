@@ -6,7 +6,7 @@ from seqeval.metrics import classification_report, f1_score, precision_score, re
 from seqeval.scheme import IOB2
 
 from nersweep.data.columns import read_file
-from nersweep.evaluation.metrics import confusion, flatten, score
+from nersweep.evaluation.metrics import confusion, score
 from nersweep.labels import LabelSet, spans, tags_from_spans
 
 LABELS = LabelSet(["LOC", "ORG", "PER"])
@@ -20,19 +20,21 @@ def same_as_seqeval(
     gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, labels: LabelSet, tags
 ) -> None:
     ours = score(gold, predicted, lengths, labels)
-    for values, mode in ((ours, {}), (ours["strict"], {"mode": "strict", "scheme": IOB2})):
+    for values, mode in ((ours, {}), (ours.strict, {"mode": "strict", "scheme": IOB2})):
         for name, theirs in (
             ("f1", f1_score),
             ("precision", precision_score),
             ("recall", recall_score),
         ):
-            assert values[name] == pytest.approx(theirs(*tags, zero_division=0, **mode), abs=1e-12)
+            assert getattr(values, name) == pytest.approx(
+                theirs(*tags, zero_division=0, **mode), abs=1e-12
+            )
     report = classification_report(*tags, output_dict=True, zero_division=0)
-    for name, values in ours["types"].items():
+    for name, values in ours.types.items():
         theirs = report.get(name, {"precision": 0, "recall": 0, "f1-score": 0, "support": 0})
-        assert [values[k] for k in ("precision", "recall", "f1", "support")] == pytest.approx(
-            [theirs[k] for k in ("precision", "recall", "f1-score", "support")]
-        )
+        assert [
+            getattr(values, k) for k in ("precision", "recall", "f1", "support")
+        ] == pytest.approx([theirs[k] for k in ("precision", "recall", "f1-score", "support")])
 
 
 def test_scores_equal_seqeval_on_random_tags():
@@ -77,24 +79,24 @@ def test_a_prediction_without_beginning_counts_by_default_and_not_in_strict_mode
         np.array([LABELS.ids["I-PER"]] * 2),
     )
     scores = score(gold, predicted, np.array([2]), LABELS)
-    assert scores["f1"] == 1 and scores["strict"]["f1"] == 0
+    assert scores.f1 == 1 and scores.strict.f1 == 0
 
 
 def test_an_entity_never_crosses_a_sentence_end():
     ids = np.array([LABELS.ids[t] for t in ("B-PER", "I-PER")])
-    assert score(ids, ids, np.array([1, 1]), LABELS)["types"]["PER"]["support"] == 2
-    assert score(ids, ids, np.array([2]), LABELS)["types"]["PER"]["support"] == 1
+    assert score(ids, ids, np.array([1, 1]), LABELS).types["PER"].support == 2
+    assert score(ids, ids, np.array([2]), LABELS).types["PER"].support == 1
 
 
 def test_macro_f1_is_the_mean_over_types_that_occur():
     gold = np.array([LABELS.ids[t] for t in ("B-PER", "B-LOC", "O")])
     predicted = np.array([LABELS.ids[t] for t in ("B-PER", "O", "O")])
-    assert score(gold, predicted, np.array([3]), LABELS)["macro_f1"] == 0.5
+    assert score(gold, predicted, np.array([3]), LABELS).macro_f1 == 0.5
 
 
 def test_nothing_to_find_and_nothing_found_scores_zero():
     nothing = np.zeros(3, dtype=int)
-    assert score(nothing, nothing, np.array([3]), LABELS)["f1"] == 0
+    assert score(nothing, nothing, np.array([3]), LABELS).f1 == 0
 
 
 def test_confusion_counts_words_by_gold_and_prediction():
@@ -103,7 +105,7 @@ def test_confusion_counts_words_by_gold_and_prediction():
 
 
 def test_flat_names_are_those_of_the_tracker():
-    flat = flatten(score(np.array([1]), np.array([1]), np.array([1]), LABELS), "test")
+    flat = score(np.array([1]), np.array([1]), np.array([1]), LABELS).flat("test")
     assert {
         "test/f1",
         "test/strict/f1",

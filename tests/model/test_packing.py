@@ -153,7 +153,7 @@ def test_twenty_steps_of_training_have_the_losses_of_padded_ones(family):
         split = tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length)
         tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
         fitted = fit(tagger, split, split, LABELS, config, 1, torch.device("cpu"), lambda _: None)
-        losses[attention] = [step["loss"] for step in fitted.steps]
+        losses[attention] = [step.loss for step in fitted.steps]
     assert len(losses["eager"]) == 20 and losses["eager"][-1] < 0.8 * losses["eager"][0]
     assert losses[ATTENTION] == pytest.approx(losses["eager"], rel=1e-5)
 

@@ -12,7 +12,6 @@ from transformers import pipeline
 
 from nersweep import __main__ as cli
 from nersweep.model.saved import SavedTagger
-from nersweep.results import result as result_module
 from nersweep.run import execute
 from nersweep.run.execute import shown
 
@@ -205,40 +204,14 @@ def test_a_result_that_cannot_be_read_is_told_once_and_made_again(
     file.write_bytes(file.read_bytes()[:-100])
     assert run(capsys, monkeypatch, *typed)[0] == 0
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"{file}: cannot be read (") and line.endswith(
-        "); the run is made again"
-    )
+    assert line.startswith(f"{file}: cannot be read (")
+    assert line.endswith("); the run is made again")
     after = json.loads(file.read_text())
     assert (
         after["status"] == "finished"
         and after["dev"] == before["dev"]
         and after["run_id"] != before["run_id"]
     )
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        *("", "[1, 2]", "\udcff", '{"status": "finished"}'),
-        '{"status": "failed", "name": "x", "fingerprint": "a"}',  # without a checksum
-        json.dumps(result_module.sealed({"status": "failed", "name": "x", "fingerprint": "b"})),
-        json.dumps(
-            result_module.sealed({"status": "failed", "name": "x", "fingerprint": "a"})
-        ).replace("failed", "finished"),
-    ],
-)
-def test_what_is_no_result_of_a_run_is_told(content, tmp_path, caplog):
-    file = tmp_path / "result.json"
-    assert result_module.read_result(tmp_path, "a") == {} and not caplog.records
-    whole = {"status": "failed", "name": "x", "fingerprint": "a", "test": {"f1": 0.8514}}
-    result_module.write_result(tmp_path, whole)
-    assert result_module.read_result(tmp_path, "a") == whole and not caplog.records
-    file.write_bytes(content.encode(errors="surrogateescape"))
-    assert (
-        result_module.read_result(tmp_path, "a") == result_module.read_result(tmp_path, "a") == {}
-    )
-    (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"{file}: cannot be read (")
 
 
 def test_the_default_says_how_to_get_real_data(shared, capsys, monkeypatch):
@@ -398,12 +371,6 @@ def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
 def test_a_password_of_the_tracker_is_not_shown():
     config = {"seed": 1, "tracking": {"uri": "postgresql://me:s3cret@db/runs", "experiment": "x"}}
     assert "s3cret" not in str(shown(config)) and "me:***@db/runs" in str(shown(config))
-
-
-def test_a_result_that_the_system_cannot_read_is_not_run_over(tmp_path):
-    (tmp_path / "result.json").mkdir()
-    with pytest.raises(ValueError, match=r"cannot be read .*nothing is run in its place"):
-        result_module.read_result(tmp_path, "a")
 
 
 def test_a_test_split_without_entities_does_not_cost_the_run(tmp_path, capsys, monkeypatch):

@@ -18,7 +18,7 @@ from nersweep.config import schema as sections
 from nersweep.config.compose import Composer
 from nersweep.config.overrides import without_seed
 from nersweep.results import folder as folder_module
-from nersweep.results import result as result_module
+from nersweep.results.result import Result, Status, write_result
 from nersweep.run import execute, plan
 from nersweep.sweep import launch, worker
 from nersweep.training.progress import TrainingProgress
@@ -267,7 +267,7 @@ def tracked(output_dir, name):
 
 def results(output_dir, pattern):
     return [
-        json.loads((f / result_module.RESULT).read_text("utf-8"))
+        json.loads((f / "result.json").read_text("utf-8"))
         for f in (output_dir / "runs").glob(f"{pattern}-*")
     ]
 
@@ -539,13 +539,13 @@ def test_a_run_that_ends_elsewhere_is_made_again_where_a_start_would(
     member, process = elsewhere(seed, 60)
 
     def end():
-        result = {
-            "status": status,
-            "name": member.name,
-            "fingerprint": member.fingerprint,
-            "error": "it was nan",
-        }
-        result_module.write_result(member.folder, result)
+        result = Result(
+            status=Status(status),
+            name=member.name,
+            fingerprint=member.fingerprint,
+            error="it was nan",
+        )
+        write_result(member.folder, result)
         process.kill()
 
     meanwhile(end)

@@ -7,13 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from examples import finished
 from omegaconf import OmegaConf
 
 from nersweep import __main__ as cli
 from nersweep.config import schema as sections
 from nersweep.config.compose import Composer
-from nersweep.machine import files
 from nersweep.machine.device import choose_device
+from nersweep.results.result import Seconds, result_of, write_result
 from nersweep.run import environment
 from nersweep.sweep import preview
 
@@ -74,15 +75,9 @@ def test_what_a_run_took_counts_on_hardware_like_its_own(typed):
         ("a", "an abacus", 9e6),
         ("b", environment.hardware(choose_device("auto")), 1200),
     ):
-        took = {"train": seconds, "total": seconds}
-        result = {
-            "status": "finished",
-            "config": config,
-            "epochs": 2,
-            "seconds": took,
-            "hardware": hardware,
-        }
-        files.write_json(Path("outputs/runs", folder, "result.json"), result)
+        took = Seconds(setup=0.0, train=seconds, eval=0.0, total=seconds)
+        result = finished(config=config, seconds=took, hardware=hardware)
+        write_result(Path("outputs/runs", folder), result)
     out = typed("dry_run=true")[1]
     assert "about 20 min of work" in out and "1 run of that shape on " in out
     if find_spec(
@@ -166,36 +161,14 @@ def test_results_of_other_programs_are_passed_over(tmp_path):
         "head": {},
     }
     config |= {"aux": {}, "device": "cpu"}
-    older = {
-        "status": "finished",
-        "config": config,
-        "epochs": 2,
-        "seconds": {"train": 4.0, "total": 5.0},
-    }
-    good = older | {"hardware": "an abacus"}
-    strange = [
-        {},
-        [],
-        3,
-        None,
-        older,
-        {"status": "finished"},
-        good | {"config": {}},
-        good | {"seconds": {"train": 1.0}},
-    ]
-    strange += [
-        good | {"epochs": 0},
-        good | {"seconds": 7},
-        good | {"config": None},
-        good | {"epochs": "x"},
-        good,
-    ]
-    for i, result in enumerate(strange):
+    good = finished(config=config, hardware="an abacus").to_json()
+    strange = ["{}", "[]", "3", "null", "{"]
+    for change in ({"seconds": 7}, {"config": None}, {"epochs": "x"}, {}):
+        strange.append(json.dumps(good | change))  # without a checksum
+    for i, text in enumerate(strange):
         (tmp_path / "runs" / str(i)).mkdir(parents=True)
-        (tmp_path / "runs" / str(i) / "result.json").write_text(json.dumps(result))
+        (tmp_path / "runs" / str(i) / "result.json").write_text(text)
+    write_result(tmp_path / "runs" / "good", result_of(good))
     ((shape, cost),) = preview.finished(tmp_path)
-    assert shape == preview.shape_of(config) and (cost.epoch_seconds, cost.other_seconds) == (
-        2.0,
-        1.0,
-    )
-    assert cost.source == "an abacus"
+    assert shape == preview.shape_of(config) and cost.source == "an abacus"
+    assert (cost.epoch_seconds, cost.other_seconds) == (5.0, 4.0)

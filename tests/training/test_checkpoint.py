@@ -20,7 +20,7 @@ from nersweep.model.heads.span import SpanHead
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger
 from nersweep.training.checkpoint import Checkpoint
-from nersweep.training.history import Fitted
+from nersweep.training.history import History
 from nersweep.training.loop import fit, parameter_groups
 from nersweep.training.observers import GradientNorms
 from nersweep.training.optimiser import AdamW
@@ -75,12 +75,12 @@ def train(
     return fitted, records, {name: x.clone() for name, x in tagger.state_dict().items()}
 
 
-def numbers(fitted: Fitted) -> tuple:
+def numbers(fitted: History) -> tuple:
     return (
         fitted.steps,
         fitted.epochs,
         fitted.best_epoch,
-        fitted.dev,
+        fitted.best,
         fitted.dev_predictions.labels.tolist(),
     )
 
@@ -258,14 +258,14 @@ def test_the_seconds_of_all_processes_are_added_and_none_twice(tmp_path):
     state = fresh()
     first = process(100)
     first.restore(*state)
-    first.save(*state, Fitted())
+    first.save(*state, History())
     first.restore(*state)  # after it ran out of memory
     assert 100 <= first.seconds() < 110
     second = process(1000)
     second.restore(*state)
     second.restore(*state)
     assert 1100 <= second.seconds() < 1120
-    second.save(*state, Fitted())
+    second.save(*state, History())
     third = process(10)
     assert 10 <= third.seconds() < 20
     third.restore(*state)

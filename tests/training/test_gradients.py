@@ -23,8 +23,8 @@ def shown(loss, words: int = 200, classes: int = 5):
 def test_cross_entropy_pulls_as_hard_as_a_word_is_hard():
     norms, _, _ = shown(CrossEntropyLoss())
     found = norms.read()
-    assert sum(map(sum, found["norms"])) > 1
-    for norm, pull in zip(found["norms"], found["pulls"], strict=True):
+    assert sum(map(sum, found.norms)) > 1
+    for norm, pull in zip(found.norms, found.pulls, strict=True):
         assert pull == pytest.approx(norm)
 
 
@@ -34,13 +34,13 @@ def test_words_are_counted_in_the_bin_of_their_norm_and_apart_where_they_are_in_
     for row, mine in enumerate((targets == 0, targets > 0)):
         for i in range(BINS):
             inside = mine & (g >= i / BINS) & (g < (i + 1) / BINS)
-            assert found["words"][row][i] == inside.sum()
-            assert found["norms"][row][i] == pytest.approx(float(g[inside].sum()))
+            assert found.words[row][i] == inside.sum()
+            assert found.norms[row][i] == pytest.approx(float(g[inside].sum()))
 
 
 def test_the_focal_loss_pulls_less_at_easy_words():
     plain, focal = (
-        shown(loss)[0].read()["pulls"] for loss in (CrossEntropyLoss(), FocalLoss(gamma=2.0))
+        shown(loss)[0].read().pulls for loss in (CrossEntropyLoss(), FocalLoss(gamma=2.0))
     )
     for kind in (0, 1):
         assert 0 < sum(focal[kind][: BINS // 5]) < 0.2 * sum(plain[kind][: BINS // 5])
@@ -48,8 +48,8 @@ def test_the_focal_loss_pulls_less_at_easy_words():
 
 def test_reading_begins_anew():
     norms, _, _ = shown(CrossEntropyLoss())
-    assert sum(map(sum, norms.read()["words"])) == 200
-    assert sum(map(sum, norms.read()["words"])) == 0
+    assert sum(map(sum, norms.read().words)) == 200
+    assert sum(map(sum, norms.read().words)) == 0
 
 
 def test_two_pointers_count_each_word_twice():
@@ -58,5 +58,5 @@ def test_two_pointers_count_each_word_twice():
     )  # (P, W, C)
     targets = torch.tensor([0, 1]), torch.tensor([1, 0])
     found = histogram(probabilities.movedim(0, 1).numpy(), targets)
-    outside, entities = (torch.tensor(row).nonzero().flatten().tolist() for row in found["words"])
+    outside, entities = (torch.tensor(row).nonzero().flatten().tolist() for row in found.words)
     assert outside == [0, 3] and entities == [7, 15]  # g = 0, .1; .25, .5

@@ -22,6 +22,7 @@ from nersweep.model.encoder import Scratch
 from nersweep.model.heads.span import SpanHead
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger, predict
+from nersweep.training.history import EpochRecord, StepRecord
 from nersweep.training.loop import fit
 from nersweep.training.observers import Diverged
 
@@ -70,24 +71,24 @@ def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES, head=TokenH
     }
     records = []
     fitted = fit(tagger, splits["train"], splits["dev"], LABELS, config, seed, CPU, records.append)
-    assert [r for r in records if "step" in r] == fitted.steps and [
-        r for r in records if "epoch" in r
+    assert [r for r in records if isinstance(r, StepRecord)] == fitted.steps and [
+        r for r in records if isinstance(r, EpochRecord)
     ] == fitted.epochs
     return tagger, splits, fitted
 
 
 def losses(fitted):
-    return [step["loss"] for step in fitted.steps]
+    return [step.loss for step in fitted.steps]
 
 
 def test_it_learns_what_can_be_learned():
     _, _, fitted = train(replace(CONFIG, epochs=20))
-    assert fitted.dev["f1"] > 0.95
+    assert fitted.best.dev.f1 > 0.95
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     once, again, other = (train(seed=seed, dropout=0.2)[2] for seed in (1, 1, 2))
-    assert once.steps == again.steps and once.dev == again.dev
+    assert once.steps == again.steps and once.best == again.best
     assert once.steps != other.steps
 
 
@@ -104,7 +105,9 @@ def test_two_threads_learn_what_one_learns():
         torch.set_num_threads(before)
     one, two = fits
     assert len(one.steps) == 27 and losses(two) == pytest.approx(losses(one), rel=1e-4)
-    assert 0.3 < one.dev["f1"] < 0.9 and two.dev["f1"] == pytest.approx(one.dev["f1"], abs=0.01)
+    assert 0.3 < one.best.dev.f1 < 0.9 and two.best.dev.f1 == pytest.approx(
+        one.best.dev.f1, abs=0.01
+    )
 
 
 WEIGHT = torch.tensor([0.1, 1.0, 2.0, 3.0, 1.0])
@@ -131,10 +134,10 @@ def test_the_terms_of_a_compound_loss_are_told_apart_and_add_up():
     loss = CompoundLoss({"focal": FocalLoss(2.0), "dice": DiceLoss()}, {"focal": 0.5, "dice": 2.0})
     steps = train(loss=loss)[2].steps
     assert all(
-        step["loss"] == pytest.approx(0.5 * step["terms"]["focal"] + 2 * step["terms"]["dice"])
+        step.loss == pytest.approx(0.5 * step.terms["focal"] + 2 * step.terms["dice"])
         for step in steps
     )
-    assert all("terms" not in step for step in train()[2].steps)
+    assert all(step.terms is None for step in train()[2].steps)
 
 
 def test_entity_balanced_sampling_leaves_fewer_steps_without_a_type():
@@ -145,13 +148,13 @@ def test_entity_balanced_sampling_leaves_fewer_steps_without_a_type():
     absent = {}
     for sampler in ("random", "entity_balanced"):
         fitted = train(replace(CONFIG, epochs=8, batch_size=4, sampler=sampler), data=data)[2]
-        absent[sampler] = np.mean([epoch["absent"]["PER"] for epoch in fitted.epochs])
-        assert all(epoch["absent"]["LOC"] == 1 for epoch in fitted.epochs)
+        absent[sampler] = np.mean([epoch.absent["PER"] for epoch in fitted.epochs])
+        assert all(epoch.absent["LOC"] == 1 for epoch in fitted.epochs)
     assert absent["entity_balanced"] < absent["random"] - 0.1
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing():
-    rates = [step["lr"] for step in train(replace(CONFIG, epochs=4, warmup=0.25))[2].steps]
+    rates = [step.lr for step in train(replace(CONFIG, epochs=4, warmup=0.25))[2].steps]
     assert len(rates) == 12
     assert rates == pytest.approx(
         [CONFIG.lr * x for x in (1 / 4, 2 / 4, 3 / 4, *(k / 9 for k in range(9, 0, -1)))]
@@ -161,13 +164,13 @@ def test_the_learning_rate_rises_and_falls_to_nothing():
 def test_the_tagger_is_left_with_its_best_epoch():
     # With half of the tags random the score falls once these are learned by heart.
     tagger, splits, fitted = train(replace(CONFIG, epochs=40, lr=0.01), data=corpus(doubt=0.5))
-    f1 = [epoch["dev"]["f1"] for epoch in fitted.epochs]
-    assert fitted.best_epoch == 1 + int(np.argmax(f1)) and fitted.dev["f1"] == max(f1)
+    f1 = [epoch.dev.f1 for epoch in fitted.epochs]
+    assert fitted.best_epoch == 1 + int(np.argmax(f1)) and fitted.best.dev.f1 == max(f1)
     assert f1[-1] < max(f1), "the last epoch is the best: this test shows nothing"
     dev = splits["dev"]
     predictions = predict(tagger, dev, CPU)
     assert (predictions.labels == fitted.dev_predictions.labels).all()
-    assert score(dev.labels, predictions.labels, dev.lengths(), LABELS)["f1"] == max(f1)
+    assert score(dev.labels, predictions.labels, dev.lengths(), LABELS).f1 == max(f1)
 
 
 def test_spans_that_overlap_are_scored_as_they_are():
@@ -181,7 +184,7 @@ def test_spans_that_overlap_are_scored_as_they_are():
     )
     gold = {tuple(row) for row in entities(dev.labels, dev.lengths(), LABELS).tolist()}
     right = sum(tuple(row) in gold for row in spans.tolist())
-    assert right > 0 and fitted.dev["precision"] == pytest.approx(right / len(spans))
+    assert right > 0 and fitted.best.dev.precision == pytest.approx(right / len(spans))
 
 
 def test_patience_stops_a_run_that_no_longer_improves():
@@ -205,4 +208,4 @@ def test_gradients_are_clipped():
 
 def test_bf16_learns_like_fp32():
     _, _, fitted = train(replace(CONFIG, epochs=20, precision="bf16"))
-    assert fitted.dev["f1"] > 0.95
+    assert fitted.best.dev.f1 > 0.95

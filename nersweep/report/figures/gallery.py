@@ -68,7 +68,7 @@ def facts(comparison: Comparison) -> dict[str, str]:
         "seeds": "one seed" if counts == [1] else seeds,
         "interval": "over sentences alone, as there is one seed" if counts == [1] else over,
         "rarest": comparison.rarest,
-        "entities": f"{comparison.first.result['data']['entities'][comparison.rarest]:,}",
+        "entities": f"{comparison.first.result.data.entities[comparison.rarest]:,}",
     }
     known["alone" if counts == [1] else "several"] = known["seeds"]
     if left := len(comparison.rows) - len(rows):

@@ -112,8 +112,8 @@ def per_type(comparison: Comparison) -> Figure:
     axes = figure.subplots()
     cells(axes, shaded(values), [[f"{value:.1f}" for value in row] for row in values])
     axes.set_yticks(range(len(rows)), names)
-    supports = comparison.first.result[comparison.split]["types"]
-    heads = [f"{wrapped(type_, 12)}\n{supports[type_]['support']:,}" for type_ in types]
+    supports = comparison.first.result.scores(comparison.split).types
+    heads = [f"{wrapped(type_, 12)}\n{supports[type_].support:,}" for type_ in types]
     axes.set_xticks(range(len(types)), heads)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
     rarest = types.index(comparison.rarest)

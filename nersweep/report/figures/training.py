@@ -35,8 +35,7 @@ def learning_curves(comparison: Comparison) -> Figure:
     left, right = figure.subplots(1, 2)
     for row, look in looks(comparison):
         dev = [
-            ([e["epoch"] for e in r.epochs], [100 * e["dev"]["f1"] for e in r.epochs])
-            for r in row.records
+            ([e.epoch for e in r.epochs], [100 * e.dev.f1 for e in r.epochs]) for r in row.records
         ]
         at, mean, low, high = over(dev)
         left.plot(at, mean, **look)
@@ -142,11 +141,11 @@ def reliability(comparison: Comparison) -> Figure:
 def pooled(row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The words of all seeds together: of each bin that has enough the count, mean confidence and accuracy."""
     found = [
-        record.result["analysis"]["calibration"][record.split]["entities"] for record in row.records
+        getattr(record.result.analysis.calibration, record.split).entities for record in row.records
     ]
-    counts = np.array([of["counts"] for of in found], dtype=float)  # (seeds, bins)
+    counts = np.array([of.counts for of in found], dtype=float)  # (seeds, bins)
     means = [
-        np.nan_to_num(np.array([of[k] for of in found], dtype=float))
+        np.nan_to_num(np.array([getattr(of, k) for of in found], dtype=float))
         for k in ("confidence", "accuracy")
     ]
     total = counts.sum(0)
@@ -234,7 +233,7 @@ def effective_weights(comparison: Comparison) -> Figure:
 def bins(row: Row, split: str, what: str, epochs: Sequence[int] | None = None) -> np.ndarray:
     """words, norms or pulls, summed over seeds and over these epochs or all: (O, entities) x bins."""
     found = [
-        record.epochs[i]["gradients"][split][what]
+        getattr(getattr(record.epochs[i].gradients, split), what)
         for record in row.records
         for i in (range(len(record.epochs)) if epochs is None else epochs)
     ]

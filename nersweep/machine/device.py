@@ -47,7 +47,7 @@ def bf16_is_faster(device: torch.device) -> bool:
     """Best of five products of the size of an encoder's feed-forward layer, in each precision. On a CPU with bf16
     units it is several times faster, on one without slower, so noise does not decide."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         left, right = torch.ones(512, 384, dtype=dtype), torch.ones(384, 1536, dtype=dtype)

@@ -1,8 +1,9 @@
-"""Runs as jobs of one of Hydra's launchers: each leaves word of how it ended, and comes again if it was killed.
+"""Runs as jobs of one of Hydra's launchers: each reports its end, and is retried if it was killed.
 
-A job's word is a file in a folder of its launch: there once the job has begun; empty until the job has ended by itself,
-and then a list of what went wrong, which may be empty too. Its process holds a lock beside it while it lives. So a job
-that was killed is told from one that works, be it on another host, and from one that has never begun.
+Each launch has a folder with a file for each of its jobs, named by the job's number: it appears
+when the job starts, is empty until the job ends by itself, and then lists the job's faults. Beside
+it lies a lock, which the job's process holds. So a job that was killed is told from one at work,
+even on another host, and from one that never started.
 """
 
 import json
@@ -16,181 +17,182 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
-from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from nersweep import terminal
-from nersweep.config import check
+from nersweep.config.check import check
 from nersweep.config.compose import Composer
 from nersweep.faults import fault_lines, one_line
-from nersweep.machine import files as files_module
-from nersweep.machine import locks
+from nersweep.machine import files, locks
 from nersweep.results import folder as folder_module
 from nersweep.results.result import FinishedResult
 from nersweep.run import execute, plan
 from nersweep.study import loop
-from nersweep.sweep import worker
+from nersweep.sweep import launchers, worker
+from nersweep.sweep.origin import Origin, ending
 from nersweep.terminal import console
 
-STOP = "stop"  # the file in the folder of a launch after which none of its jobs begins
-WAIT_SECONDS = 0.5  # between two looks at whether jobs are still at work
-WHY = "as the system does where memory runs out (run fewer at a time, or with more train.accumulation)"
+STOP = "stop"  # the file in the folder of a launch after which none of its jobs starts
+POLL_SECONDS = 0.5  # between two looks at whether jobs are at work
+REMEDY = "as when memory runs out: run fewer at a time, or with more train.accumulation"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What a job is told by the process that launched it; picklable."""
+    """What a job needs from the process that launched it; picklable."""
 
-    origin: worker.Origin
-    directory: str  # in which the command was typed, where relative paths start
+    origin: Origin
+    directory: str  # where the command was given, from which relative paths start
     threads: int | None
-    folder: str  # of words: a file per job, named by its number
+    folder: str  # with a file for each job
     parent_id: str  # the tracker's run of the whole sweep
     stop_at_failure: bool
-    files: str | None  # the folder of further files, as the composer has it
+    config_dir: str | None  # the user's folder of further configuration files
 
 
 def send(
     runs: Sequence[tuple[str, ...]], folder: Path, parent_id: str, stop: bool, composer: Composer
 ) -> list[list[str]]:
-    """Launches the runs until each has ended by itself. Returns what went wrong with each.
+    """Launch runs until each has ended by itself; return the faults of each.
 
-    A launcher may give up with jobs that have not begun: those are launched again. Those whose processes were killed
-    come after them, and go on from their checkpoints: together at first, as joblib kills the neighbours of a process
-    that dies, then each alone. A run that is killed again while no other is has failed.
+    Jobs that a launcher did not start are launched again. Then come those whose processes were
+    killed, from their checkpoints: first together, as joblib kills the neighbours of a process that
+    dies, then each alone. A run that is killed again while no other one is has failed.
     """
     faults: dict[int, list[str]] = {}
     deaths: Counter[int] = Counter()
-    while True:
-        left = [number for number in range(len(runs)) if number not in faults]
-        if not left or (stop and any(faults.values())):
-            break
-        fewest = min(deaths[number] for number in left)
-        group = [number for number in left if deaths[number] == fewest][: None if fewest < 2 else 1]
-        if fewest:
-            console.print(f"again, as their processes were killed: {len(group)} of {len(runs)}")
-        notes = files_module.writable(folder / "launches" / uuid4().hex)
-        gave_up = launch([runs[number] for number in group], notes, parent_id, stop, composer)
-        begun = {group[int(file.name)]: read(file) for file in words(notes)}
-        shutil.rmtree(notes, ignore_errors=True)
-        if not begun:
-            faults |= {number: [gave_up or "its launcher did not begin it"] for number in group}
-        faults |= {number: word for number, word in begun.items() if word is not None}
-        killed = [number for number, word in begun.items() if word is None]
+    while len(faults) < len(runs) and not (stop and any(faults.values())):
+        group = next_group(len(runs), faults, deaths)
+        if deaths[group[0]]:
+            console.print(f"retrying {len(group)} of {len(runs)} runs: their processes were killed")
+        launch_folder = files.writable(folder / "launches" / uuid4().hex)
+        selection = [runs[number] for number in group]
+        error = launch(selection, launch_folder, parent_id, stop, composer)
+        killed = []
+        ends = read_ends(launch_folder)
+        for job, lines in ends.items():
+            if lines is None:
+                killed.append(group[job])
+            else:
+                faults[group[job]] = lines
+        shutil.rmtree(launch_folder, ignore_errors=True)
+        if not ends:
+            for number in group:
+                faults[number] = [error or "its launcher did not start it"]
         deaths.update(killed)
         if len(killed) == 1 and deaths[killed[0]] > 1:
-            faults[killed[0]] = [f"its process was killed {deaths[killed[0]]} times, {WHY}"]
-    for number in left:
-        was = "killed" if deaths[number] else "not begun"
-        faults.setdefault(number, [f"{was}, after another run failed (on_failure=stop)"])
+            times = deaths[killed[0]]
+            faults[killed[0]] = [f"its process was killed {times} times, {REMEDY}"]
+    for number in range(len(runs)):
+        state = "killed" if deaths[number] else "not started"
+        faults.setdefault(number, [f"{state}, after another run failed (on_failure=stop)"])
     return [faults[number] for number in range(len(runs))]
 
 
+def next_group(runs: int, faults: dict[int, list[str]], deaths: Counter[int]) -> list[int]:
+    """Return the runs to launch next: those killed least often; one alone if killed twice."""
+    unfinished = set(range(runs)) - faults.keys()
+    fewest = min(deaths[number] for number in unfinished)
+    group = sorted(number for number in unfinished if deaths[number] == fewest)
+    return group if fewest < 2 else group[:1]
+
+
 def launch(
-    runs: Sequence[tuple[str, ...]], notes: Path, parent_id: str, stop: bool, composer: Composer
+    runs: Sequence[tuple[str, ...]], folder: Path, parent_id: str, stop: bool, composer: Composer
 ) -> str:
-    """Launches these runs, and waits until none of them is at work or about to be. Returns why the launcher gave up,
-    or nothing."""
-    origin = worker.Origin.here()
-    whole = composer.compose(runs[0], RunMode.MULTIRUN)
-    engine = OmegaConf.to_container(whole.hydra.launcher)
-    at_once = worker.at_once(engine, len(runs))
-    if (
-        "n_jobs" in engine
-    ):  # a worker without a job would not know that it is to end; one alone would be this process
-        whole.hydra.launcher.n_jobs = worker.at_once(engine, max(2, len(runs)))
-    threads = worker.threads(at_once) if at_once else None
+    """Launch runs and wait until none is at work or about to start.
+
+    folder: of the launch. Returns why the launcher gave up; empty if it did not.
+    """
+    origin = Origin.here()
+    config = composer.compose(runs[0], RunMode.MULTIRUN)
+    settings = config.hydra.launcher
+    processes = launchers.concurrency(settings, len(runs))
+    if "n_jobs" in settings:
+        # not more workers than jobs: an idle one would miss the end of the sweep. Not one either:
+        # joblib would run the job in this process
+        settings.n_jobs = launchers.concurrency(settings, max(2, len(runs)))
+    threads = launchers.threads(processes) if processes else None
     if threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    given = Launch(
-        origin, os.getcwd(), threads, str(notes.absolute()), parent_id, stop, composer.folder
-    )
-    launcher = Plugins.instance().instantiate_launcher(
-        hydra_context=HydraContext(GlobalHydra.instance().config_loader(), Callbacks(whole)),
-        task_function=partial(job, given=given),
-        config=whole,
-    )
-    worker.start_engine(launcher)
-    with worker.ending(origin):
+    path = str(folder.absolute())
+    task = Launch(origin, os.getcwd(), threads, path, parent_id, stop, composer.folder)
+    launcher = launchers.start(config, partial(job, launch=task))
+    with ending(origin):
         try:
-            # Hydra adds those of its own section itself; twice it would not take one with a +
-            own = [
-                [o for o in run if not o.lstrip("+~").startswith(("hydra.", "hydra/"))]
-                for run in runs
-            ]
-            launcher.launch(own, initial_job_idx=0)
+            launchers.launch(launcher, config, runs)
         except Exception as error:
-            worker.wait_for_queue(error)
-            wait(notes)
-            (notes / STOP).touch()  # for those that would begin only now, and are launched again
-            wait(notes)
+            wait(folder)
+            (folder / STOP).touch()  # for jobs that would only start now: they are launched again
+            wait(folder)
             return one_line(error)
     return ""
 
 
-def job(config: DictConfig, given: Launch) -> float:
-    """What a launcher does for each run, in whatever process: the best development F1, or NaN where the run failed."""
-    worker.begin(given.origin, given.threads)
-    os.chdir(given.directory)  # Ray's workers begin where Ray was started
-    notes, settings = Path(given.folder), HydraConfig.get()
-    word = notes / str(settings.job.num)
-    with locks.hold(lock_of(word)):
-        if (notes / STOP).exists():
+def job(config: DictConfig, launch: Launch) -> float:
+    """Make one run, in any process, and report its faults in the folder of the launch.
+
+    Returns the best development F1; NaN if the run failed.
+    """
+    worker.begin(launch.origin, launch.threads)
+    os.chdir(launch.directory)  # Ray's workers start where Ray was started
+    folder = Path(launch.folder)
+    report = folder / str(HydraConfig.get().job.num)
+    with locks.hold(lock_of(report)):
+        if (folder / STOP).exists():
             return float("nan")
-        word.touch()
-        value, told = float("nan"), len(terminal.faults)
+        report.touch()
+        value, lines, printed = float("nan"), [], len(terminal.faults)
         try:
-            if config.study.space:
-                value = loop.work(config, settings.overrides.task, Composer(given.files))
-            else:
-                checked = check.check(config, settings.runtime.choices)
-
-                def make() -> FinishedResult:
-                    prepared = plan.make(checked)
-                    overrides = settings.overrides.task
-                    return execute.execute(prepared, overrides, given.parent_id, brief=True)
-
-                value = folder_module.when_free(make, lambda: plan.place(checked)[0]).dev.f1
-            lines = []
+            value = make(config, launch)
         except Exception as error:
             lines = fault_lines(error)
             console.print("\n".join(f"failed: {line}" for line in lines))
         except BaseException as error:
             worker.end(error)
             raise
-        lines = (
-            terminal.faults[told:] + lines
-        )  # of trials, which the process that launched this tells too
-        del terminal.faults[told:]
-        files_module.write_json(word, lines)
-        if lines and given.stop_at_failure:
-            (notes / STOP).touch()
+        # the process that launched this job prints the faults of its trials as well
+        lines = terminal.faults[printed:] + lines
+        del terminal.faults[printed:]
+        files.write_json(report, lines)
+        if lines and launch.stop_at_failure:
+            (folder / STOP).touch()
         return value
 
 
-def words(notes: Path) -> list[Path]:
-    """The files of the jobs of a launch that have begun, by number."""
-    return sorted(
-        (file for file in notes.iterdir() if file.name.isdigit()), key=lambda file: int(file.name)
-    )
+def make(config: DictConfig, launch: Launch) -> float:
+    """Work on the study of a configuration, or make its run; return the best development F1."""
+    hydra = HydraConfig.get()
+    overrides = hydra.overrides.task
+    if config.study.space:
+        return loop.work(config, overrides, Composer(launch.config_dir))
+    checked = check(config, hydra.runtime.choices)
+
+    def run() -> FinishedResult:
+        return execute.execute(plan.make(checked), overrides, launch.parent_id, brief=True)
+
+    result: FinishedResult = folder_module.when_free(run, lambda: plan.place(checked)[0])
+    return result.dev.f1
 
 
-def read(word: Path) -> list[str] | None:
-    """What went wrong in a job; None where it was ended before it could say."""
-    text = word.read_text("utf-8")
-    return json.loads(text) if text else None
+def read_ends(folder: Path) -> dict[int, list[str] | None]:
+    """Return the faults of the jobs of a launch that have started; None for a job that was killed."""
+    ends = {}
+    for report in folder.glob("[0-9]*"):
+        if report.name.isdigit():
+            text = report.read_text("utf-8")
+            ends[int(report.name)] = json.loads(text) if text else None
+    return ends
 
 
-def wait(notes: Path) -> None:
-    """Wait until no job of this launch is at work."""
-    while any(map(locks.is_held, notes.glob("*.lock"))):
-        time.sleep(WAIT_SECONDS)
-
-
-def lock_of(word: Path) -> Path:
+def lock_of(report: Path) -> Path:
     """Return the file that the process of a job keeps locked."""
-    return word.with_suffix(".lock")
+    return report.with_suffix(".lock")
+
+
+def wait(folder: Path) -> None:
+    """Wait until no job of this launch is at work."""
+    while any(map(locks.is_held, folder.glob("*.lock"))):
+        time.sleep(POLL_SECONDS)

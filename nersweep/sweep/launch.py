@@ -20,10 +20,9 @@ from nersweep.results import folder as folder_module
 from nersweep.results.result import FinishedResult, Result, Status, read_run, write_result
 from nersweep.run import identity, plan, publish
 from nersweep.study.check import precision_faults
-from nersweep.sweep import jobs
+from nersweep.sweep import jobs, launchers
 from nersweep.terminal import console, print_table
 
-ELSEWHERE = {"SlurmLauncher", "RayLauncher"}  # launch runs on other machines
 MOST_ROWS = 60  # of the table at the end
 
 
@@ -145,12 +144,11 @@ def faults(command: Command) -> list[str]:
         launcher = composer.whole(
             tuple(o for o in runs[0] if o.lstrip("+~").startswith("hydra"))
         ).hydra.launcher
-        engine = str(launcher._target_).rpartition(".")[2]
         if launcher.get("n_jobs") == 0:
             lines.append(
                 "hydra.launcher.n_jobs=0: must be a number of processes, or -1 for one per core"
             )
-        if engine in ELSEWHERE:
+        if launchers.runs_elsewhere(launcher):
             configs = map(composer, {without_seed(run): run for run in runs}.values())
             lines += dict.fromkeys(
                 str(fault)

@@ -28,8 +28,8 @@ from nersweep.run.execute import assemble
 from nersweep.run.plan import Plan
 from nersweep.study import plan as study_plan
 from nersweep.study import queue, storage
-from nersweep.sweep import worker
-from nersweep.sweep.launch import ELSEWHERE, MOST_ROWS, Member, planned
+from nersweep.sweep import launchers
+from nersweep.sweep.launch import MOST_ROWS, Member, planned
 from nersweep.terminal import console, print_table
 from nersweep.training.loop import fit
 
@@ -88,7 +88,7 @@ def show_runs(command: Command) -> None:
     runs, composer = command.runs, command.composer
     first = composer(runs[0])
     launcher = OmegaConf.to_container(composer.compose(runs[0]).hydra.launcher)
-    costs = Costs(Path(first.output_dir), is_elsewhere(launcher))
+    costs = Costs(Path(first.output_dir), launchers.runs_elsewhere(launcher))
     seen: set[str] = set()
     rows, seconds, size, sources = [], 0.0, 0, set()
     for member in planned(command):
@@ -109,7 +109,7 @@ def show_runs(command: Command) -> None:
     )
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS} more")
-    tell("about", seconds, worker.at_once(launcher, max(1, todo)), size, sources)
+    tell("about", seconds, launchers.concurrency(launcher, max(1, todo)), size, sources)
 
 
 def show_studies(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
@@ -118,7 +118,10 @@ def show_studies(runs: Sequence[tuple[str, ...]], composer: Composer) -> None:
     workers = Counter(tuple(o for o in run if not o.startswith("study.worker=")) for run in runs)
     for overrides, count in workers.items():
         show_study(
-            overrides, worker.at_once(launcher, count) or count, is_elsewhere(launcher), composer
+            overrides,
+            launchers.concurrency(launcher, count) or count,
+            launchers.runs_elsewhere(launcher),
+            composer,
         )
 
 
@@ -164,11 +167,6 @@ def tell(
     console.print(
         f"{about} {duration(seconds)} of work{together}, {size / 1e6:,.0f} MB on disk{known}; nothing was done"
     )
-
-
-def is_elsewhere(launcher: Mapping[str, Any]) -> bool:
-    """Does it launch runs on other machines?"""
-    return launcher["_target_"].rpartition(".")[2] in ELSEWHERE
 
 
 def state_of(member: Member, rerun: bool) -> str:

@@ -3,23 +3,18 @@ its checkpoint. `python -m job FOLDER STEPS JOBS [hydra overrides]`, with this f
 
 import json
 import os
-import signal
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
 from hydra import compose, initialize_config_module
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins
-from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
-from hydra.types import HydraContext
 
 from nersweep.config import schema as sections
 from nersweep.machine import signals
-from nersweep.sweep import worker
+from nersweep.sweep import launchers, worker
+from nersweep.sweep.origin import Origin, ending
 
 STEP_SECONDS = 0.1
 
@@ -66,24 +61,18 @@ def count(folder: Path, steps: int, seed: int) -> float:
 
 def main(folder: str, steps: str, jobs: str, *overrides: str) -> None:
     sections.register()
-    origin = worker.Origin.here()
+    origin = Origin.here()
     JobRuntime.instance().set("name", "job")
     sweep = f"hydra.sweep.dir={folder}/sweep"
     with initialize_config_module("nersweep.conf", version_base="1.3"):
         config = compose("config", [sweep, *overrides], return_hydra_config=True)
         config.hydra.runtime.output_dir = folder
-        loader = GlobalHydra.instance().config_loader()
-        assert Singleton.get_state()
-        threads = worker.threads(worker.at_once(config.hydra.launcher, int(jobs)) or 1)
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(config_loader=loader, callbacks=Callbacks()),
-            task_function=partial(run, origin, threads, Path(folder), int(steps)),
-            config=config,
-        )
-        worker.start_engine(launcher)
-        with worker.ending(origin):
-            returned = launcher.launch([[f"seed={seed}"] for seed in range(1, int(jobs) + 1)], 0)
-        print(sum(job.return_value for job in returned))
+        processes = launchers.concurrency(config.hydra.launcher, int(jobs)) or 1
+        task = partial(run, origin, launchers.threads(processes), Path(folder), int(steps))
+        launcher = launchers.start(config, task)
+        with ending(origin):
+            seeds = range(1, int(jobs) + 1)
+            launchers.launch(launcher, config, [[f"seed={seed}"] for seed in seeds])
 
 
 if __name__ == "__main__":
@@ -93,4 +82,4 @@ if __name__ == "__main__":
         main(*sys.argv[1:])
     finally:
         if signals.pending:
-            os._exit(128 + (signals.pending or [signal.SIGTERM])[0])
+            os._exit(128 + signals.pending[0])

@@ -58,11 +58,11 @@ def test_a_job_that_was_killed_is_sent_again_after_the_others_which_are_sent_onc
     killed, stopped = command.reach(1), command.reach(2)
     os.kill(stopped, signal.SIGSTOP)
     os.kill(killed, signal.SIGKILL)
-    time.sleep(20)  # after 15 s without a result submitit gives up
+    time.sleep(20)  # submitit's own results() gives up after 15 s
     launched = command.launched()
     os.kill(stopped, signal.SIGCONT)
     assert launched == [3] and command.process.poll() is None
     code, out, err = command.ends()
     assert (code, err, command.statuses()) == (0, [], ["finished"] * 3), out
-    assert out.count("again, as") == out.count("again, as their processes were killed: 1 of 3") == 1
+    assert out.count("retrying ") == out.count("retrying 1 of 3 runs") == 1
     assert not command.launched()

@@ -72,7 +72,7 @@ def test_a_run_that_was_killed_once_is_made(run, send):
 def test_nothing_begins_after_a_failure_that_stops(send):
     told, made, _ = send(["a", "bad", "c", "d"], 1, {"a": 1}, stop=True)
     after = "after another run failed (on_failure=stop)"
-    assert told == [[f"killed, {after}"], ["bad"], *2 * [[f"not begun, {after}"]]] and made == [
+    assert told == [[f"killed, {after}"], ["bad"], *2 * [[f"not started, {after}"]]] and made == [
         "bad"
     ]
 
@@ -83,9 +83,9 @@ def test_a_death_for_good_stops_too(send):
 
 
 def test_a_launcher_that_begins_nothing_is_told_for_each_run(send, monkeypatch):
-    monkeypatch.setattr(jobs, "words", lambda notes: [])
+    monkeypatch.setattr(jobs, "read_ends", lambda folder: {})
     told, _, launches = send(["a", "b"], 1)
-    assert told == 2 * [["its launcher did not begin it"]] and len(launches) == 1
+    assert told == 2 * [["its launcher did not start it"]] and len(launches) == 1
 
 
 HOLD = """
@@ -110,4 +110,4 @@ def test_a_launch_is_waited_for_while_a_process_of_its_jobs_lives(tmp_path):
     process.kill()
     process.wait()
     waiting.join(10)
-    assert not waiting.is_alive() and jobs.read(tmp_path / "0") is None
+    assert not waiting.is_alive() and jobs.read_ends(tmp_path) == {0: None}

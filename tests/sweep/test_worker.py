@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from nersweep.machine import host, signals
+from nersweep.sweep import origin as origin_module
 from nersweep.sweep import worker
-from nersweep.sweep.worker import Origin
+from nersweep.sweep.origin import Origin, ending
 
 LOOP = """
 import pickle, sys, time
@@ -21,9 +22,9 @@ from nersweep.machine import signals
 from nersweep.sweep import worker
 worker.GRACE_SECONDS = float(sys.argv[3])
 worker.begin(pickle.loads(bytes.fromhex(sys.argv[1])), 3)
-Path(sys.argv[2]).write_text("begun")
 try:
     with signals.deferral():
+        Path(sys.argv[2]).write_text("begun")
         while not signals.pending or sys.argv[4] == "stuck":
             time.sleep(.02)
         Path(sys.argv[2]).write_text("checkpoint")
@@ -108,8 +109,8 @@ from nersweep.sweep import worker
 origin = pickle.loads(bytes.fromhex(sys.argv[1]))
 for _ in range(2):
     worker.begin(origin)
-    print(list(worker.workers(origin)))
-    worker.clear(origin)"""
+    print(list(origin.workers()))
+    origin.clear()"""
     command = [sys.executable, "-c", code, pickle.dumps(other[1]).hex()]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(place)}
@@ -141,8 +142,8 @@ def test_a_worker_does_not_begin_without_its_origin(other, place):
 def test_what_ends_the_origin_is_passed_on_first(place):
     origin = Origin.here()
     worker_process = started(origin, place / "file")
-    with pytest.raises(SystemExit), worker.ending(origin):
-        assert set(worker.workers(origin)) == {worker_process.pid}
+    with pytest.raises(SystemExit), ending(origin):
+        assert list(origin.workers()) == [worker_process.pid]
         signal.raise_signal(signal.SIGTERM)
     assert (place / "file").read_text() == "checkpoint" and worker_process.wait(1) == 143
     assert not Path(origin.folder).exists() and signals.pending == [signal.SIGTERM]
@@ -150,16 +151,16 @@ def test_what_ends_the_origin_is_passed_on_first(place):
 
 def test_no_job_begins_while_the_origin_leaves(place):
     origin = Origin.here()
-    worker.forward(origin)
+    origin.end_workers()
     assert started(origin, place / "file").wait(5) == 143 and not (place / "file").exists()
 
 
 def test_the_origin_does_not_wait_for_a_worker_that_is_stuck(place, monkeypatch):
     origin = Origin.here()
     process = started(origin, place / "file", how="stuck")
-    monkeypatch.setattr(worker, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(origin_module, "GRACE_SECONDS", 0.3)
     began = time.monotonic()
-    worker.forward(origin)
+    origin.end_workers()
     assert 0.3 <= time.monotonic() - began < 2
     process.kill()
     process.wait()
@@ -170,7 +171,7 @@ def test_a_second_signal_to_the_origin_does_not_wait(place):
     process = started(origin, place / "file", how="stuck")
     subprocess.Popen(["sh", "-c", f"sleep .5; kill -TERM {os.getpid()}"])
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), worker.ending(origin):
+    with pytest.raises(KeyboardInterrupt), ending(origin):
         signal.raise_signal(signal.SIGINT)
     assert time.monotonic() - began < 4
     process.kill()
@@ -181,7 +182,7 @@ def test_folders_of_killed_origins_are_taken_away():
     origin = Origin.here()
     dead = Path(origin.folder).with_name(f"{2**22 + 1}-1")
     dead.mkdir(parents=True)
-    with worker.ending(origin):
+    with ending(origin):
         pass
     assert not dead.exists()
 
@@ -195,8 +196,8 @@ def test_a_folder_of_another_user_is_refused(place):
 
 def test_only_the_first_signal_asks():
     with pytest.raises(KeyboardInterrupt), signals.deferral():
-        worker.ask_once(signal.SIGINT, None)
-        worker.ask_once(signal.SIGTERM, None)
+        worker.handle_first(signal.SIGINT, None)
+        worker.handle_first(signal.SIGTERM, None)
     assert signals.pending == [signal.SIGINT]
 
 
@@ -227,14 +228,6 @@ def test_a_failure_of_a_job_does_not_end_its_worker(monkeypatch):
     worker.end(ValueError("a fault"))
 
 
-def test_cores_are_shared_out(monkeypatch):
-    monkeypatch.setattr(worker, "cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [worker.threads(n) for n in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert worker.threads(2) == 5
-
-
 @pytest.mark.parametrize(("before", "threads"), [("", 1), ("import torch", 3)])
 def test_threads_reach_a_worker(before, threads):
     code = f"""{before}
@@ -249,21 +242,3 @@ print(torch.get_num_threads())"""
         [sys.executable, "-c", code, origin], env=environment, capture_output=True, text=True
     )
     assert done.stdout.split() == [str(threads)], done.stderr
-
-
-@pytest.mark.parametrize(
-    ("launcher", "jobs", "expected"),
-    [
-        ({"_target_": "a.BasicLauncher"}, 9, 1),
-        ({"_target_": "a.JoblibLauncher", "n_jobs": 2}, 9, 2),
-        ({"_target_": "a.JoblibLauncher", "n_jobs": 4}, 3, 3),
-        ({"_target_": "a.JoblibLauncher", "n_jobs": -1}, 99, 8),
-        ({"_target_": "a.JoblibLauncher", "n_jobs": -2}, 99, 7),
-        ({"_target_": "a.LocalLauncher"}, 5, 5),
-        ({"_target_": "a.SlurmLauncher"}, 5, None),
-        ({"_target_": "a.RayLauncher"}, 5, None),
-    ],
-)
-def test_how_many_jobs_run_at_once(launcher, jobs, expected, monkeypatch):
-    monkeypatch.setattr(worker, "cores", lambda: 8)
-    assert worker.at_once(launcher, jobs) == expected

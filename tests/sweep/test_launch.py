@@ -341,7 +341,7 @@ def test_a_sweep_that_stops_at_a_failure_says_what_was_not_begun(start, made):
     assert (code, made) == (1, ["cross_entropy-manual-s32"]) and "1 of 4 runs finished" in out
     assert "no class B-NOPE" in err[0]
     assert err[1:] == [
-        f"nersweep: cross_entropy-manual-s32 manual_weights={{{weights}}}: not begun, after another run failed "
+        f"nersweep: cross_entropy-manual-s32 manual_weights={{{weights}}}: not started, after another run failed "
         "(on_failure=stop)"
         for weights in ("B-NADA:1", "O:2")
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from nersweep.data.columns import corpus as read_corpus
+from nersweep.data.columns import read_corpus
 from nersweep.data.corpus import Corpus
 from nersweep.labels import LabelSet
 from nersweep.model.encoder import Pretrained

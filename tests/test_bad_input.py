@@ -208,7 +208,7 @@ MISTYPED = {
     "model=hf": ["model.name=???: must be given, as in model=hf model.name=VALUE"],
     "data=conll2003 data.path=/nowhere": [
         "data=conll2003: no train.txt under /nowhere; expected train.txt, valid.txt, test.txt (word pos chunk tag); "
-        "type data.path=DIR"
+        "set data.path=DIR"
     ],
     "data=conll data.train=/a data.dev=/b data.test=/dev/null": [
         "data.train=/a: no such file",
@@ -362,7 +362,7 @@ def test_all_faults_are_told_together_and_each_once(assert_refused):
         "seed=x: must be a whole number in [0, 2^32)",
         "rerun=no: must be true or false",
         "data=wnut17: no train.conll under /nowhere; expected train.conll, dev.conll, test.conll (word tag); "
-        "type data.path=DIR",
+        "set data.path=DIR",
         "focal_gamma=-1: must be ≥ 0 (0 is cross entropy)",
         "weights.cap=0: must be > 0, or null for no cap",
         "effective_beta=1: must be in [0, 1) (0 is uniform, near 1 is the inverse count)",
@@ -389,7 +389,7 @@ def test_the_environment_may_name_a_folder_that_is_not_there(assert_refused, mon
     assert_refused(
         ["data=wnut17"],
         "data=wnut17: no train.conll under /nowhere/wnut17 (of NERSWEEP_DATA); expected train.conll, dev.conll, "
-        "test.conll (word tag); type data.path=DIR",
+        "test.conll (word tag); set data.path=DIR",
     )
 
 
@@ -730,7 +730,7 @@ BAD_FILES = {
     "one column": ("Ada\n", ":1: 1 columns, expected 2"),
     "no sentence": ("", ": no sentence in it"),
     "blank lines alone": ("\n\n\t\n", ": no sentence in it"),
-    "no tag": ("Ada PER\n", ":1: tag 'PER': expected O, or one of B- I- E- S- followed by a type"),
+    "no tag": ("Ada PER\n", ":1: tag=PER: expected O, or one of B- I- E- S- followed by a type"),
     "not UTF-8": (b"Ada B-PER\nM\xfcller I-PER\n", ":2: not valid UTF-8 (byte 0xfc)"),
 }
 
@@ -779,7 +779,7 @@ def test_cluener_without_a_folder_says_where_it_comes_from(assert_refused):
     assert_refused(
         ["data=cluener", "data.dev_seed=-1"],
         "data.dev_seed=-1: must be ≥ 0",
-        f"data=cluener: no folder given; type data.path=DIR with train.json and dev.json of {origin}, or set "
+        f"data=cluener: no folder given; set data.path=DIR with train.json and dev.json of {origin}, or "
         "NERSWEEP_DATA to a folder of data sets",
     )
 
@@ -865,7 +865,7 @@ LOCAL_COPY = "; for a local copy type model=hf model.name=DIR"
     ("status", "code", "told"),
     [
         (404, "RepoNotFound", "the hub has no model of that name, or it is private"),
-        (403, "GatedRepo", "it is gated: accept its terms on the hub, then type hf auth login"),
+        (403, "GatedRepo", "it is gated: accept its terms on the hub, then run hf auth login"),
         (404, "RevisionNotFound", "the hub has no revision v9 of it"),
         (404, "EntryNotFound", "it has no config.json"),
     ],
@@ -910,7 +910,7 @@ def test_without_a_network_the_hub_is_asked_once(column_files, cli_run, monkeypa
         "nersweep: data=wnut17: leondz/wnut_17 cannot be fetched from the hub (the hub does not "
     )
     assert err[0].endswith(
-        "; for a local copy type data.path=DIR, or set NERSWEEP_DATA to a folder of data sets"
+        "; for a local copy set data.path=DIR, or NERSWEEP_DATA to a folder of data sets"
     )
 
 

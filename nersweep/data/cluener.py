@@ -1,4 +1,4 @@
-"""CLUENER: Chinese news with ten entity types, as JSON lines with character offsets (Xu et al. 2020)."""
+"""CLUENER: Chinese news with ten entity types, as JSON lines with offsets (Xu et al. 2020)."""
 
 import json
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from nersweep.data.columns import assemble
 from nersweep.data.corpus import Corpus, Sentence
-from nersweep.data.files import local_folder, missing_files, read_utf8
-from nersweep.faults import Faults
+from nersweep.data.files import FOLDER, at_line, local_folder, missing_files, read_utf8
+from nersweep.data.normalise import assemble
+from nersweep.faults import Fault, UserError
 from nersweep.labels import Span, tags_from_spans
 
 FILES = ("train.json", "dev.json")
@@ -18,71 +18,81 @@ ORIGIN = "https://github.com/CLUEbenchmark/CLUENER2020"
 LABEL = "{type: {surface: [[start, end], ...]}}"
 SPACE = "␣"
 
-# The published files have one line with overlaps, train.json:1507: two companies in the title of a book.
+# The published files have one line with overlaps, train.json:1507: two companies in a book's title.
 TITLE, WITHIN = (15, 35, "book"), {(16, 20, "company"), (23, 27, "company")}
 
 
 @dataclass(frozen=True)
 class Cluener:
-    """CLUENER from the folder `path`, else from $NERSWEEP_DATA/cluener: a word is one character of the text.
+    """CLUENER from the folder `path`, else from $NERSWEEP_DATA/cluener: a word is one character.
 
-    A line is {"text": str, "label": {type: {surface: [[start, end], ...]}}}, offsets in characters, end inclusive.
-    Other keys are not read. White space in a text becomes the word ␣, so that column files of words stay readable;
-    every other character stays itself. (The published files have no white space, control or zero-width characters.)
+    A line is {"text": str, "label": {type: {surface: [[start, end], ...]}}}, offsets in characters,
+    end inclusive. Other keys are ignored. White space in a text becomes the word ␣, so that column
+    files of words stay readable; every other character stays itself. (The published files have no
+    white space, control or zero-width characters.)
 
-    The public test file has no labels. So dev.json is the test split, and of train.json a tenth, drawn with
-    `dev_seed` (≥ 0), is the development split; both parts keep the order of the file, on every machine the same.
+    The public test file has no labels. So dev.json is the test split, and a tenth of train.json,
+    drawn with `dev_seed` (≥ 0), is the development split; both parts keep the order of the file, on
+    every machine the same.
 
-    Raises ValueError for a folder without the files, and with file and line for what is wrong in them: another shape,
-    offsets outside the text, a surface that is not what stands there, entities that overlap. The published
-    train.json has one line with overlaps; there the longest entity is kept, and `notes` says so.
+    Raises UserError for a folder without the files, and with file and line for what is wrong in
+    them: another shape, offsets outside the text, a surface that differs from the text, entities
+    that overlap. The published train.json has one line with overlaps; there the longest entity is
+    kept, and `notes` says so.
     """
 
     path: str | None
     dev_seed: int
 
-    def __post_init__(self):
-        faults = [] if self.dev_seed >= 0 else [f"dev_seed={self.dev_seed}: must be ≥ 0"]
-        faults += missing_files("cluener", self.path, FILES, f"of {ORIGIN}")
+    def __post_init__(self) -> None:
+        faults = missing_files("cluener", self.path, FILES, f"of {ORIGIN}")
+        if self.dev_seed < 0:
+            faults.insert(0, Fault("dev_seed", self.dev_seed, "must be ≥ 0"))
         if local_folder("cluener", self.path) is None:
-            faults.append(
-                f"data=cluener: no folder given; type data.path=DIR with {' and '.join(FILES)} of {ORIGIN}, "
-                "or set NERSWEEP_DATA to a folder of data sets"
-            )
+            files = f"DIR with {' and '.join(FILES)} of {ORIGIN}"
+            remedy = f"set data.path={files}, or {FOLDER} to a folder of data sets"
+            faults.append(Fault("data", "cluener", "no folder given", remedy))
         if faults:
-            raise Faults(faults)
+            raise UserError(*faults)
 
     def load(self) -> Corpus:
         folder = local_folder("cluener", self.path)
-        whole, whole_notes = read_file(folder / "train.json")
+        assert folder is not None  # checked at the start
+        sentences, notes = read_file(folder / "train.json")
         test, test_notes = read_file(folder / "dev.json")
-        if len(whole) < 2:
-            raise ValueError(
-                f"{folder / 'train.json'}: 1 sentence, expected ≥ 2, of which a tenth is for development"
-            )
-        train, dev = divide(whole, self.dev_seed)
+        if len(sentences) < 2:
+            must = "1 sentence, expected ≥ 2, a tenth of them for development"
+            raise UserError(Fault(str(folder / "train.json"), must=must))
+        train, dev = divide(sentences, self.dev_seed)
         corpus = assemble("cluener", str(folder), {"train": train, "dev": dev, "test": test})
-        drawn = (
-            f"dev is {len(dev)} of the {len(whole)} sentences of train.json, drawn with data.dev_seed={self.dev_seed}; "
-            "test is dev.json, as the public test.json has no labels"
+        split = (
+            f"dev is {len(dev)} of the {len(sentences)} sentences of train.json, drawn with "
+            f"data.dev_seed={self.dev_seed}; test is dev.json, as the public test.json has no "
+            "labels"
         )
-        return replace(corpus, notes=(drawn, *whole_notes, *test_notes, *corpus.notes))
+        return replace(corpus, notes=(split, *notes, *test_notes, *corpus.notes))
 
 
 def divide(sentences: Sequence[Sentence], seed: int) -> tuple[list[Sentence], list[Sentence]]:
-    """All but a tenth, and the tenth (at least one). Of `random` only `Random.random` is used, the one method that
-    Python promises to keep."""
+    """Split off a tenth, at least one sentence. Returns the rest and the tenth, both in order.
+
+    Only `Random.random` is used, the one method that Python promises to keep.
+    """
     random = Random(seed)
     shuffled = sorted(range(len(sentences)), key=lambda _: random.random())
-    drawn = set(shuffled[: max(1, round(len(sentences) / 10))])
-    parts = ([], [])
+    tenth = set(shuffled[: max(1, round(len(sentences) / 10))])
+    train: list[Sentence] = []
+    dev: list[Sentence] = []
     for i, sentence in enumerate(sentences):
-        parts[i in drawn].append(sentence)
-    return parts
+        (dev if i in tenth else train).append(sentence)
+    return train, dev
 
 
 def read_file(path: Path) -> tuple[list[Sentence], list[str]]:
-    """The sentences of one file, and notes on entities that were left out. Raises ValueError with file and line."""
+    """Return the sentences of a file, and notes on entities left out.
+
+    Raises UserError with file and line.
+    """
     sentences, notes = [], []
     for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         if not line.strip():
@@ -92,97 +102,96 @@ def read_file(path: Path) -> tuple[list[Sentence], list[str]]:
             if {TITLE, *WITHIN} <= entities:
                 entities -= WITHIN
                 within = " and ".join(map(shown, sorted(WITHIN)))
-                notes.append(
-                    f"{path.name}:{number}: {within} lie within {shown(TITLE)} and are left out"
-                )
+                place = f"{path.name}:{number}"
+                notes.append(f"{place}: {within} lie within {shown(TITLE)} and are left out")
             refuse_overlaps(entities)
-        except ValueError as error:
-            raise ValueError(f"{path}:{number}: {error}") from None
+        except UserError as error:
+            raise at_line(path, number, error) from None
         words = tuple(SPACE if character.isspace() else character for character in text)
         sentences.append(Sentence(words, tuple(tags_from_spans(entities, len(words)))))
     if not sentences:
-        raise ValueError(f"{path}: no sentence in it")
+        raise UserError(Fault(str(path), must="no sentence in it"))
     return sentences, notes
 
 
 def read_line(line: str) -> tuple[str, set[Span]]:
-    """The text of a line and its entities, end exclusive. Raises ValueError for anything but the format of CLUENER."""
-    try:
-        example = json.loads(line, object_pairs_hook=without_repeats)
-        json.dumps(
-            example, ensure_ascii=False
-        ).encode()  # fails for half a surrogate pair, which no file can hold
-    except (ValueError, RecursionError) as error:
-        told = (
-            f"{error.msg}, column {error.colno}"
-            if isinstance(error, json.JSONDecodeError)
-            else error
-        )
-        raise ValueError(f"not valid JSON ({told})") from None
+    """Return the text of a line and its entities, end exclusive. Raises UserError."""
+    example = parse(line)
     if not isinstance(example, dict) or "text" not in example:
-        raise ValueError(f'no text; expected {{"text": ..., "label": {LABEL}}}')
+        raise error_in("", f'no text; expected {{"text": ..., "label": {LABEL}}}')
     if "label" not in example:
-        raise ValueError(f"no label (as in the public test.json); expected {LABEL}")
+        raise error_in("", f"no label (as in the public test.json); expected {LABEL}")
     text, label = example["text"], example["label"]
     if not isinstance(text, str) or not text:
-        raise ValueError(f"text {quoted(text)}: must be text of at least one character")
-    if not isinstance(label, dict) or not all(
-        isinstance(surfaces, dict) for surfaces in label.values()
-    ):
-        raise ValueError(f"label {quoted(label)}: expected {LABEL}")
-    entities = set()
+        raise error_in(f"text {quoted(text)}", "must be text of at least one character")
+    is_mapping = isinstance(label, dict)
+    if not is_mapping or not all(isinstance(surfaces, dict) for surfaces in label.values()):
+        raise error_in(f"label {quoted(label)}", f"expected {LABEL}")
+    entities: set[Span] = set()
     for type_, surfaces in label.items():
         if type_.split() != [type_]:
-            raise ValueError(f"type {quoted(type_)}: must be one word")
+            raise error_in(f"type {quoted(type_)}", "must be one word")
         for surface, places in surfaces.items():
+            name = f"{type_} {quoted(surface)}"
             if not isinstance(places, list) or not places:
-                raise ValueError(
-                    f"{type_} {quoted(surface)} {quoted(places)}: expected [[start, end], ...]"
-                )
-            entities |= {
-                (*place_of(place, f"{type_} {quoted(surface)}", surface, text), type_)
-                for place in places
-            }
+                raise error_in(f"{name} {quoted(places)}", "expected [[start, end], ...]")
+            for place in places:
+                start, end = offsets(place, name, surface, text)
+                entities.add((start, end, type_))
     return text, entities
 
 
-def place_of(place: Any, name: str, surface: str, text: str) -> tuple[int, int]:
-    """[start, end] with the end exclusive. Raises ValueError unless the surface stands there."""
-    if (
-        not isinstance(place, list)
-        or len(place) != 2
-        or any(type(offset) is not int for offset in place)
-    ):
-        raise ValueError(f"{name} {quoted(place)}: expected two whole numbers, [start, end]")
+def parse(line: str) -> Any:
+    """Return the JSON value of a line. Raises UserError for anything else."""
+    try:
+        example = json.loads(line, object_pairs_hook=without_repeats)
+        # Fails for half a surrogate pair, which no file can hold.
+        json.dumps(example, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise error_in("", f"not valid JSON ({error.msg}, column {error.colno})") from None
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise error_in("", f"not valid JSON ({error})") from None
+    return example
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Of a repeated key json would keep the last value, silently."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise error_in("", f"not valid JSON (key {quoted(key)} occurs twice)")
+        values[key] = value
+    return values
+
+
+def offsets(place: Any, name: str, surface: str, text: str) -> tuple[int, int]:
+    """Return [start, end] with the end exclusive. Raises UserError unless the surface is there."""
+    is_pair = isinstance(place, list) and len(place) == 2
+    if not is_pair or any(type(offset) is not int for offset in place):
+        raise error_in(f"{name} {quoted(place)}", "expected two whole numbers, [start, end]")
     start, end = place
     if end < start:
-        raise ValueError(f"{name} {place}: ends before it starts")
+        raise error_in(f"{name} {place}", "ends before it starts")
     if start < 0 or end >= len(text):
-        raise ValueError(
-            f"{name} {place}: outside the text, whose offsets are 0 to {len(text) - 1}"
-        )
+        allowed = f"0 to {len(text) - 1}"
+        raise error_in(f"{name} {place}", f"outside the text, whose offsets are {allowed}")
     if text[start : end + 1] != surface:
-        raise ValueError(f"{name} {place}: the text has {quoted(text[start : end + 1])} there")
+        raise error_in(f"{name} {place}", f"the text has {quoted(text[start : end + 1])} there")
     return start, end + 1
 
 
 def refuse_overlaps(entities: set[Span]) -> None:
+    """Raise UserError if two entities share a character."""
     last = None
     for entity in sorted(entities):
         if last and entity[0] < last[1]:
-            raise ValueError(f"{shown(last)} and {shown(entity)} overlap")
+            raise error_in("", f"{shown(last)} and {shown(entity)} overlap")
         last = entity
 
 
-def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Of a key that stands there twice json would keep the last, silently."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(
-            f"key {next(quoted(key) for key in found if keys.count(key) > 1)} stands there twice"
-        )
-    return found
+def error_in(subject: str, must: str) -> UserError:
+    """Return the fault of a part of a line, or of the whole line if the subject is empty."""
+    return UserError(Fault(subject, must=must))
 
 
 def quoted(value: Any) -> str:
@@ -190,6 +199,6 @@ def quoted(value: Any) -> str:
 
 
 def shown(entity: Span) -> str:
-    """An entity with its offsets as the files have them."""
+    """Return an entity with its offsets as in the files: company [16, 19]."""
     start, end, type_ = entity
     return f"{type_} [{start}, {end - 1}]"

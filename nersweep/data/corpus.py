@@ -2,27 +2,29 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Protocol
 
 SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence: words and their IOB2 tags, and what further columns the data carries ("pos", "chunk"), all of
-    one length."""
+    """A sentence: words, their IOB2 tags, and further columns of the data ("pos", "chunk").
+
+    All have one length.
+    """
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
-    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A data set. `source` says where it came from; `notes` are lines a user should read (repairs, odd labels)."""
+    """A data set. source: where it comes from. notes: lines for the user (repairs, odd labels)."""
 
     name: str
     source: str
@@ -32,27 +34,33 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
     def splits(self) -> dict[str, Sequence[Sentence]]:
-        return {split: getattr(self, split) for split in SPLITS}
+        return {"train": self.train, "dev": self.dev, "test": self.test}
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over words, tags and further columns with their names, of all splits, in order: what a run can see
-        of the data."""
+        """SHA-256 over words, tags and named columns of all splits, in order: all a run can see."""
         digest = hashlib.sha256()
         for split, sentences in self.splits().items():
             digest.update(f"\n\n{split}\n".encode())
             for sentence in sentences:
                 columns = {"": sentence.words, "tag": sentence.tags, **sentence.columns}
-                text = "\n\n".join("\n".join((name, *columns[name])) for name in sorted(columns))
-                digest.update(text.encode() + b"\n\n\n")
+                texts = ["\n".join((name, *columns[name])) for name in sorted(columns)]
+                digest.update("\n\n".join(texts).encode() + b"\n\n\n")
         return digest.hexdigest()
 
 
-corpora: dict[str, Corpus] = {}  # that this process has read, by what describes them
+class DataSet(Protocol):
+    """A data set as a configuration describes it; `repr` identifies it."""
+
+    def load(self) -> Corpus:
+        """Read the data. Raises UserError for what is wrong in it."""
 
 
-def read(data: Any) -> Corpus:
-    """What data.load() gives, once in a process for each description: runs of one process see the same data."""
+corpora: dict[str, Corpus] = {}  # read by this process, by the `repr` of their data set
+
+
+def read(data: DataSet) -> Corpus:
+    """Load a data set, once per process: all runs of a process see the same data."""
     key = repr(data)
     if key not in corpora:
         corpora.clear()  # one is enough for a sweep, and two large ones may be too much
@@ -61,5 +69,8 @@ def read(data: Any) -> Corpus:
 
 
 def tag_counts(sentences: Sequence[Sentence]) -> Counter[str]:
-    """How many words carry each tag."""
-    return Counter(tag for sentence in sentences for tag in sentence.tags)
+    """Count the words of each tag."""
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        counts.update(sentence.tags)
+    return counts

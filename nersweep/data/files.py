@@ -2,39 +2,52 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+from nersweep.faults import Fault, UserError
+
+FOLDER = "NERSWEEP_DATA"  # the environment variable with the folder of data sets
 
 
 def local_folder(name: str, path: str | None) -> Path | None:
-    """Where a known data set lies: in `path`, else in $NERSWEEP_DATA/name; None where neither is given."""
-    if path is None and os.environ.get("NERSWEEP_DATA"):
-        return Path(os.environ["NERSWEEP_DATA"]) / name
-    return None if path is None else Path(path)
+    """Return the folder of a data set: `path`, else $NERSWEEP_DATA/name; None without either."""
+    if path is not None:
+        return Path(path)
+    folder = os.environ.get(FOLDER)
+    return Path(folder) / name if folder else None
 
 
-def missing_files(name: str, path: str | None, files: Sequence[str], what: str) -> list[str]:
-    """A line where the local folder lacks one of these files; `what` says what they hold."""
+def missing_files(name: str, path: str | None, files: Sequence[str], content: str) -> list[Fault]:
+    """Return a fault if the local folder lacks one of these files; content: what they hold."""
     folder = local_folder(name, path)
-    missing = [file for file in files if folder and not (folder / file).exists()]
-    where = f"{folder}{' (of NERSWEEP_DATA)' * (path is None)}"
-    expected = f"expected {', '.join(files)} {what}"
-    return (
-        [f"data={name}: no {missing[0]} under {where}; {expected}; type data.path=DIR"]
-        if missing
-        else []
-    )
+    for file in files:
+        if folder is not None and not (folder / file).exists():
+            place = f"{folder} (of {FOLDER})" if path is None else str(folder)
+            must = f"no {file} under {place}; expected {', '.join(files)} {content}"
+            return [Fault("data", name, must, "set data.path=DIR")]
+    return []
 
 
 def read_utf8(path: Path) -> str:
-    """Raises ValueError with file and line for what is no UTF-8, and for what is no file."""
+    """Return the text of a file. Raises UserError if it is no file or no UTF-8, with the line."""
     if path.is_dir():
-        raise ValueError(f"{path}: is a folder, expected a file")
+        raise UserError(Fault(str(path), must="is a folder, expected a file"))
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
+        raise UserError(Fault(str(path), must="no such file")) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path}:{line}: not valid UTF-8 (byte {error.object[error.start]:#04x})"
-        ) from None
+        must = f"not valid UTF-8 (byte {error.object[error.start]:#04x})"
+        raise UserError(Fault(f"{path}:{line}", must=must)) from None
+
+
+def at_line(path: Path, line: int, error: UserError) -> UserError:
+    """Return the faults of one line of a file with its place: train.txt:12: tag=PER: …"""
+    place = f"{path}:{line}"
+    faults = []
+    for fault in error.faults:
+        setting = f"{place}: {fault.setting}" if fault.setting else place
+        faults.append(replace(fault, setting=setting))
+    return UserError(*faults)

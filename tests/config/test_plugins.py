@@ -36,8 +36,8 @@ loss:
 FORMAT = """
 from dataclasses import dataclass
 
-from nersweep.data.columns import assemble
 from nersweep.data.corpus import Sentence
+from nersweep.data.normalise import assemble
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 
 from nersweep.data.cluener import Cluener, read_file
 from nersweep.data.corpus import tag_counts
+from nersweep.faults import Fault
 from nersweep.labels import spans
 
 TYPES = {
@@ -112,7 +113,7 @@ FAULTS = {
     "{": "not valid JSON (Expecting property name enclosed in double quotes, column 2)",
     "abc": "not valid JSON (Expecting value, column 1)",
     "[" * 200_000: "not valid JSON (",
-    '{"text": "a", "text": "b", "label": {}}': 'not valid JSON (key "text" stands there twice)',
+    '{"text": "a", "text": "b", "label": {}}': 'not valid JSON (key "text" occurs twice)',
     r'{"text": "a\ud800", "label": {}}': "not valid JSON ('utf-8' codec can't encode character '\\ud800'",
     "[]": f'no text; expected {{"text": ..., "label": {SHAPE.removeprefix("expected ")}}}',
     "5": "no text; expected",
@@ -152,25 +153,24 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("content", FAULTS, ids=FAULTS.values())
-def test_faults_name_file_and_line(content, tmp_path):
+def test_faults_name_file_and_line(content, tmp_path, faults_of):
     (tmp_path / "a.json").write_text(f"{PLAIN}\n\n{content}\n{PLAIN}\n")
-    with pytest.raises(ValueError) as error:
-        read_file(tmp_path / "a.json")
-    assert str(error.value).startswith(f"{tmp_path}/a.json:3: {FAULTS[content]}")
-    assert "\n" not in str(error.value)
+    (fault,) = faults_of(lambda: read_file(tmp_path / "a.json"))
+    assert fault.setting.startswith(f"{tmp_path}/a.json:3")
+    assert str(fault).startswith(f"{tmp_path}/a.json:3: {FAULTS[content]}")
 
 
-def test_bytes_that_are_no_text_and_a_file_without_sentences(tmp_path):
-    (tmp_path / "a.json").write_bytes(f"{PLAIN}\n".encode() + b'{"text": "M\xfcller", "label": {}}')
-    with pytest.raises(ValueError, match=r"a\.json:2: not valid UTF-8 \(byte 0xfc\)"):
-        read_file(tmp_path / "a.json")
-    for nothing in ("", "\n\n"):
-        (tmp_path / "a.json").write_text(nothing)
-        with pytest.raises(ValueError, match=r"a\.json: no sentence in it"):
-            read_file(tmp_path / "a.json")
+def test_bytes_that_are_no_text_and_a_file_without_sentences(tmp_path, faults_of):
+    file = tmp_path / "a.json"
+    file.write_bytes(f"{PLAIN}\n".encode() + b'{"text": "M\xfcller", "label": {}}')
+    (fault,) = faults_of(lambda: read_file(file))
+    assert fault == Fault(f"{file}:2", must="not valid UTF-8 (byte 0xfc)")
+    for text in ("", "\n\n"):
+        file.write_text(text)
+        assert faults_of(lambda: read_file(file)) == (Fault(str(file), must="no sentence in it"),)
 
 
-def test_of_the_overlaps_in_the_published_file_the_longest_entity_is_kept(tmp_path):
+def test_of_the_overlaps_in_the_published_file_the_longest_entity_is_kept(tmp_path, faults_of):
     text = "".join(chr(0x4E00 + i) for i in range(40))
     published = line(text, book=[[15, 34]], company=[[16, 19], [23, 26]])
     (tmp_path / "a.json").write_text(f"{PLAIN}\n{published}\n")
@@ -179,10 +179,9 @@ def test_of_the_overlaps_in_the_published_file_the_longest_entity_is_kept(tmp_pa
     assert notes == [
         "a.json:2: company [16, 19] and company [23, 26] lie within book [15, 34] and are left out"
     ]
-    with pytest.raises(
-        ValueError, match=r"a\.json:1: book \[15, 34\] and company \[16, 19\] overlap"
-    ):
-        read(tmp_path, line(text, book=[[15, 34]], company=[[16, 19]]))
+    (fault,) = faults_of(lambda: read(tmp_path, line(text, book=[[15, 34]], company=[[16, 19]])))
+    overlap = "book [15, 34] and company [16, 19] overlap"
+    assert fault == Fault(f"{tmp_path}/a.json:1", must=overlap)
 
 
 # The splits
@@ -210,11 +209,11 @@ def test_the_development_split_is_the_same_on_every_machine(tmp_path):
     }
 
 
-def test_few_sentences_leave_one_for_development_and_one_is_too_few(tmp_path):
+def test_few_sentences_leave_one_for_development_and_one_is_too_few(tmp_path, faults_of):
     corpus = Cluener(path=numbered(tmp_path, 2), dev_seed=1).load()
     assert len(corpus.train) == len(corpus.dev) == 1
-    with pytest.raises(ValueError, match=r"train\.json: 1 sentence, expected ≥ 2"):
-        Cluener(path=numbered(tmp_path, 1), dev_seed=1).load()
+    (fault,) = faults_of(Cluener(path=numbered(tmp_path, 1), dev_seed=1).load)
+    assert fault.setting == str(tmp_path / "train.json") and "expected ≥ 2" in fault.must
 
 
 def test_a_type_that_training_lacks_is_noted(tmp_path):
@@ -225,7 +224,7 @@ def test_a_type_that_training_lacks_is_noted(tmp_path):
     )
 
 
-def test_the_environment_names_a_folder_of_data_sets(tmp_path, monkeypatch):
+def test_the_environment_names_a_folder_of_data_sets(tmp_path, monkeypatch, faults_of):
     numbered(tmp_path / "cluener", 20)
     monkeypatch.setenv("NERSWEEP_DATA", str(tmp_path))
     assert Cluener(path=None, dev_seed=1).load().source == str(tmp_path / "cluener")
@@ -233,24 +232,30 @@ def test_the_environment_names_a_folder_of_data_sets(tmp_path, monkeypatch):
     assert Cluener(path=str(tmp_path / "cluener"), dev_seed=1).load().source == str(
         tmp_path / "cluener"
     )
-    with pytest.raises(
-        ValueError,
-        match=r"^data=cluener: no train\.json under /nowhere/cluener \(of NERSWEEP_DATA\);",
-    ):
-        Cluener(path=None, dev_seed=1)
+    (fault,) = faults_of(lambda: Cluener(path=None, dev_seed=1))
+    assert (fault.setting, fault.value) == ("data", "cluener")
+    assert fault.must.startswith("no train.json under /nowhere/cluener (of NERSWEEP_DATA);")
 
 
-def test_a_seed_below_zero_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"^dev_seed=-1: must be ≥ 0$"):
-        Cluener(path=numbered(tmp_path, 20), dev_seed=-1)
+def test_a_seed_below_zero_is_refused(tmp_path, assert_refused_as):
+    path = numbered(tmp_path, 20)
+    assert_refused_as(lambda: Cluener(path=path, dev_seed=-1), "dev_seed=-1")
 
 
-def test_a_folder_must_hold_both_files(tmp_path):
+def test_a_folder_must_hold_both_files(tmp_path, faults_of):
     (tmp_path / "train.json").write_text(PLAIN)
-    told = "data=cluener: no dev.json under {}; expected train.json, dev.json of {}; type data.path=DIR"
-    with pytest.raises(ValueError) as error:
-        Cluener(path=str(tmp_path), dev_seed=1)
-    assert str(error.value) == told.format(tmp_path, "https://github.com/CLUEbenchmark/CLUENER2020")
+    (fault,) = faults_of(lambda: Cluener(path=str(tmp_path), dev_seed=1))
+    assert str(fault) == (
+        f"data=cluener: no dev.json under {tmp_path}; expected train.json, dev.json of "
+        "https://github.com/CLUEbenchmark/CLUENER2020; set data.path=DIR"
+    )
+
+
+def test_without_a_folder_the_remedy_is_named(monkeypatch, faults_of):
+    monkeypatch.delenv("NERSWEEP_DATA", raising=False)
+    (fault,) = faults_of(lambda: Cluener(path=None, dev_seed=1))
+    assert (fault.setting, fault.must) == ("data", "no folder given")
+    assert "data.path=DIR" in fault.remedy and "NERSWEEP_DATA" in fault.remedy
 
 
 # The published files

@@ -1,9 +1,14 @@
 """Column files."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 
-from nersweep.data.columns import Catalogued, LocalFiles, assemble, read_file
+from nersweep.data.columns import Catalogued, LocalFiles, read_file
 from nersweep.data.corpus import Sentence, tag_counts
+from nersweep.data.normalise import assemble
+from nersweep.faults import Fault
 
 
 def write(folder, **files):
@@ -39,11 +44,11 @@ def test_equal_strings_are_in_memory_once(tmp_path):
     first, second = read_file(tmp_path / "a", ["word", "pos", "tag"])
     assert len({id(word) for word in first.words + second.words}) == 1
     assert len({id(value) for value in first.columns["pos"] + second.columns["pos"]}) == 1
-    made = [
-        Sentence(("".join(["Zü", "rich"]),), ("B-LOC",)) for _ in range(2)
-    ]  # as other formats give them
-    assert made[0].words[0] is not made[1].words[0]
-    both = assemble("a", "here", {split: made for split in ("train", "dev", "test")}).train
+    # As other formats may give them.
+    sentences = [Sentence(("".join(["Zü", "rich"]),), ("B-LOC",)) for _ in range(2)]
+    assert sentences[0].words[0] is not sentences[1].words[0]
+    splits = {"train": sentences, "dev": sentences, "test": sentences}
+    both = assemble("a", "here", splits).train
     assert both[0].words[0] is both[1].words[0] and both[0].tags[0] is both[1].tags[0]
 
 
@@ -96,29 +101,49 @@ def test_the_checksum_sees_words_tags_splits_and_columns(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("content", "line", "must"),
     [
-        (b"a O\nb\n", "a:2: 1 columns, expected 2"),
-        (b"a O\nb x O\n", "a:2: 3 columns, expected 2"),
-        (b"only\n", "a:1: 1 columns, expected 2"),
-        (b"a O\n\nb PER\n", "a:3: tag 'PER': expected O"),
-        (b"a O\nb\xff O\n", "a:2: not valid UTF-8 (byte 0xff)"),
-        (b"", "a: no sentence in it"),
-        (b"-DOCSTART- O\n\n", "a: no sentence in it"),
+        (b"a O\nb\n", 2, "1 columns, expected 2"),
+        (b"a O\nb x O\n", 2, "3 columns, expected 2"),
+        (b"only\n", 1, "1 columns, expected 2"),
+        (b"a O\nb\xff O\n", 2, "not valid UTF-8 (byte 0xff)"),
     ],
 )
-def test_faults_name_file_and_line(tmp_path, content, fault):
-    (tmp_path / "a").write_bytes(content)
-    with pytest.raises(ValueError) as error:
-        read_file(tmp_path / "a")
-    assert str(tmp_path / fault) in str(error.value)
+def test_faults_name_file_and_line(tmp_path, content, line, must, faults_of):
+    file = tmp_path / "a"
+    file.write_bytes(content)
+    assert faults_of(lambda: read_file(file)) == (Fault(f"{file}:{line}", must=must),)
 
 
-def test_a_folder_or_nothing_in_the_place_of_a_file(tmp_path):
-    with pytest.raises(ValueError, match="is a folder, expected a file"):
-        read_file(tmp_path)
-    with pytest.raises(ValueError, match="no such file"):
-        read_file(tmp_path / "nothing")
+def test_a_tag_of_no_scheme_is_named_with_its_line(tmp_path, faults_of):
+    files = write(tmp_path, a="a O\n\nb PER\n")
+    (fault,) = faults_of(lambda: read_file(Path(files["a"])))
+    assert (fault.setting, fault.value) == (f"{files['a']}:3: tag", "PER")
+
+
+@pytest.mark.parametrize("content", ["", "-DOCSTART- O\n\n"])
+def test_a_file_without_sentences_is_refused(tmp_path, content, faults_of):
+    files = write(tmp_path, a=content)
+    (fault,) = faults_of(lambda: read_file(Path(files["a"])))
+    assert fault == Fault(files["a"], must="no sentence in it")
+
+
+def test_a_folder_or_nothing_in_the_place_of_a_file(tmp_path, faults_of):
+    (folder,) = faults_of(lambda: read_file(tmp_path))
+    assert folder == Fault(str(tmp_path), must="is a folder, expected a file")
+    (missing,) = faults_of(lambda: read_file(tmp_path / "nothing"))
+    assert missing == Fault(str(tmp_path / "nothing"), must="no such file")
+
+
+def test_every_missing_file_is_named(tmp_path, faults_of):
+    files = write(tmp_path, dev=PLAIN)
+    faults = faults_of(lambda: LocalFiles(train="t", dev=files["dev"], test="s"))
+    assert faults == (Fault("train", "t", "no such file"), Fault("test", "s", "no such file"))
+
+
+def test_columns_without_word_or_tag_are_refused(assert_refused_as):
+    make = partial(LocalFiles, train="t", dev="d", test="s", columns=["word", "pos"])
+    assert_refused_as(make, "columns=['word', 'pos']")
 
 
 CONLL = {

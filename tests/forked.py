@@ -13,7 +13,6 @@ FORKED.set_forkserver_preload(
         "nersweep.sweep.launch",
         "mlflow.store.tracking.sqlalchemy_store",
         "nersweep.plotting",
-        "seqeval.metrics",
     ]
 )
 

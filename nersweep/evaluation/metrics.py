@@ -1,12 +1,14 @@
 """Score predictions: entity precision, recall and F1 as the CoNLL evaluation script counts them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from nersweep.labels import LabelSet
+
+REPORT_COLUMNS = ("precision", "recall", "f1-score", "support")
 
 
 class Flat:
@@ -144,3 +146,36 @@ def confusion(gold: np.ndarray, predicted: np.ndarray, labels: LabelSet) -> np.n
     """Count words by gold label (rows) and predicted label (columns)."""
     pairs = np.bincount(gold * len(labels) + predicted, minlength=len(labels) ** 2)
     return pairs.reshape(len(labels), -1)
+
+
+def report_text(counts: np.ndarray, types: Sequence[str]) -> str:
+    """Return a table of rates by type and on average, as seqeval's classification_report.
+
+    counts: entities correct, predicted and gold by type, (types, 3). Types without any entity are
+    left out. The averages: micro, over entities; macro, over types; weighted, over types by support.
+    """
+    width = max(map(len, ["weighted avg", *types]))
+    lines = [f"{'':>{width}} " + "".join(f" {name:>9}" for name in REPORT_COLUMNS), ""]
+    table: list[tuple[float, float, float]] = []
+    supports: list[int] = []
+
+    def add(name: str, values: Sequence[float], support: int) -> None:
+        cells = "".join(f" {value:>9.4f}" for value in values)
+        lines.append(f"{name:>{width}} {cells} {support:>9}")
+
+    for name, row in sorted(zip(types, counts.tolist(), strict=True)):
+        if row[1] or row[2]:
+            rates = Rates.from_counts(*row)
+            table.append((rates.precision, rates.recall, rates.f1))
+            supports.append(row[2])
+            add(name, table[-1], row[2])
+    lines.append("")
+    total = sum(supports)
+    micro = Rates.from_counts(*counts.sum(0).tolist())
+    rows = np.array(table).reshape(-1, 3)
+    macro = rows.sum(0) / max(len(rows), 1)
+    weighted = (rows * np.array(supports).reshape(-1, 1)).sum(0) / max(total, 1)
+    add("micro avg", (micro.precision, micro.recall, micro.f1), total)
+    add("macro avg", macro.tolist(), total)
+    add("weighted avg", weighted.tolist(), total)
+    return "\n".join(lines) + "\n"

@@ -1,52 +1,88 @@
-"""What a run leaves to be read: predictions in columns, seqeval's report, pictures."""
+"""Write what people read of a run: predictions in columns, a table of scores, pictures."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from nersweep.batches.batch import Tokenised
 from nersweep.data.corpus import Sentence
-from nersweep.evaluation import metrics
+from nersweep.evaluation.metrics import confusion, entities, entity_counts, report_text
 from nersweep.labels import LabelSet
-from nersweep.machine import files as files_module
+from nersweep.machine.files import write_text
 from nersweep.model.tagger import Predictions
 from nersweep.run.plan import Plan
 from nersweep.training.history import History
 
+OVERLAPPING = "\nSpans that overlap an earlier one are left out here; result.json counts them.\n"
 
-def write(
-    prepared: Plan, history: History, predictions: dict[str, Predictions], test_gold: np.ndarray
+
+def write_artifacts(
+    plan: Plan, history: History, predictions: Mapping[str, Predictions], test: Tokenised
 ) -> None:
-    """Predictions in CoNLL columns, seqeval's report, pictures."""
-    from seqeval.metrics import classification_report  # a second, through scikit-learn
+    """Write predictions/*.conll, report.txt, learning_curves.png and confusion_matrix.png.
 
-    from nersweep.run import plots
+    predictions: of dev and test. test: the split that is scored.
+    """
+    from nersweep.run import plots  # Matplotlib: half a second that other commands do not need
 
-    folder, labels, corpus = prepared.folder, prepared.facts.labels, prepared.facts.corpus
-    predicted = {}
-    for split, found in predictions.items():
-        sentences = corpus.splits()[split]
-        predicted[split] = split_words(
-            labels.decode(found.labels), [len(s.words) for s in sentences]
-        )
+    folder, labels = plan.folder, plan.facts.labels
+    for split, predicted in predictions.items():
+        sentences = plan.facts.corpus.splits()[split]
         file = folder / "predictions" / f"{split}.conll"
-        files_module.write_text(file, conll_columns(sentences, predicted[split]))
-        if found.spans is not None:
-            files_module.write_text(
-                file.with_suffix(".spans.jsonl"), span_lines(sentences, found.spans, labels)
-            )
-    gold = [list(sentence.tags) for sentence in corpus.test]
-    report = classification_report(gold, predicted["test"], digits=4, zero_division=0)
-    if predictions["test"].spans is not None:
-        report += (
-            "\nSpans that overlap an earlier one are left out here; result.json counts them.\n"
-        )
-    files_module.write_text(folder / "report.txt", report)
+        write_text(file, conll_columns(sentences, labels.decode(predicted.labels)))
+        if predicted.spans is not None:
+            lines = span_lines(sentences, predicted.spans, labels)
+            write_text(file.with_suffix(".spans.jsonl"), lines)
+    write_text(folder / "report.txt", score_table(test, predictions["test"], labels))
     plots.learning_curves(folder / "learning_curves.png", history.steps, history.epochs)
-    counts = metrics.confusion(test_gold, predictions["test"].labels, labels)
-    title = f"{prepared.name}: labels of words, {corpus.name} test"
+    counts = confusion(test.labels, predictions["test"].labels, labels)
+    title = f"{plan.name}: labels of words, {plan.facts.corpus.name} test"
     plots.confusion_matrix(folder / "confusion_matrix.png", counts, labels.names, title)
+
+
+def score_table(split: Tokenised, predictions: Predictions, labels: LabelSet) -> str:
+    """Return the rates of the predicted labels by type, as seqeval prints them."""
+    lengths, words = split.lengths(), len(split.labels)
+    gold = entities(split.labels, lengths, labels)
+    predicted = entities(predictions.labels, lengths, labels)
+    text = report_text(entity_counts(gold, predicted, words, len(labels.types)), labels.types)
+    return text if predictions.spans is None else text + OVERLAPPING
+
+
+def conll_columns(sentences: Sequence[Sentence], predicted: Sequence[str]) -> str:
+    """Return lines of word, gold tag and predicted tag, as the CoNLL evaluation script reads them.
+
+    predicted: the tags of the words of all sentences.
+    """
+    blocks: list[str] = []
+    start = 0
+    for sentence in sentences:
+        tags = predicted[start : start + len(sentence.words)]
+        start += len(tags)
+        rows = zip(sentence.words, sentence.tags, tags, strict=True)
+        blocks.append("\n".join(map(" ".join, rows)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def span_lines(sentences: Sequence[Sentence], spans: np.ndarray, labels: LabelSet) -> str:
+    """Return a line for each sentence: the JSON list of its predicted [start, end, type].
+
+    end is exclusive. Columns cannot hold spans that overlap. spans: rows (start, end, type) over
+    the words of all sentences.
+    """
+    lengths = [len(sentence.words) for sentence in sentences]
+    first = np.cumsum([0, *lengths])
+    by_sentence: list[list[tuple[int, int, str]]] = [[] for _ in sentences]
+    for start, end, type_ in spans.tolist():
+        number = int(np.searchsorted(first, start, "right")) - 1
+        offset = int(first[number])
+        by_sentence[number].append((start - offset, end - offset, labels.types[type_ - 1]))
+    lines: list[str] = []
+    for sentence_spans in by_sentence:
+        lines.append(json.dumps(sentence_spans, ensure_ascii=False) + "\n")
+    return "".join(lines)
 
 
 def files(folder: Path) -> list[Path]:
@@ -62,32 +98,3 @@ def files(folder: Path) -> list[Path]:
         *sorted(folder.glob("predictions/*")),
         *(folder / name for name in names if (folder / name).exists()),
     ]
-
-
-def split_words(values: Sequence[str], lengths: Sequence[int]) -> list[list[str]]:
-    """One flat sequence as one list per sentence."""
-    ends = np.cumsum(lengths)
-    return [list(values[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
-
-
-def conll_columns(sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]]) -> str:
-    """word, gold tag, predicted tag: what the CoNLL evaluation script reads."""
-    blocks = (
-        "\n".join(
-            f"{word} {gold} {tag}" for word, gold, tag in zip(s.words, s.tags, tags, strict=True)
-        )
-        for s, tags in zip(sentences, predicted, strict=True)
-    )
-    return "\n\n".join(blocks) + "\n"
-
-
-def span_lines(sentences: Sequence[Sentence], spans: np.ndarray, labels: LabelSet) -> str:
-    """The predicted spans of each sentence, as a JSON list of [start, end, type] over words, end exclusive: columns
-    cannot hold spans that overlap."""
-    first = np.cumsum([0, *(len(sentence.words) for sentence in sentences)])
-    found: list[list] = [[] for _ in sentences]
-    for (start, end, type_), i in zip(
-        spans.tolist(), np.searchsorted(first, spans[:, 0], "right") - 1, strict=True
-    ):
-        found[i].append([int(start - first[i]), int(end - first[i]), labels.types[type_ - 1]])
-    return "".join(json.dumps(sentence, ensure_ascii=False) + "\n" for sentence in found)

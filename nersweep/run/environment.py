@@ -1,4 +1,4 @@
-"""The hardware and the versions that a run is made with."""
+"""The hardware and the versions that a run uses."""
 
 import hashlib
 import platform
@@ -13,9 +13,11 @@ import torch
 import nersweep
 from nersweep.machine import host
 
+PACKAGES = ("torch", "transformers", "tokenizers", "hydra-core", "mlflow", "numpy")
+
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: of the device's allocator on CUDA, else the process's largest resident set so far."""
+    """Return bytes: of the device's allocator on CUDA, else the process's largest resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
@@ -23,17 +25,34 @@ def peak_memory(device: torch.device) -> int:
 
 
 def hardware(device: torch.device) -> str:
-    """What computes, by its maker's name."""
+    """Return the maker's name of the GPU, or of the CPU with its number of cores."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{host.cores()} cores of {host.cpu_name()}"
+    name = platform.machine()
+    cpus = Path("/proc/cpuinfo")
+    if cpus.exists():
+        for line in cpus.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    return f"{host.cores()} cores of {name}"
 
 
 @cache
 def versions() -> dict[str, str]:
-    """code: the first eight digits of the SHA-256 of nersweep's own source, which changes between releases too."""
-    packages = ("torch", "transformers", "tokenizers", "hydra-core", "mlflow", "seqeval", "numpy")
-    files = sorted(Path(nersweep.__file__).parent.rglob("*.py"))
-    code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
-    own = {"nersweep": nersweep.__version__, "code": code, "python": platform.python_version()}
-    return own | {package: version(package) for package in packages}
+    """Return the versions of nersweep, Python and the packages that compute.
+
+    code: the first eight digits of the SHA-256 of nersweep's own source, which changes between
+    releases too.
+    """
+    source = hashlib.sha256()
+    for file in sorted(Path(nersweep.__file__).parent.rglob("*.py")):
+        source.update(file.read_bytes())
+    numbers = {
+        "nersweep": nersweep.__version__,
+        "code": source.hexdigest()[:8],
+        "python": platform.python_version(),
+    }
+    for package in PACKAGES:
+        numbers[package] = version(package)
+    return numbers

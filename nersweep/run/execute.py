@@ -37,7 +37,8 @@ from nersweep.results.result import (
     read_run,
     write_result,
 )
-from nersweep.run import artifacts, publish
+from nersweep.run import publish
+from nersweep.run.artifacts import write_artifacts
 from nersweep.run.console import conclude, introduce, one_line_of
 from nersweep.run.environment import hardware, peak_memory, versions
 from nersweep.run.plan import Plan
@@ -244,7 +245,7 @@ def train_and_score(
     )
     tagger.float().load_state_dict(history.weights)
     saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
-    artifacts.write(prepared, history, predictions, test.labels)
+    write_artifacts(prepared, history, predictions, test)
     epochs = len(history.epochs)
     entities = tag_counts(corpus.train)
     return FinishedResult(

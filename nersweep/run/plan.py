@@ -1,10 +1,6 @@
-"""From a composed configuration to a run that is ready to start.
-
-Everything that can be checked without data is checked first, and all faults are told at once.
-"""
+"""Turn a checked configuration into a run that is ready to start."""
 
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,7 @@ from nersweep.config.check import Checked, Parts
 from nersweep.config.schema import TrainConfig
 from nersweep.config.settings import Settings
 from nersweep.data.corpus import Corpus, read
+from nersweep.faults import Fault, UserError
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss
 from nersweep.machine.device import choose_device
@@ -28,18 +25,24 @@ from nersweep.run.identity import Identity, identify
 
 @dataclass(frozen=True)
 class Facts:
-    """What the data tells a loss."""
+    """The data, and what a loss knows of it: its classes, and their counts and weights.
+
+    counts (classes,): in the training split. weights (classes,): ones if there are none.
+    """
 
     corpus: Corpus
     labels: LabelSet
-    classes: tuple[str, ...]  # that the loss tells apart
-    counts: np.ndarray  # (classes,), in the training split
-    weights: np.ndarray  # (classes,); ones where there are none
+    classes: tuple[str, ...]
+    counts: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, ready to start."""
+    """A run that is ready to start. vocabularies: of the columns of auxiliary tasks.
+
+    began: time.perf_counter() when planning began.
+    """
 
     settings: Settings
     identity: Identity
@@ -48,9 +51,9 @@ class Plan:
     head: Recipe
     loss: Loss
     aux: Multitask | None
-    vocabularies: Vocabularies  # of the columns of the auxiliary tasks
+    vocabularies: Vocabularies
     device: torch.device
-    began: float  # time.perf_counter() when planning began
+    began: float
 
     @property
     def config(self) -> dict[str, Any]:
@@ -79,9 +82,9 @@ class Plan:
 
 
 def make(checked: Checked) -> Plan:
-    """Read the data of a checked configuration and build what the run needs, but load no model weights.
+    """Read the data of a configuration and build what the run needs, but load no model weights.
 
-    Raises ValueError for what is wrong in the data.
+    Raises UserError for faults in the data.
     """
     began, settings, parts = time.perf_counter(), checked.settings, checked.parts
     facts = learn(parts)
@@ -101,25 +104,24 @@ def make(checked: Checked) -> Plan:
 
 
 def place(checked: Checked) -> tuple[Path, str]:
-    """Return the folder and the fingerprint of a run. Raises as `make`, but for class weights that do not fit the data."""
+    """Return the folder and the fingerprint of a run. Raises UserError for faults in the data."""
     identity = identify(checked.settings, checked.parts)
     return identity.folder(checked.settings.output_dir), identity.fingerprint
 
 
 def learn(parts: Parts) -> Facts:
-    """Reads the data and counts the classes that the loss sees. Raises ValueError for what is wrong in the data, and
-    for class weights that do not fit it."""
+    """Read the data and count the classes of the loss.
+
+    Raises UserError for faults in the data, and for class weights that do not fit it.
+    """
     corpus = read(parts.data)
-    labels = LabelSet(
-        type_ for s in corpus.splits().values() for x in s for type_ in entity_types(x.tags)
-    )
+    labels = LabelSet(entity_types(corpus))
     if not labels.types:
-        raise ValueError(
-            f"data={corpus.name}: no entity in it; expected tags such as B-PER and I-PER"
-        )
+        remedy = "expected tags such as B-PER and I-PER"
+        raise UserError(Fault("data", corpus.name, "no entity in it", remedy))
     head = parts.head.target
     ids = [torch.tensor(labels.encode(sentence.tags)) for sentence in corpus.train]
-    gold = Gold(torch.cat(ids), torch.tensor([len(x) for x in ids]))
+    gold = Gold(torch.cat(ids), torch.tensor(list(map(len, ids))))
     classes = head.classes(labels)
     counts = np.bincount(head.targets(gold, labels)[0].numpy(), minlength=len(classes))
     try:
@@ -129,5 +131,10 @@ def learn(parts: Parts) -> Facts:
     return Facts(corpus, labels, classes, counts, weights)
 
 
-def entity_types(tags: Sequence[str]) -> Iterator[str]:
-    return (tag[2:] for tag in tags if tag != "O")
+def entity_types(corpus: Corpus) -> set[str]:
+    """Return the types of the entities of all splits."""
+    types: set[str] = set()
+    for sentences in corpus.splits().values():
+        for sentence in sentences:
+            types.update(tag[2:] for tag in sentence.tags if tag != "O")
+    return types

@@ -6,7 +6,7 @@ from seqeval.metrics import classification_report, f1_score, precision_score, re
 from seqeval.scheme import IOB2
 
 from nersweep.data.columns import read_file
-from nersweep.evaluation.metrics import confusion, score
+from nersweep.evaluation.metrics import confusion, entities, entity_counts, report_text, score
 from nersweep.labels import LabelSet, spans, tags_from_spans
 
 LABELS = LabelSet(["LOC", "ORG", "PER"])
@@ -29,6 +29,15 @@ def same_as_seqeval(
             assert getattr(values, name) == pytest.approx(
                 theirs(*tags, zero_division=0, **mode), abs=1e-12
             )
+    counts = entity_counts(
+        entities(gold, lengths, labels),
+        entities(predicted, lengths, labels),
+        len(gold),
+        len(labels.types),
+    )
+    if counts.any():  # else seqeval has no report
+        text = classification_report(*tags, digits=4, zero_division=0)
+        assert report_text(counts, labels.types) == text
     report = classification_report(*tags, output_dict=True, zero_division=0)
     for name, values in ours.types.items():
         theirs = report.get(name, {"precision": 0, "recall": 0, "f1-score": 0, "support": 0})

@@ -12,15 +12,15 @@ import pytest
 import yaml
 from hydra._internal.utils import get_args_parser
 
+from catalogue.__main__ import main
+from catalogue.curves import P, Picture, draw
+from catalogue.document import draw_weights, write
+from catalogue.entries import ENTRIES
+from catalogue.options import CONLL, Option
 from nersweep.command import line as line_module
 from nersweep.config import schema as sections
-from nersweep.report.catalogue.__main__ import main
-from nersweep.report.catalogue.curves import P, Picture, draw
-from nersweep.report.catalogue.document import draw_weights, write
-from nersweep.report.catalogue.entries import ENTRIES
-from nersweep.report.catalogue.options import CONLL, Option
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[1]
 CONF = CHECKOUT / "conf"
 OPTIONS = sorted(file.stem for file in (CONF / "loss").glob("*.yaml"))
 
@@ -212,7 +212,7 @@ def test_the_weights_are_those_of_the_counts(written):
 
 
 def test_make_docs_writes_it():
-    assert "\ndocs: $(ready)\n\t$(python) -m nersweep.report.catalogue\n" in (
+    assert "\ndocs: $(ready)\n\tPYTHONPATH=docs $(python) -m catalogue\n" in (
         CHECKOUT / "Makefile"
     ).read_text("utf-8")
 

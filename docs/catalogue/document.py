@@ -10,17 +10,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
+from catalogue.curves import STYLES, Picture, draw, save
+from catalogue.entries import ENTRIES, KINDS
+from catalogue.options import CONLL, Option, options, raw, section
 from nersweep.config.build import build, signature
 from nersweep.config.flat import flat
 from nersweep.config.knobs import CONF
 from nersweep.faults import shown
-from nersweep.report.catalogue.curves import STYLES, Picture, draw, save
-from nersweep.report.catalogue.entries import ENTRIES, KINDS
-from nersweep.report.catalogue.options import CONLL, Option, options, raw, section
 
 HEAD = """# The catalogue of losses
 
-<!-- Written by `make docs`: edit nersweep/report/catalogue/entries.py. -->
+<!-- Written by `make docs`: edit docs/catalogue/entries.py. -->
 
 Every option of `loss=`, with its formula, knobs, use, source, and a picture of loss and gradient. `make docs` writes
 this page: defaults come from `conf/loss`, ranges from the classes' own refusals, curves from the losses themselves.
@@ -62,7 +62,7 @@ def write(folder: Path, conf: Traversable | None = None) -> None:
 def catalogue(conf: Traversable) -> list[Option]:
     """The options in the order of ENTRIES."""
     there = options(conf, "loss")
-    where = "nersweep/report/catalogue/entries.py"
+    where = "docs/catalogue/entries.py"
     lines = [
         f"loss={name}: no entry in ENTRIES of {where}; write one"
         for name in there

@@ -12,10 +12,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from catalogue.options import CONLL, SMALL, STEP, Option
 from nersweep.faults import shown
 from nersweep.labels import LabelSet
 from nersweep.losses import CRF
-from nersweep.report.catalogue.options import CONLL, SMALL, STEP, Option
 
 P = torch.linspace(0.005, 0.995, 150, dtype=torch.float64)
 GRADIENT = "|d loss / d logit_y|"

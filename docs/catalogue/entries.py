@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from nersweep.report.catalogue.curves import (
+from catalogue.curves import (
     Picture,
     by_density,
     by_likeness,
@@ -16,7 +16,7 @@ from nersweep.report.catalogue.curves import (
     by_weight,
     in_batch,
 )
-from nersweep.report.catalogue.options import Option
+from catalogue.options import Option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""The catalogue of losses: `make docs` writes docs/losses.md and its pictures."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from omegaconf import DictConfig
 from optuna.study import StudyDirection
@@ -25,6 +24,7 @@ from nersweep.run import execute
 from nersweep.run import plan as run_plan
 from nersweep.study import lease, metric, plan, storage
 from nersweep.study.outcome import Outcome, brief, ranking
+from nersweep.study.plan import StudyPlan
 from nersweep.study.queue import FAILED, Queue, make_pruner
 from nersweep.terminal import console
 
@@ -42,7 +42,7 @@ def work(config: DictConfig, overrides: Sequence[str], composer: Composer) -> fl
     a storage that does not answer.
     """
     study_plan = plan.make(config, overrides, composer)
-    files.writable(Path(config.output_dir))
+    files.writable(study_plan.output_dir)
     store, lock = storage.open_storage(study_plan.url)
     epochs = study_plan.example.train.epochs
     pruner = make_pruner(config.study.pruner, epochs)
@@ -54,7 +54,7 @@ def work(config: DictConfig, overrides: Sequence[str], composer: Composer) -> fl
         outcome = Outcome(queue, study_plan, config, composer, command)
         try:
             if outcome.begin():
-                Worker(queue, config, study_plan.seeds, composer).run()
+                Worker(queue, study_plan, config, composer).run()
             return outcome.conclude()
         except BaseException as error:
             outcome.leave("failed" if isinstance(error, Exception) else "killed")
@@ -77,8 +77,8 @@ class Worker:
     """This process, with the trials that it takes from the queue."""
 
     queue: Queue
+    plan: StudyPlan
     config: DictConfig
-    seeds: Sequence[int]
     composer: Composer
 
     def run(self) -> None:
@@ -147,10 +147,10 @@ class Worker:
         by_epoch = not by_seed and not metric.is_final(name)
         steps = self.queue.reported_steps(trial)
         values: list[float] = []
-        for index, seed in enumerate(self.seeds):
+        for index, seed in enumerate(self.plan.seeds):
             run_overrides = [*self.queue.space.fixed, *overrides, f"seed={seed}"]
             checked = check_overrides(self.composer, run_overrides)
-            last = checked.settings.train.epochs if len(self.seeds) == 1 else None
+            last = checked.settings.train.epochs if len(self.plan.seeds) == 1 else None
             reporter = Reporter(trial, name, index, steps, last, by_epoch and index == 0)
             result = self.run_once(checked, run_overrides, reporter)
             reporter.count_epochs(result.epochs)
@@ -160,7 +160,7 @@ class Worker:
             trial.set_user_attr("values", values)
             if by_seed and index not in steps:
                 trial.report(values[-1], index)
-                if index + 1 < len(self.seeds) and trial.should_prune():
+                if index + 1 < len(self.plan.seeds) and trial.should_prune():
                     raise execute.Pruned(f"after {index + 1} seeds")
         return statistics.fmean(values)
 

@@ -41,11 +41,16 @@ class StudyPlan:
     """
 
     name: str
+    output_dir: Path
     url: str
     space: Space
     seeds: Sequence[int]
     identity: dict[str, Any]
     example: Plan
+
+    @property
+    def folder(self) -> Path:
+        return self.output_dir / "studies" / self.name
 
 
 def make(config: DictConfig, overrides: Sequence[str], composer: Composer) -> StudyPlan:
@@ -66,9 +71,11 @@ def make(config: DictConfig, overrides: Sequence[str], composer: Composer) -> St
         plans.append(run_plan.make(check_overrides(composer, run_overrides)))
     check_metric(config.study.metric, plans[0].facts.labels)
     identity = identify(config, space, seed_list, plans)
+    output_dir = Path(config.output_dir)
     return StudyPlan(
         name=config.study.name or default_name(config, overrides, identity),
-        url=storage.url_of(config.study.storage, Path(config.output_dir)),
+        output_dir=output_dir,
+        url=storage.url_of(config.study.storage, output_dir),
         space=space,
         seeds=seed_list,
         identity=identity,

@@ -1,6 +1,5 @@
 """What a study leaves, from small real runs on generated data."""
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -13,8 +12,8 @@ from studies import LR, SMALL, make_queue, name_of, states, trials_of, work, wor
 
 from nersweep import __main__ as program
 from nersweep import terminal
-from nersweep.evaluation import metrics
 from nersweep.faults import UserError
+from nersweep.results.result import FinishedResult, Status, read_result
 from nersweep.run import execute
 from nersweep.study import loop
 from nersweep.study.metric import final_metrics
@@ -57,13 +56,13 @@ def test_a_trial_is_the_mean_over_its_seeds_and_beta_is_1_minus_the_parameter(
         assert len(trial.user_attrs["values"]) == 2 and trial.user_attrs["epochs"] == [2, 2]
         assert 1e-5 <= trial.params["1-class_balance_beta"] <= 1e-1
         assert list(trial.intermediate_values) == [1, 2]
-    runs = [r for r in results(output_dir) if r["name"].startswith("class_balanced-")]
-    betas = {round(1 - result["config"]["effective_beta"], 9) for result in runs}
-    drawn = {
+    runs = [r for r in results(output_dir) if r.setting.startswith("class_balanced")]
+    betas = {round(1 - result.config["effective_beta"], 9) for result in runs}
+    parameters = {
         round(t.params["1-class_balance_beta"], 9)
         for t in trials_of(output_dir, name_of(output_dir, "gamma_beta"))
     }
-    assert drawn == betas and {result["config"]["seed"] for result in runs} == {1, 2}
+    assert parameters == betas and {result.seed for result in runs} == {1, 2}
 
 
 def test_the_file_of_the_best_trial_reruns_it(
@@ -82,16 +81,16 @@ def test_the_file_of_the_best_trial_reruns_it(
     assert done.returncode == 0, done.stderr
     assert len(list((output_dir / "runs").iterdir())) == runs  # the run was finished before
     best = max(trials_of(output_dir, name_of(output_dir, "gamma_beta")), key=lambda t: t.value)
-    kept = tmp_path / "kept" / "experiment" / "mine.yaml"
-    kept.parent.mkdir(parents=True)
-    shutil.copy(file, kept)
-    command = ["--config-dir", str(kept.parents[1]), "experiment=mine", f"output_dir={tmp_path}"]
+    copy = tmp_path / "copy" / "experiment" / "mine.yaml"
+    copy.parent.mkdir(parents=True)
+    shutil.copy(file, copy)
+    command = ["--config-dir", str(copy.parents[1]), "experiment=mine", f"output_dir={tmp_path}"]
     monkeypatch.setattr("sys.argv", ["nersweep", *command])
     with pytest.raises(SystemExit) as end:
         program.main()
     assert end.value.code == 0, capsys.readouterr().err
-    (result,) = [json.loads(f.read_text()) for f in tmp_path.glob("runs/*/result.json")]
-    assert result["dev"]["f1"] == best.user_attrs["values"][0]
+    (result,) = results(tmp_path)
+    assert result.dev.f1 == best.user_attrs["values"][0]
     same_name = next(tmp_path.glob("runs/*")).name  # and so the same fingerprint
     assert (output_dir / "runs" / same_name / "result.json").exists()
 
@@ -113,13 +112,13 @@ def test_the_tracker_has_one_run_for_the_study_with_pictures_and_children(gamma_
     )
     children = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     assert len(children) == 8
-    kept = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
     pictures = {
         f"{name}.{kind}"
         for name in ("history", "importance", "slice", "contour")
         for kind in ("png", "html")
     }
-    assert pictures | {"best.yaml"} <= kept
+    assert pictures | {"best.yaml"} <= artifacts
     page = (output_dir / "studies" / name / "slice.html").read_text()
     assert "<img" in page or "plotly" in page
     assert 'src="http' not in page
@@ -138,12 +137,13 @@ def test_a_hopeless_learning_rate_is_pruned(output_dir, capsys):
     assert states(trials) == ["COMPLETE"] * 5 + ["PRUNED"]
     assert trials[-1].params == {"train.lr": 1e-12} and trials[-1].user_attrs["epochs"] == [2]
     assert "pruning saved 2 of 24 epochs" in capsys.readouterr().out
-    (result,) = [r for r in results(output_dir) if r["status"] == "pruned"]
-    assert "config" not in result
+    (result,) = [r for r in results(output_dir) if r.status == Status.PRUNED]
+    assert not isinstance(result, FinishedResult)
 
 
 def results(output_dir):
-    return [json.loads(file.read_text()) for file in (output_dir / "runs").glob("*/result.json")]
+    """Return the results of all runs."""
+    return [read_result(file) for file in output_dir.glob("runs/*/result.json")]
 
 
 def test_a_diverging_trial_is_printed_and_ends_no_other(output_dir, capsys):
@@ -231,9 +231,9 @@ def test_a_dead_tracker_ends_no_study_and_the_same_command_brings_it_up_to_date(
         f"tags.mlflow.parentRunId = '{whole.info.run_id}'",
     )
     assert whole.info.status == "FINISHED" and whole.data.metrics["best/f1"] == value
-    told = {child.data.tags["status"]: child for child in client.search_runs(experiment, children)}
-    assert told.keys() == {"finished", "diverged"} and told["diverged"].info.status == "FAILED"
-    assert told["finished"].data.metrics["dev/best_f1"] == value
+    runs = {child.data.tags["status"]: child for child in client.search_runs(experiment, children)}
+    assert runs.keys() == {"finished", "diverged"} and runs["diverged"].info.status == "FAILED"
+    assert runs["finished"].data.metrics["dev/best_f1"] == value
 
 
 def test_a_score_of_the_end_can_be_the_value_of_a_trial(output_dir):
@@ -250,17 +250,13 @@ def test_a_score_of_the_end_can_be_the_value_of_a_trial(output_dir):
         "seed=6",
     ]
     value = work(*command, "study.name=once")
-    trials, made = (
-        trials_of(output_dir, "once"),
-        [r for r in results(output_dir) if r["name"].endswith("-s6")],
-    )
-    missed = {r["config"]["focal_gamma"]: r["analysis"]["dev"]["errors"]["missed"] for r in made}
+    trials = trials_of(output_dir, "once")
+    runs = [result for result in results(output_dir) if result.seed == 6]
+    missed = {run.config["focal_gamma"]: run.analysis.dev.errors.missed for run in runs}
     assert {t.params["focal_gamma"]: t.value for t in trials} == missed and len(missed) == 2
     assert value == min(missed.values()) and not any(t.intermediate_values for t in trials)
-    told = metrics.flatten(made[0]["analysis"]["dev"], "dev")
-    assert {f"dev/{name}" for name in final_metrics()} == {
-        name for name in told if not name.endswith("/support")
-    }
+    names = {name for name in runs[0].analysis.dev.flat() if not name.endswith("/support")}
+    assert names == set(final_metrics())
 
 
 OWN = "# @package _global_\nmy_gamma: 2.0\nloss: {_target_: nersweep.losses.FocalLoss, gamma: '${my_gamma}'}\n"

@@ -4,7 +4,6 @@ Small real runs where training matters, and a formula in its place where only th
 """
 
 import itertools
-import json
 import os
 import signal
 import threading
@@ -13,6 +12,7 @@ from datetime import datetime
 
 import optuna
 import pytest
+from examples import scores
 from forked import FORKED
 from mlflow import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
@@ -21,6 +21,7 @@ from studies import LR, SMALL, compose, drain, make_queue, states, trials_of, wa
 from nersweep.config.check import check_overrides
 from nersweep.machine import signals
 from nersweep.results import folder as folder_module
+from nersweep.results.result import RESULT, Status, read_result
 from nersweep.run import plan
 from nersweep.run.execute import Pruned
 from nersweep.study import lease, loop
@@ -48,8 +49,8 @@ def test_a_killed_worker_s_trial_is_resumed_by_another_from_its_checkpoint(outpu
     (folder,) = [file.parent for file in output_dir.glob("runs/*-s1-*/checkpoint.safetensors")]
     os.kill(killed.pid, signal.SIGKILL)
     killed.join()
-    before = json.loads((folder / "result.json").read_text())
-    assert before["status"] == "running"
+    before = read_result(folder / RESULT)
+    assert before.status == Status.RUNNING
     other.start()
     loop.work(*compose(*arguments, *command))
     other.join()
@@ -59,10 +60,10 @@ def test_a_killed_worker_s_trial_is_resumed_by_another_from_its_checkpoint(outpu
     assert [t.user_attrs.get("deaths", 0) for t in trials] == [1, 0, 0]
     assert {t.user_attrs["lease"]["pid"] for t in trials} <= {os.getpid(), other.pid}
     assert sorted(t.params["train.lr"] for t in trials) == [0.021, 0.022, 0.023]
-    after = json.loads((folder / "result.json").read_text())
-    assert after["status"] == "finished" and after["run_id"] == before["run_id"]
+    after = read_result(folder / RESULT)
+    assert after.status == Status.FINISHED and after.run_id == before.run_id
     history = MlflowClient(f"sqlite:///{output_dir}/mlflow.db").get_metric_history(
-        after["run_id"], "dev/f1"
+        after.run_id, "dev/f1"
     )
     assert [metric.step for metric in history] == list(range(1, 31))
 
@@ -137,9 +138,9 @@ def test_a_resumed_trial_is_pruned_at_its_last_reported_epoch_or_later(tmp_path)
     queue.study.pruner = PruneAlways()
     steps = queue.reported_steps(again)
     reporter = loop.Reporter(again, "f1", 0, steps, last=None, enabled=True)
-    reporter(1, {"f1": 0.7})
+    reporter(1, scores(0.7))
     with pytest.raises(Pruned, match="after epoch 2"):  # the process may have ended before that
-        reporter(2, {"f1": 0.7})
+        reporter(2, scores(0.7))
     (stored,) = queue.trials()
     assert stored.intermediate_values == {1: 0.5, 2: 0.5} and stored.user_attrs["epochs"] == [2]
 
@@ -172,9 +173,9 @@ def test_a_trial_is_not_pruned_after_its_last_epoch(tmp_path):
     queue = make_queue(tmp_path, f"{LR}interval(0.1,1)", "study.trials=1")
     trial, _ = queue.ask()
     queue.study.pruner = PruneAlways()
-    loop.Reporter(trial, "f1", 0, set(), last=3, enabled=True)(3, {"f1": 0.5})
+    loop.Reporter(trial, "f1", 0, set(), last=3, enabled=True)(3, scores(0.5))
     with pytest.raises(Pruned, match="after epoch 2"):
-        loop.Reporter(trial, "f1", 0, set(), last=3, enabled=True)(2, {"f1": 0.5})
+        loop.Reporter(trial, "f1", 0, set(), last=3, enabled=True)(2, scores(0.5))
 
 
 @pytest.fixture

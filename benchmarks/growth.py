@@ -41,7 +41,7 @@ from nersweep.data.generated import TYPES, Generated
 from nersweep.labels import LabelSet
 from nersweep.losses import CrossEntropyLoss
 from nersweep.machine.device import choose_precision
-from nersweep.model.encoder import Scratch
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger
 from nersweep.training.loop import fit

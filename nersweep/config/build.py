@@ -20,7 +20,7 @@ from nersweep.faults import Fault, Faults, UserError, reason, shown
 # nothing else is ever called.
 ROOMS = {
     "data": "nersweep.data",
-    "model": "nersweep.model.encoder",
+    "model": "nersweep.model.encoders",
     "head": "nersweep.model.heads",
     "loss": "nersweep.losses",
     "weights": "nersweep.weights",

@@ -19,6 +19,16 @@ def within(default: Any, *bounds: tuple[str, float]) -> Any:
 
 
 @dataclass
+class EngineConfig:
+    """Parts that make training fast. Without one, results differ by rounding, or by a draw."""
+
+    packing: bool = True  # windows in one row without padding, if the encoder allows it
+    masks: bool = True  # dropout masks of 16-bit draws, in bf16 on CPU
+    chunked_adamw: bool = True  # AdamW in chunks that fit the cache, on CPU
+    used_rows: bool = True  # only the embedding rows in use are trained, without weight decay
+
+
+@dataclass
 class TrainConfig:
     epochs: int = within(3, ("≥", 1))
     batch_size: int = within(32, ("≥", 1))  # sentences per optimiser step
@@ -47,6 +57,11 @@ class TrainConfig:
     checkpoint_minutes: float | None = within(
         10.0, ("≥", 0)
     )  # the least time between two within an epoch; null: none
+    engine: EngineConfig = field(default_factory=EngineConfig)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.engine, Mapping):
+            self.engine = EngineConfig(**self.engine)
 
 
 @dataclass

@@ -12,29 +12,44 @@ from safetensors.torch import load_file, save_file
 from nersweep.batches.windows import tokenise
 from nersweep.config.build import Recipe, build
 from nersweep.data.corpus import Sentence
-from nersweep.faults import one_line
+from nersweep.faults import Fault, UserError, one_line
 from nersweep.labels import LabelSet, Span, spans
 from nersweep.losses import CrossEntropyLoss
 from nersweep.machine import files
-from nersweep.model.encoder import Pretrained
+from nersweep.model.encoders.pretrained import Pretrained
+from nersweep.model.heads.base import Head
+from nersweep.model.heads.crf import CRFHead
+from nersweep.model.heads.span import SpanHead
+from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Predictions, Tagger, predict
 
 HEAD = "nersweep.json"  # the head with its settings, the entity types, the pieces of a window
-HEAD_WEIGHTS = "head.safetensors"  # the parameters that are no part of the encoder
+HEAD_WEIGHTS = "head.safetensors"  # the parameters outside the encoder
+HEADS: dict[str, type[Head]] = {"token": TokenHead, "crf": CRFHead, "span": SpanHead}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# What a folder leads to that is not the model of a run.
+UNREADABLE = (
+    OSError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,
+    ValueError,
+)
 
 
 def save(folder: Path, tagger: Tagger, head: Recipe, labels: LabelSet, dtype: torch.dtype) -> None:
-    """`transformers.pipeline` loads the folder of a token head, which needs the encoder's files alone. dtype: that the
-    tagger was scored in."""
+    """Write a tagger to a folder. dtype: the precision in which it was scored.
+
+    `transformers.pipeline` loads the folder of a token head, which needs the encoder's files alone.
+    """
     tagger.encoder.save(folder)
     weights = {name: value.contiguous() for name, value in tagger.head.state_dict().items()}
     if weights:
         save_file(weights, folder / HEAD_WEIGHTS)
     facts = {
-        "head": {
-            "_target_": f"{head.target.__module__}.{head.target.__qualname__}",
-            **head.arguments,
-        },
+        "head": {"option": option_of(head.target), **head.arguments},
         "types": labels.types,
         "max_length": tagger.encoder.max_length,
         "precision": str(dtype).removeprefix("torch."),
@@ -42,72 +57,87 @@ def save(folder: Path, tagger: Tagger, head: Recipe, labels: LabelSet, dtype: to
     files.write_json(folder / HEAD, facts)
 
 
-class SavedTagger:
-    """A tagger that a run has saved, ready to predict: `SavedTagger("outputs/runs/focal-g3-s1-…/model")`. It computes
-    in the precision in which the run was scored, or in `dtype`.
+def option_of(head: type[Head]) -> str:
+    """Return the option of a head, or the path of a plug-in's."""
+    for option, target in HEADS.items():
+        if target is head:
+            return option
+    return f"{head.__module__}.{head.__qualname__}"
 
-    Nothing in the folder is run: the encoder is read from safetensors, and its head must be one of ours. Raises
-    ValueError for a folder that is not what `save` leaves.
+
+def recipe_of(settings: dict[str, object]) -> Recipe:
+    """Return the recipe of a saved head. Raises UserError for what is neither ours nor a plug-in's."""
+    option = settings.pop("option")
+    head = HEADS.get(str(option))
+    path = f"{head.__module__}.{head.__qualname__}" if head else option
+    section = {"_target_": path, **settings}
+    recipe: Recipe = build("head", section, section)
+    return recipe
+
+
+class SavedTagger:
+    """A saved tagger, ready to predict: `SavedTagger("outputs/runs/focal-g3-s1-…/model")`.
+
+    It computes in the precision in which the run was scored, or in `dtype`. No code in the folder
+    is run: the encoder is read from safetensors, and its head must be one of ours. Raises UserError
+    for a folder that `save` has not written.
     """
 
     def __init__(self, folder: str | Path, device: str = "cpu", dtype: torch.dtype | None = None):
-        folder = Path(folder)
+        self.device = torch.device(device)
         try:
-            facts = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-            self.labels = LabelSet(facts["types"])
-            head = build("head", facts["head"], facts["head"])
-            encoder, whole = Pretrained(str(folder), max_length=facts["max_length"]).load(
-                head.target.outputs(self.labels)
-            )
-            if not whole:
-                raise ValueError(
-                    f"its weights are not those of a model with types {', '.join(self.labels.types)}"
-                )
-            self.device = torch.device(device)
-            self.tagger = Tagger(
-                encoder, head.make(encoder=encoder, labels=self.labels), CrossEntropyLoss()
-            )
-            if self.tagger.head.state_dict():
-                self.tagger.head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
-            self.tagger.to(self.device).encoder.on(
-                self.device,
-                dtype or {"float32": torch.float32, "bfloat16": torch.bfloat16}[facts["precision"]],
-            )
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RuntimeError,
-            SafetensorError,
-            ValueError,
-        ) as error:
-            raise ValueError(
-                f"{folder}: not the model folder of a run ({one_line(error)})"
-            ) from None
+            self.labels, self.tagger = load(Path(folder), self.device, dtype)
+        except UNREADABLE as error:
+            must = f"not the model folder of a run ({one_line(error)})"
+            raise UserError(Fault(str(folder), must=must)) from None
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[tuple[list[str], list[Span]]]:
-        """For each sentence of words its IOB2 tags, and its entities as (start, end, type) over words, end exclusive;
-        those of a span head may overlap."""
+        """Return for each sentence of words its IOB2 tags, and its entities.
+
+        These are (start, end, type) over words, end exclusive; those of a span head may overlap.
+        """
         encoder = self.tagger.encoder
         words = [Sentence(tuple(sentence), ("O",) * len(sentence)) for sentence in sentences]
         if not any(sentence.words for sentence in words):
             return [([], []) for _ in words]
         split = tokenise(words, self.labels, encoder.tokenizer, encoder.max_length)
-        found = predict(self.tagger, split, self.device)
-        ends = split.sentence_words.tolist()
-        tags = self.labels.decode(found.labels)
-        return [
-            (tags[start:end], self.spans_between(found, tags, start, end))
-            for start, end in pairwise(ends)
-        ]
+        predictions = predict(self.tagger, split, self.device)
+        tags = self.labels.decode(predictions.labels)
+        results = []
+        for start, end in pairwise(split.sentence_words.tolist()):
+            entities = self.spans_between(predictions, tags, start, end)
+            results.append((tags[start:end], entities))
+        return results
 
     def spans_between(
-        self, found: Predictions, tags: Sequence[str], start: int, end: int
+        self, predictions: Predictions, tags: Sequence[str], start: int, end: int
     ) -> list[Span]:
-        if found.spans is None:
+        """Return the entities among the words from start to end, counted from start."""
+        if predictions.spans is None:
             return spans(tags[start:end])
-        inside = found.spans[(found.spans[:, 0] >= start) & (found.spans[:, 1] <= end)]
-        return [
-            (a - start, b - start, self.labels.types[type_ - 1]) for a, b, type_ in inside.tolist()
-        ]
+        inside = (predictions.spans[:, 0] >= start) & (predictions.spans[:, 1] <= end)
+        entities = []
+        for first, last, type_id in predictions.spans[inside].tolist():
+            entities.append((first - start, last - start, self.labels.types[type_id - 1]))
+        return entities
+
+
+def load(
+    folder: Path, device: torch.device, dtype: torch.dtype | None = None
+) -> tuple[LabelSet, Tagger]:
+    """Return the labels and the tagger of a folder. Raises what the folder leads to."""
+    facts = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+    labels = LabelSet(facts["types"])
+    head = recipe_of(facts["head"])
+    pretrained = Pretrained(str(folder), max_length=facts["max_length"])
+    encoder, whole = pretrained.load(head.target.outputs(labels))
+    if not whole:
+        raise ValueError(
+            f"its weights are not those of a model with types {', '.join(labels.types)}"
+        )
+    tagger = Tagger(encoder, head.make(encoder=encoder, labels=labels), CrossEntropyLoss())
+    if tagger.head.state_dict():
+        tagger.head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
+    tagger.to(device)
+    encoder.on(device, dtype or PRECISIONS[facts["precision"]])
+    return labels, tagger

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nersweep.batches.batch import Batch, Gold, Tokenised
 from nersweep.losses.base import Loss, Terms
 from nersweep.model.auxiliary import AuxiliaryHeads
-from nersweep.model.encoder import Encoder
+from nersweep.model.encoders.encoder import Encoder
 from nersweep.model.heads.base import Head
 
 EVALUATED = 64  # sentences at a time

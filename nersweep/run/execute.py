@@ -25,7 +25,7 @@ from nersweep.faults import one_line
 from nersweep.machine import files, gpus, host
 from nersweep.machine.device import choose_precision
 from nersweep.model import saved
-from nersweep.model.encoder import Encoder
+from nersweep.model.encoders.encoder import Encoder
 from nersweep.model.tagger import Tagger, predict
 from nersweep.results import folder as folder_module
 from nersweep.results.result import (
@@ -297,9 +297,10 @@ def assemble(
         encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux
     ).to(device)
     found = splits(encoder)
-    if config["train"]["weight_decay"] == 0:
+    engine = prepared.train.engine
+    if engine.used_rows and prepared.train.weight_decay == 0:
         encoder.use_rows(np.concatenate([split.pieces for split in found.values()]))
-    encoder.on(device, choose_precision(config["train"]["precision"], device))
+    encoder.on(device, choose_precision(config["train"]["precision"], device), engine)
     return tagger, found
 
 

@@ -19,7 +19,8 @@ from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss
 from nersweep.machine.device import choose_device
 from nersweep.model.auxiliary import Multitask, Vocabularies
-from nersweep.model.encoder import Pretrained, Scratch
+from nersweep.model.encoders.pretrained import Pretrained
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.run.identity import Identity, identify
 
 

@@ -19,7 +19,7 @@ from nersweep.config.check import Checked, check_overrides
 from nersweep.config.compose import Composer
 from nersweep.data.corpus import Corpus
 from nersweep.machine.device import choose_device
-from nersweep.model.encoder import Encoder
+from nersweep.model.encoders.encoder import Encoder
 from nersweep.results import folder
 from nersweep.results.result import RESULT, FinishedResult, Status, read_result
 from nersweep.run import plan
@@ -194,7 +194,8 @@ def finished(output_dir: Path) -> Iterator[tuple[str, Cost]]:
 
 def shape_of(config: Mapping[str, Any]) -> str:
     """Runs of one shape take one time on the same hardware, if that was not busy: the same data, model and head."""
-    train = {name: config["train"][name] for name in ("batch_size", "accumulation", "precision")}
+    deciding = ("batch_size", "accumulation", "precision", "engine")
+    train = {name: config["train"].get(name) for name in deciding}
     parts = {name: config[name] for name in ("data", "model", "head", "aux")}
     return json.dumps([parts, train], sort_keys=True)
 

@@ -50,7 +50,7 @@ def fit(
     steps = config.epochs * per_epoch
     importance = entity_importance(train, labels) if config.sampler == "entity_balanced" else None
     truth = tagger.head.targets(dev.gold(range(len(dev))), labels)
-    optimiser = AdamW(parameter_groups(tagger, config))
+    optimiser = AdamW(parameter_groups(tagger, config), config.engine.chunked_adamw)
     norms, padding, history = GradientNorms(tagger.head, device), Padding(), History()
     if checkpoint:
         history = checkpoint.restore(tagger, optimiser, (norms, padding))

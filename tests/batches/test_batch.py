@@ -15,7 +15,7 @@ from nersweep.batches import windows as windows_module
 from nersweep.batches.windows import owners, special_pieces, tokenise, windows, word_pieces
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet
-from nersweep.model.encoder import Scratch
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.training.sampling import absent_shares, entity_importance, epoch_batches
 
 LABELS = LabelSet(["PER"])

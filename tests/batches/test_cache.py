@@ -16,7 +16,7 @@ from nersweep.batches.batch import Tokenised
 from nersweep.batches.windows import tokenise
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet
-from nersweep.model.encoder import Scratch
+from nersweep.model.encoders.scratch import Scratch
 
 LABELS = LabelSet(["PER"])
 POS = {"pos": {"N": 0, "V": 1, "X": 2}}

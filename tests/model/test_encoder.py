@@ -10,7 +10,9 @@ from transformers import AutoConfig, AutoModelForTokenClassification, pipeline
 from nersweep.batches.windows import tokenise
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet
-from nersweep.model.encoder import Encoder, Pretrained, Scratch, label_names, position_limit
+from nersweep.model.encoders.encoder import Encoder, label_names, position_limit
+from nersweep.model.encoders.pretrained import Pretrained
+from nersweep.model.encoders.scratch import Scratch
 
 LABELS = LabelSet(["LOC", "PER"])
 WORDS = [

@@ -8,13 +8,14 @@ from transformers import AutoConfig, AutoModelForTokenClassification
 
 from nersweep.batches.batch import Batch
 from nersweep.batches.windows import tokenise
-from nersweep.config.schema import TrainConfig
+from nersweep.config.schema import EngineConfig, TrainConfig
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet
 from nersweep.losses import CrossEntropyLoss
-from nersweep.model import encoder as encoders
 from nersweep.model.dropout import Masks
-from nersweep.model.encoder import Encoder, Scratch, label_names
+from nersweep.model.encoders import encoder as encoders
+from nersweep.model.encoders.encoder import Encoder, label_names
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.packing import ATTENTION, Layout, attend
 from nersweep.model.tagger import Tagger
@@ -146,16 +147,16 @@ def test_twenty_steps_of_training_have_the_losses_of_padded_ones(family):
     sentences = [Sentence(tuple(x), tuple(tags[letter] for letter in x)) for x in words]
     config = TrainConfig(epochs=4, batch_size=8, lr=1e-3, warmup=0.0, precision="fp32")
     losses = {}
-    for attention in (ATTENTION, "eager"):
-        encoder = random_encoder(family, **NO_DROPOUT).on(torch.device("cpu"))
-        encoder.packed = attention == ATTENTION
-        encoder.model.set_attn_implementation(attention)
+    for packing in (True, False):
+        encoder = random_encoder(family, **NO_DROPOUT)
+        encoder.on(torch.device("cpu"), engine=EngineConfig(packing=packing))
+        assert encoder.packed == packing
         split = tokenise(sentences, LABELS, encoder.tokenizer, encoder.max_length)
         tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
         fitted = fit(tagger, split, split, LABELS, config, 1, torch.device("cpu"), lambda _: None)
-        losses[attention] = [step.loss for step in fitted.steps]
-    assert len(losses["eager"]) == 20 and losses["eager"][-1] < 0.8 * losses["eager"][0]
-    assert losses[ATTENTION] == pytest.approx(losses["eager"], rel=1e-5)
+        losses[packing] = [step.loss for step in fitted.steps]
+    assert len(losses[False]) == 20 and losses[False][-1] < 0.8 * losses[False][0]
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "mistral"])

@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save_file
 
 from nersweep.config.build import build
 from nersweep.data.corpus import Corpus, Sentence
+from nersweep.faults import UserError
 from nersweep.labels import LabelSet
 from nersweep.losses import CrossEntropyLoss
 from nersweep.model import saved
-from nersweep.model.encoder import Scratch
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.tagger import Tagger
 
 LABELS = LabelSet(["LOC", "PER"])
@@ -114,18 +115,25 @@ def test_a_model_that_lacks_its_classifier_is_refused(tmp_path):
         saved.SavedTagger(tmp_path)
 
 
-def test_a_head_that_is_none_of_ours_is_refused(tmp_path):
+@pytest.mark.parametrize("head", HEADS)
+def test_a_saved_model_names_the_option_of_its_head(head, tmp_path):
+    save(tmp_path, HEADS[head])
+    facts = json.loads((tmp_path / saved.HEAD).read_text())
+    assert facts["head"]["option"] in ("token", "crf", "span")
+    assert "nersweep" not in json.dumps(facts["head"])
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["os.system", "nersweep.losses.CrossEntropyLoss", "nersweep.model.heads.base.Head", "CRF", 3],
+)
+def test_a_head_that_is_none_of_ours_is_refused(option, tmp_path):
     save(tmp_path, HEADS["crf"])
     facts = json.loads((tmp_path / saved.HEAD).read_text())
-    for target in (
-        "os.system",
-        "nersweep.losses.CrossEntropyLoss",
-        "nersweep.model.heads.base.Head",
-    ):
-        facts["head"]["_target_"] = target
-        (tmp_path / saved.HEAD).write_text(json.dumps(facts))
-        with pytest.raises(ValueError, match=r"must be a class of nersweep\.heads"):
-            saved.SavedTagger(tmp_path)
+    facts["head"]["option"] = option
+    (tmp_path / saved.HEAD).write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="must be a class of nersweep"):
+        saved.SavedTagger(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from nersweep.batches.batch import Tokenised
 from nersweep.batches.windows import tokenise
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet
-from nersweep.model.encoder import Encoder, Scratch, label_names
+from nersweep.model.encoders.encoder import Encoder, label_names
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.used_rows import UsedRows
 from nersweep.training.optimiser import AdamW
 

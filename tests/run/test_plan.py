@@ -12,7 +12,7 @@ from nersweep.config import schema as sections
 from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.losses import FocalLoss
-from nersweep.model.encoder import Scratch
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.crf import CRFHead
 from nersweep.model.tagger import Tagger
 from nersweep.run import identity, plan

@@ -14,7 +14,7 @@ from test_loop import CONFIG, CPU, LABELS, NAMES
 from nersweep.batches.windows import tokenise
 from nersweep.losses import CRFLoss, CrossEntropyLoss, EmbeddingSmoothingLoss, GHMCLoss
 from nersweep.machine import signals
-from nersweep.model.encoder import Scratch
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.crf import CRFHead
 from nersweep.model.heads.span import SpanHead
 from nersweep.model.heads.token import TokenHead

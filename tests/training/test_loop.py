@@ -18,7 +18,7 @@ from nersweep.losses import (
     DiceLoss,
     FocalLoss,
 )
-from nersweep.model.encoder import Scratch
+from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.span import SpanHead
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger, predict

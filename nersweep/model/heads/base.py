@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nersweep.batches.batch import Gold
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss, Terms
-from nersweep.model.encoder import Encoder
+from nersweep.model.encoders.encoder import Encoder
 
 
 class Decoded(NamedTuple):

@@ -7,7 +7,7 @@ from torch import Tensor
 from nersweep.batches.batch import Gold
 from nersweep.labels import LabelSet
 from nersweep.losses.crf import CRF
-from nersweep.model.encoder import Encoder
+from nersweep.model.encoders.encoder import Encoder
 from nersweep.model.heads.base import Decoded
 from nersweep.model.heads.token import TokenHead
 

@@ -10,7 +10,7 @@ from nersweep.batches.batch import Gold
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss, Terms
 from nersweep.losses.crf import viterbi
-from nersweep.model.encoder import Encoder
+from nersweep.model.encoders.encoder import Encoder
 from nersweep.model.heads.base import Decoded, Head
 
 

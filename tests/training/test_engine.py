@@ -1,0 +1,115 @@
+"""Each part of the engine can be switched off, and what is learned stays the same."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from nersweep.batches.windows import tokenise
+from nersweep.config.schema import EngineConfig, TrainConfig
+from nersweep.data.corpus import Corpus, Sentence
+from nersweep.labels import LabelSet
+from nersweep.losses import CrossEntropyLoss
+from nersweep.model.encoders.encoder import Encoder
+from nersweep.model.encoders.scratch import Scratch
+from nersweep.model.heads.token import TokenHead
+from nersweep.model.tagger import Tagger
+from nersweep.model.used_rows import UsedRows
+from nersweep.training import optimiser
+from nersweep.training.history import StepRecord
+from nersweep.training.loop import fit
+
+LABELS = LabelSet(["LOC", "PER"])
+CPU = torch.device("cpu")
+WORDS = {"Ada": "B-PER", "Lovelace": "I-PER", "Pau": "B-LOC", "in": "O", "saw": "O", "the": "O"}
+OFF = EngineConfig(packing=False, masks=False, chunked_adamw=False, used_rows=False)
+
+
+def sentence(i: int) -> Sentence:
+    words = [list(WORDS)[(i * 7 + k * k) % len(WORDS)] for k in range(2 + i % 9)]
+    return Sentence(tuple(words), tuple(WORDS[word] for word in words))
+
+
+SENTENCES = [sentence(i) for i in range(24)]
+CORPUS = Corpus("names", "here", SENTENCES, SENTENCES, SENTENCES)
+CONFIG = TrainConfig(epochs=3, batch_size=8, lr=3e-3, precision="fp32")
+
+
+def assembled(engine: EngineConfig, dropout: float = 0.0, dtype=torch.float32) -> Encoder:
+    """Return an encoder as a run assembles it, without weight decay."""
+    torch.manual_seed(1)
+    scratch = Scratch(
+        32, layers=2, heads=2, dropout=dropout, max_length=32, min_count=9, pieces="words"
+    )
+    encoder = scratch.build(LABELS.names, CORPUS)
+    split = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
+    if engine.used_rows:
+        encoder.use_rows(split.pieces)
+    return encoder.on(CPU, dtype, engine)
+
+
+def trained(engine: EngineConfig) -> tuple[list[float], dict[str, torch.Tensor]]:
+    encoder = assembled(engine)
+    split = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
+    tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
+    records = []
+    fit(tagger, split, split, LABELS, replace(CONFIG, engine=engine), 1, CPU, records.append)
+    losses = [record.loss for record in records if isinstance(record, StepRecord)]
+    assert len(losses) == 9 and losses[-1] < 0.8 * losses[0]
+    return losses, {name: x.clone() for name, x in encoder.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [EngineConfig(packing=False), EngineConfig(used_rows=False), OFF],
+    ids=["packing", "used rows", "all"],
+)
+def test_without_it_the_losses_are_the_same_but_for_rounding(engine):
+    assert trained(engine)[0] == pytest.approx(trained(EngineConfig())[0], rel=1e-5)
+
+
+def test_adamw_in_chunks_is_adamw_of_whole_parameters_to_the_last_digit(monkeypatch):
+    monkeypatch.setattr(optimiser, "CHUNK", 64)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        losses, weights = trained(EngineConfig())
+        expected, whole = trained(EngineConfig(chunked_adamw=False))
+    finally:
+        torch.set_num_threads(threads)
+    assert losses == expected
+    assert weights.keys() == whole.keys()
+    for name, value in weights.items():
+        assert torch.equal(value, whole[name]), name
+
+
+def test_each_switch_switches_its_part():
+    on = assembled(EngineConfig(), dropout=0.1, dtype=torch.bfloat16)
+    off = assembled(OFF, dropout=0.1, dtype=torch.bfloat16)
+    assert on.packed and on.masks and isinstance(on.input_table(), UsedRows)
+    assert not off.packed and off.masks is None and type(off.input_table()) is nn.Embedding
+    slots = [
+        optimiser.AdamW(
+            [{"params": list(on.parameters()), "lr": 1.0, "weight_decay": 0.0}], chunked
+        )
+        for chunked in (True, False)
+    ]
+    assert {slot.chunk for slot in slots[0].slots} == {optimiser.CHUNK}
+    assert all(slot.chunk == slot.parameter.numel() for slot in slots[1].slots)
+
+
+def test_features_under_masks_have_the_mean_and_the_spread_of_torchs_dropout():
+    draws, moments = 1000, []
+    for masks in (True, False):
+        engine = EngineConfig(masks=masks)
+        encoder = assembled(engine, dropout=0.2, dtype=torch.bfloat16).train()
+        split = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
+        batch = split.batch([0, 5], packed=True)
+        with torch.no_grad():
+            drawn = torch.stack([encoder.features(batch).float() for _ in range(draws)])
+        moments.append((drawn.mean(0), drawn.std(0)))
+    (mean, std), (other_mean, other_std) = moments
+    error = (mean - other_mean) / ((std**2 + other_std**2) / draws).sqrt()  # in standard errors
+    assert std.min() > 0 and error.abs().max() < 5 and 0.7 < error.std() < 1.3
+    assert (std.square().mean() / other_std.square().mean()).item() == pytest.approx(1, abs=0.05)

@@ -171,7 +171,7 @@ def overlapped(spans: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.nd
         edges = starts - np.bincount(rows[:, 1], minlength=words + 1)
         covered = np.cumsum(np.cumsum(edges) > 0)  # words up to this one that some row covers
         covered = np.concatenate([[0], covered])
-        return covered[targets[:, 1]] > covered[targets[:, 0]]
+        return np.asarray(covered[targets[:, 1]] > covered[targets[:, 0]])
 
     same = np.zeros(len(spans), dtype=bool)
     for type_id in np.unique(spans[:, 2]):
@@ -279,5 +279,6 @@ def shifted_counts(
         else:
             spans = decoded.spans.numpy()
         predicted.append(spans + np.array([start, start, 0]))
-    types = len(labels.types)
-    return entity_counts(gold, np.concatenate(predicted), len(emissions), types).sum(0)
+    found = np.concatenate(predicted)
+    by_type = entity_counts(gold, found, len(emissions), len(labels.types))
+    return np.asarray(by_type.sum(0))

@@ -99,7 +99,8 @@ def entity_counts(gold: np.ndarray, predicted: np.ndarray, words: int, types: in
     """
 
     def keys(rows: np.ndarray) -> np.ndarray:
-        return (rows[:, 0] * (words + 1) + rows[:, 1]) * (types + 1) + rows[:, 2]
+        start, end, type_ = rows.T
+        return np.asarray((start * (words + 1) + end) * (types + 1) + type_)
 
     def by_type(rows: np.ndarray) -> np.ndarray:
         return np.bincount(rows[:, 2], minlength=types + 1)[1:]

@@ -19,11 +19,11 @@ RESULT = "result.json"
 
 
 class Status(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     NOT_BEGUN = "not begun"
-    RESTART = "to be made again"  # from its start, whatever was done before
-    RUNNING = "running"  # also that of a process that was killed without a signal
+    RESTART = "to be made again"  # from its start, even if it has finished
+    RUNNING = "running"  # or its process was killed
     FINISHED = "finished"
     DIVERGED = "diverged"
     PRUNED = "pruned"
@@ -53,7 +53,8 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values. What has its default is left out."""
         adapter: TypeAdapter[Any] = FINISHED if isinstance(self, FinishedResult) else PLAIN
-        return adapter.dump_python(self, exclude_defaults=True)
+        values: dict[str, Any] = adapter.dump_python(self, exclude_defaults=True)
+        return values
 
 
 @dataclass
@@ -63,8 +64,8 @@ class Seconds:
     setup: float
     train: float
     eval: float
-    tracking: float = 0.0
-    total: float = 0.0
+    tracking: float
+    total: float
 
 
 @dataclass
@@ -102,12 +103,14 @@ class FinishedResult(Result):
     versions: dict[str, str]
 
     def scores(self, split: str) -> Scores:
+        """Return the scores of dev or test."""
         return {"dev": self.dev, "test": self.test}[split]
 
     @property
     def choice(self) -> dict[str, str]:
         """The option of each group."""
-        return self.config["choice"]
+        choice: dict[str, str] = self.config["choice"]
+        return choice
 
 
 PLAIN = TypeAdapter(Result)
@@ -128,11 +131,12 @@ def result_of(values: Mapping[str, Any]) -> Result:
 
 def sealed(result: Result) -> dict[str, Any]:
     """Return the result as JSON values with a checksum: a damaged digit is no other score."""
-    values = json.loads(json.dumps(result.to_json()))
+    values: dict[str, Any] = json.loads(json.dumps(result.to_json()))
     return values | {"checksum": fingerprint(values)}
 
 
 def write_result(folder: Path, result: Result) -> None:
+    """Write the result of a run into its folder."""
     write_json(folder / RESULT, sealed(result))
 
 

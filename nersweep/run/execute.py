@@ -260,7 +260,9 @@ def train_and_score(
         dev=history.best.dev,
         test=test_scores,
         analysis=analysis,
-        seconds=Seconds(setup_seconds, history.train_seconds, eval_seconds),
+        seconds=Seconds(
+            setup_seconds, history.train_seconds, eval_seconds, tracking=0.0, total=0.0
+        ),
         cpu_seconds=history.cpu_seconds,
         sentences_per_second=epochs * len(splits["train"]) / history.train_seconds,
         words_per_second=epochs * len(splits["train"].labels) / history.train_seconds,

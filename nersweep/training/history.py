@@ -24,7 +24,8 @@ class StepRecord:
     terms: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return STEP.dump_python(self, exclude_defaults=True)
+        values: dict[str, Any] = STEP.dump_python(self, exclude_defaults=True)
+        return values
 
 
 @dataclass
@@ -50,7 +51,8 @@ class EpochRecord:
     gradients: Gradients
 
     def to_json(self) -> dict[str, Any]:
-        return EPOCH.dump_python(self, exclude_defaults=True)
+        values: dict[str, Any] = EPOCH.dump_python(self, exclude_defaults=True)
+        return values
 
 
 STEP = TypeAdapter(StepRecord)

@@ -75,7 +75,7 @@ def test_what_a_run_took_counts_on_hardware_like_its_own(typed):
         ("a", "an abacus", 9e6),
         ("b", environment.hardware(choose_device("auto")), 1200),
     ):
-        took = Seconds(setup=0.0, train=seconds, eval=0.0, total=seconds)
+        took = Seconds(setup=0.0, train=seconds, eval=0.0, tracking=0.0, total=seconds)
         result = finished(config=config, seconds=took, hardware=hardware)
         write_result(Path("outputs/runs", folder), result)
     out = typed("dry_run=true")[1]

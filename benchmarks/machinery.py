@@ -93,7 +93,7 @@ def known(typed: list[str], runs: int, folder: Path) -> float:
     line = line_module.read(command_arguments(arguments))
     with line.composer:
         for member in launch.planned(line):
-            about = {"name": member.name, "fingerprint": member.fingerprint, "run_id": "0"}
+            about = {"name": member.name, "fingerprint": member.fingerprint}
             result.write_result(member.folder, SCORES | about)
     started = time.perf_counter()
     said = subprocess.run(

@@ -53,7 +53,9 @@ def report_of(folder: Path, config: DictConfig) -> list[str]:
 
     uri, experiment = config.tracking.uri, config.tracking.experiment
     asked = answer.ReportConfig(
-        sweep=str(folder), output_dir=config.output_dir, tracking=TrackingConfig(uri, experiment)
+        sweep=str(folder),
+        output_dir=config.output_dir,
+        tracking=TrackingConfig(uri=uri, experiment=experiment),
     )
     try:
         answer.report(asked)

@@ -15,7 +15,7 @@ import pytest
 
 from nersweep.faults import Fault, UserError
 from nersweep.machine import signals
-from nersweep.tracking import ui_command
+from nersweep.tracking.stores import ui_command
 
 
 @pytest.fixture(autouse=True)

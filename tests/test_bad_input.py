@@ -6,7 +6,6 @@ import os
 import shlex
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,9 +14,11 @@ from pathlib import Path
 
 import pytest
 from hydra.core.config_store import ConfigStore
+from mlflow import MlflowClient
 
 from nersweep import __main__ as cli
 from nersweep.data import hub
+from nersweep.tracking.reading import run_id_of
 from nersweep.training.progress import TrainingProgress
 
 TRAIN = (
@@ -90,10 +91,9 @@ def output_dir(tmp_path_factory):
 
 
 def status_in_mlflow(output_dir, result):
-    with sqlite3.connect(output_dir / "mlflow.db") as store:
-        return store.execute(
-            "select status from runs where run_uuid = ?", [result["run_id"]]
-        ).fetchone()[0]
+    uri = f"sqlite:///{output_dir}/mlflow.db"
+    folder = output_dir / "runs" / "{name}-{fingerprint:.8}".format(**result)
+    return MlflowClient(uri).get_run(run_id_of(folder, uri)).info.status
 
 
 def results(output_dir):
@@ -136,7 +136,7 @@ MISTYPED = {
     "train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
     "+train.epocs=3": [f"train.epocs=3: no such setting; train {TRAIN}"],
     "train.epochs.x=3": [f"train.epochs.x=3: no such setting; train {TRAIN}"],
-    "tracking.url=x": ["tracking.url=x: no such setting; tracking has uri, experiment"],
+    "tracking.url=x": ["tracking.url=x: no such setting; tracking has kind, uri, experiment"],
     "data.pth=x": [
         "data.pth=x: no such setting; data=generated has imbalance, o_share, ambiguity, unseen, label_noise, train, "
         "dev, test, seed"

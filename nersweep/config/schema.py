@@ -66,6 +66,7 @@ class TrainConfig:
 
 @dataclass
 class TrackingConfig:
+    kind: str = "mlflow"  # tensorboard, none, or a module with a function tracker
     uri: str | None = None  # an MLflow server or database; null: mlflow.db in output_dir
     experiment: str = "nersweep"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from nersweep import terminal, tracking
+from nersweep import terminal
 from nersweep.config.knobs import CONF
-from nersweep.faults import fault_lines
+from nersweep.faults import UserError, fault_lines
 from nersweep.machine import files as files_module
 from nersweep.report import difference, page, sources, tables
 from nersweep.report.comparison import Comparison, compare
@@ -20,6 +20,8 @@ from nersweep.report.figures import gallery
 from nersweep.report.records import Record, write_archive
 from nersweep.report.sources import Found, ReportConfig
 from nersweep.terminal import console
+from nersweep.tracking.reading import Store
+from nersweep.tracking.stores import open_store
 
 
 def report(config: ReportConfig) -> None:
@@ -43,9 +45,9 @@ def report(config: ReportConfig) -> None:
         console.print(f"runs: {config.save}")
     if found.parent_id:
         try:
-            uri = tracking.open_store(config.tracking.uri, found.output_dir)
-            tracking.Tracker(uri).attach(found.parent_id, folder, "report")
-        except (ConnectionError, ValueError) as error:
+            uri = open_store(config.tracking.uri, found.output_dir)
+            Store(uri).attach(found.parent_id, folder, "report")
+        except UserError as error:
             console.print(f"the report is not in MLflow: {error}")
     console.print(f"report: {folder / 'report.html'}")
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nersweep import tracking
 from nersweep.config.schema import TrackingConfig
 from nersweep.report.records import Record, read_archive, read_run
 from nersweep.results import folder as folder_module
 from nersweep.results.result import RESULT, Result, Status
-from nersweep.tracking import Tracked, Tracker
+from nersweep.tracking.reading import Store, StoredRun, run_id_of
+from nersweep.tracking.stores import open_store, store_uri
 
 NEEDED = (RESULT, "metrics.jsonl", "predictions")  # of a run that the tracker alone has
 CHOICES = ("sweep", "study", "experiment", "filter", "archive")
@@ -106,7 +106,7 @@ def find(config: ReportConfig) -> Found:
             output_dir=output_dir,
             tried=settings_tried(records),
         )
-    return of_sweep(sweep_folder(config.sweep, output_dir), split)
+    return of_sweep(sweep_folder(config.sweep, output_dir), split, config.tracking.uri)
 
 
 def settings_tried(records: Iterable[Record]) -> int:
@@ -149,13 +149,13 @@ def sweep_folder(name: str | None, output_dir: Path) -> Path:
     raise ValueError(f"sweep={name}: no such sweep; {sweeps} has {there}")
 
 
-def of_sweep(folder: Path, split: str) -> Found:
+def of_sweep(folder: Path, split: str, uri: str | None) -> Found:
     """The runs of a sweep, those that did not finish or were never begun among them."""
     file = folder / "sweep.json"
     output_dir = folder.absolute().parents[1]  # its own, wherever that is
     try:
         listed = json.loads(file.read_text(encoding="utf-8"))
-        runs, command, parent = listed["runs"], listed["command"], listed["run_id"]
+        runs, command = listed["runs"], listed["command"]
         members = [
             Result(
                 status=Status.NOT_BEGUN,
@@ -181,19 +181,20 @@ def of_sweep(folder: Path, split: str) -> Found:
     named = re.search(r"\bexperiment=([\w,-]+)", command)
     data = next((record.config["choice"]["data"] for record in records if record.finished), "")
     title = f"{named[1] if named else data} (sweep {folder.name})"
+    parent = run_id_of(folder, store_uri(uri, output_dir))
     return Found(
         told(records, f"sweep={folder.name}"), folder / "report", title, command, parent, output_dir
     )
 
 
-def opened(config: ReportConfig) -> Tracker:
-    return Tracker(tracking.open_store(config.tracking.uri, Path(config.output_dir)))
+def opened(config: ReportConfig) -> Store:
+    return Store(open_store(config.tracking.uri, Path(config.output_dir)))
 
 
-def read_tracked(runs: Iterable[Tracked], config: ReportConfig, split: str) -> list[Record]:
+def read_tracked(runs: Iterable[StoredRun], config: ReportConfig, split: str) -> list[Record]:
     """Runs from their folders where these are here, else from what the tracker keeps of them. Of a run that was made
     several times the last that finished counts, else the last: the tracker gives the last first."""
-    of: dict[str, Tracked] = {}
+    of: dict[str, StoredRun] = {}
     for run in runs:
         made = run.tags.get("fingerprint")
         if made and (
@@ -220,7 +221,7 @@ def read_tracked(runs: Iterable[Tracked], config: ReportConfig, split: str) -> l
     return records
 
 
-def fetched(run: Tracked, config: ReportConfig, split: str) -> Record:
+def fetched(run: StoredRun, config: ReportConfig, split: str) -> Record:
     """A run whose folder is elsewhere, copied into output_dir/fetched once."""
     folder = Path(config.output_dir) / "fetched" / run.id
     if not (folder / RESULT).exists():

@@ -47,8 +47,6 @@ class Result:
     seed: int | None = None
     device: str = ""
     error: str = ""
-    run_id: str | None = None  # the tracker's name of the run
-    untracked: bool = False  # the tracker did not answer when the run ended
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values. What has its default is left out."""

@@ -6,6 +6,8 @@ from nersweep.evaluation.metrics import Rates
 from nersweep.results.result import RESULT, FinishedResult
 from nersweep.run.plan import Facts, Plan
 from nersweep.terminal import console, print_table
+from nersweep.tracking.syncing import is_complete
+from nersweep.tracking.tracker import Tracker
 
 GET_CONLL = (
     "real data: data=conll2003 reads CoNLL-2003 from the hub, or from a folder with data.path=DIR"
@@ -53,7 +55,7 @@ def shown_rates(rates: Rates) -> list[str]:
     return [f"{value:.4f}" for value in (rates.f1, rates.precision, rates.recall)]
 
 
-def conclude(result: FinishedResult, folder: Path, ui: str) -> None:
+def conclude(result: FinishedResult, folder: Path, tracker: Tracker) -> None:
     """What was measured, where it lies, how to look at it. The last line names the result file."""
     rows = []
     for name, scores in (("dev", result.dev), ("test", result.test)):
@@ -71,9 +73,11 @@ def conclude(result: FinishedResult, folder: Path, ui: str) -> None:
         f"eval {seconds.eval:.1f} s, tracking {seconds.tracking:.1f} s"
     )
     console.print(f"model: {folder / 'model'}")
-    console.print(f"MLflow: {ui}")
-    if result.untracked:
+    if view := tracker.view():
+        console.print(f"{tracker.name}: {view}")
+    if not is_complete(tracker, folder):
         console.print(
-            "MLflow did not answer when the run ended; to tell it of that, type the same command again"
+            f"{tracker.name} did not answer when the run ended; to sync it, run the same command "
+            "again, or python -m nersweep.sync"
         )
     console.print(f"result: {folder / RESULT}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 import transformers
 from omegaconf import OmegaConf
 
-from nersweep import tracking
 from nersweep.batches.batch import Tokenised
 from nersweep.batches.cache import tokenised
 from nersweep.config.schema import TrainConfig
@@ -23,11 +23,13 @@ from nersweep.evaluation.analysis import analyse
 from nersweep.evaluation.metrics import Scores
 from nersweep.faults import one_line
 from nersweep.machine import files, gpus, host
+from nersweep.machine.databases import public
 from nersweep.machine.device import choose_precision
 from nersweep.model import saved
 from nersweep.model.encoders.encoder import Encoder
 from nersweep.model.tagger import Tagger, predict
 from nersweep.results import folder as folder_module
+from nersweep.results.card import remove_card, write_card
 from nersweep.results.result import (
     DataFacts,
     FinishedResult,
@@ -37,12 +39,15 @@ from nersweep.results.result import (
     read_run,
     write_result,
 )
-from nersweep.run import publish
 from nersweep.run.artifacts import write_artifacts
+from nersweep.run.card import describe
 from nersweep.run.console import conclude, introduce, one_line_of
 from nersweep.run.environment import hardware, peak_memory, versions
 from nersweep.run.plan import Plan
 from nersweep.terminal import console
+from nersweep.tracking import syncing
+from nersweep.tracking import tracker as trackers
+from nersweep.tracking.syncing import Syncing
 from nersweep.training.checkpoint import Checkpoint
 from nersweep.training.history import EpochRecord, StepRecord
 from nersweep.training.loop import fit
@@ -56,42 +61,39 @@ class Pruned(Exception):
 def execute(
     prepared: Plan,
     overrides: Sequence[str],
-    parent_id: str | None = None,
+    parent: Path | None = None,
     watch: Callable[[int, Scores], None] = lambda epoch, dev: None,
     brief: bool = False,
 ) -> FinishedResult:
     """Runs a plan and returns its result, as in result.json. A run that has finished or diverged before is not run
     again, and one that was ended early goes on from its last checkpoint, unless rerun=true.
 
-    overrides: what was typed for it. parent_id: the tracker's run that it belongs to. watch: is told the development
+    overrides: what was typed for it. parent: the folder of the sweep or study that it belongs to. watch: is told the development
     scores of each epoch, from the first on, and ends the run by raising Pruned. brief: one line tells the result.
 
-    Raises Pruned, ConnectionError for a tracker that does not answer a
+    Raises Pruned, Unavailable for a tracker that does not answer a
     run which is alone, Diverged for a loss that is no number; Ctrl-C goes through. Whatever ends the run early is
     written down in its result.json and in the tracker first.
     """
     started = prepared.began
     versions()  # of the code that is imported, which may be edited during a training
     folder, rerun = prepared.folder, prepared.settings.rerun
-    uri = tracking.store_uri(prepared.config["tracking"]["uri"], prepared.output_dir)
+    tracker = trackers.of(prepared.settings.tracking, prepared.output_dir)
     result = None if rerun else read_run(folder, prepared.fingerprint)
     if result and result.status.over:
         console.print(f"{prepared.name}: {result.status} before; rerun=true runs it again")
-        if result.untracked and parent_id is None:
-            publish.catch_up([(prepared, overrides)], parent_id)
-            result = read_run(folder, prepared.fingerprint)
+        if parent is None:
+            syncing.sync_all(tracker, [folder])
         if not isinstance(result, FinishedResult):
             raise Diverged(result.error)
         if not brief:
-            conclude(result, folder, tracking.ui_command(uri))
+            conclude(result, folder, tracker)
         return result
     files.writable(prepared.output_dir)
-    opened = time.perf_counter()
-    if (
-        parent_id is None
-    ):  # else it was seen to answer, and where it is away since, no run ends for that
-        uri = tracking.open_store(uri, prepared.output_dir)
-    open_seconds = time.perf_counter() - opened
+    asked = time.perf_counter()
+    if parent is None:  # else its sweep or study has opened it, and no run ends for its tracker
+        tracker.open()
+    open_seconds = time.perf_counter() - asked
     introduce(prepared, brief)
     asked = time.perf_counter()  # for a GPU, and to wait for one is no work
     with folder_module.claimed(folder), placed(prepared) as prepared:
@@ -102,33 +104,20 @@ def execute(
         )
         if rerun:
             checkpoint.remove()
+            remove_card(folder)
         result = None if rerun else read_run(folder, prepared.fingerprint)
         if result is None or not result.status.over:  # else another process was faster
-            tracker = tracked(prepared, overrides, parent_id, result)
-            tracker.seconds += open_seconds
-            result = perform(prepared, checkpoint, tracker, watch, started)
+            write_card(folder, describe(prepared, overrides, parent))
+            sync = Syncing(tracker, folder, alone=parent is None)
+            sync.seconds += open_seconds
+            result = perform(prepared, checkpoint, sync, watch, started)
     if not isinstance(result, FinishedResult):
         raise Diverged(result.error)
     if brief:
         console.print(one_line_of(result))
     else:
-        conclude(result, folder, tracking.ui_command(uri))
+        conclude(result, folder, tracker)
     return result
-
-
-def tracked(
-    prepared: Plan, overrides: Sequence[str], parent_id: str | None, before: Result | None
-) -> tracking.Run | tracking.Away:
-    """The tracker's run. One that belongs to others goes on without, where the tracker does not answer any more."""
-    began = time.perf_counter()
-    try:
-        return publish.start(prepared, overrides, parent_id, before)
-    except ConnectionError as error:
-        if parent_id is None:
-            raise
-        return tracking.Away(
-            before.run_id if before else None, str(error), time.perf_counter() - began
-        )
 
 
 @contextmanager
@@ -145,22 +134,21 @@ def placed(prepared: Plan) -> Iterator[Plan]:
 def perform(
     prepared: Plan,
     checkpoint: Checkpoint,
-    tracker: tracking.Run | tracking.Away,
+    sync: Syncing,
     watch: Callable,
     started: float,
 ) -> FinishedResult:
     """From the start of the run to what it leaves, whatever happens."""
-    result = Result(status=Status.RUNNING, **about(prepared), run_id=tracker.id)
+    result = Result(status=Status.RUNNING, **about(prepared))
+    sync.start()
     try:
         write_result(prepared.folder, result)  # a killed run leaves it
         files.write_text(
             prepared.folder / "config.yaml",
             OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))),
         )
-        finished = train_and_score(prepared, tracker, checkpoint, watch, started + tracker.seconds)
-        finished.seconds.total = checkpoint.seconds()  # so far
+        finished = train_and_score(prepared, sync, checkpoint, watch, started + sync.seconds)
         result = finished
-        publish.scores(tracker, prepared, finished)
     except BaseException as error:
         endings = {
             Pruned: Status.PRUNED,
@@ -169,17 +157,16 @@ def perform(
             BaseException: Status.KILLED,
         }
         status = next(status for kind, status in endings.items() if isinstance(error, kind))
-        result = Result(status=status, error=one_line(error), **about(prepared), run_id=tracker.id)
+        result = Result(status=status, error=one_line(error), **about(prepared))
         raise
     finally:
-        tracker.finish(result.status, result.error)
-        result.untracked = not tracker.ended
         if isinstance(result, FinishedResult):
-            result.seconds.tracking = tracker.seconds
+            result.seconds.tracking = sync.seconds
             result.seconds.total = checkpoint.seconds()
         write_result(prepared.folder, result)
         if result.status.over or result.status == Status.PRUNED:  # nothing goes on from there
             checkpoint.remove()
+        sync.finish()
     return finished
 
 
@@ -197,7 +184,7 @@ def about(prepared: Plan) -> dict[str, Any]:
 
 def train_and_score(
     prepared: Plan,
-    tracker: tracking.Run | tracking.Away,
+    sync: Syncing,
     checkpoint: Checkpoint,
     watch: Callable,
     started: float,
@@ -223,7 +210,7 @@ def train_and_score(
         setup_seconds = time.perf_counter() - started
         try:
             with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
-                record = recorder(file, tracker, watch)
+                record = recorder(file, sync, watch)
                 train, dev, seed = splits["train"], splits["dev"], config["seed"]
                 history = fit(
                     tagger, train, dev, labels, settings, seed, device, record, checkpoint
@@ -251,7 +238,6 @@ def train_and_score(
     return FinishedResult(
         status=Status.FINISHED,
         **about(prepared),
-        run_id=tracker.id,
         config=shown(config),
         best_epoch=history.best_epoch,
         epochs=epochs,
@@ -344,23 +330,19 @@ def in_smaller_parts(settings: TrainConfig, error: torch.OutOfMemoryError) -> Tr
 def shown(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration as it is written down: without the tracker's password."""
     uri = config["tracking"]["uri"]
-    return config | {
-        "tracking": config["tracking"] | {"uri": tracking.public(uri) if uri else None}
-    }
+    return config | {"tracking": config["tracking"] | {"uri": public(uri) if uri else None}}
 
 
 def recorder(
-    file: TextIO, tracker: tracking.Run | tracking.Away, watch: Callable[[int, Scores], None]
+    file: TextIO, sync: Syncing, watch: Callable[[int, Scores], None]
 ) -> Callable[[StepRecord | EpochRecord], None]:
-    """Writes what `fit` records as JSON lines, and tells the tracker; both are up to date after each epoch, of which
-    then `watch` is told."""
+    """Write what `fit` records as JSON lines. After each epoch, update the tracker and call `watch`."""
 
     def record(values: StepRecord | EpochRecord) -> None:
         file.write(json.dumps(values.to_json()) + "\n")
         if isinstance(values, EpochRecord):
             file.flush()
-        publish.curves(tracker, values)
-        if isinstance(values, EpochRecord):
+            sync.update()
             watch(values.epoch, values.dev)
 
     return record

@@ -11,19 +11,20 @@ from omegaconf import DictConfig
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nersweep import terminal, tracking
+from nersweep import terminal
 from nersweep.config.check import Checked, check_overrides
 from nersweep.config.compose import Composer
 from nersweep.config.overrides import for_people
 from nersweep.evaluation.metrics import Scores
 from nersweep.faults import Fault, UserError, fault_lines
 from nersweep.machine import files, signals
+from nersweep.machine.databases import public
 from nersweep.results import folder as folder_module
 from nersweep.results.result import FinishedResult
 from nersweep.run import execute
 from nersweep.run import plan as run_plan
 from nersweep.study import lease, metric, plan, storage
-from nersweep.study.outcome import Outcome, brief, ranking
+from nersweep.study.outcome import Outcome, brief, ranking, study_folder
 from nersweep.study.plan import StudyPlan
 from nersweep.study.queue import FAILED, Queue, make_pruner
 from nersweep.terminal import console
@@ -68,7 +69,7 @@ def command_of(overrides: Sequence[str], folder: str | None) -> str:
     arguments = ["--config-dir", folder] if folder else []
     for override in overrides:
         if not override.startswith("tracking.uri="):
-            arguments.append(tracking.public(for_people(override)))
+            arguments.append(public(for_people(override)))
     return shlex.join(["python", "-m", "nersweep", *arguments])
 
 
@@ -171,8 +172,8 @@ class Worker:
 
         def make() -> FinishedResult:
             with quiet():
-                parent_id = self.queue.study.user_attrs["run_id"]
-                return execute.execute(run_plan.make(checked), overrides, parent_id, reporter)
+                folder = study_folder(self.config, self.queue.study.study_name)
+                return execute.execute(run_plan.make(checked), overrides, folder, reporter)
 
         result: FinishedResult = folder_module.when_free(make, lambda: run_plan.place(checked)[0])
         return result

@@ -1,26 +1,25 @@
 """What a study leaves: its run in the tracker, the best trial as a file, pictures, a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nersweep import tracking
-from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
+from nersweep.faults import Unavailable
 from nersweep.machine.databases import public
-from nersweep.results.result import read_run
-from nersweep.run import plan as run_plan
-from nersweep.run import publish
+from nersweep.results.card import Card, read_card, write_card
 from nersweep.study import export, pictures, storage
 from nersweep.study.plan import IDENTITY, StudyPlan
 from nersweep.study.queue import FINISHED, Queue
 from nersweep.terminal import console, print_table
+from nersweep.tracking import syncing
+from nersweep.tracking import tracker as trackers
+from nersweep.tracking.syncing import Syncing
 
 STATES = {
     TrialState.COMPLETE: "complete",
@@ -75,7 +74,11 @@ class Outcome:
     config: DictConfig
     composer: Composer
     command: str
-    tracker: tracking.Run | tracking.Away | None = field(default=None, init=False)
+    sync: Syncing = field(init=False)
+
+    def __post_init__(self) -> None:
+        tracker = trackers.of(self.config.tracking, Path(self.config.output_dir))
+        self.sync = Syncing(tracker, self.folder)
 
     @property
     def name(self) -> str:
@@ -83,7 +86,7 @@ class Outcome:
 
     @property
     def folder(self) -> Path:
-        return Path(self.config.output_dir) / "studies" / self.name
+        return study_folder(self.config, self.name)
 
     @property
     def experiment(self) -> Path:
@@ -92,40 +95,88 @@ class Outcome:
         return (Path(given) if given else self.folder / "experiment" / "best.yaml").absolute()
 
     def begin(self) -> bool:
-        """Open the study's run in the tracker. Returns False if the study is over already."""
+        """Show trackers that the study goes on. Returns False if the study is over already.
+
+        The first start needs a tracker that answers; later ones go on without it.
+        """
         if self.queue.is_over():
             return False
+        try:
+            self.sync.tracker.open()
+        except Unavailable:
+            if read_card(self.folder) is None:
+                raise
         with self.queue.lock(self.name):
-            self.open_run({})
+            write_card(self.folder, self.card("running"))
+            self.sync.start()
         url = public(self.plan.url)
         console.print(f"study {self.name}: {self.queue.total} trials in {url}")
         return True
 
     def leave(self, status: str) -> None:
-        """End the study's run in the tracker early, unless another worker goes on.
+        """Show trackers that the study has ended early, unless another worker goes on.
 
         The next start opens it again.
         """
-        over = self.queue.is_over()
         with self.queue.lock(self.name):
-            concluded = over and self.is_concluded(self.queue.trials())
-            if self.tracker and not (concluded or self.queue.has_other_workers()):
-                self.tracker.finish(status)
+            card = read_card(self.folder)
+            if card and card.status == "running" and not self.queue.has_other_workers():
+                card.status = status
+                write_card(self.folder, card)
+                self.sync.finish()
 
     def conclude(self) -> float:
-        """Write files, update the tracker, print the outcome and return the best value.
+        """Write files, sync the tracker, print the outcome and return the best value.
 
-        The first worker to see that the study is over writes the files.
+        The first worker to see that the study is over draws the pictures.
         """
         trials = self.queue.trials()
         best = ranking(trials, self.queue.study.direction)
         if best:
             self.export(best[0], len(trials))
-        tracked = self.track_outcome(trials, best)
+        with self.queue.lock(self.name):
+            self.write_final_card(trials, best)
+            self.sync.finish()
         self.print(trials, best)
-        if not (tracked and self.track_runs(trials)):
-            console.print("to bring MLflow up to date, run the same command again")
+        tracker = self.sync.tracker
+        if not syncing.sync_all(tracker, [*syncing.members(self.folder), self.folder]):
+            console.print(
+                f"to sync {tracker.name}, run the same command again, or python -m nersweep.sync"
+            )
         return value_of(best[0]) if best else float("nan")
+
+    def card(self, status: str) -> Card:
+        """Return what trackers show of the study while it goes on."""
+        params = {}
+        for name in ("metric", "direction", "sampler", "pruner", "seeds"):
+            params[name] = plain(self.config.study)[name]
+        for name, text in self.queue.study.user_attrs[IDENTITY]["space"].items():
+            params[f"space.{name}"] = text
+        return Card(
+            kind="study",
+            name=f"study-{self.name}",
+            experiment=self.config.tracking.experiment,
+            params=params,
+            tags={"kind": "study", "study": self.name},
+            note=f"`{self.command}`",
+            status=status,
+        )
+
+    def write_final_card(self, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial]) -> None:
+        """Write what trackers show of the finished study; draw pictures if it has changed."""
+        card = self.card("finished" if best else "failed")
+        card.numbers = self.numbers(trials, best)
+        card.step = sum(trial.state in FINISHED for trial in trials)
+        before = read_card(self.folder)
+        if before and (before.status, before.numbers) == (card.status, card.numbers):
+            return
+        if best:
+            card.tags["best/trial"] = str(best[0].number)
+            for name, value in self.queue.space.values(best[0].params).items():
+                card.tags[f"best/{name}"] = str(value)
+            for file in [*self.draw(), self.experiment]:
+                card.files.append(str(file.absolute()))
+        write_card(self.folder, card)
 
     def export(self, trial: FrozenTrial, trials: int) -> None:
         """Write the best trial as an experiment."""
@@ -187,97 +238,6 @@ class Outcome:
             console.print(f"files: {self.folder}")
         console.print(f"dashboard: {storage.dashboard_command(self.plan.url)}")
 
-    # The tracker
 
-    def is_concluded(self, trials: Sequence[FrozenTrial]) -> bool:
-        """True if the tracker has the outcome of these trials."""
-        ended = sum(trial.state.is_finished() for trial in trials)
-        return bool(self.queue.study.user_attrs.get("concluded") == ended)
-
-    def open_run(self, tags: dict[str, Any]) -> tracking.Run | tracking.Away:
-        """Open the study's run in the tracker; it may be away once it knows the study."""
-        study, output_dir = self.queue.study, Path(self.config.output_dir)
-        run_id = study.user_attrs.get("run_id")
-        params = plain(self.config.study)
-        for name in params.keys() - {"metric", "direction", "sampler", "pruner", "seeds"}:
-            del params[name]
-        for name, text in study.user_attrs[IDENTITY]["space"].items():
-            params[f"space.{name}"] = text
-        try:
-            self.tracker = tracking.Run.start(
-                tracking.open_store(self.config.tracking.uri, output_dir),
-                output_dir,
-                run_id=run_id,
-                experiment=self.config.tracking.experiment,
-                name=f"study-{self.name}",
-                params=params,
-                tags={
-                    "kind": "study",
-                    "study": self.name,
-                    "folder": self.folder.absolute(),
-                    **tags,
-                },
-                note=f"`{self.command}`",
-            )
-        except ConnectionError as error:
-            if run_id is None:
-                raise
-            self.tracker = tracking.Away(run_id, str(error))
-        if run_id != self.tracker.id:
-            study.set_user_attr("run_id", self.tracker.id)
-        return self.tracker
-
-    def track_outcome(self, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial]) -> bool:
-        """Bring the study's run in the tracker up to date; return whether it is."""
-        study = self.queue.study
-        with self.queue.lock(self.name):
-            if self.is_concluded(trials):
-                return True
-            tags = {}
-            if best:
-                for name, value in self.queue.space.values(best[0].params).items():
-                    tags[f"best/{name}"] = value
-                tags["best/trial"] = best[0].number
-            tracker = self.open_run(tags)
-            finished = sum(trial.state in FINISHED for trial in trials)
-            tracker.metrics(self.numbers(trials, best), step=finished)
-            if best:
-                for file in [*self.draw(), self.experiment]:
-                    tracker.artifact(file)
-            tracker.finish("finished" if best else "failed")
-            if tracker.ended:
-                ended = sum(trial.state.is_finished() for trial in trials)
-                study.set_user_attr("concluded", ended)
-            return tracker.ended
-
-    def track_runs(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Bring the runs of all trials in the tracker up to date; return whether they are.
-
-        Without the study's lock, because this may take long.
-        """
-        study = self.queue.study
-        ended = sum(trial.state.is_finished() for trial in trials)
-        if study.user_attrs.get("told") == ended:
-            return True
-        complete = publish.catch_up(self.untracked_runs(trials), study.user_attrs["run_id"])
-        study.set_user_attr("told", ended if complete else None)
-        return complete
-
-    def untracked_runs(
-        self, trials: Sequence[FrozenTrial]
-    ) -> Iterator[tuple[run_plan.Plan, list[str]]]:
-        """Yield the runs that ended while the tracker was away, with their overrides."""
-        space = self.queue.space
-        for trial in trials:
-            if not trial.state.is_finished():
-                continue
-            for seed in self.plan.seeds:
-                overrides = [*space.fixed, *space.overrides(trial.params), f"seed={seed}"]
-                try:
-                    checked = check_overrides(self.composer, overrides)
-                    folder, fingerprint = run_plan.place(checked)
-                except ValueError:  # the reason why the trial failed
-                    continue
-                result = read_run(folder, fingerprint)
-                if result and result.untracked:
-                    yield run_plan.make(checked), overrides
+def study_folder(config: DictConfig, name: str) -> Path:
+    return Path(config.output_dir) / "studies" / name

@@ -47,13 +47,13 @@ class Launch:
     directory: str  # where the command was given, from which relative paths start
     threads: int | None
     folder: str  # with a file for each job
-    parent_id: str  # the tracker's run of the whole sweep
+    parent: str  # the folder of the sweep; empty for workers of a study
     stop_at_failure: bool
     config_dir: str | None  # the user's folder of further configuration files
 
 
 def send(
-    runs: Sequence[tuple[str, ...]], folder: Path, parent_id: str, stop: bool, composer: Composer
+    runs: Sequence[tuple[str, ...]], folder: Path, parent: str, stop: bool, composer: Composer
 ) -> list[list[str]]:
     """Launch runs until each has ended by itself; return the faults of each.
 
@@ -69,7 +69,7 @@ def send(
             console.print(f"retrying {len(group)} of {len(runs)} runs: their processes were killed")
         launch_folder = files.writable(folder / "launches" / uuid4().hex)
         selection = [runs[number] for number in group]
-        error = launch(selection, launch_folder, parent_id, stop, composer)
+        error = launch(selection, launch_folder, parent, stop, composer)
         killed = []
         ends = read_ends(launch_folder)
         for job, lines in ends.items():
@@ -100,7 +100,7 @@ def next_group(runs: int, faults: dict[int, list[str]], deaths: Counter[int]) ->
 
 
 def launch(
-    runs: Sequence[tuple[str, ...]], folder: Path, parent_id: str, stop: bool, composer: Composer
+    runs: Sequence[tuple[str, ...]], folder: Path, parent: str, stop: bool, composer: Composer
 ) -> str:
     """Launch runs and wait until none is at work or about to start.
 
@@ -118,7 +118,7 @@ def launch(
     if threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     path = str(folder.absolute())
-    task = Launch(origin, os.getcwd(), threads, path, parent_id, stop, composer.folder)
+    task = Launch(origin, os.getcwd(), threads, path, parent, stop, composer.folder)
     launcher = launchers.start(config, partial(job, launch=task))
     with ending(origin):
         try:
@@ -171,7 +171,7 @@ def make(config: DictConfig, launch: Launch) -> float:
     checked = check(config, hydra.runtime.choices)
 
     def run() -> FinishedResult:
-        return execute.execute(plan.make(checked), overrides, launch.parent_id, brief=True)
+        return execute.execute(plan.make(checked), overrides, Path(launch.parent), brief=True)
 
     result: FinishedResult = folder_module.when_free(run, lambda: plan.place(checked)[0])
     return result.dev.f1

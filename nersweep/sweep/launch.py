@@ -1,6 +1,5 @@
 """Many runs: which there are, which are done already, what became of them; none is lost or made twice."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,18 +9,22 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from nersweep import tracking
 from nersweep.command.line import Command
 from nersweep.config import check
 from nersweep.config import settings as settings_module
 from nersweep.config.overrides import without_seed
 from nersweep.machine import files
+from nersweep.machine.databases import public
 from nersweep.results import folder as folder_module
+from nersweep.results.card import Card, remove_card, write_card
 from nersweep.results.result import FinishedResult, Result, Status, read_run, write_result
-from nersweep.run import identity, plan, publish
+from nersweep.run import identity
 from nersweep.study.check import precision_faults
 from nersweep.sweep import jobs, launchers
 from nersweep.terminal import console, print_table
+from nersweep.tracking import syncing
+from nersweep.tracking import tracker as trackers
+from nersweep.tracking.tracker import Tracker
 
 MOST_ROWS = 60  # of the table at the end
 
@@ -65,34 +68,26 @@ def launch(command: Command, typed: str) -> tuple[Path, list[str]]:
         console.print(f"{len(members)} runs, {known}")
         output_dir = Path(config.output_dir)
         files.writable(output_dir)
-        uri = tracking.open_store(config.tracking.uri, output_dir)
+        tracker = trackers.of(config.tracking, output_dir)
+        tracker.open()
         folder = (
             output_dir / "sweeps" / files.fingerprint(sorted(m.fingerprint for m in members))[:8]
         )
-        with claimed(folder), begin(members, folder, uri, output_dir, config, typed) as parent:
+        with claimed(folder), tracked(members, folder, tracker, config, typed) as card:
             overrides = anew(todo) if config.rerun else [member.overrides for member in todo]
-            told = jobs.send(overrides, folder, parent.id, config.on_failure == "stop", composer)
+            told = jobs.send(overrides, folder, str(folder), config.on_failure == "stop", composer)
             words = {
                 member.fingerprint: "\n".join(lines)
                 for member, lines in zip(todo, told, strict=True)
             }
             results |= {member.fingerprint: member.result() for member in todo}
-            untold = [
-                member.overrides for member in members if results[member.fingerprint].untracked
-            ]
             failures = conclude(members, results, words, folder)
-            if untold:
-                console.print(
-                    f"telling MLflow of {len(untold)} runs that have ended while it was away"
-                )
-            heard = publish.catch_up(
-                ((plan.make(check.check_overrides(composer, o)), o) for o in untold), parent.id
-            )
-            parent.metrics({"runs": len(members)}, step=0)
-            failed = f"{len(failures)} of {len(members)} runs did not finish" if failures else ""
-            parent.finish("failed" if failures else "finished", failed)
-    if not (heard and parent.ended):
-        console.print(f"\nto tell MLflow of what it has missed: {typed}")
+            card.status = "failed" if failures else "finished"
+            if failures:
+                card.error = f"{len(failures)} of {len(members)} runs did not finish"
+        is_synced = sync_members(tracker, folder, members)
+    if not is_synced:
+        console.print(f"\nto sync {tracker.name}: {typed}, or python -m nersweep.sync")
     if failures and any(not result.status.over for result in results.values()):
         console.print(f"\nto make those again that failed, and no other: {typed}")
     return folder, failures
@@ -123,6 +118,7 @@ def anew(members: Sequence[Member]) -> list[tuple[str, ...]]:
 def forget(member: Member) -> None:
     with folder_module.claimed(member.folder):
         (member.folder / folder_module.CHECKPOINT).unlink(missing_ok=True)
+        remove_card(member.folder)
         again = Result(status=Status.RESTART, **asdict(member.identity), name=member.name)
         write_result(member.folder, again)
 
@@ -189,43 +185,56 @@ def launch_workers(command: Command) -> list[str]:
     return [f"worker {number}: {line}" for number, lines in enumerate(told) for line in lines]
 
 
-def begin(
-    members: Sequence[Member],
-    folder: Path,
-    uri: str,
-    output_dir: Path,
-    config: DictConfig,
-    command: str,
-) -> tracking.Run:
-    """The sweep's own run in the tracker, always the same for the same runs, and its list of runs on disk."""
-    file = folder / "sweep.json"
-    try:
-        known = json.loads(file.read_text("utf-8"))["run_id"]
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or spoilt
-        known = None
+@contextmanager
+def tracked(
+    members: Sequence[Member], folder: Path, tracker: Tracker, config: DictConfig, command: str
+) -> Iterator[Card]:
+    """List the runs of the sweep on disk, and show trackers where it stands.
+
+    The caller sets on the card how the sweep has ended.
+    """
+    write_list(members, folder, command)
     settings = sorted({member.identity.setting for member in members})
-    parent = tracking.Run.start(
-        uri,
-        output_dir,
-        run_id=known,
-        experiment=config.tracking.experiment,
+    card = Card(
+        kind="sweep",
         name=f"sweep-{folder.name}",
+        experiment=config.tracking.experiment,
         params={"runs": len(members)},
-        tags={"kind": "sweep", "folder": folder.absolute(), "settings": ", ".join(settings)},
-        note=f"`{tracking.public(command)}`",
+        tags={"kind": "sweep", "settings": ", ".join(settings)},
+        note=f"`{public(command)}`",
+        numbers={"runs": len(members)},
     )
-    listed = [
-        {
-            "name": m.name,
-            **asdict(m.identity),
-            "overrides": [tracking.public(o) for o in m.overrides],
-        }
-        for m in members
-    ]
-    files.write_json(
-        file, {"run_id": parent.id, "command": tracking.public(command), "runs": listed}
-    )
-    return parent
+    write_card(folder, card)
+    sync = syncing.Syncing(tracker, folder)
+    sync.start()
+    try:
+        yield card
+    except BaseException as error:
+        card.status = "failed" if isinstance(error, Exception) else "killed"
+        write_card(folder, card)
+        sync.finish()
+        raise
+    write_card(folder, card)
+
+
+def write_list(members: Sequence[Member], folder: Path, command: str) -> None:
+    """Write sweep.json, from which a report knows the runs."""
+    runs = []
+    for member in members:
+        overrides = [public(override) for override in member.overrides]
+        runs.append({"name": member.name, **asdict(member.identity), "overrides": overrides})
+    files.write_json(folder / "sweep.json", {"command": public(command), "runs": runs})
+
+
+def sync_members(tracker: Tracker, folder: Path, members: Sequence[Member]) -> bool:
+    """Sync the runs and the sweep itself. Return True if the tracker has everything."""
+    folders = []
+    for member in members:
+        if not syncing.is_complete(tracker, member.folder):
+            folders.append(member.folder)
+    if folders:
+        console.print(f"syncing {len(folders)} runs with {tracker.name}")
+    return syncing.sync_all(tracker, [*folders, folder])
 
 
 def conclude(

@@ -1,16 +1,20 @@
-"""MLflow read back: the runs that a tracking store knows, and their files."""
+"""Read MLflow: the runs that a store holds, and their files."""
 
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from nersweep.tracking.stores import public
+from nersweep.faults import Fault, UserError
+from nersweep.machine.databases import public
+from nersweep.tracking import state
+from nersweep.tracking.mlflow import address
 
 
 @dataclass(frozen=True)
-class Tracked:
-    """A run of the tracker. folder: where it says that its files are; empty where it does not."""
+class StoredRun:
+    """A run of a store. folder: where its files were written; empty if it does not say."""
 
     id: str
     name: str
@@ -18,49 +22,47 @@ class Tracked:
     tags: Mapping[str, str]
 
 
-class Tracker:
-    """A store to be read (a URI from `open_store`)."""
+class Store:
+    """A store to read (a URI from `open_store`)."""
 
     def __init__(self, uri: str):
         from mlflow import MlflowClient
 
         self.uri, self.client = uri, MlflowClient(uri)
 
-    def runs(self, query: str = "", experiment: str | None = None) -> Iterator[Tracked]:
-        """query: MLflow's filter, as in tags.loss = "focal" and metrics.`test/f1` > .8; experiment: its name, None for
-        all of them. Raises ValueError for a filter that MLflow does not understand, and for an experiment that is not
-        there."""
-        from mlflow.exceptions import MlflowException
+    def runs(self, query: str = "", experiment: str | None = None) -> Iterator[StoredRun]:
+        """Give the runs that match, the last first.
 
-        experiments = self.client.search_experiments()
-        chosen = [x.experiment_id for x in experiments if experiment in (None, x.name)]
-        if not chosen:
-            there = ", ".join(x.name for x in experiments)
-            raise ValueError(
-                f"experiment={experiment}: no such experiment in {public(self.uri)}; it has {there}"
-            )
+        query: MLflow's filter, as in tags.loss = "focal" and metrics.`test/f1` > .8. experiment: a
+        name; None for all. Raises UserError for a filter that MLflow does not understand, and for
+        an experiment that does not exist.
+        """
+        experiments = {x.name: x.experiment_id for x in self.client.search_experiments()}
+        if experiment is not None and experiment not in experiments:
+            must = f"no such experiment in {public(self.uri)}; it has {', '.join(experiments)}"
+            raise UserError(Fault("experiment", experiment, must))
+        chosen = [experiments[experiment]] if experiment else list(experiments.values())
         token: str | None = None
         while token != "":
-            try:
-                page = self.client.search_runs(chosen, query, page_token=token)
-            except MlflowException as error:
-                if error.error_code != "INVALID_PARAMETER_VALUE":
-                    raise
-                line = str(error).splitlines()[0]
-                raise ValueError(
-                    f"filter={query}: MLflow does not understand it ({line})"
-                ) from None
+            page = self._page(chosen, query, token)
             for run in page:
-                yield Tracked(
-                    run.info.run_id,
-                    run.info.run_name,
-                    run.data.tags.get("folder", ""),
-                    run.data.tags,
-                )
+                tags = run.data.tags
+                yield StoredRun(run.info.run_id, run.info.run_name, tags.get("folder", ""), tags)
             token = page.token or ""
 
-    def fetch(self, run: Tracked, names: tuple[str, ...], folder: Path) -> None:
-        """Copies these artifacts of a run into a folder. Raises ValueError where it lacks one."""
+    def _page(self, experiments: list[str], query: str, token: str | None) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.search_runs(experiments, query, page_token=token)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            reason = str(error).splitlines()[0]
+        raise UserError(Fault("filter", query, f"MLflow does not understand it ({reason})"))
+
+    def fetch(self, run: StoredRun, names: tuple[str, ...], folder: Path) -> None:
+        """Copy these artifacts of a run into a folder. Raises UserError if it lacks one."""
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow.exceptions import MlflowException
 
@@ -68,19 +70,24 @@ class Tracker:
             try:
                 self.client.download_artifacts(run.id, name, str(folder))
             except (MlflowException, OSError):
-                raise ValueError(
-                    f"{run.name}: the tracker has no {name} of it (run {run.id})"
-                ) from None
+                must = f"has no {name} in the tracker (run {run.id})"
+                raise UserError(Fault(run.name, must=must)) from None
 
     def attach(self, run_id: str, folder: Path, place: str) -> None:
-        """Stores copies of a folder's files as artifacts of a run, under this place. Raises ValueError for a tracker
-        that does not take them."""
+        """Store copies of a folder's files as artifacts of a run. Raises UserError if the store
+        does not take them."""
         from mlflow.exceptions import MlflowException
 
         try:
             self.client.log_artifacts(run_id, str(folder), place)
         except (MlflowException, OSError) as error:
-            line = str(error).splitlines()[0]
-            raise ValueError(
-                f"{folder}: it is whole, but the tracker did not take it as well ({line})"
-            ) from None
+            reason = str(error).splitlines()[0]
+            must = f"is complete, but MLflow did not take a copy ({reason})"
+            raise UserError(Fault(str(folder), must=must)) from None
+
+
+def run_id_of(folder: Path, uri: str) -> str | None:
+    """Return a store's id of the run, sweep or study in a folder; None if it does not know it."""
+    output_dir = folder.absolute().parents[1]
+    run_id: str | None = state.read_entry(folder, address(uri, output_dir)).get("run_id")
+    return run_id

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nersweep.faults import Fault, Unavailable, UserError
 from nersweep.machine import databases
 from nersweep.machine.databases import ANSWER_SECONDS, public
 
@@ -94,32 +95,26 @@ def _make_tables(uri: str) -> None:
 
 @contextmanager
 def one_line(uri: str) -> Iterator[None]:
-    """Readies MLflow for silence, and turns what the store raises into a ConnectionError of one line."""
+    """Silence MLflow, and raise Unavailable, in one line, for what the store raises."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    for name in (
-        "mlflow",
-        "alembic",
-        "urllib3.connectionpool",
-    ):  # what fails is raised as well, and told here
+    for name in ("mlflow", "alembic", "urllib3.connectionpool"):  # they log what they raise
         logging.getLogger(name).setLevel(logging.CRITICAL)
     outer = sys.exception()
     try:
         yield
+    except UserError:
+        raise
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        what = (
-            "no MLflow server answers there"
-            if uri.startswith("http")
-            else "this store cannot be used"
-        )
-        remedy = "start it" if uri.startswith("http") else "check it"
-        line = f"tracking.uri={public(uri)}: {what} ({cause(error, outer)})"
-        raise ConnectionError(
-            f"{line}; {remedy}, or leave tracking.uri empty for outputs/mlflow.db"
-        ) from error
+        must, remedy = "this store cannot be used", "check it"
+        if uri.startswith("http"):
+            must, remedy = "no MLflow server answers there", "start it"
+        must += f" ({cause(error, outer)})"
+        remedy += ", or leave tracking.uri empty for outputs/mlflow.db"
+        raise Unavailable(Fault("tracking.uri", public(uri), must, remedy)) from error
 
 
 def cause(error: BaseException, outer: BaseException | None) -> str:

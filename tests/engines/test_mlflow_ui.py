@@ -6,7 +6,7 @@ import socket
 import pytest
 from forked import FORKED, type_
 
-from nersweep.tracking import open_store
+from nersweep.tracking.stores import open_store
 
 pytestmark = pytest.mark.engine
 TYPED = (
@@ -114,7 +114,7 @@ def test_the_runs_are_in_a_table_with_their_f1_the_best_on_dev_first(table, resu
     assert len(results) == 4 and [row["id"] for row in table[4:]] == [tracked["sweep"].info.run_id]
     for row in table[:4]:
         result = results[row["attributes.`Run Name`"]]
-        assert row["id"] == result["run_id"]
+        assert row["id"] == tracked[result["name"]].info.run_id
         for name, split in {"dev/best_f1": "dev", "test/f1": "test"}.items():
             assert float(row[f"metrics.`{name}`"]) == pytest.approx(result[split]["f1"])
         assert (row["tags.`loss`"], row["tags.`seed`"]) == (
@@ -126,9 +126,9 @@ def test_the_runs_are_in_a_table_with_their_f1_the_best_on_dev_first(table, resu
     assert best[0] > best[-1]
 
 
-def test_of_two_runs_the_comparison_shows_what_differs(browser, wait, table, results):
+def test_of_two_runs_the_comparison_shows_what_differs(browser, wait, table, tracked):
     for name in COMPARED:
-        box = f"[row-id='{results[name]['run_id']}'] .ag-selection-checkbox input"
+        box = f"[row-id='{tracked[name].info.run_id}'] .ag-selection-checkbox input"
         browser.find_element("css selector", box).click()
     wait(
         "return document.querySelector('[data-testid=runs-compare-button]:not([disabled])')"

@@ -1,6 +1,5 @@
 """hydra/launcher=ray: two nodes of a cluster, both on this machine. Needs an environment of its own: make ray."""
 
-import json
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from nersweep.machine import host
+from nersweep.tracking.reading import run_id_of
 
 pytestmark = pytest.mark.engine
 pytest.importorskip(
@@ -121,7 +121,9 @@ def test_runs_of_a_node_that_dies_go_on_elsewhere(typed, cluster, second):
     assert (code, command.statuses()) == (0, ["finished"] * 4), out
     (file,) = command.outputs.glob(f"runs/*-s{lost[0]}-*/result.json")
     client = MlflowClient(f"sqlite:///{command.outputs}/mlflow.db")
-    history = client.get_metric_history(json.loads(file.read_text())["run_id"], "dev/f1")
+    history = client.get_metric_history(
+        run_id_of(file.parent, f"sqlite:///{command.outputs}/mlflow.db"), "dev/f1"
+    )
     assert [metric.step for metric in history] == list(
         range(1, 7)
     )  # in the same run of the tracker, no epoch twice

@@ -10,6 +10,7 @@ import pytest
 
 from nersweep.report import answer
 from nersweep.report.sources import ReportConfig
+from nersweep.tracking import state
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def sweep(runs, tmp_path):
     file = tmp_path / "outputs" / "sweeps" / "12345e67" / "sweep.json"  # as YAML, a number
     file.parent.mkdir(parents=True)
     file.write_text(
-        json.dumps({"run_id": None, "command": "python -m nersweep -m", "runs": listed}),
+        json.dumps({"command": "python -m nersweep -m", "runs": listed}),
         encoding="utf-8",
     )
     return file.parent
@@ -71,10 +72,7 @@ def test_the_same_runs_give_the_same_files_also_from_an_archive(sweep, asked, tm
 
 
 def test_a_report_is_made_while_the_tracker_is_away(sweep, asked, tmp_path):
-    file = sweep / "sweep.json"
-    file.write_text(
-        json.dumps(json.loads(file.read_text("utf-8")) | {"run_id": 32 * "0"}), encoding="utf-8"
-    )
+    state.write_entry(sweep, "sqlite:///mlflow.db", {"run_id": 32 * "0"})
     (tmp_path / "outputs" / "mlflow.db").mkdir()
     code, out, err = asked("folder=a")
     assert (code, err, out[-1]) == (0, [], "report: a/report.html") and (

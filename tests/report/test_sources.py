@@ -19,7 +19,7 @@ from nersweep.config.schema import TrackingConfig
 from nersweep.report import answer, sources
 from nersweep.report.records import Record
 from nersweep.report.sources import ReportConfig
-from nersweep.tracking import Tracked, Tracker
+from nersweep.tracking.reading import Store, StoredRun, run_id_of
 
 TINY = [
     "data.train=40", "data.dev=20", "data.test=30", "model.hidden=8", "model.layers=1", "model.heads=2",
@@ -94,13 +94,13 @@ def tables_of(folder: Path, **asked):
 
 
 def test_the_table_is_the_same_from_folders_a_server_and_an_archive(swept, server, tmp_path):
-    uri, here = TrackingConfig(server), str(swept)
+    uri, here = TrackingConfig(uri=server), str(swept)
     (sweep,) = (swept / "sweeps").glob("*/sweep.json")
     archive = str(tmp_path / "runs.jsonl")
     wanted = tables_of(tmp_path / "last", output_dir=here, tracking=uri, save=archive)
     assert wanted[0].count(b"\n") == 3
-    sweep_id = json.loads(sweep.read_text("utf-8"))["run_id"]
-    kept = {item.path for item in Tracker(server).client.list_artifacts(sweep_id, "report")}
+    sweep_id = run_id_of(sweep.parent, server)
+    kept = {item.path for item in Store(server).client.list_artifacts(sweep_id, "report")}
     assert {
         "report/report.html",
         "report/report.md",
@@ -161,10 +161,10 @@ def test_a_report_of_a_study_is_of_its_trials_on_dev(tmp_path, monkeypatch):
     told = (report / "report.md").read_text("utf-8")
     assert "dev chose the best epoch" in told and "a study tried 3 settings" in told
     assert (report / "over_knob.png").exists()
-    study = next(Tracker(f"sqlite:///{tmp_path}/mlflow.db").runs('tags.kind = "study"'))
+    study = next(Store(f"sqlite:///{tmp_path}/mlflow.db").runs('tags.kind = "study"'))
     kept = {
         item.path
-        for item in Tracker(f"sqlite:///{tmp_path}/mlflow.db").client.list_artifacts(
+        for item in Store(f"sqlite:///{tmp_path}/mlflow.db").client.list_artifacts(
             study.id, "report"
         )
     }
@@ -183,7 +183,7 @@ def test_settings_that_a_study_tried_are_counted_where_pruning_left_but_their_na
 def test_what_the_tracker_lacks_and_what_it_does_not_understand_is_one_line(
     swept, server, tmp_path
 ):
-    tracker = Tracker(server)
+    tracker = Store(server)
     run = next(run for run in tracker.runs() if "fingerprint" in run.tags)
     with pytest.raises(
         ValueError, match=rf"{run.name}: the tracker has no gone.json of it \(run {run.id}\)"
@@ -199,7 +199,7 @@ def test_what_the_tracker_lacks_and_what_it_does_not_understand_is_one_line(
         list(tracker.runs("", "nosuch"))
     with pytest.raises(ValueError, match="the tracker did not take it"):
         tracker.attach("0" * 32, tmp_path, "report")
-    config = ReportConfig(output_dir=str(tmp_path), tracking=TrackingConfig(server))
+    config = ReportConfig(output_dir=str(tmp_path), tracking=TrackingConfig(uri=server))
     for asked, told in {
         "study": "study=nosuch: the tracker knows no such study",
         "sweep": "sweep=nosuch: no such sweep",
@@ -223,7 +223,7 @@ def test_what_the_tracker_lacks_and_what_it_does_not_understand_is_one_line(
 def test_of_a_run_made_several_times_the_last_that_finished_counts(tmp_path):
     tags = {"fingerprint": "f"}
     runs = [
-        Tracked(i, "focal-s1", "", tags | {"status": status})
+        StoredRun(i, "focal-s1", "", tags | {"status": status})
         for i, status in (("3", "killed"), ("2", "failed"))
     ]
     (record,) = sources.read_tracked(runs, ReportConfig(output_dir=str(tmp_path)), "test")
@@ -231,15 +231,16 @@ def test_of_a_run_made_several_times_the_last_that_finished_counts(tmp_path):
         "focal-s1",
         "killed",
     )  # the tracker gives the last first
-    parent = Tracked("4", "sweep-1", "", {"kind": "sweep"})
+    parent = StoredRun("4", "sweep-1", "", {"kind": "sweep"})
     assert not sources.read_tracked([parent], ReportConfig(output_dir=str(tmp_path)), "test")
 
 
 def test_a_run_is_found_by_folder_name_and_tracker_id(swept, server):
     folders = sorted((swept / "runs").iterdir())
-    config = ReportConfig(output_dir=str(swept), tracking=TrackingConfig(server))
+    config = ReportConfig(output_dir=str(swept), tracking=TrackingConfig(uri=server))
     result = json.loads((folders[0] / "result.json").read_text("utf-8"))
-    for name in (str(folders[0]), folders[0].name, result["name"], result["run_id"]):
+    run_id = run_id_of(folders[0], server)
+    for name in (str(folders[0]), folders[0].name, result["name"], run_id):
         assert sources.one(name, config).folder.samefile(folders[0])
     twin = shutil.copytree(folders[0], folders[0].with_name(f"{result['name']}-0f0f0f0f"))
     try:

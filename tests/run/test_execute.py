@@ -14,6 +14,7 @@ from nersweep import __main__ as cli
 from nersweep.model.saved import SavedTagger
 from nersweep.run import execute
 from nersweep.run.execute import shown
+from nersweep.tracking.reading import run_id_of
 
 CHECKOUT = Path(__file__).parents[2]
 SMALL = [
@@ -104,7 +105,8 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
 
     # The tracker knows the same.
     client = MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
-    tracked = client.get_run(result["run_id"])
+    run_id = run_id_of(folder, f"sqlite:///{output_dir}/mlflow.db")
+    tracked = client.get_run(run_id)
     assert tracked.info.status == "FINISHED" and tracked.info.run_name == result["name"]
     assert tracked.data.params["focal_gamma"] == "3" and tracked.data.params["train.epochs"] == "2"
     assert (
@@ -117,9 +119,9 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
         == result["dev"]["f1"]
         == max(x["dev"]["f1"] for x in epochs)
     )
-    history = client.get_metric_history(result["run_id"], "dev/f1")
+    history = client.get_metric_history(run_id, "dev/f1")
     assert [(m.step, m.value) for m in history] == [(x["epoch"], x["dev"]["f1"]) for x in epochs]
-    assert len(client.get_metric_history(result["run_id"], "train/loss")) == 10
+    assert len(client.get_metric_history(run_id, "train/loss")) == 10
     assert {
         "train/B-PER/count",
         "train/B-PER/weight",
@@ -127,7 +129,7 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
         "test/PER/f1",
         "test/threshold/f1",
     } <= tracked.data.metrics.keys()
-    artifacts = {file.path for file in client.list_artifacts(result["run_id"])}
+    artifacts = {file.path for file in client.list_artifacts(run_id)}
     assert {
         "config.yaml",
         "report.txt",
@@ -146,7 +148,7 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
     assert code == 0 and "finished before" in out and result_of(out)[0] == result
     code, out, _ = run(capsys, monkeypatch, *arguments, "rerun=true")
     again, _ = result_of(out)
-    assert again["run_id"] != result["run_id"]
+    assert run_id_of(folder, f"sqlite:///{output_dir}/mlflow.db") != run_id
     assert again["dev"] == result["dev"] and again["test"] == result["test"]
 
 
@@ -207,11 +209,7 @@ def test_a_result_that_cannot_be_read_is_told_once_and_made_again(
     assert line.startswith(f"{file}: cannot be read (")
     assert line.endswith("); the run is made again")
     after = json.loads(file.read_text())
-    assert (
-        after["status"] == "finished"
-        and after["dev"] == before["dev"]
-        and after["run_id"] != before["run_id"]
-    )
+    assert after["status"] == "finished" and after["dev"] == before["dev"]
 
 
 def test_the_default_says_how_to_get_real_data(shared, capsys, monkeypatch):
@@ -285,14 +283,11 @@ def test_a_run_that_ends_while_the_tracker_is_away_is_told_by_the_same_command(
     code, out, _ = run(capsys, monkeypatch, *arguments)
     assert code == 0 and "finished before" in out and "MLflow did not answer" not in out
     result, folder = result_of(out)
-    told = MlflowClient(f"sqlite:///{file}").get_run(result["run_id"])
+    told = MlflowClient(f"sqlite:///{file}").get_run(run_id_of(folder, f"sqlite:///{file}"))
     assert told.info.status == "FINISHED" and told.data.metrics["test/f1"] == pytest.approx(
         result["test"]["f1"]
     )
-    assert (
-        json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
-        and "untracked" not in result
-    )
+    assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
 
 
 def test_every_term_of_a_loss_is_tracked_under_its_own_name(shared, capsys, monkeypatch):
@@ -301,7 +296,7 @@ def test_every_term_of_a_loss_is_tracked_under_its_own_name(shared, capsys, monk
     )
     assert code == 0, err
     client = MlflowClient(f"sqlite:///{shared}/mlflow.db")
-    run_id = result_of(out)[0]["run_id"]
+    run_id = run_id_of(result_of(out)[1], f"sqlite:///{shared}/mlflow.db")
     total, focal, dice = (
         [m.value for m in client.get_metric_history(run_id, f"train/{name}")]
         for name in ("loss", "focal_loss", "dice_loss")

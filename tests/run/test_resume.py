@@ -15,8 +15,9 @@ import pytest
 from forked import FORKED, type_
 from safetensors.torch import load_file
 
-from nersweep import tracking
 from nersweep.results import folder as folder_module
+from nersweep.tracking import stores
+from nersweep.tracking.reading import run_id_of
 
 TINY = [
     "data.train=64", "data.dev=16", "data.test=16", "model.hidden=16", "model.layers=1", "model.heads=2",
@@ -64,7 +65,7 @@ def command(typed, folder, die_at=None):
 def empty_store(tmp_path_factory):
     """A tracking store whose tables are made, which takes seconds."""
     folder = tmp_path_factory.mktemp("store")
-    tracking.open_store(None, folder)
+    stores.open_store(None, folder)
     return folder / "mlflow.db"
 
 
@@ -152,8 +153,8 @@ def assert_same(folder, whole):
             table
         )
     for file in (folder / "outputs" / "runs").glob("*/result.json"):
-        told = json.loads(file.read_text("utf-8"))
-        assert (told["run_id"],) in asked(folder, "select run_uuid from runs")
+        run_id = run_id_of(file.parent, f"sqlite:///{folder}/outputs/mlflow.db")
+        assert (run_id,) in asked(folder, "select run_uuid from runs")
         assert not (file.parent / folder_module.CHECKPOINT).exists()
         assert not [left.name for left in file.parent.rglob(".*")]
 
@@ -271,10 +272,9 @@ def test_a_sweep_that_is_ended_in_the_middle_is_finished_by_the_same_command(pla
     )
     assert_same(folder, undisturbed)
     parents = "select distinct value from tags where key = 'mlflow.parentRunId'"
-    listed = json.loads(
-        next((folder / "outputs" / "sweeps").glob("*/sweep.json")).read_text("utf-8")
-    )
-    assert asked(folder, parents) == [(listed["run_id"],)]
+    (sweep,) = (folder / "outputs" / "sweeps").iterdir()
+    run_id = run_id_of(sweep, f"sqlite:///{folder}/outputs/mlflow.db")
+    assert asked(folder, parents) == [(run_id,)]
 
 
 @pytest.mark.parametrize(

@@ -215,10 +215,7 @@ def test_a_dead_tracker_ends_no_study_and_the_same_command_brings_it_up_to_date(
     file.rmdir()
     aside.rename(file)
     out = capsys.readouterr().out
-    assert (
-        "1 complete, 1 failed" in out
-        and "to bring MLflow up to date, run the same command again" in out
-    )
+    assert "1 complete, 1 failed" in out and "to sync MLflow, run the same command again" in out
     client = MlflowClient(f"sqlite:///{file}")
     experiment = [client.get_experiment_by_name("nersweep").experiment_id]
     (whole,) = client.search_runs(experiment, "tags.study = 'away'")

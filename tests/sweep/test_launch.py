@@ -21,6 +21,9 @@ from nersweep.results import folder as folder_module
 from nersweep.results.result import Result, Status, write_result
 from nersweep.run import execute, plan
 from nersweep.sweep import launch, worker
+from nersweep.tracking.reading import run_id_of
+from nersweep.tracking.syncing import is_complete
+from nersweep.tracking.tracker import make
 from nersweep.training.progress import TrainingProgress
 
 TINY = [
@@ -77,13 +80,14 @@ def sweeps(output_dir):
     found = {}
     for file in (output_dir / "sweeps").glob("*/sweep.json"):
         told = json.loads(file.read_text("utf-8"))
+        run_id = run_id_of(file.parent, f"sqlite:///{output_dir}/mlflow.db")
         children = asked(
             output_dir,
             "select name, status from runs join tags on tags.run_uuid = runs.run_uuid"
             " where tags.key = 'mlflow.parentRunId' and tags.value = ? order by name, status",
-            told["run_id"],
+            run_id,
         )
-        found[tuple(member["name"] for member in told["runs"])] = told["run_id"], children
+        found[tuple(member["name"] for member in told["runs"])] = run_id, children
     return found
 
 
@@ -280,13 +284,13 @@ def test_a_tracker_that_is_away_for_a_while_ends_no_run_and_has_all_in_the_end(
     away(3)
     code, out, _ = start(f"seed=range({first},{first + 4})", *typed)
     assert (code, made) == (0, names) and "4 of 4 runs finished" in out
-    assert "telling MLflow of 3 runs that have ended while it was away" in out
-    assert caplog.text.count("the work goes on without it") == 2
+    assert "syncing 4 runs with MLflow" in out  # it rests after a failure
+    assert "the run goes on, and its folder has everything" in caplog.text
     assert sweeps(output_dir)[tuple(names)][1] == [(name, "FINISHED") for name in names]
     whole = tracked(output_dir, names[3]).keys()  # that of the run which was not disturbed
     for name in names:
         (found,), known = results(output_dir, name), tracked(output_dir, name)
-        assert "untracked" not in found and known.keys() == whole
+        assert known.keys() == whole
         assert known["test/f1", found["best_epoch"]] == found["test"]["f1"]
 
 
@@ -298,11 +302,13 @@ def test_of_what_a_tracker_has_missed_the_same_command_tells_it_and_trains_nothi
     away(9)
     code, out, err = start(*typed)
     assert (code, tuple(made)) == (1, names)
-    assert any(line.startswith("to tell MLflow of what it has missed: ") for line in out)
-    assert all("untracked" in found for found in results(output_dir, "cross_entropy-s32[01]"))
+    assert any(line.startswith("to sync MLflow: ") for line in out)
+    tracker = make("mlflow", None, output_dir)
+    folders = list((output_dir / "runs").glob("cross_entropy-s32[01]-*"))
+    assert len(folders) == 4 and not any(is_complete(tracker, folder) for folder in folders)
     away.end()
     assert start(*typed)[::2] == (1, err) and tuple(made) == names
-    assert not any("untracked" in found for found in results(output_dir, "cross_entropy-s32[01]"))
+    assert all(is_complete(tracker, folder) for folder in folders)
     assert sweeps(output_dir)[names][1] == [
         (name, status) for name in names[:2] for status in ("FAILED", "FINISHED")
     ]
@@ -458,6 +464,9 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from nersweep.results import folder
+from nersweep.tracking.reading import run_id_of
+from nersweep.tracking.syncing import is_complete
+from nersweep.tracking.tracker import make
 with folder.claimed(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

@@ -1,0 +1,158 @@
+"""What a tracker shows of a folder, in words that every tracker knows."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nersweep.faults import Fault, UserError
+from nersweep.results.card import CARD, Card, read_card
+from nersweep.results.result import RESULT, FinishedResult, Result, Status, read_result
+from nersweep.training.history import EpochRecord, StepRecord, record_of
+
+METRICS = "metrics.jsonl"
+FILES = (  # of a finished run, by pattern
+    "predictions/*",
+    "config.yaml",
+    "report.txt",
+    "*.png",
+    METRICS,
+    RESULT,
+)
+ENDED = (Status.FINISHED, Status.FAILED, Status.DIVERGED, Status.KILLED, Status.PRUNED)
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that a tracker shows of a folder.
+
+    curves: values by step, in the order in which they came.
+    scores: the final values by step; test: those of the model. Both are empty before the end.
+    files: by their names in the tracker. model: the folder of the trained model.
+    ended: seconds since the epoch; None while the work goes on.
+    """
+
+    folder: Path
+    card: Card
+    status: str
+    error: str = ""
+    ended: float | None = None
+    curves: list[tuple[int, Values]] = field(default_factory=list)
+    scores: list[tuple[int, Values]] = field(default_factory=list)
+    test: tuple[int, Values] = (0, {})
+    files: dict[str, Path] = field(default_factory=dict)
+    model: Path | None = None
+
+    @property
+    def output_dir(self) -> Path:
+        return self.folder.absolute().parents[1]
+
+    @property
+    def parent(self) -> Path | None:
+        """The folder of the sweep or study that the run belongs to, if it is there."""
+        folder = self.output_dir / self.card.parent if self.card.parent else None
+        return folder if folder and (folder / CARD).exists() else None
+
+
+def read(folder: Path) -> Facts:
+    """Read the facts of a run, sweep or study. Raises UserError if it has no card."""
+    card = read_card(folder)
+    if card is None:
+        raise UserError(Fault(str(folder), must=f"has no {CARD}, so no tracker can show it"))
+    return run_facts(folder, card) if card.kind == "run" else summary_facts(folder, card)
+
+
+def run_facts(folder: Path, card: Card) -> Facts:
+    result = result_in(folder)
+    status = result.status if result else Status.RUNNING
+    ended = (folder / RESULT).stat().st_mtime if status in ENDED else None
+    error = result.error if result else ""
+    facts = Facts(folder, card, status, error, ended, read_curves(folder / METRICS))
+    if not isinstance(result, FinishedResult):
+        return facts
+    step, analysis = result.best_epoch, result.analysis
+    dev = analysis.dev.flat("dev") | {"dev/threshold/f1": analysis.threshold.dev.f1}
+    test = analysis.test.flat("test") | {"test/threshold/f1": analysis.threshold.test.f1}
+    best = {"dev/best_f1": result.dev.f1}
+    return replace(
+        facts,
+        scores=[(0, card.numbers), (step, dev), (step, test), (step, best)],
+        test=(step, result.test.flat("test")),
+        files=run_files(folder),
+        model=folder / "model",
+    )
+
+
+def summary_facts(folder: Path, card: Card) -> Facts:
+    """Return the facts of a sweep or a study: its card has all of them."""
+    ended = (folder / CARD).stat().st_mtime if card.status in ENDED else None
+    files = {Path(name).name: folder / name for name in card.files}
+    return Facts(
+        folder,
+        card,
+        card.status,
+        card.error,
+        ended,
+        scores=[(card.step, card.numbers)],
+        files={name: file for name, file in files.items() if file.is_file()},
+    )
+
+
+def result_in(folder: Path) -> Result | None:
+    """Read the result of a run; None if it has none that can be read."""
+    try:
+        return read_result(folder / RESULT)
+    except (OSError, UserError):
+        return None
+
+
+def read_curves(file: Path) -> list[tuple[int, Values]]:
+    """Read the values of each step and epoch, up to a line that a killed process left unfinished."""
+    curves: list[tuple[int, Values]] = []
+    try:
+        with open(file, encoding="utf-8") as lines:
+            for line in lines:
+                curves.append(values_of(record_of(line)))
+    except (FileNotFoundError, ValueError):
+        pass
+    return curves
+
+
+def values_of(record: StepRecord | EpochRecord) -> tuple[int, Values]:
+    """Return the step and the values of a record of metrics.jsonl, under a tracker's names."""
+    if isinstance(record, EpochRecord):
+        values = record.dev.flat("dev")
+        for type_, share in record.absent.items():
+            values[f"train/{type_}/absent_steps"] = share
+        return record.epoch, values | {"train/epoch_loss": record.loss}
+    values = {"train/loss": record.loss, "train/lr": record.lr, "train/grad_norm": record.grad_norm}
+    for name, value in (record.terms or {}).items():
+        values[f"train/{name}_loss"] = value
+    return record.step, values
+
+
+def run_files(folder: Path) -> dict[str, Path]:
+    files = {}
+    for pattern in FILES:
+        for file in sorted(folder.glob(pattern)):
+            files[str(file.relative_to(folder))] = file
+    return files
+
+
+def status_of(folder: Path) -> str:
+    """Return the status of a run, sweep or study."""
+    card = read_card(folder)
+    if card and card.kind != "run":
+        return card.status
+    result = result_in(folder)
+    return result.status if result else Status.RUNNING
+
+
+def digest(folder: Path) -> str:
+    """Return a checksum of the card and the result: it differs whenever a tracker lacks something."""
+    checksum = hashlib.sha256()
+    for name in (CARD, RESULT):
+        if (folder / name).exists():
+            checksum.update((folder / name).read_bytes())
+    return checksum.hexdigest()

@@ -1,0 +1,133 @@
+"""Keep a tracker up to date with folders, politely: a tracker that fails ends no training."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from nersweep.faults import Unavailable, UserError, one_line
+from nersweep.results.card import CARD, read_card, relative_to_output_dir
+from nersweep.tracking import facts, state
+from nersweep.tracking.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 30  # the least time between two attempts on a tracker that failed
+SHARE = 20  # the next attempt waits this many times what the last one took
+LAST_SECONDS = 10  # for further attempts at the end of a run
+
+retry_at: dict[str, float] = {}  # when this process tries a tracker that failed again, by address
+
+
+def is_complete(tracker: Tracker, folder: Path) -> bool:
+    """True if the tracker has everything of a folder. Does not ask it."""
+    if not tracker.address or not (folder / CARD).exists():
+        return True
+    entry = state.read_entry(folder, tracker.address)
+    return "complete" in entry and entry["complete"] == facts.digest(folder)
+
+
+def sync(tracker: Tracker, folder: Path, wait: bool = True) -> None:
+    """Add what the tracker lacks of a run, sweep or study. A second call changes nothing.
+
+    Several processes may sync a folder at once: they take turns, and with wait=False this one does
+    nothing while another is at work. Raises Unavailable, and UserError for what the tracker refuses.
+    """
+    if is_complete(tracker, folder):
+        return
+    with state.locked(folder, wait) as free:
+        if not free or is_complete(tracker, folder):
+            return
+        digest = facts.digest(folder)
+        tracker.sync(folder)
+        entry = state.read_entry(folder, tracker.address)
+        entry.pop("complete", None)
+        if facts.status_of(folder) in facts.ENDED:
+            entry["complete"] = digest
+        state.write_entry(folder, tracker.address, entry)
+
+
+def sync_all(tracker: Tracker, folders: Sequence[Path]) -> bool:
+    """Sync folders, up to the first for which the tracker is unavailable. Return True if all are."""
+    try:
+        for folder in folders:
+            sync(tracker, folder)
+    except Unavailable as error:
+        log.warning("%s", error)
+        return False
+    return True
+
+
+def members(folder: Path) -> list[Path]:
+    """Return the folders of the runs that belong to a sweep or a study."""
+    name, folders = relative_to_output_dir(folder), []
+    for file in sorted(folder.parents[1].glob(f"runs/*/{CARD}")):
+        card = read_card(file.parent)
+        if card and card.parent == name:
+            folders.append(file.parent)
+    return folders
+
+
+class Syncing:
+    """Keeps a tracker up to date with one folder while work goes on in it.
+
+    alone: nothing else syncs the folder later, so the last attempt is patient.
+    seconds: time spent with the tracker.
+    """
+
+    def __init__(self, tracker: Tracker, folder: Path, alone: bool = True) -> None:
+        self.tracker, self.folder, self.alone = tracker, folder, alone
+        self.seconds = 0.0
+        self.next_at = 0.0
+        self.warned = False
+
+    def start(self) -> None:
+        """Show that the work has begun. Raises UserError for what the tracker refuses."""
+        if not self.alone and self._is_resting():
+            return
+        try:
+            self._timed_sync(wait=False)
+        except Exception as error:
+            if isinstance(error, UserError) and not isinstance(error, Unavailable):
+                raise
+            self._note(error)
+
+    def update(self) -> None:
+        """Bring the tracker up to date, unless the last attempt was too recent."""
+        if time.monotonic() >= self.next_at and not self._is_resting():
+            self._attempt(wait=False)
+
+    def finish(self) -> bool:
+        """Show how the work has ended, in at most about 10 s. Return True if the tracker has it."""
+        deadline = time.monotonic() + LAST_SECONDS
+        if not self.alone and self._is_resting():
+            return False  # whoever started the run syncs it later
+        while not (done := self._attempt()) and self.alone and time.monotonic() + 2 < deadline:
+            time.sleep(1)
+        return done
+
+    def _is_resting(self) -> bool:
+        return time.monotonic() < retry_at.get(self.tracker.address, 0.0)
+
+    def _attempt(self, wait: bool = True) -> bool:
+        try:
+            self._timed_sync(wait)
+        except Exception as error:  # whatever it is, it must not end a training
+            self._note(error)
+            return False
+        return True
+
+    def _timed_sync(self, wait: bool) -> None:
+        began = time.monotonic()
+        try:
+            sync(self.tracker, self.folder, wait)
+        finally:
+            took = time.monotonic() - began
+            self.seconds += took
+            self.next_at = time.monotonic() + SHARE * took
+
+    def _note(self, error: Exception) -> None:
+        retry_at[self.tracker.address] = max(self.next_at, time.monotonic() + RETRY_SECONDS)
+        if not self.warned:
+            self.warned = True
+            log.warning("%s; the run goes on, and its folder has everything", one_line(error))

@@ -1,0 +1,77 @@
+"""What a tracker is, and how one is chosen: tracking.kind=mlflow|tensorboard|none, or a module."""
+
+import re
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from nersweep.config.schema import TrackingConfig
+from nersweep.faults import Fault, UserError
+
+KINDS = ("mlflow", "tensorboard", "none")
+
+
+class Tracker(Protocol):
+    """Shows runs, sweeps and studies. A tracker is a module with a function
+
+        def tracker(uri: str | None, output_dir: Path) -> Tracker
+
+    The folder of a run holds everything before a tracker hears of it: `sync` reads it with
+    `facts.read(folder)`. Call `syncing.sync` instead of the method: it locks the folder, and skips
+    what is complete.
+
+    name: for people. address: what tracked.json calls it; holds no password.
+    """
+
+    name: str
+    address: str
+
+    def open(self) -> None:
+        """Raise Unavailable, within 10 s, if the tracker cannot be used."""
+
+    def sync(self, folder: Path) -> None:
+        """Add what the tracker lacks of a folder, and nothing twice. Raises Unavailable."""
+
+    def view(self) -> str:
+        """Return the command or address at which a person sees the runs."""
+
+
+class NoTracker:
+    """Shows nothing: everything is in the folders of the runs."""
+
+    name = address = ""
+
+    def open(self) -> None: ...
+
+    def sync(self, folder: Path) -> None: ...
+
+    def view(self) -> str:
+        return ""
+
+
+def make(kind: str, uri: str | None, output_dir: Path) -> Tracker:
+    """Return the tracker of that kind. uri: its address, if it takes one. Raises UserError."""
+    if kind == "none":
+        return NoTracker()
+    modules = (f"nersweep.tracking.{kind}", kind) if re.fullmatch(r"\w+(\.\w+)*", kind) else ()
+    for name in modules:
+        if is_module(name):
+            module = import_module(name)
+            if hasattr(module, "tracker"):
+                made: Tracker = module.tracker(uri, output_dir)
+                return made
+    must = f"must be one of {', '.join(KINDS)}, or a module with a function tracker"
+    raise UserError(Fault("tracking.kind", kind, must))
+
+
+def of(settings: TrackingConfig, output_dir: Path) -> Tracker:
+    """Return the tracker that the section `tracking` of a configuration describes."""
+    return make(settings.kind, settings.uri, output_dir)
+
+
+def is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # a part before a dot is none
+        return False

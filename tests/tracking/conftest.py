@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nersweep import __main__ as program
-from nersweep.results import result as result_module
 from nersweep.results.card import Card, read_card, remove_card, write_card
+from nersweep.results.result import result_of, write_result
 from nersweep.tracking import tracker
 from nersweep.tracking.facts import METRICS
 
@@ -67,7 +67,7 @@ def make_run(tmp_path):
         (folder / METRICS).write_text("".join(f"{line}\n" for line in lines))
         if result:
             about = {"name": name, "fingerprint": "1" * 64}
-            result_module.write_result(folder, about | result)
+            write_result(folder, result_of(about | result))
         return folder
 
     return make

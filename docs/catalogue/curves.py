@@ -1,4 +1,4 @@
-"""Loss and gradient as curves, computed with the losses themselves, and how they are drawn."""
+"""Loss and gradient as curves, computed by the losses themselves, and their pictures."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,10 @@ class Picture:
 
 
 def spread(p: Tensor, gold: int, rest: Sequence[float]) -> Tensor:
-    """Logits (points, C) with p_y = p (points,), the other classes having shares `rest` (C-1,) of what is left."""
+    """Return logits (points, C) with p_y = p (points,).
+
+    The other classes have the shares `rest` (C-1,) of the remaining probability.
+    """
     shares = torch.tensor([*rest[:gold], 0.0, *rest[gold:]], dtype=p.dtype)  # (C,)
     onehot = torch.eye(len(shares), dtype=p.dtype)[gold]
     return (p[:, None] * onehot + (1 - p[:, None]) * shares).log().requires_grad_()
@@ -54,14 +57,17 @@ def even(classes: int) -> list[float]:
 
 
 def curve(label: str, losses: Tensor, at: Tensor, column: int | None = None) -> Curve:
-    """losses (points,), each a function of its own row of `at`, (points,) or (points, C) with the column looked at."""
+    """Return losses (points,) with their gradients.
+
+    Each loss is a function of its own row of `at`, (points,), or (points, C) and a column of it.
+    """
     (gradient,) = torch.autograd.grad(losses.sum(), at)
     gradient = gradient if column is None else gradient[:, column]
     return Curve(label, losses.detach().numpy(), gradient.abs().numpy())
 
 
 def by_setting(*settings: str) -> Callable[[Option], Picture]:
-    """One word of three classes, under several settings."""
+    """Draw one word of three classes, under several settings."""
 
     def draw(option: Option) -> Picture:
         curves = []
@@ -87,7 +93,7 @@ def of_class(
 
 
 def by_weight(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
-    """lines: (settings, class)."""
+    """Draw one word per line, which gives settings and class."""
 
     def draw(option: Option) -> Picture:
         curves = []
@@ -100,8 +106,10 @@ def by_weight(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
             curves.append(of_class(option, name, CONLL, loss, label))
         return Picture(
             curves,
-            f"One word of the class, weighted from the label counts of CoNLL-2003 ({CONLL['O']:,} words O, "
-            f"{CONLL['B-PER']:,} B-PER, {CONLL['I-MISC']:,} I-MISC), before the loss is divided by the sum of weights.",
+            f"One word of the class, weighted from the label counts of CoNLL-2003 ({CONLL['O']:,} "
+            f"words O, "
+            f"{CONLL['B-PER']:,} B-PER, {CONLL['I-MISC']:,} I-MISC), before the loss is divided "
+            f"by the sum of weights.",
         )
 
     return draw
@@ -115,7 +123,8 @@ def by_prior(option: Option) -> Picture:
         lines.append(of_class(option, name, CONLL, loss, f"{name}: {CONLL[name]:,} words"))
     return Picture(
         lines,
-        "One word of each class under the default, with the label counts of CoNLL-2003; p_y is that of the logits as "
+        "One word of each class under the default, with the label counts of CoNLL-2003; p_y is "
+        "that of the logits as "
         "they are, and the other eight classes share the rest evenly.",
     )
 
@@ -134,13 +143,14 @@ def by_step(option: Option) -> Picture:
     counts = ", ".join(f"{count} {name}" for name, count in STEP.items())
     return Picture(
         lines,
-        f"One word of each class under the default, in a step of {sum(STEP.values())} words ({counts}); the loss is "
+        f"One word of each class under the default, in a step of {sum(STEP.values())} words "
+        f"({counts}); the loss is "
         "shown before it is divided by the sum of weights.",
     )
 
 
 def by_likeness(option: Option) -> Picture:
-    """Three classes, the second like the first, the third like none."""
+    """Draw three classes: the second is similar to the first, the third to none."""
     alike, far = 0.6, 0.0
     vectors = torch.tensor([[1.0, 0.0, 0.0], [alike, (1 - alike**2) ** 0.5, 0.0], [0.0, 0.0, 1.0]])
     features, targets = torch.zeros(len(P), 3), torch.zeros(len(P), dtype=torch.long)
@@ -159,15 +169,17 @@ def by_likeness(option: Option) -> Picture:
         )
     return Picture(
         lines,
-        f"One word, three classes; the label embeddings of the other two have cosines {alike:g} and {far:g} with that "
-        "of the gold class, and one of them, as named, gets nine tenths of the rest. The gradient is that of its "
+        f"One word, three classes; the label embeddings of the other two have cosines {alike:g} "
+        f"and {far:g} with that "
+        "of the gold class, and one of them, as named, gets nine tenths of the rest. The gradient "
+        "is that of its "
         "logit: at the gold class's own the two do not differ.",
         gradient="|d loss / d logit of that class|",
     )
 
 
 def in_batch(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
-    """lines: (settings, gold class of the word that varies)."""
+    """Draw the loss of a batch per line, which gives settings and the class of the varied word."""
 
     def draw(option: Option) -> Picture:
         gold = torch.arange(len(SMALL)).repeat_interleave(torch.tensor([*SMALL.values()]))  # (N,)
@@ -187,7 +199,8 @@ def in_batch(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
         counts = ", ".join(f"{count} {name}" for name, count in SMALL.items())
         return Picture(
             curves,
-            f"The loss of a batch of {len(gold)} words ({counts}) in which one word's p_y varies and all others have "
+            f"The loss of a batch of {len(gold)} words ({counts}) in which one word's p_y varies "
+            f"and all others have "
             "p_y = .8; the rest is shared evenly.",
             loss="loss of the batch",
         )
@@ -196,7 +209,7 @@ def in_batch(*lines: tuple[str, str]) -> Callable[[Option], Picture]:
 
 
 def one_of(label: str, loss: Any, others: Tensor, gold: Tensor, name: str) -> Curve:
-    """The loss of a batch, logits (N, C), over the p_y of its first word of a class."""
+    """Return the loss of a batch, logits (N, C), over the p_y of its first word of a class."""
     y = list(SMALL).index(name)
     place = gold.tolist().index(y)
     varied = spread(P, y, even(len(SMALL)))
@@ -216,15 +229,17 @@ def by_density(option: Option) -> Picture:
         lines.append(curve(f"ghm_bins={bins}", values, varied, 0))
     return Picture(
         lines,
-        f"The loss of a batch of {len(gold)} words in which one word's p_y varies; of the others 12 have .97, 3 have "
-        ".85, 2 have .45 and 2 have .05. First call, so that the moving average is the batch itself. It jumps where "
+        f"The loss of a batch of {len(gold)} words in which one word's p_y varies; of the others "
+        f"12 have .97, 3 have "
+        ".85, 2 have .45 and 2 have .05. First call, so that the moving average is the batch "
+        "itself. It jumps where "
         "the word enters another bin.",
         loss="loss of the batch",
     )
 
 
 def by_transition(option: Option) -> Picture:
-    """The sentence B-X I-X O, over the score of B-X -> I-X."""
+    """Draw the sentence B-X I-X O, over the score of B-X -> I-X."""
     labels = LabelSet(["X"])
     gold, lengths = torch.tensor(labels.encode(["B-X", "I-X", "O"])), torch.tensor([3])
     onehot = torch.nn.functional.one_hot(gold, len(labels)).double()
@@ -246,8 +261,10 @@ def by_transition(option: Option) -> Picture:
         lines.append(Curve(label, np.array(values), np.array(slopes)))
     return Picture(
         lines,
-        "A CRF scores paths, so p_y of a word makes no sense: the x axis is the score of the transition B-X → I-X in "
-        "the sentence B-X I-X O, all other transitions being 0. The gold labels' emissions are above the others' by "
+        "A CRF scores paths, so p_y of a word makes no sense: the x axis is the score of the "
+        "transition B-X → I-X in "
+        "the sentence B-X I-X O, all other transitions being 0. The gold labels' emissions are "
+        "above the others' by "
         "the number given.",
         x,
         "score of the gold transition B-X → I-X",
@@ -257,7 +274,7 @@ def by_transition(option: Option) -> Picture:
 
 
 def by_overlap(option: Option) -> Picture:
-    """Seven words, a gold span in the middle."""
+    """Draw seven words with a gold span in the middle."""
     gold = torch.tensor([0, 0, 1, 2, 2, 0, 0])
     inside, outside = 0.9, 0.1
     others = torch.where(gold > 0, inside, outside).double()
@@ -275,8 +292,10 @@ def by_overlap(option: Option) -> Picture:
         lines.append(curve(f"{what}, {settings}", torch.stack(values), score))
     return Picture(
         lines,
-        "The boundary term alone, of a sentence of seven words with one span, O O B-X I-X I-X O O. The x axis is m, "
-        "the probability of B-X or I-X, at one word; the other words have m = .9 in the span and .1 outside.",
+        "The boundary term alone, of a sentence of seven words with one span, O O B-X I-X I-X O "
+        "O. The x axis is m, "
+        "the probability of B-X or I-X, at one word; the other words have m = .9 in the span and "
+        ".1 outside.",
         x_label="m = p(B-X) + p(I-X) at one word",
         loss="boundary term",
         gradient="|d loss / d log-odds of m|",
@@ -284,7 +303,7 @@ def by_overlap(option: Option) -> Picture:
 
 
 def by_similarity(option: Option) -> Picture:
-    """Two words of a class and an O word at right angles to both."""
+    """Draw two words of a class and an O word at right angles to both."""
     targets, lines = torch.tensor([1, 1, 0]), []
     x = torch.linspace(-0.99, 0.99, 150, dtype=torch.float64)
     base = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
@@ -302,7 +321,8 @@ def by_similarity(option: Option) -> Picture:
         lines.append(curve(setting, torch.stack(values), cosine))
     return Picture(
         lines,
-        "The contrastive term alone, which sees features and no probabilities: the x axis is the cosine of two words "
+        "The contrastive term alone, which sees features and no probabilities: the x axis is the "
+        "cosine of two words "
         "of one class; a third word, O, is at right angles to both.",
         x,
         "cosine of two words of one class",
@@ -341,7 +361,7 @@ def draw(path: Path, picture: Picture) -> None:
 
 
 def save(path: Path, figure: Figure) -> None:
-    """As SVG with text as text; the same bytes each time, with two digits of a coordinate, which is plenty."""
+    """Write an SVG: text stays text, same bytes each time, coordinates cut to two digits."""
     fonts = ["DejaVu Sans", "Verdana"]
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "nersweep", "font.sans-serif": fonts}

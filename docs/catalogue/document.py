@@ -1,7 +1,6 @@
 """The catalogue as a Markdown document with pictures."""
 
-import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -16,91 +15,90 @@ from catalogue.options import CONLL, Option, options, raw, section
 from nersweep.config.build import build, signature
 from nersweep.config.flat import flat
 from nersweep.config.knobs import CONF
-from nersweep.faults import shown
+from nersweep.faults import Fault, UserError, shown
+
+ENTRIES_FILE = "docs/catalogue/entries.py"
 
 HEAD = """# The catalogue of losses
 
 <!-- Written by `make docs`: edit docs/catalogue/entries.py. -->
 
-Every option of `loss=`, with its formula, knobs, use, source, and a picture of loss and gradient. `make docs` writes
-this page: defaults come from `conf/loss`, ranges from the classes' own refusals, curves from the losses themselves.
+Every option of `loss=`, with its formula, knobs, use, source, and a picture of loss and gradient.
+`make docs` generates this page: defaults come from `conf/loss`, ranges from the errors of the
+classes, curves from the losses themselves.
 """
 
-CONVENTIONS = """## What all share
+CONVENTIONS = """## What all losses share
 
-- **Notation.** p = softmax(z) over the K classes, z the logits of a word, y its gold class, p_y the probability of the
-  gold class; N real words in an optimiser step, n_c words of class c in the training split, w_c the weight of c;
-  [k=y] is 1 where it is true and 0 elsewhere.
-- **Words.** A word counts once, by its first piece. Targets of `-100`, which further pieces and padding have in other
-  code, take no part in any sum, count or mean; only the CRF refuses them, as its recursion is over words.
-- **Reduction.** The token losses and their weighted variants have `loss.reduction`: `mean`, the default, is Σ w_y·ℓ
-  over Σ w_y; `token_mean` divides by N whatever the weights; `sum` by nothing. Formulas with ℓ are of one word, those
-  with L of a step.
-- **Nothing to count.** A step without real words, or with weights of 0 only, gives 0 and a zero gradient.
-- **Class weights.** `weights=NAME` goes with every loss whose class has a `weight`; others refuse it. In the two
-  smoothing losses the term of each class k has the weight w_k.
-- **Splitting.** A step of a loss that can be split goes through the model in `train.accumulation` micro-batches,
-  divided by what the whole step has, with the same gradient. A step of another loss is kept whole.
-- **In other code.** Each class works without the rest: `from nersweep.losses import FocalLoss`.
+- **Notation.** p = softmax(z) over the K classes, z the logits of a word, y its gold class, p_y the
+  probability of the gold class; N real words in an optimiser step, n_c words of class c in the
+  training split, w_c the weight of c; [k=y] is 1 where it is true and 0 elsewhere.
+- **Words.** A word counts once, by its first piece. Targets of `-100`, which other code uses for
+  further pieces and padding, enter no sum, count or mean; only the CRF refuses them, since its
+  recursion is over words.
+- **Reduction.** The token losses and their weighted variants have `loss.reduction`: `mean`, the
+  default, is Σ w_y·ℓ over Σ w_y; `token_mean` divides by N whatever the weights; `sum` divides by
+  nothing. Formulas with ℓ are for one word, those with L for a step.
+- **Nothing to count.** A step without real words, or with weights of 0 only, gives 0 and a zero
+  gradient.
+- **Class weights.** `weights=NAME` works with every loss whose class has a `weight`; other losses
+  refuse it. In the two smoothing losses the term of each class k has the weight w_k.
+- **Splitting.** If a step of a loss can be split, it goes through the model in `train.accumulation`
+  micro-batches, divided by the totals of the whole step, with the same gradient. Otherwise a step
+  is kept whole.
+- **In other code.** Each class works on its own: `from nersweep.losses import FocalLoss`.
 """
 
 
 def write(folder: Path, conf: Traversable | None = None) -> None:
-    """losses.md and img/losses/*.svg. Raises ValueError for an option of conf/loss without an entry, or with a knob
-    that its entry does not explain."""
+    """Write losses.md and img/losses/*.svg.
+
+    Raises UserError for an option of conf/loss without an entry, or with a knob that its entry does
+    not explain.
+    """
     conf = files(CONF) if conf is None else conf
-    found = catalogue(conf)
+    chapters = catalogue(conf)
     images = folder / "img" / "losses"
     images.mkdir(parents=True, exist_ok=True)
-    pictures = {option.name: ENTRIES[option.name].picture(option) for option in found}
+    pictures = {option.name: ENTRIES[option.name].picture(option) for option in chapters}
     for name, picture in pictures.items():
         draw(images / f"{name}.svg", picture)
     draw_weights(images / "class_weights.svg", conf)
-    (folder / "losses.md").write_text(document(found, pictures, conf), encoding="utf-8")
+    (folder / "losses.md").write_text(document(chapters, pictures, conf), encoding="utf-8")
 
 
 def catalogue(conf: Traversable) -> list[Option]:
-    """The options in the order of ENTRIES."""
-    there = options(conf, "loss")
-    where = "docs/catalogue/entries.py"
-    lines = [
-        f"loss={name}: no entry in ENTRIES of {where}; write one"
-        for name in there
-        if name not in ENTRIES
-    ]
-    lines += [
-        f"loss={name}: has an entry in {where} and no conf/loss/{name}.yaml"
-        for name in ENTRIES
-        if name not in there
-    ]
-    found = [Option(name, conf) for name in ENTRIES if name in there]
-    for option in found:
-        told = ENTRIES[option.name].knobs
-        silent = [knob for knob in option.knobs if knob not in told]
-        lines += [
-            f"{knob}: the entry of loss={option.name} in {where} does not say what it means"
-            for knob in silent
-        ]
-        gone = [
-            k
-            for k in told
-            if k not in option.groups
-            and k not in option.config
-            and k not in flat(raw(option.config))
-        ]
-        lines += [
-            f"{knob}: loss={option.name}, whose entry in {where} explains it, has no such knob"
-            for knob in gone
-        ]
-    if lines:
-        raise ValueError("\n".join(lines))
-    return found
+    """Return the options in the order of ENTRIES. Raises UserError if both do not agree."""
+    names = options(conf, "loss")
+    faults = []
+    for name in names:
+        if name not in ENTRIES:
+            faults.append(
+                Fault("loss", name, f"no entry in ENTRIES of {ENTRIES_FILE}", "write one")
+            )
+    chapters = []
+    for name, entry in ENTRIES.items():
+        if name not in names:
+            faults.append(Fault("loss", name, f"has an entry, but no conf/loss/{name}.yaml"))
+            continue
+        option = Option(name, conf)
+        chapters.append(option)
+        for knob in option.knobs:
+            if knob not in entry.knobs:
+                faults.append(Fault(knob, must=f"the entry of loss={name} does not explain it"))
+        settings = {*option.groups, *option.config, *flat(raw(option.config))}
+        for knob in entry.knobs:
+            if knob not in settings:
+                faults.append(Fault(knob, must=f"loss={name} has no such knob, but its entry does"))
+    if faults:
+        raise UserError(*faults)
+    return chapters
 
 
-def document(found: Sequence[Option], pictures: Mapping[str, Picture], conf: Traversable) -> str:
-    parts = [HEAD, overview(found), CONVENTIONS]
+def document(chapters: Sequence[Option], pictures: Mapping[str, Picture], conf: Traversable) -> str:
+    parts = [HEAD, overview(chapters), CONVENTIONS]
     for kind, heading in KINDS.items():
-        chosen = [option for option in found if ENTRIES[option.name].kind == kind]
+        chosen = [option for option in chapters if ENTRIES[option.name].kind == kind]
         parts += [
             f"## {heading}\n",
             *(chapter(option, pictures[option.name], conf) for option in chosen),
@@ -108,7 +106,7 @@ def document(found: Sequence[Option], pictures: Mapping[str, Picture], conf: Tra
     return "\n".join([*parts, weights_chapter(conf)])
 
 
-def overview(found: Sequence[Option]) -> str:
+def overview(chapters: Sequence[Option]) -> str:
     rows = [
         (
             f"[`{option.name}`](#{option.name})",
@@ -118,58 +116,57 @@ def overview(found: Sequence[Option]) -> str:
             "yes" if option.loss().splits else "no",
             f"`{option.recipe().target.__name__}`",
         )
-        for option in found
+        for option in chapters
     ]
     return table(("`loss=`", "kind", "knobs", "class weights", "step splits", "class"), rows)
 
 
 def takes_weights(option: Option) -> list[str]:
-    """The classes that do: its own, or those of its terms."""
+    """Return the classes that take weights: that of the option, or those of its terms."""
     return [loss.__name__ for loss in option.recipe().losses() if "weight" in signature(loss)]
 
 
 def chapter(option: Option, picture: Picture, conf: Traversable) -> str:
+    """Return the section of one option."""
     entry = ENTRIES[option.name]
-    command = " ".join(f"python -m nersweep loss={option.name} {entry.example}".split())
+    command = f"python -m nersweep loss={option.name} {entry.example}".rstrip()
     lines = [f"### {option.name}", "", f"{entry.title}.", "", "```math", entry.formula, "```", ""]
     if entry.knobs:
-        rows = [
-            (f"`{k}`", f"`{option.default(k)}`", option.range(k, conf), entry.knobs[k])
-            for k in entry.knobs
-        ]
-        lines += [table(("knob", "default", "range", "meaning"), rows)]
+        rows = []
+        for knob, meaning in entry.knobs.items():
+            default = f"`{option.default(knob)}`"
+            rows.append((f"`{knob}`", default, option.range(knob, conf), meaning))
+        lines.append(table(("knob", "default", "range", "meaning"), rows))
     lines += ["```bash", command, "```", ""]
     lines += [f"**When to use it.** {entry.use}", "", f"**When not.** {entry.avoid}", ""]
-    weighted = takes_weights(option)
-    by = f" by {' and '.join(weighted)}" if option.recipe().target.__name__ not in weighted else ""
-    sources = "; ".join(f"{citation}: {title}" for citation, title in entry.sources.items())
-    facts = {
-        "A step": "can be split." if option.loss().splits else "cannot be split.",
-        "Class weights": f"are taken{by}." if weighted else "are refused.",
-        "Class": "; its terms: ".join(filter(None, map(", ".join, classes(option)))) + ".",
-        "Source": f"{sources}." if sources else "",
-    }
-    lines += [" ".join(f"**{name}** {text}" for name, text in facts.items() if text), ""]
-    lines += [
-        f"![{entry.title}: loss and gradient](img/losses/{option.name}.svg)",
-        "",
-        f"*{picture.caption}*",
-        "",
-    ]
+    lines += [" ".join(facts(option)), ""]
+    lines += [f"![{entry.title}: loss and gradient](img/losses/{option.name}.svg)", ""]
+    lines += [f"*{picture.caption}*", ""]
     return "\n".join(lines)
 
 
-def classes(option: Option) -> Iterator[list[str]]:
-    """Links to the file of the loss, and to those of its terms."""
+def facts(option: Option) -> Iterator[str]:
+    """Yield what holds of an option: splitting, class weights, classes, sources."""
     recipe = option.recipe()
-    for targets in (
-        [recipe.target],
-        [term.target for term in recipe.arguments.get("terms", {}).values()],
-    ):
-        yield [
-            f"[`{t.__name__}`](../{inspect.getmodule(t).__name__.replace('.', '/')}.py)"
-            for t in targets
-        ]
+    yield f"**A step** {'can' if option.loss().splits else 'cannot'} be split."
+    weighted = takes_weights(option)
+    if not weighted:
+        yield "**Class weights** are refused."
+    elif recipe.target.__name__ in weighted:
+        yield "**Class weights** are taken."
+    else:
+        yield f"**Class weights** are taken by {' and '.join(weighted)}."
+    terms = [link(term.target) for term in recipe.arguments.get("terms", {}).values()]
+    suffix = f"; its terms: {', '.join(terms)}" if terms else ""
+    yield f"**Class** {link(recipe.target)}{suffix}."
+    sources = [f"{citation}: {title}" for citation, title in ENTRIES[option.name].sources.items()]
+    if sources:
+        yield f"**Source** {'; '.join(sources)}."
+
+
+def link(target: type) -> str:
+    """Return a link to the file of a class."""
+    return f"[`{target.__name__}`](../{target.__module__.replace('.', '/')}.py)"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -179,109 +176,105 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 # Class weights.
 
+WEIGHTS = r"""## Class weights
+
+`weights=NAME` computes class weights from the label counts of the training split, separately for
+each data set; each run prints and logs them. For a class c with n_c of N words, K classes
+occurring:
+
+```math
+\text{inverse: } \frac{N}{K n_c} \qquad \text{inverse sqrt: } \sqrt{\frac{N}{K n_c}} \qquad \text{effective: } \frac{1-\beta}{1-\beta^{\,n_c}}
+```
+
+SETTINGS
+`weights=manual manual_weights='{O: 0.2, B-PER: 1.5}'` sets them by hand; a label that is not named
+weighs 1. `effective_beta` is the β of `weights=effective` (default `BETA`); Cui et al. 2019, eq. 2.
+
+What each scheme gives on the label counts of CoNLL-2003, with the default settings
+(β: `weights=effective effective_beta=β`):
+
+TABLE
+The last row is the share of the loss that words of entities would have if all words were equally
+hard. β up to .99 changes nothing here, and a lower β is a weaker re-weighting: tune it on a
+logarithmic scale of 1−β. Pinning O at 1 is not a stronger one: `PINNED` gives entities
+SHARE_PINNED, less than no weights at all, SHARE_NONE.
+
+![Class weights against counts](img/losses/class_weights.svg)
+
+*Left: the weight of each label of CoNLL-2003 against its count, both on logarithmic scales. Right:
+the last row of the table.*
+"""
+PINNED = "weights=inverse weights.o_weight=one weights.normalize=entity_mean"
+MEANING = {
+    "smoothing": "added to the count of every class that occurs",
+    "normalize": "what has mean 1: the classes (`mean`), those of entities (`entity_mean`), "
+    "all words (`token_mean`), or nothing (`none`)",
+    "o_weight": "O as computed (`computed`), exactly 1 (`one`), or at most 1 (`cap`)",
+    "cap": "an upper bound for every weight; `null` for none",
+}
+
 
 def schemes(conf: Traversable) -> dict[str, np.ndarray]:
-    """What is typed -> weights (C,) of the labels of CoNLL-2003."""
-    betas = (0.99, 0.999, 0.9999, 0.99999)
-    typed = [
-        f"weights={name}"
-        for name in options(conf, "weights")
-        if name not in ("none", "manual", "effective")
-    ]
-    typed += [f"weights=effective effective_beta={beta:g}" for beta in betas]
-    return {"weights=none": np.ones(len(CONLL))} | {text: weights_of(conf, text) for text in typed}
+    """Return name -> weights (C,) of the labels of CoNLL-2003."""
+    weights = {"none": np.ones(len(CONLL))}
+    for name in options(conf, "weights"):
+        if name not in ("none", "manual", "effective"):
+            weights[name] = weights_of(conf, f"weights={name}")
+    for beta in (0.99, 0.999, 0.9999, 0.99999):
+        command = f"weights=effective effective_beta={beta:g}"
+        weights[f"β={beta:g}"] = weights_of(conf, command)
+    return weights
 
 
-def short(typed: Iterable[str]) -> list[str]:
-    """weights=inverse -> inverse; weights=effective effective_beta=0.99 -> β=0.99."""
-    return [
-        text.rpartition("weights=")[2].replace("effective effective_beta=", "β=") for text in typed
-    ]
-
-
-def weights_of(conf: Traversable, typed: str) -> np.ndarray:
-    """(C,), of what is typed: "weights=inverse weights.cap=10"."""
-    scheme, *settings = typed.split()
+def weights_of(conf: Traversable, command: str) -> np.ndarray:
+    """Return the weights (C,) for settings such as "weights=inverse weights.cap=10"."""
+    scheme, *settings = command.split()
     config = OmegaConf.merge(section(conf, *scheme.split("=")), OmegaConf.from_dotlist(settings))
-    made = build(
-        "weights", raw(config)["weights"], OmegaConf.to_container(config, resolve=True)["weights"]
-    )
-    return made(np.array([*CONLL.values()]), tuple(CONLL))
+    resolved = OmegaConf.to_container(config, resolve=True)
+    weights = build("weights", raw(config)["weights"], resolved["weights"])
+    return weights(np.array([*CONLL.values()]), tuple(CONLL))
 
 
-def of_entities(weights: np.ndarray) -> float:
-    """The share of Σ n_c·w_c that words of entities have: of the loss, if all words were equally hard."""
-    total = weights * np.array([*CONLL.values()])
+def entity_share(weights: np.ndarray) -> float:
+    """Return the entity words' share of Σ n_c·w_c: of the loss, if all words were equally hard."""
+    total = weights * np.array([*CONLL.values()])  # (C,)
     return float(total[1:].sum() / total.sum())
 
 
 def weights_chapter(conf: Traversable) -> str:
-    found = schemes(conf)
-    head = [
-        "label",
-        "words",
-        *(f"`{name}`" for name in short(found)),
-    ]
-    rows = [
-        [f"{name}", f"{count:,}", *(f"{weights[i]:.3g}" for weights in found.values())]
-        for i, (name, count) in enumerate(CONLL.items())
-    ]
-    rows += [["largest / smallest", "", *(f"{w.max() / w.min():.3g}" for w in found.values())]]
-    rows += [["entities' share of Σ n·w", "", *(f"{of_entities(w):.1%}" for w in found.values())]]
-    pinned = "weights=inverse weights.o_weight=one weights.normalize=entity_mean"
-    config = section(conf, "weights", "effective").weights
-    meaning = {
-        "smoothing": "added to the count of every class that occurs",
-        "normalize": "what has mean 1: the classes (`mean`), those of entities (`entity_mean`), all words "
-        "(`token_mean`), or nothing (`none`)",
-        "o_weight": "O as computed (`computed`), exactly 1 (`one`), or at most 1 (`cap`)",
-        "cap": "an upper bound for every weight; `null` for none",
+    weights = schemes(conf)
+    rows = []
+    for i, (label, count) in enumerate(CONLL.items()):
+        rows.append([label, f"{count:,}", *(f"{values[i]:.3g}" for values in weights.values())])
+    spreads = [f"{values.max() / values.min():.3g}" for values in weights.values()]
+    shares = [f"{entity_share(values):.1%}" for values in weights.values()]
+    rows.append(["largest / smallest", "", *spreads])
+    rows.append(["entities' share of Σ n·w", "", *shares])
+    effective = section(conf, "weights", "effective")
+    settings = []
+    for name, meaning in MEANING.items():
+        settings.append((f"`weights.{name}`", f"`{shown(effective.weights[name])}`", meaning))
+    values = {
+        "SETTINGS": table(("setting", "default", "meaning"), settings),
+        "BETA": shown(effective.effective_beta),
+        "TABLE": table(["label", "words", *(f"`{name}`" for name in weights)], rows),
+        "SHARE_PINNED": f"{entity_share(weights_of(conf, PINNED)):.1%}",
+        "SHARE_NONE": f"{entity_share(weights['none']):.1%}",
+        "PINNED": PINNED,
     }
-    settings = [
-        (f"`weights.{name}`", f"`{shown(config[name])}`", text) for name, text in meaning.items()
-    ]
-    lines = [
-        "## Class weights",
-        "",
-        "`weights=NAME` computes them from the label counts of the training split, for every data set anew; each run "
-        "prints and logs them. Of the class c with n_c of N words, K classes occurring:",
-        "",
-        "```math",
-        r"\text{inverse: } \frac{N}{K n_c} \qquad \text{inverse sqrt: } \sqrt{\frac{N}{K n_c}} \qquad "
-        r"\text{effective: } \frac{1-\beta}{1-\beta^{\,n_c}}",
-        "```",
-        "",
-        table(("setting", "default", "meaning"), settings),
-        "`weights=manual manual_weights='{O: 0.2, B-PER: 1.5}'` takes them as typed; a label that is not named weighs "
-        "1. `effective_beta` is the β of `weights=effective` "
-        f"(default `{shown(section(conf, 'weights', 'effective').effective_beta)}`); Cui et al. 2019, eq. 2.",
-        "",
-        "What each gives on the label counts of CoNLL-2003, with the default settings (β: `weights=effective "
-        "effective_beta=β`):",
-        "",
-        table(head, rows),
-        "The last row is the share of the loss that words of entities would have if all words were equally hard. β up "
-        "to .99 changes nothing here, and a lower β is a weaker re-weighting: tune it on a logarithmic scale of 1−β. "
-        f"O pinned at 1 is not a stronger one: `{pinned}` gives entities {of_entities(weights_of(conf, pinned)):.1%}, "
-        f"less than no weights at all, {of_entities(found['weights=none']):.1%}.",
-        "",
-        "![Class weights against counts](img/losses/class_weights.svg)",
-        "",
-        "*Left: the weight of each label of CoNLL-2003 against its count, both on logarithmic scales. Right: the last "
-        "row of the table.*",
-        "",
-    ]
-    return "\n".join(lines)
+    text = WEIGHTS
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return text
 
 
 def draw_weights(path: Path, conf: Traversable) -> None:
-    found = schemes(conf)
-    names = short(found)
+    weights_by_name = schemes(conf)
     figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     counts = np.array([*CONLL.values()])
     order = counts.argsort()
-    for style, name, weights in zip(STYLES, names, found.values(), strict=True):
+    for style, (name, weights) in zip(STYLES, weights_by_name.items(), strict=True):
         left.plot(counts[order], weights[order], label=name, markersize=4, **style)
     left.set(
         xscale="log",
@@ -291,8 +284,8 @@ def draw_weights(path: Path, conf: Traversable) -> None:
         title="weight against count",
     )
     left.grid(color="0.9", linewidth=0.6)
-    shares = [of_entities(weights) for weights in found.values()]
-    right.barh(names, shares, color="0.6")
+    shares = [entity_share(weights) for weights in weights_by_name.values()]
+    right.barh(list(weights_by_name), shares, color="0.6")
     for row, share in enumerate(shares):
         right.text(share + 0.01, row, f"{share:.0%}", va="center", fontsize=9)
     right.invert_yaxis()

@@ -81,7 +81,7 @@ class Option:
         return shown(value).replace("'", "")
 
     def range(self, knob: str, conf: Traversable) -> str:
-        """Return what a knob accepts: its class's requirement, or its type; of a group, its options."""
+        """Return what a knob accepts: the class's requirement, its type, or a group's options."""
         if knob in self.groups:
             return ", ".join(options(conf, knob))
         section, argument, item = self.place(knob)

@@ -58,6 +58,14 @@ def sync_all(tracker: Tracker, folders: Sequence[Path]) -> bool:
     return True
 
 
+def folders_in(output_dir: Path) -> list[Path]:
+    """Return the folders with a card: sweeps and studies first, because runs belong to them."""
+    folders: list[Path] = []
+    for room in ("sweeps", "studies", "runs"):
+        folders += sorted(file.parent for file in output_dir.glob(f"{room}/*/{CARD}"))
+    return folders
+
+
 def members(folder: Path) -> list[Path]:
     """Return the folders of the runs that belong to a sweep or a study."""
     name, folders = relative_to_output_dir(folder), []

@@ -26,7 +26,7 @@ ARCHIVE = Path(__file__).parents[2] / "docs" / "results" / "conll2003_table.json
     [
         finished(),
         Result(status=Status.FAILED, name="x-s1", setting="x", seed=1, error="out of memory"),
-        Result(status=Status.DIVERGED, name="x-s1", untracked=True),
+        Result(status=Status.DIVERGED, name="x-s1"),
     ],
 )
 def test_a_result_comes_back_as_it_was_written(result, tmp_path):

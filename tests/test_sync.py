@@ -1,0 +1,133 @@
+"""The doors beside training: python -m nersweep.sync and python -m nersweep.export."""
+
+import csv
+import json
+import sys
+
+import pytest
+from examples import finished
+
+from nersweep import export, sync
+from nersweep.export import ExportArguments
+from nersweep.results.card import Card, write_card
+from nersweep.results.result import write_result
+from nersweep.tracking.facts import METRICS
+
+TRACKER = """
+def tracker(uri, output_dir):
+    return Names()
+
+
+class Names:
+    name = address = "names"
+
+    def open(self): ...
+
+    def sync(self, folder):
+        print("synced", folder.name)
+
+    def view(self):
+        return ""
+"""
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    """An output folder with a run that was killed and a sweep that is over."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names_tracker.py").write_text(TRACKER)
+    monkeypatch.syspath_prepend(tmp_path)
+    for place, kind in (("runs/=focal-s1-12345678", "run"), ("sweeps/1a2b3c4d", "sweep")):
+        folder = tmp_path / "outputs" / place
+        folder.mkdir(parents=True)
+        tags = {"setting": "=focal", "seed": "1"}
+        card = Card(kind=kind, name=kind, experiment="tests", status="finished", tags=tags)
+        write_card(folder, card)
+    lines = [{"step": step, "loss": 0.5, "lr": 0.1, "grad_norm": 1.0} for step in (1, 2)]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    run = tmp_path / "outputs" / "runs" / "=focal-s1-12345678"
+    (run / "metrics.jsonl").write_text(text + '{"step": 3, "lo')
+    yield tmp_path / "outputs"
+    sys.modules.pop("names_tracker", None)
+
+
+@pytest.fixture
+def ask(monkeypatch, capsys):
+    """ask(module, *arguments): exit code, standard output and standard error."""
+
+    def do(module, *arguments):
+        monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
+        code = 0
+        try:
+            module.main()
+        except SystemExit as end:
+            code = end.code
+        return code, *map(str.splitlines, capsys.readouterr())
+
+    return do
+
+
+def test_sync_brings_every_folder_up_to_date(outputs, ask):
+    code, out, err = ask(sync, "tracking.kind=names_tracker")
+    assert (code, err) == (0, []) and out[-1] == "names has all of 2 runs, sweeps and studies"
+    assert [line for line in out if line.startswith("synced")] == [
+        "synced 1a2b3c4d",
+        "synced =focal-s1-12345678",
+    ]
+    code, out, _ = ask(sync, "tracking.kind=names_tracker")
+    assert code == 0 and "synced 1a2b3c4d" not in out
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "tracking.uri=http://127.0.0.1:9",
+        "tracking.uri=ftp://x",
+        "output_dir=nowhere",
+        "tracking.kind=nothing",
+        "folder=x",
+    ],
+)
+def test_what_sync_cannot_do_is_one_line(outputs, ask, argument):
+    code, _, err = ask(sync, argument)
+    assert code == 1 and len(err) == 1 and err[0].startswith("nersweep: ")
+    assert argument.partition("=")[0] in err[0]
+
+
+def test_export_writes_curves_and_scores(outputs, ask):
+    code, out, err = ask(export)
+    assert (code, err) == (0, []) and len(out) == 1
+    with open(outputs / "export" / "curves.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 3  # the line that was cut off is left out
+    first = rows[0]
+    assert first["run"] == "'=focal-s1-12345678" and first["setting"] == "'=focal"
+    assert [first[name] for name in ("seed", "step", "name", "value")] == [
+        "1",
+        "1",
+        "train/loss",
+        "0.5",
+    ]
+    with open(outputs / "export" / "scores.csv", newline="") as file:
+        (run,) = csv.DictReader(file)
+    assert run["status"] == "running"
+    code, out, _ = ask(export, "--help")
+    assert code == 0 and any("curves.csv" in line for line in out)
+
+
+def test_export_has_the_final_scores_of_a_run(tmp_path):
+    folder = tmp_path / "runs" / "x"
+    folder.mkdir(parents=True)
+    (folder / METRICS).touch()
+    result = finished("x", 3)
+    write_result(folder, result)
+    export.export(ExportArguments(output_dir=str(tmp_path), folder=str(tmp_path / "csv")))
+    with open(tmp_path / "csv" / "scores.csv", newline="") as file:
+        (run,) = csv.DictReader(file)
+    assert (run["setting"], run["seed"], run["status"]) == ("x", "3", "finished")
+    assert float(run["test/f1"]) == result.test.f1 and float(run["dev/f1"]) == result.dev.f1
+
+
+def test_export_of_nothing_is_one_line(tmp_path, ask):
+    code, _, err = ask(export, f"output_dir={tmp_path}")
+    assert code == 1 and len(err) == 1 and "output_dir=" in err[0]

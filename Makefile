@@ -20,7 +20,7 @@ help:
 	@echo "make test      run the tests that need no other process, in 4 minutes at most on 2 cores"
 	@echo "make test-all  run all tests: joblib, submitit, PostgreSQL if installed, browsers, Ray after make ray"
 	@echo "make check     lint, check the format and the types, then run make test"
-	@echo "make bench     measure the train loop, sweeps, growth and losses; DATA=DIR holds CoNLL-2003"
+	@echo "make bench     measure the train loop, its engine, sweeps, growth and losses; DATA=DIR holds CoNLL-2003"
 	@echo "make gpu       check the train loop on this machine's GPU and time it; writes build/gpu.json"
 	@echo "make table     rebuild the tables and figures of docs/results.md from the archived runs"
 	@echo "make docs      write docs/losses.md, the catalogue of losses, and its figures"
@@ -82,6 +82,7 @@ bench: $(ready)
 	@test -n "$(DATA)" || { echo "set DATA=DIR, a folder with train.txt, valid.txt and test.txt of CoNLL-2003" >&2; exit 1; }
 	$(python) benchmarks/speed.py --data $(DATA)
 	$(python) benchmarks/sweep.py --data $(DATA) --alone
+	OMP_NUM_THREADS=1 $(python) benchmarks/engine.py --data $(DATA)
 	OMP_NUM_THREADS=1 $(python) benchmarks/growth.py
 	OMP_NUM_THREADS=1 $(python) benchmarks/machinery.py
 	$(python) benchmarks/losses.py

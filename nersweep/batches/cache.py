@@ -1,4 +1,4 @@
-"""Tokenised splits, made once: kept in the process, and on disk under a hash of what they are made of."""
+"""Tokenised splits, kept in the process and on disk under a hash of what they are made of."""
 
 import hashlib
 import json
@@ -20,9 +20,22 @@ from nersweep.labels import LabelSet
 from nersweep.machine import files
 from nersweep.terminal import console
 
-FORMAT = 1  # to be raised where `tokenise` gives something else for the same sentences
-KEPT = 8  # splits in the process, the last ones
-kept: dict[str, Tokenised] = {}
+FORMAT = 1  # raise it if `tokenise` gives something else for the same sentences
+LIMIT = 8  # splits in the process, the last ones
+SINGLE = {"pad_id", "max_length"}  # fields that are numbers
+# What numpy and zipfile raise, by which byte of the file is damaged.
+DAMAGED = (
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+Vocabularies = Mapping[str, Mapping[str, int]]  # the ids of a column's values, by its name
+
+recent: dict[str, Tokenised] = {}  # by their keys
 
 
 def tokenised(
@@ -30,75 +43,76 @@ def tokenised(
     labels: LabelSet,
     tokenizer: PreTrainedTokenizerFast,
     max_length: int,
-    vocabularies: Mapping[str, Mapping[str, int]],
+    vocabularies: Vocabularies,
     folder: Path,
 ) -> Tokenised:
-    """What `tokenise` gives. Several processes may share the folder: a file is whole or not there, and one that cannot
-    be read is made again."""
+    """Return what `tokenise` gives, from the process or the folder if it is there.
+
+    Several processes may share the folder: each file is whole, and replaced if it cannot be read.
+    """
     key = digest(sentences, labels, tokenizer, max_length, vocabularies)
     file = folder / f"{key}.npz"
-    split = kept[key] if key in kept else read(file, vocabularies)
+    split = recent.pop(key, None) or read(file, vocabularies)
     if split is None:
         split = tokenise(sentences, labels, tokenizer, max_length, vocabularies)
         try:
             write(file, split)
         except OSError as error:
-            console.print(
-                f"{file}: cannot be written ({one_line(error)}); the data is tokenised again next time"
-            )
-    kept.pop(key, None)
-    kept[key] = split
-    while len(kept) > KEPT:
-        del kept[next(iter(kept))]
+            why = one_line(error)
+            console.print(f"{file}: cannot be written ({why}); the data is tokenised again")
+    recent[key] = split
+    while len(recent) > LIMIT:
+        del recent[next(iter(recent))]
     return split
 
 
-def digest(sentences, labels, tokenizer, max_length, vocabularies) -> str:
-    ids = [
-        tokenizer.pad_token_id,
-        tokenizer.unk_token_id,
-    ]  # which pieces these are is not told by the vocabulary
+def digest(
+    sentences: Sequence[Sentence],
+    labels: LabelSet,
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    vocabularies: Vocabularies,
+) -> str:
+    """Return the SHA-256 of all that `tokenise` depends on."""
+    # The vocabulary does not say which pieces these are.
+    ids = [tokenizer.pad_token_id, tokenizer.unk_token_id]
     settings = [FORMAT, labels.names, max_length, vocabularies, vocabulary_digest(tokenizer), ids]
-    found = hashlib.sha256(json.dumps(settings).encode())
+    sha = hashlib.sha256(json.dumps(settings).encode())
     for sentence in sentences:
-        columns = [
-            sentence.words,
-            sentence.tags,
-            *(sentence.columns[name] for name in sorted(vocabularies)),
-        ]
-        found.update("\n\n".join("\n".join(column) for column in columns).encode() + b"\n\n\n")
-    return found.hexdigest()
+        columns = [sentence.words, sentence.tags]
+        for name in sorted(vocabularies):
+            columns.append(sentence.columns[name])
+        text = "\n\n".join("\n".join(column) for column in columns)
+        sha.update(text.encode() + b"\n\n\n")
+    return sha.hexdigest()
 
 
 @lru_cache(maxsize=2)
 def vocabulary_digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Return the SHA-256 of a tokenizer's vocabulary and rules."""
     return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
 def write(file: Path, split: Tokenised) -> None:
-    arrays = {
-        item.name: getattr(split, item.name) for item in fields(split) if item.name != "columns"
-    }
+    """Write a split to a file, which is then whole."""
+    arrays = {name: value for name, value in vars(split).items() if name != "columns"}
+    for name, ids in split.columns.items():
+        arrays[f"column {name}"] = ids
     with files.in_place_of(file) as beside, open(beside, "wb") as whole:
-        np.savez(whole, **arrays, **{f"column {name}": ids for name, ids in split.columns.items()})
+        np.savez(whole, **arrays)
 
 
 def read(file: Path, columns: Iterable[str]) -> Tokenised | None:
-    """The split with these further columns; None where the file is not there or not whole."""
+    """Return the split with these further columns; None if there is no file, or it is damaged."""
+    values: dict[str, int | np.ndarray | dict[str, np.ndarray]] = {}
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            further = {name: arrays[f"column {name}"] for name in columns}
-            single = {name: int(arrays[name]) for name in ("pad_id", "max_length")}
-            names = {item.name for item in fields(Tokenised)} - {"columns", *single}
-            return Tokenised(**{name: arrays[name] for name in names}, columns=further, **single)
-    # What numpy and zipfile raise, by which byte of the file was changed.
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        EOFError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ):
+            values["columns"] = {name: arrays[f"column {name}"] for name in columns}
+            for item in fields(Tokenised):
+                if item.name in SINGLE:
+                    values[item.name] = int(arrays[item.name])
+                elif item.name != "columns":
+                    values[item.name] = arrays[item.name]
+            return Tokenised(**values)  # type: ignore[arg-type]  # each has its field's type
+    except DAMAGED:
         return None

@@ -21,8 +21,10 @@ def tokenise(
     max_length: int,
     vocabularies: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Tokenised:
-    """max_length: pieces of a window, special ones included. vocabularies: the ids of further columns to be kept, by
-    the column's name."""
+    """Return sentences as windows of at most max_length pieces, special ones included.
+
+    vocabularies: the ids of further columns to keep, by the column's name.
+    """
     words = list(dict.fromkeys(word for sentence in sentences for word in sentence.words))
     pieces_of = dict(zip(words, word_pieces(words, tokenizer), strict=True))
     before, after = special_pieces(tokenizer)
@@ -32,16 +34,16 @@ def tokenise(
     window_starts, sentence_windows, sentence_words = (array("q", [0]) for _ in range(3))
     word_window, word_place, ids = (array("q") for _ in range(3))
     for sentence in sentences:
-        of_words = [
-            pieces_of[word][:room] for word in sentence.words
-        ]  # a word longer than a window loses its end
+        # A word longer than a window loses its end.
+        pieces_by_word = [pieces_of[word][:room] for word in sentence.words]
         first_window = len(window_starts) - 1
-        sizes = [len(p) for p in of_words]
+        sizes = [len(word) for word in pieces_by_word]
         bounds = windows(sizes, room)
         for start, end in bounds:
-            pieces.extend(
-                before + [piece for word in of_words[start:end] for piece in word] + after
-            )
+            pieces.extend(before)
+            for word in pieces_by_word[start:end]:
+                pieces.extend(word)
+            pieces.extend(after)
             window_starts.append(len(pieces))
         for window, place in owners(sizes, bounds):
             word_window.append(first_window + window)
@@ -49,45 +51,48 @@ def tokenise(
         ids.extend(labels.encode(sentence.tags))
         sentence_windows.append(len(window_starts) - 1)
         sentence_words.append(len(ids))
-    arrays = [window_starts, sentence_windows, sentence_words, word_window, word_place, ids]
+    columns = {}
+    for column, vocabulary in (vocabularies or {}).items():
+        values = (value for sentence in sentences for value in sentence.columns[column])
+        columns[column] = np.fromiter(map(vocabulary.__getitem__, values), dtype=np.int64)
     return Tokenised(
-        np.frombuffer(pieces, dtype=np.int32),
-        *(np.frombuffer(a, dtype=np.int64) for a in arrays),
-        columns={
-            column: np.fromiter(
-                (known[value] for s in sentences for value in s.columns[column]), dtype=np.int64
-            )
-            for column, known in (vocabularies or {}).items()
-        },
+        pieces=np.frombuffer(pieces, dtype=np.int32),
+        window_starts=np.frombuffer(window_starts, dtype=np.int64),
+        sentence_windows=np.frombuffer(sentence_windows, dtype=np.int64),
+        sentence_words=np.frombuffer(sentence_words, dtype=np.int64),
+        word_window=np.frombuffer(word_window, dtype=np.int64),
+        word_place=np.frombuffer(word_place, dtype=np.int64),
+        labels=np.frombuffer(ids, dtype=np.int64),
+        columns=columns,
         pad_id=tokenizer.pad_token_id,
         max_length=max_length,
     )
 
 
 def word_pieces(words: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
-    """The pieces of each word, at least one: a word of which the tokeniser leaves nothing becomes the unknown piece.
+    """Return the pieces of each word, at least one.
 
-    Byte-level tokenisers (RoBERTa, ModernBERT) tell a word's beginning by the space before it, so they are given one.
+    A word of which the tokeniser leaves nothing becomes the unknown piece. Byte-level tokenisers
+    (RoBERTa, ModernBERT) recognise a word's beginning by the space before it, so they are given one.
     """
-    byte_level = "ByteLevel" in json.dumps(
-        json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"]
-    )
-    ask = {
-        "add_special_tokens": False,
-        "return_attention_mask": False,
-        "return_token_type_ids": False,
-    }
-    found: list[list[int]] = []
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"]
+    space = " " if "ByteLevel" in json.dumps(rules) else ""
+    pieces: list[list[int]] = []
     for start in range(0, len(words), WORDS_AT_ONCE):
-        texts = [
-            f" {word}" if byte_level else word for word in words[start : start + WORDS_AT_ONCE]
-        ]
-        found += [ids or [tokenizer.unk_token_id] for ids in tokenizer(texts, **ask)["input_ids"]]
-    return found
+        texts = [space + word for word in words[start : start + WORDS_AT_ONCE]]
+        encoded = tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        for ids in encoded["input_ids"]:
+            pieces.append(ids or [tokenizer.unk_token_id])
+    return pieces
 
 
 def special_pieces(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
-    """What the tokeniser puts before and after a sentence."""
+    """Return what the tokeniser puts before and after a sentence."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     at = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
@@ -95,23 +100,29 @@ def special_pieces(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[
 
 
 def windows(sizes: Sequence[int], room: int) -> list[tuple[int, int]]:
-    """Cuts words of so many pieces into windows (start, end) of at most `room` pieces: one if all fit, else windows
-    that overlap by about half. Every size must be in [1, room]."""
+    """Cut words of so many pieces into windows (start, end) of at most `room` pieces.
+
+    One window if all words fit, else windows that overlap by about half. Every size must be in
+    [1, room].
+    """
     ends = np.cumsum([0, *sizes])
-    found: list[tuple[int, int]] = []
+    bounds: list[tuple[int, int]] = []
     start = 0
     while True:
         end = int(np.searchsorted(ends, ends[start] + room, side="right")) - 1
-        found.append((start, end))
+        bounds.append((start, end))
         if end == len(sizes):
-            return found
+            return bounds
         middle = int(np.searchsorted(ends, ends[start] + room // 2, side="right")) - 1
         start = max(middle, start + 1)
 
 
 def owners(sizes: Sequence[int], bounds: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """For each word, in order: the window in which its first piece has most context (the larger of the smaller side;
-    a sentence's own beginning and end do not count as cut), and the piece's place there."""
+    """Yield for each word, in order, its window and its first piece's place there.
+
+    That is the window in which the piece has most context: the larger of the smaller side. A
+    sentence's own beginning and end cut nothing off.
+    """
     ends = np.cumsum([0, *sizes])
     for word in range(len(sizes)):
         contexts = {}

@@ -145,7 +145,7 @@ def adamw(
 ) -> None:
     """Update by the kernel below `torch.optim.AdamW(fused=True)`, which takes whole parameters.
 
-    In chunks the update of MiniLM takes 32 ms on one core, else 48 (benchmarks/kernels.py).
+    In chunks the update of MiniLM takes 32 ms on one core, else 48 (benchmarks/engine.py).
     """
     torch._fused_adamw_(
         [weights], [gradient], [first], [second], [], [step],

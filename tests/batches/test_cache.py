@@ -38,7 +38,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture(autouse=True)
 def another_process():
     """What this process keeps is gone."""
-    cache.kept.clear()
+    cache.recent.clear()
 
 
 def same(one: Tokenised, other: Tokenised) -> bool:
@@ -67,7 +67,7 @@ def test_the_second_time_it_is_read_from_the_file(vocabularies, tokenizer, tmp_p
     assert (
         cache.tokenised(SENTENCES, LABELS, tokenizer, 16, vocabularies, tmp_path / "cache") is made
     )
-    cache.kept.clear()
+    cache.recent.clear()
     again = cache.tokenised(
         SENTENCES, LABELS, SCRATCH.tokenizer(CORPUS), 16, vocabularies, tmp_path / "cache"
     )
@@ -138,7 +138,7 @@ def test_a_file_that_is_broken_anywhere_is_made_again(tokenizer, tmp_path):
         assert found is None or same(found, expected)
     assert cache.read(file, POS) is None  # the last was of zeros
 
-    cache.kept.clear()
+    cache.recent.clear()
     assert same(cache.tokenised(SENTENCES, LABELS, tokenizer, 16, POS, tmp_path), expected)
     assert file.read_bytes() != content and same(cache.read(file, POS), expected)
 
@@ -221,8 +221,8 @@ def test_writing_holds_no_second_copy(tokenizer, tmp_path):
 
 
 def test_the_process_keeps_the_last_splits(tokenizer, tmp_path):
-    splits = [SENTENCES * n for n in range(1, cache.KEPT + 3)]
+    splits = [SENTENCES * n for n in range(1, cache.LIMIT + 3)]
     for sentences in splits:
         cache.tokenised(sentences, LABELS, tokenizer, 16, {}, tmp_path)
-    assert list(cache.kept) == [cache.digest(s, LABELS, tokenizer, 16, {}) for s in splits[2:]]
+    assert list(cache.recent) == [cache.digest(s, LABELS, tokenizer, 16, {}) for s in splits[2:]]
     assert len(list(tmp_path.iterdir())) == len(splits)

@@ -83,7 +83,7 @@ class Loop:
             sys.modules["scipy"].special = None
         from nersweep.config import check, compose, schema
         from nersweep.model import tagger
-        from nersweep.run import execute, plan
+        from nersweep.run import assembly, plan
         from nersweep.training import checkpoint, loop
 
         if lacking:
@@ -91,7 +91,7 @@ class Loop:
         schema.register()
         self.composer = compose.Composer()
         self.check_overrides = check.check_overrides
-        self.checkpoint, self.plan, self.run = checkpoint, plan, execute
+        self.checkpoint, self.plan, self.run = checkpoint, plan, assembly
         self.loop, self.tagger = loop, tagger
 
     def corpus(self, overrides: list[str]):
@@ -106,7 +106,7 @@ class Loop:
         """Return the model with its first weights, on its device, and the tokenised splits."""
 
         def splits(encoder):
-            return self.run.all_splits(prepared, encoder)
+            return self.run.tokenise_all(prepared, encoder)
 
         return self.run.assemble(prepared, splits)
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -83,18 +82,3 @@ def span_lines(sentences: Sequence[Sentence], spans: np.ndarray, labels: LabelSe
     for sentence_spans in by_sentence:
         lines.append(json.dumps(sentence_spans, ensure_ascii=False) + "\n")
     return "".join(lines)
-
-
-def files(folder: Path) -> list[Path]:
-    """What is there of all that a run leaves to be read, but for its result and its model."""
-    names = (
-        "config.yaml",
-        "report.txt",
-        "learning_curves.png",
-        "confusion_matrix.png",
-        "metrics.jsonl",
-    )
-    return [
-        *sorted(folder.glob("predictions/*")),
-        *(folder / name for name in names if (folder / name).exists()),
-    ]

@@ -1,8 +1,11 @@
-"""What a run prints."""
+"""Print what a run is, and what it has measured."""
 
 from pathlib import Path
 
+import torch
+
 from nersweep.evaluation.metrics import Rates
+from nersweep.model.tagger import Tagger
 from nersweep.results.result import RESULT, FinishedResult
 from nersweep.run.plan import Facts, Plan
 from nersweep.terminal import console, print_table
@@ -14,54 +17,63 @@ GET_CONLL = (
 )
 
 
-def introduce(prepared: Plan, brief: bool) -> None:
-    """What is about to run, and what is odd about it."""
-    console.print(f"{prepared.name}:")
+def introduce(plan: Plan, brief: bool) -> None:
+    """Print the name of a run that starts, its data unless brief, and what is odd about it."""
+    console.print(f"{plan.name}:")
     if not brief:
-        show_facts(prepared.facts)
-    accumulation = prepared.config["train"]["accumulation"]
-    if not prepared.loss.splits and accumulation > 1:
-        loss = prepared.config["choice"]["loss"]
+        print_facts(plan.facts)
+    accumulation = plan.train.accumulation
+    if not plan.loss.splits and accumulation > 1:
         console.print(
-            f"note: loss={loss} sees a step as a whole, so train.accumulation={accumulation} saves no memory"
+            f"note: loss={plan.settings.choice.loss} needs a step as a whole, "
+            f"so train.accumulation={accumulation} saves no memory"
         )
 
 
-def show_facts(facts: Facts) -> None:
-    """The data, and its labels with their weights. With two pointers an entity counts once, at its first word."""
+def print_facts(facts: Facts) -> None:
+    """Print the data, and the labels with their counts and weights.
+
+    With two pointers an entity counts once, at its first word.
+    """
     corpus = facts.corpus
-    sizes = ", ".join(f"{len(sentences):,} {split}" for split, sentences in corpus.splits().items())
-    console.print(f"{corpus.name} ({corpus.source}): {sizes} sentences")
+    sizes = [f"{len(sentences):,} {split}" for split, sentences in corpus.splits().items()]
+    console.print(f"{corpus.name} ({corpus.source}): {', '.join(sizes)} sentences")
     for note in corpus.notes:
         console.print(f"note: {note}")
     if corpus.name == "generated":
         console.print(GET_CONLL)
-    rows = zip(facts.classes, facts.counts, facts.weights, strict=True)
-    print_table(
-        "",
-        ["label", "count", "weight"],
-        [[name, f"{count:,}", f"{weight:.4g}"] for name, count, weight in rows],
+    rows: list[list[str]] = []
+    for name, count, weight in zip(facts.classes, facts.counts, facts.weights, strict=True):
+        rows.append([name, f"{count:,}", f"{weight:.4g}"])
+    print_table("", ["label", "count", "weight"], rows)
+
+
+def print_engine(plan: Plan, tagger: Tagger) -> None:
+    """Print how the model trains: device, number format, packing, sizes."""
+    number_format = "bf16" if plan.precision == torch.bfloat16 else "fp32"
+    packing = "packed" if tagger.encoder.packed else "padded by length"
+    if plan.train.engine.packing and not tagger.encoder.packed:
+        packing += ", as this encoder cannot be packed"
+    parameters = sum(parameter.numel() for parameter in tagger.parameters())
+    console.print(
+        f"training on {plan.device} in {number_format}, {packing}: {parameters:,} parameters, "
+        f"{len(plan.facts.corpus.train):,} sentences"
     )
 
 
-def one_line_of(result: FinishedResult) -> str:
-    return (
+def print_line(result: FinishedResult) -> None:
+    """Print the result of a run in one line."""
+    console.print(
         f"{result.name}: dev F1 {result.dev.f1:.4f}, test F1 {result.test.f1:.4f} "
         f"({result.seconds.total:.1f} s)"
     )
 
 
-def shown_rates(rates: Rates) -> list[str]:
-    return [f"{value:.4f}" for value in (rates.f1, rates.precision, rates.recall)]
-
-
-def conclude(result: FinishedResult, folder: Path, tracker: Tracker) -> None:
-    """What was measured, where it lies, how to look at it. The last line names the result file."""
-    rows = []
-    for name, scores in (("dev", result.dev), ("test", result.test)):
-        rows.append([name, *shown_rates(scores), ""])
+def print_result(result: FinishedResult, folder: Path, tracker: Tracker) -> None:
+    """Print scores, times and places. The last line names the result file."""
+    rows = [row("dev", result.dev, ""), row("test", result.test, "")]
     for type_, scores in result.test.types.items():
-        rows.append([f"test {type_}", *shown_rates(scores), f"{scores.support:,}"])
+        rows.append(row(f"test {type_}", scores, f"{scores.support:,}"))
     print_table(
         f"\n{result.name}: entity scores of epoch {result.best_epoch}, the best on dev",
         ["", "F1", "precision", "recall", "support"],
@@ -81,3 +93,7 @@ def conclude(result: FinishedResult, folder: Path, tracker: Tracker) -> None:
             "again, or python -m nersweep.sync"
         )
     console.print(f"result: {folder / RESULT}")
+
+
+def row(name: str, rates: Rates, support: str) -> list[str]:
+    return [name, f"{rates.f1:.4f}", f"{rates.precision:.4f}", f"{rates.recall:.4f}", support]

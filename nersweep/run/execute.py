@@ -1,35 +1,27 @@
-"""The life of one run: plan, train, score, write, track."""
+"""The life of one run: claim its folder, train, score, write, and keep the tracker up to date."""
 
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-import numpy as np
 import torch
-import transformers
 from omegaconf import OmegaConf
 
-from nersweep.batches.batch import Tokenised
-from nersweep.batches.cache import tokenised
 from nersweep.config.schema import TrainConfig
 from nersweep.data.corpus import tag_counts
-from nersweep.evaluation import metrics
-from nersweep.evaluation.analysis import analyse
-from nersweep.evaluation.metrics import Scores
+from nersweep.evaluation.analysis import Analysis, analyse
+from nersweep.evaluation.metrics import Scores, score
 from nersweep.faults import one_line
 from nersweep.machine import files, gpus, host
-from nersweep.machine.databases import public
-from nersweep.machine.device import choose_precision
 from nersweep.model import saved
-from nersweep.model.encoders.encoder import Encoder
-from nersweep.model.tagger import Tagger, predict
-from nersweep.results import folder as folder_module
+from nersweep.model.tagger import Predictions, Tagger, predict
 from nersweep.results.card import remove_card, write_card
+from nersweep.results.folder import CHECKPOINT, claimed
 from nersweep.results.result import (
     DataFacts,
     FinishedResult,
@@ -40,8 +32,9 @@ from nersweep.results.result import (
     write_result,
 )
 from nersweep.run.artifacts import write_artifacts
+from nersweep.run.assembly import Splits, assemble, in_smaller_parts, tokenise_all
 from nersweep.run.card import describe
-from nersweep.run.console import conclude, introduce, one_line_of
+from nersweep.run.console import introduce, print_engine, print_line, print_result
 from nersweep.run.environment import hardware, peak_memory, versions
 from nersweep.run.plan import Plan
 from nersweep.terminal import console
@@ -49,294 +42,209 @@ from nersweep.tracking import syncing
 from nersweep.tracking import tracker as trackers
 from nersweep.tracking.syncing import Syncing
 from nersweep.training.checkpoint import Checkpoint
-from nersweep.training.history import EpochRecord, StepRecord
+from nersweep.training.history import EpochRecord, History, StepRecord
 from nersweep.training.loop import fit
 from nersweep.training.observers import Diverged
 
+Watch = Callable[[int, Scores], None]
+
 
 class Pruned(Exception):
-    """Whoever watches a run has seen enough of it."""
+    """Raised by a watch that ends a run before its last epoch."""
 
 
 def execute(
-    prepared: Plan,
+    plan: Plan,
     overrides: Sequence[str],
     parent: Path | None = None,
-    watch: Callable[[int, Scores], None] = lambda epoch, dev: None,
+    watch: Watch = lambda epoch, dev: None,
     brief: bool = False,
 ) -> FinishedResult:
-    """Runs a plan and returns its result, as in result.json. A run that has finished or diverged before is not run
-    again, and one that was ended early goes on from its last checkpoint, unless rerun=true.
+    """Execute a plan and return its result, as in result.json.
 
-    overrides: what was typed for it. parent: the folder of the sweep or study that it belongs to. watch: is told the development
-    scores of each epoch, from the first on, and ends the run by raising Pruned. brief: one line tells the result.
+    A run that has finished or diverged is not run again, and one that was ended early resumes from
+    its last checkpoint, unless rerun=true.
 
-    Raises Pruned, Unavailable for a tracker that does not answer a
-    run which is alone, Diverged for a loss that is no number; Ctrl-C goes through. Whatever ends the run early is
-    written down in its result.json and in the tracker first.
+    overrides: those of the command. parent: the folder of the sweep or study that the run belongs
+    to. watch: receives the development scores of each epoch, from the first on; it ends the run by
+    raising Pruned. brief: print the result in one line.
+
+    Raises Pruned; Diverged for a loss that is no number; Unavailable for the tracker of a run that
+    belongs to nothing. Ctrl-C goes through. result.json holds whatever ends the run.
     """
-    started = prepared.began
-    versions()  # of the code that is imported, which may be edited during a training
-    folder, rerun = prepared.folder, prepared.settings.rerun
-    tracker = trackers.of(prepared.settings.tracking, prepared.output_dir)
-    result = None if rerun else read_run(folder, prepared.fingerprint)
+    versions()  # of the code as imported: its files may be edited while the run trains
+    tracker = trackers.of(plan.settings.tracking, plan.output_dir)
+    result = None if plan.settings.rerun else read_run(plan.folder, plan.fingerprint)
     if result and result.status.over:
-        console.print(f"{prepared.name}: {result.status} before; rerun=true runs it again")
+        console.print(f"{plan.name}: {result.status} before; rerun=true runs it again")
         if parent is None:
-            syncing.sync_all(tracker, [folder])
-        if not isinstance(result, FinishedResult):
-            raise Diverged(result.error)
+            syncing.sync_all(tracker, [plan.folder])
+        finished = finished_or_diverged(result)
         if not brief:
-            conclude(result, folder, tracker)
-        return result
-    files.writable(prepared.output_dir)
-    asked = time.perf_counter()
+            print_result(finished, plan.folder, tracker)
+        return finished
+    files.writable(plan.output_dir)
+    sync = Syncing(tracker, plan.folder, alone=parent is None)
     if parent is None:  # else its sweep or study has opened it, and no run ends for its tracker
+        opening = time.perf_counter()
         tracker.open()
-    open_seconds = time.perf_counter() - asked
-    introduce(prepared, brief)
-    asked = time.perf_counter()  # for a GPU, and to wait for one is no work
-    with folder_module.claimed(folder), placed(prepared) as prepared:
-        started += time.perf_counter() - asked
-        minutes = prepared.train.checkpoint_minutes
-        checkpoint = Checkpoint(
-            folder / folder_module.CHECKPOINT, prepared.fingerprint, minutes, started
-        )
-        if rerun:
-            checkpoint.remove()
-            remove_card(folder)
-        result = None if rerun else read_run(folder, prepared.fingerprint)
+        sync.seconds = time.perf_counter() - opening
+    introduce(plan, brief)
+    with claimed(plan.folder), placed(plan) as plan:
+        checkpoint = open_checkpoint(plan)
+        result = None if plan.settings.rerun else read_run(plan.folder, plan.fingerprint)
         if result is None or not result.status.over:  # else another process was faster
-            write_card(folder, describe(prepared, overrides, parent))
-            sync = Syncing(tracker, folder, alone=parent is None)
-            sync.seconds += open_seconds
-            result = perform(prepared, checkpoint, sync, watch, started)
-    if not isinstance(result, FinishedResult):
-        raise Diverged(result.error)
+            write_card(plan.folder, describe(plan, overrides, parent))
+            result = perform(plan, checkpoint, sync, watch)
+    finished = finished_or_diverged(result)
     if brief:
-        console.print(one_line_of(result))
+        print_line(finished)
     else:
-        conclude(result, folder, tracker)
-    return result
+        print_result(finished, plan.folder, tracker)
+    return finished
+
+
+def finished_or_diverged(result: Result) -> FinishedResult:
+    """Return the result of a run that has finished. Raises Diverged if it has diverged."""
+    if isinstance(result, FinishedResult):
+        return result
+    raise Diverged(result.error)
 
 
 @contextmanager
-def placed(prepared: Plan) -> Iterator[Plan]:
-    """With gpus_per_run, on a GPU that has room for it, after a wait for that."""
-    share, free = prepared.config["gpus_per_run"], prepared.config["device"] in ("auto", "cuda")
-    if share is None or not free or prepared.device.type != "cuda":
-        yield prepared
+def placed(plan: Plan) -> Iterator[Plan]:
+    """Yield the plan on a GPU with room for it, with gpus_per_run. To wait for one is no work."""
+    share = plan.settings.gpus_per_run
+    if share is None or plan.settings.device not in ("auto", "cuda") or plan.device.type != "cuda":
+        yield plan
         return
+    waiting = time.perf_counter()
     with gpus.slot(torch.cuda.device_count(), share, host.host_folder() / "gpus") as device:
-        yield replace(prepared, device=torch.device(device))
+        waited = time.perf_counter() - waiting
+        yield replace(plan, device=torch.device(device), began=plan.began + waited)
 
 
-def perform(
-    prepared: Plan,
-    checkpoint: Checkpoint,
-    sync: Syncing,
-    watch: Callable,
-    started: float,
-) -> FinishedResult:
-    """From the start of the run to what it leaves, whatever happens."""
-    result = Result(status=Status.RUNNING, **about(prepared))
+def open_checkpoint(plan: Plan) -> Checkpoint:
+    """Return the checkpoint of a run. With rerun=true, the run begins again from its start."""
+    path, minutes = plan.folder / CHECKPOINT, plan.train.checkpoint_minutes
+    checkpoint = Checkpoint(path, plan.fingerprint, minutes, plan.began)
+    if plan.settings.rerun:
+        checkpoint.remove()
+        remove_card(plan.folder)
+    return checkpoint
+
+
+def perform(plan: Plan, checkpoint: Checkpoint, sync: Syncing, watch: Watch) -> FinishedResult:
+    """Train and score. Write the result, and show it to the tracker, however the run ends."""
+    result: Result = describe_result(plan, Status.RUNNING)
     sync.start()
     try:
-        write_result(prepared.folder, result)  # a killed run leaves it
-        files.write_text(
-            prepared.folder / "config.yaml",
-            OmegaConf.to_yaml(OmegaConf.create(shown(prepared.config))),
-        )
-        finished = train_and_score(prepared, sync, checkpoint, watch, started + sync.seconds)
+        write_result(plan.folder, result)  # a killed run leaves it
+        config = OmegaConf.to_yaml(OmegaConf.create(plan.public_config))
+        files.write_text(plan.folder / "config.yaml", config)
+        finished = train_and_score(plan, checkpoint, sync, watch)
         result = finished
     except BaseException as error:
-        endings = {
-            Pruned: Status.PRUNED,
-            Diverged: Status.DIVERGED,
-            Exception: Status.FAILED,
-            BaseException: Status.KILLED,
-        }
-        status = next(status for kind, status in endings.items() if isinstance(error, kind))
-        result = Result(status=status, error=one_line(error), **about(prepared))
+        result = describe_result(plan, status_after(error), one_line(error))
         raise
     finally:
         if isinstance(result, FinishedResult):
             result.seconds.tracking = sync.seconds
             result.seconds.total = checkpoint.seconds()
-        write_result(prepared.folder, result)
-        if result.status.over or result.status == Status.PRUNED:  # nothing goes on from there
+        write_result(plan.folder, result)
+        if result.status.over or result.status == Status.PRUNED:  # nothing resumes from there
             checkpoint.remove()
         sync.finish()
     return finished
 
 
-def about(prepared: Plan) -> dict[str, Any]:
-    """What any result holds of its run."""
-    identity = prepared.identity
-    return {
-        "name": identity.name,
-        "fingerprint": identity.fingerprint,
-        "setting": identity.setting,
-        "seed": identity.seed,
-        "device": str(prepared.device),
-    }
+def describe_result(plan: Plan, status: Status, error: str = "") -> Result:
+    """Return the result of a run that has not finished."""
+    return Result(
+        status=status,
+        name=plan.name,
+        fingerprint=plan.fingerprint,
+        setting=plan.identity.setting,
+        seed=plan.identity.seed,
+        device=str(plan.device),
+        error=error,
+    )
+
+
+def status_after(error: BaseException) -> Status:
+    """Return the status of a run that an error has ended."""
+    if isinstance(error, Pruned):
+        return Status.PRUNED
+    if isinstance(error, Diverged):
+        return Status.DIVERGED
+    return Status.FAILED if isinstance(error, Exception) else Status.KILLED
+
+
+@dataclass
+class Trained:
+    """A trained model with the weights of its best epoch. train: as it fitted into memory."""
+
+    tagger: Tagger
+    splits: Splits
+    history: History
+    train: TrainConfig
+    setup_seconds: float
 
 
 def train_and_score(
-    prepared: Plan,
-    sync: Syncing,
-    checkpoint: Checkpoint,
-    watch: Callable,
-    started: float,
+    plan: Plan, checkpoint: Checkpoint, sync: Syncing, watch: Watch
 ) -> FinishedResult:
-    """Trains the model, scores the best epoch on test, writes everything but result.json."""
-    config, corpus, labels, device = (
-        prepared.config,
-        prepared.facts.corpus,
-        prepared.facts.labels,
-        prepared.device,
-    )
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    settings, dtype = prepared.train, choose_precision(config["train"]["precision"], device)
+    """Train the model, score its best epoch on test, and write all files but result.json."""
+    trained = train(plan, checkpoint, sync, watch)
+    tagger, history, test = trained.tagger, trained.history, trained.splits["test"]
+    labels = plan.facts.labels
+    scoring = time.perf_counter()
+    predicted = predict(tagger, test, plan.device)
+    scores = score(test.labels, predicted.labels, test.lengths(), labels, predicted.spans)
+    history.eval_seconds += time.perf_counter() - scoring
+    assert history.dev_predictions is not None
+    predictions = {"dev": history.dev_predictions, "test": predicted}
+    analysis = analyse_run(plan, trained, predictions)
+    tagger.float().load_state_dict(history.weights)
+    saved.save(plan.folder / "model", tagger, plan.head, labels, plan.precision)
+    write_artifacts(plan, history, predictions, test)
+    return finish(plan, trained, scores, analysis)
+
+
+def train(plan: Plan, checkpoint: Checkpoint, sync: Syncing, watch: Watch) -> Trained:
+    """Train the model, in smaller micro-batches if memory runs out with train.auto_batch=true."""
+    if plan.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(plan.device)
+    config, labels, seed = plan.train, plan.facts.labels, plan.identity.seed
     while True:
-        tagger, splits = assemble(prepared, partial(all_splits, prepared))
-        packed = tagger.encoder.packed
-        console.print(
-            f"training on {device} in {'bf16' if dtype == torch.bfloat16 else 'fp32'}, "
-            f"{'packed' if packed else 'padded by length, as this encoder cannot be packed'}: "
-            f"{sum(p.numel() for p in tagger.parameters()):,} parameters, {len(splits['train']):,} sentences"
-        )
-        setup_seconds = time.perf_counter() - started
+        tagger, splits = assemble(plan, partial(tokenise_all, plan))
+        print_engine(plan, tagger)
+        setup_seconds = time.perf_counter() - plan.began - sync.seconds
         try:
-            with open(prepared.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
+            with open(plan.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
                 record = recorder(file, sync, watch)
-                train, dev, seed = splits["train"], splits["dev"], config["seed"]
                 history = fit(
-                    tagger, train, dev, labels, settings, seed, device, record, checkpoint
+                    tagger,
+                    splits["train"],
+                    splits["dev"],
+                    labels,
+                    config,
+                    seed,
+                    plan.device,
+                    record,
+                    checkpoint,
                 )
-            break
+            return Trained(tagger, splits, history, config, setup_seconds)
         except torch.OutOfMemoryError as error:
-            settings = in_smaller_parts(settings, error)
+            config = in_smaller_parts(config, error)
             del tagger, splits
             torch.cuda.empty_cache()
-    eval_started = time.perf_counter()
-    test, test_predictions = splits["test"], predict(tagger, splits["test"], device)
-    test_scores = metrics.score(
-        test.labels, test_predictions.labels, test.lengths(), labels, test_predictions.spans
-    )
-    eval_seconds = history.eval_seconds + time.perf_counter() - eval_started
-    predictions = {"dev": history.dev_predictions, "test": test_predictions}
-    analysis = analyse(
-        tagger.head, prepared.facts.counts, corpus, labels, splits, predictions, device
-    )
-    tagger.float().load_state_dict(history.weights)
-    saved.save(prepared.folder / "model", tagger, prepared.head, labels, dtype)
-    write_artifacts(prepared, history, predictions, test)
-    epochs = len(history.epochs)
-    entities = tag_counts(corpus.train)
-    return FinishedResult(
-        status=Status.FINISHED,
-        **about(prepared),
-        config=shown(config),
-        best_epoch=history.best_epoch,
-        epochs=epochs,
-        absent=history.epochs[-1].absent,
-        padding=history.epochs[-1].padding,
-        dev=history.best.dev,
-        test=test_scores,
-        analysis=analysis,
-        seconds=Seconds(
-            setup_seconds, history.train_seconds, eval_seconds, tracking=0.0, total=0.0
-        ),
-        cpu_seconds=history.cpu_seconds,
-        sentences_per_second=epochs * len(splits["train"]) / history.train_seconds,
-        words_per_second=epochs * len(splits["train"].labels) / history.train_seconds,
-        peak_memory_bytes=peak_memory(device),
-        hardware=hardware(device),
-        accumulation=settings.accumulation,
-        precision=str(dtype).removeprefix("torch."),
-        threads=torch.get_num_threads(),
-        data=DataFacts(
-            checksum=corpus.checksum,
-            sentences={name: len(sentences) for name, sentences in corpus.splits().items()},
-            entities={type_: entities[f"B-{type_}"] for type_ in labels.types},
-        ),
-        notes=list(corpus.notes),
-        versions=versions(),
-    )
-
-
-def assemble(
-    prepared: Plan, splits: Callable[[Encoder], dict[str, Tokenised]]
-) -> tuple[Tagger, dict[str, Tokenised]]:
-    """The model with its first weights, on its device, and the data as it sees it. splits: gives that data."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    config, labels, device = prepared.config, prepared.facts.labels, prepared.device
-    torch.manual_seed(config["seed"])
-    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), prepared.facts.corpus)
-    aux = (
-        prepared.aux.build(encoder.model.config.hidden_size, prepared.vocabularies)
-        if prepared.aux
-        else None
-    )
-    tagger = Tagger(
-        encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, aux
-    ).to(device)
-    found = splits(encoder)
-    engine = prepared.train.engine
-    if engine.used_rows and prepared.train.weight_decay == 0:
-        encoder.use_rows(np.concatenate([split.pieces for split in found.values()]))
-    encoder.on(device, choose_precision(config["train"]["precision"], device), engine)
-    return tagger, found
-
-
-def all_splits(prepared: Plan, encoder: Encoder) -> dict[str, Tokenised]:
-    cache = prepared.output_dir / "cache"
-    return {
-        split: tokenised(
-            sentences,
-            prepared.facts.labels,
-            encoder.tokenizer,
-            encoder.max_length,
-            prepared.vocabularies if split == "train" else {},
-            cache,
-        )
-        for split, sentences in prepared.facts.corpus.splits().items()
-    }
-
-
-def in_smaller_parts(settings: TrainConfig, error: torch.OutOfMemoryError) -> TrainConfig:
-    """The same optimiser step in twice as many micro-batches, each of half the sentences. Raises ValueError where that
-    was not asked for, or a micro-batch has one sentence already."""
-    typed = f"train.batch_size={settings.batch_size} train.accumulation={settings.accumulation}"
-    smaller = replace(settings, accumulation=2 * settings.accumulation)
-    if smaller.accumulation > settings.batch_size:
-        raise ValueError(
-            f"{typed}: one sentence does not fit into the device's memory; type a smaller model"
-        ) from error
-    if not settings.auto_batch:
-        raise ValueError(
-            f"{typed}: does not fit into the device's memory; type train.accumulation={smaller.accumulation}, which "
-            "changes no gradient, or train.auto_batch=true"
-        ) from error
-    console.print(
-        f"{typed}: does not fit into the device's memory; going on with twice as many parts"
-    )
-    return smaller
-
-
-def shown(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as it is written down: without the tracker's password."""
-    uri = config["tracking"]["uri"]
-    return config | {"tracking": config["tracking"] | {"uri": public(uri) if uri else None}}
 
 
 def recorder(
-    file: TextIO, sync: Syncing, watch: Callable[[int, Scores], None]
+    file: TextIO, sync: Syncing, watch: Watch
 ) -> Callable[[StepRecord | EpochRecord], None]:
-    """Write what `fit` records as JSON lines. After each epoch, update the tracker and call `watch`."""
+    """Return what writes records as JSON lines, and updates the tracker and `watch` each epoch."""
 
     def record(values: StepRecord | EpochRecord) -> None:
         file.write(json.dumps(values.to_json()) + "\n")
@@ -346,3 +254,54 @@ def recorder(
             watch(values.epoch, values.dev)
 
     return record
+
+
+def analyse_run(plan: Plan, trained: Trained, predictions: dict[str, Predictions]) -> Analysis:
+    """Analyse the predictions of dev and test."""
+    head, facts = trained.tagger.head, plan.facts
+    return analyse(
+        head,
+        facts.counts,
+        facts.corpus,
+        facts.labels,
+        trained.splits,
+        predictions,
+        plan.device,
+    )
+
+
+def finish(plan: Plan, trained: Trained, test: Scores, analysis: Analysis) -> FinishedResult:
+    """Return the result of a run that has finished, but for the seconds that are known later."""
+    history, corpus, split = trained.history, plan.facts.corpus, trained.splits["train"]
+    best, last = history.best, history.epochs[-1]
+    assert best is not None
+    counts = tag_counts(corpus.train)
+    epochs, seconds = len(history.epochs), history.train_seconds
+    about = describe_result(plan, Status.FINISHED)
+    return FinishedResult(
+        **vars(about),
+        config=plan.public_config,
+        best_epoch=best.epoch,
+        epochs=epochs,
+        absent=last.absent,
+        padding=last.padding,
+        dev=best.dev,
+        test=test,
+        analysis=analysis,
+        seconds=Seconds(trained.setup_seconds, seconds, history.eval_seconds, 0.0, 0.0),
+        cpu_seconds=history.cpu_seconds,
+        sentences_per_second=epochs * len(split) / seconds,
+        words_per_second=epochs * len(split.labels) / seconds,
+        peak_memory_bytes=peak_memory(plan.device),
+        hardware=hardware(plan.device),
+        accumulation=trained.train.accumulation,
+        precision=str(plan.precision).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        data=DataFacts(
+            checksum=corpus.checksum,
+            sentences={name: len(sentences) for name, sentences in corpus.splits().items()},
+            entities={type_: counts[f"B-{type_}"] for type_ in plan.facts.labels.types},
+        ),
+        notes=list(corpus.notes),
+        versions=versions(),
+    )

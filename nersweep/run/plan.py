@@ -17,10 +17,12 @@ from nersweep.data.corpus import Corpus, read
 from nersweep.faults import Fault, UserError
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss
-from nersweep.machine.device import choose_device
+from nersweep.machine.databases import public
+from nersweep.machine.device import choose_device, choose_precision
 from nersweep.model.auxiliary import Multitask, Vocabularies
 from nersweep.model.encoders.pretrained import Pretrained
 from nersweep.model.encoders.scratch import Scratch
+from nersweep.model.heads.base import Head
 from nersweep.run.identity import Identity, identify
 
 
@@ -60,6 +62,19 @@ class Plan:
     def config(self) -> dict[str, Any]:
         """The resolved configuration, without the study that the run may belong to."""
         return {name: value for name, value in self.settings.values.items() if name != "study"}
+
+    @property
+    def public_config(self) -> dict[str, Any]:
+        """The configuration without the tracker's password."""
+        tracking = dict(self.settings.values["tracking"])
+        if tracking["uri"]:
+            tracking["uri"] = public(tracking["uri"])
+        return self.config | {"tracking": tracking}
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The number format of training on the device."""
+        return choose_precision(self.train.precision, self.device)
 
     @property
     def train(self) -> TrainConfig:
@@ -120,7 +135,7 @@ def learn(parts: Parts) -> Facts:
     if not labels.types:
         remedy = "expected tags such as B-PER and I-PER"
         raise UserError(Fault("data", corpus.name, "no entity in it", remedy))
-    head = parts.head.target
+    head: type[Head] = parts.head.target
     ids = [torch.tensor(labels.encode(sentence.tags)) for sentence in corpus.train]
     gold = Gold(torch.cat(ids), torch.tensor(list(map(len, ids))))
     classes = head.classes(labels)

@@ -23,8 +23,8 @@ from nersweep.model.encoders.encoder import Encoder
 from nersweep.results import folder
 from nersweep.results.result import RESULT, FinishedResult, Status, read_result
 from nersweep.run import plan
+from nersweep.run.assembly import assemble
 from nersweep.run.environment import hardware
-from nersweep.run.execute import assemble
 from nersweep.run.plan import Plan
 from nersweep.study import plan as study_plan
 from nersweep.study import queue, storage

@@ -167,3 +167,8 @@ def test_the_source_of_a_head_is_that_of_all_that_it_is_made_from(monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", lambda path: files.append(path.name) or read(path))
     identity.source.__wrapped__(CRFHead)
     assert files == ["crf.py", "token.py", "base.py"]
+
+
+def test_a_password_of_the_tracker_is_not_written():
+    config = str(planned("tracking.uri=postgresql://me:s3cret@db/runs").public_config)
+    assert "s3cret" not in config and "me:***@db/runs" in config

@@ -24,12 +24,12 @@ def one_run(config: DictConfig) -> None:
 def many_runs(command: Command, typed: str) -> list[str]:
     """A preview, a sweep, a study, or workers of a study; returns a line for each run that failed."""
     from nersweep.study import loop
-    from nersweep.sweep import launch, preview
+    from nersweep.sweep import check, launch, preview
 
     runs, composer = command.runs, command.composer
     config = composer(runs[0])
-    if faults := launch.faults(command):
-        return faults
+    if faults := check.check(command):
+        return list(map(str, faults))
     if config.dry_run:
         preview.show(command)
     elif not config.study.space:

@@ -266,10 +266,10 @@ MISTYPED = {
         "hydra.launcher.n_jobs=0: must be a number of processes, or -1 for one per core"
     ],
     "-m hydra/launcher=basic,joblib seed=1,2": [
-        "hydra/launcher=basic,joblib: makes no other run, and is not swept; type one value"
+        "hydra/launcher=basic,joblib: does not change the run, so it cannot be swept; give one value"
     ],
     "-m hydra/launcher=joblib hydra.launcher.n_jobs=1,2": [
-        "hydra.launcher.n_jobs=1,2: makes no other run, and is not swept; type one value"
+        "hydra.launcher.n_jobs=1,2: does not change the run, so it cannot be swept; give one value"
     ],
     # GPUs
     "gpus_per_run=0.3": [

@@ -8,7 +8,7 @@ from hydra._internal.utils import get_args_parser
 from nersweep.command import line
 from nersweep.config import schema as sections
 from nersweep.config.check import check_overrides
-from nersweep.sweep import launch
+from nersweep.sweep.members import members_of
 
 FILES = (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
 PRESETS = {file.stem: file.read_text("utf-8") for file in sorted(FILES)}
@@ -100,7 +100,7 @@ def test_a_run_is_the_same_with_a_preset_and_without(presets):
     small = ["data.train=20", "data.dev=5", "data.test=5"]
     sweeps = ["experiment=quickstart"], ["-m", "loss=weighted_cross_entropy,focal", "seed=2"]
     preset, typed = (presets(*arguments, *small) for arguments in sweeps)
-    one, other = ({m.name: m.fingerprint for m in launch.planned(made)} for made in (preset, typed))
+    one, other = ({m.name: m.fingerprint for m in members_of(made)} for made in (preset, typed))
     assert len(other) == 2 and other.items() <= one.items()
 
 

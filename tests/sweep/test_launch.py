@@ -20,7 +20,9 @@ from nersweep.config.overrides import without_seed
 from nersweep.results import folder as folder_module
 from nersweep.results.result import Result, Status, write_result
 from nersweep.run import execute, plan
-from nersweep.sweep import launch, worker
+from nersweep.sweep import check as sweep_check
+from nersweep.sweep import worker
+from nersweep.sweep.members import members_of
 from nersweep.tracking.reading import run_id_of
 from nersweep.tracking.syncing import is_complete
 from nersweep.tracking.tracker import make
@@ -138,7 +140,7 @@ def test_what_two_combinations_ask_for_runs_once(start, made):
 def test_what_makes_no_other_run_is_not_swept(start, made, tmp_path):
     places = f"{tmp_path / 'a'},{tmp_path / 'b'}"
     code, out, err = start(f"output_dir={places}", "train.checkpoint_minutes=5,6", "seed=12")
-    what = "makes no other run, and is not swept; type one value"
+    what = "does not change the run, so it cannot be swept; give one value"
     assert (code, out, made) == (1, [], []) and not (tmp_path / "a").exists()
     assert err == [
         f"nersweep: output_dir={places}: {what}",
@@ -159,8 +161,8 @@ def test_machines_do_not_choose_the_precision_of_a_sweep(start, made, engine):
     code, out, err = start("seed=1,2", f"hydra/launcher={engine}", "train.precision=auto")
     assert (code, out, made) == (1, [], [])
     assert err == [
-        "nersweep: train.precision=auto: is chosen by each machine, and the runs go to others; type "
-        "train.precision=bf16 or fp32"
+        "nersweep: train.precision=auto: each machine chooses for itself, and the runs go to others; "
+        "set train.precision=bf16 or fp32"
     ]
 
 
@@ -181,8 +183,10 @@ def test_every_run_and_trial_of_a_sweep_has_its_precision(typed, refused):
     )
     sections.register()
     runs = [(*TINY, "hydra/launcher=submitit_slurm", *one.split(" ")) for one in typed]
-    lines = launch.faults(command_of(runs, Composer()))
-    assert [line.partition(":")[0] for line in lines] == refused * ["train.precision=auto"]
+    faults = sweep_check.check(command_of(runs, Composer()))
+    assert [(fault.setting, fault.value) for fault in faults] == refused * [
+        ("train.precision", "auto")
+    ]
 
 
 def test_one_bad_combination_stops_the_sweep_before_anything_is_written(start, made, tmp_path):
@@ -219,7 +223,7 @@ def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, outpu
     told = [line.split()[:3] for line in out if line.startswith((f"{bad} ", f"{good} "))]
     assert told[:2] == [[name, "train.lr=1e+30", "diverged"] for name in (bad, good)]
     assert told[2:] == [[name, "train.lr=0.001", "finished"] for name in (bad, good)]
-    assert not any(line.startswith("to make those again") for line in out)
+    assert not any(line.startswith("to retry the runs") for line in out)
     (parent, children), count = sweeps(output_dir)[bad, good, bad, good], len(parents(output_dir))
     assert children == [(bad, "FAILED"), (bad, "FINISHED"), (good, "FAILED"), (good, "FINISHED")]
     assert (parent, "FAILED") in parents(output_dir)
@@ -328,7 +332,7 @@ def test_runs_that_failed_are_made_again_and_no_others(start, made, output_dir, 
         assert line.startswith(f"nersweep: cross_entropy-manual-s31 manual_weights={{{name}:1}}: ")
         assert f"manual_weights={{{name}: 1}}: no class {name}; there are O, " in line
     assert shlex.join(sys.argv[1:]) in next(
-        line for line in out if line.startswith("to make those again that failed")
+        line for line in out if line.startswith("to retry the runs that failed")
     )
 
     learn, tried = plan.learn, []
@@ -405,7 +409,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
 
 def test_what_would_make_again_what_is_made_already_does_not_tell_to_repeat_it(start):
     code, out, _ = start(*UNFIT, "seed=35", "rerun=true")
-    (told,) = [line for line in out if line.startswith("to make those again that failed")]
+    (told,) = [line for line in out if line.startswith("to retry the runs that failed")]
     assert code == 1 and "seed=35" in told and "rerun" not in told
 
 
@@ -416,7 +420,7 @@ def test_a_study_and_a_run_are_not_launched_together(seeds, start, made, tmp_pat
     )
     assert (code, out, made) == (1, [], []) and not (tmp_path / "nothing").exists()
     assert err == [
-        "nersweep: study=none and study=focal_gamma: a run and a study; type each in a command of its own"
+        "nersweep: study=none and study=focal_gamma: a run and a study; use a command for each"
     ]
 
 
@@ -456,7 +460,7 @@ def test_a_sweep_that_another_process_makes_is_left_to_it(workers, start, made, 
     other = f"process {os.getpid()} on {os.uname().nodename}"
     assert (code, err) == (
         1,
-        [f"nersweep: this sweep is being run by {other}; wait for it, or end it"],
+        [f"nersweep: {other} is running this sweep; wait for it, or end it"],
     )
 
 
@@ -487,7 +491,7 @@ def elsewhere(output_dir):
     def hold(seed, seconds):
         sections.register()
         with Composer() as composer:
-            (member,) = launch.planned(
+            (member,) = members_of(
                 command_of([(*TINY, f"output_dir={output_dir}", f"seed={seed}")], composer)
             )
         command = [sys.executable, "-c", HOLD, member.folder, str(seconds)]
@@ -592,7 +596,7 @@ def test_runs_are_planned_under_the_names_that_they_will_have(typed):
     with Composer() as composer:
         made = [plan.make(check.check_overrides(composer, overrides)) for overrides in runs]
     with Composer() as composer:
-        members = launch.planned(command_of(runs, composer))
+        members = members_of(command_of(runs, composer))
     assert [member.overrides for member in members] == runs
     assert [(member.name, member.fingerprint, member.folder) for member in members] == [
         (one.name, one.fingerprint, one.folder) for one in made

@@ -16,7 +16,7 @@ from nersweep.config.compose import Composer
 from nersweep.machine.device import choose_device
 from nersweep.results.result import Seconds, result_of, write_result
 from nersweep.run import environment
-from nersweep.sweep import preview
+from nersweep.sweep import costs
 
 SMALL = [
     "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32",
@@ -169,6 +169,6 @@ def test_results_of_other_programs_are_passed_over(tmp_path):
         (tmp_path / "runs" / str(i)).mkdir(parents=True)
         (tmp_path / "runs" / str(i) / "result.json").write_text(text)
     write_result(tmp_path / "runs" / "good", result_of(good))
-    ((shape, cost),) = preview.finished(tmp_path)
-    assert shape == preview.shape_of(config) and cost.source == "an abacus"
-    assert (cost.epoch_seconds, cost.other_seconds) == (5.0, 4.0)
+    ((shape, rate),) = costs.finished(tmp_path)
+    assert shape == costs.shape_of(config) and rate.source == "an abacus"
+    assert (rate.epoch_seconds, rate.other_seconds) == (5.0, 4.0)

@@ -1,0 +1,98 @@
+"""The runs of a sweep: which there are, and how far each has got."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from nersweep.command.line import Command
+from nersweep.config.check import check_overrides
+from nersweep.config.overrides import without_seed
+from nersweep.results.result import Result, Status, read_run
+from nersweep.run.identity import Identity, identify
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of a sweep. label: for people, its name and what tells it from others of that name."""
+
+    overrides: tuple[str, ...]
+    identity: Identity
+    folder: Path
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.identity.fingerprint
+
+    def result(self) -> Result:
+        """Return what the run's folder says of it."""
+        result = read_run(self.folder, self.fingerprint)
+        return result or self.result_without_scores(Status.NOT_BEGUN)
+
+    def result_without_scores(self, status: Status) -> Result:
+        return Result(status=status, **asdict(self.identity), name=self.name)
+
+
+def members_of(command: Command) -> list[Member]:
+    """Return the runs of a command, in its order; a run that it names twice appears twice."""
+    members = []
+    for overrides in command.runs:
+        members.append(member_of(command, overrides))
+    names = labels(members)
+    for index, member in enumerate(members):
+        members[index] = replace(member, label=names[member.fingerprint])
+    return members
+
+
+def distinct(members: Sequence[Member]) -> list[Member]:
+    """Return each run once."""
+    by_fingerprint = {}
+    for member in members:
+        by_fingerprint[member.fingerprint] = member
+    return list(by_fingerprint.values())
+
+
+def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
+    """Return the run of some overrides.
+
+    The command has checked runs that differ in their seed once. That holds for each of them,
+    unless another setting takes its value from the seed.
+    """
+    setting = without_seed(overrides)
+    checked = command.checked[setting]
+    settings = checked.settings
+    seed_elsewhere = any(re.match(r"\+*seed=", override) for override in setting)
+    if seed_elsewhere or "seed}" in str(checked.raw):
+        checked = check_overrides(command.composer, overrides)
+        settings = checked.settings
+    else:
+        for override in overrides:
+            if override not in setting:
+                seed = int(override.partition("=")[2])
+                settings = replace(settings, values=settings.values | {"seed": seed})
+    identity = identify(settings, checked.parts)
+    return Member(overrides, identity, identity.folder(settings.output_dir))
+
+
+def labels(members: Sequence[Member]) -> dict[str, str]:
+    """Return a label for each fingerprint: the run's name.
+
+    Where several runs have the name, the overrides follow that they do not share.
+    """
+    namesakes: dict[str, list[Member]] = {}
+    for member in distinct(members):
+        namesakes.setdefault(member.name, []).append(member)
+    labels = {}
+    for name, group in namesakes.items():
+        shared = set(group[0].overrides)
+        for member in group:
+            shared &= set(member.overrides)
+        for member in group:
+            own = [override for override in member.overrides if override not in shared]
+            labels[member.fingerprint] = " ".join([name, *own])
+    return labels

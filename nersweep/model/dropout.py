@@ -1,8 +1,10 @@
 """Dropout with masks that cost little on CPU.
 
-torch draws a mask there with one random number per element, 5 ns each; here an element takes 16 bits of SFC64 and four
-operations on 16-bit integers. Every element is still drawn by itself.
+torch draws a mask there with one random number per element, 5 ns each; here an element takes 16
+bits of SFC64 and four operations on 16-bit integers. Every element is still drawn by itself.
 """
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ class Masks:
         self.bits = np.random.SFC64(seed)
 
     def draw(self, shape: torch.Size, p: float) -> Tensor:
-        """bf16 of this shape: 0 with probability p, in steps of 2^-15, else 1/(1-p)."""
+        """Return bf16 of this shape: 0 with probability p, in steps of 2^-15, else 1/(1-p)."""
         count = shape.numel()
         drawn = self.bits.random_raw(-(-count // 4)).view(np.int16)
         limit = np.int16(round(p * 2**15) - 2**14 - 1)
@@ -28,43 +30,48 @@ class Masks:
             part = drawn[start : start + CHUNK]
             np.right_shift(part, 1, out=part)  # 15 bits, so that the difference does not overflow
             np.subtract(limit, part, out=part)
-            np.right_shift(
-                part, 15, out=part
-            )  # all ones where the difference is negative, that is where it is kept
+            np.right_shift(part, 15, out=part)  # all ones if negative: the element stays
             np.bitwise_and(part, factor, out=part)
         return torch.from_numpy(drawn[:count]).view(torch.bfloat16).view(shape)
 
     def state(self) -> Tensor:
+        """Return what fixes the next masks."""
         return torch.from_numpy(self.bits.state["state"]["state"].view(np.int64).copy())
 
     def load(self, state: Tensor) -> None:
-        words = state.numpy().view(np.uint64)
-        self.bits.state = self.bits.state | {"state": {"state": words}}
+        """Continue from a state."""
+        self.bits.state = self.bits.state | {"state": {"state": state.numpy().view(np.uint64)}}
 
 
 class Masked(torch.autograd.Function):
-    """x times a mask, and so its gradient."""
+    """Multiplies x by a mask, and so its gradient."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, mask: Tensor) -> Tensor:
         ctx.save_for_backward(mask)
         return x * mask
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        (mask,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        mask: Tensor = ctx.saved_tensors[0]
         return gradient * mask, None
 
 
 def dropout(x: Tensor, p: float, masks: Masks | None) -> Tensor:
-    """x (any shape) with each element 0 with probability p, else divided by 1-p; by torch where there are no masks."""
+    """Return x with each element 0 with probability p, else divided by 1-p.
+
+    torch draws if there are no masks.
+    """
     if p == 0:
         return x
-    return functional.dropout(x, p) if masks is None else Masked.apply(x, masks.draw(x.shape, p))
+    if masks is None:
+        return functional.dropout(x, p)
+    masked: Tensor = Masked.apply(x, masks.draw(x.shape, p))
+    return masked
 
 
 class Dropout(nn.Module):
-    """`nn.Dropout` with such masks."""
+    """`nn.Dropout` with masks drawn here."""
 
     def __init__(self, p: float, masks: Masks):
         super().__init__()
@@ -75,7 +82,7 @@ class Dropout(nn.Module):
 
 
 def use_masks(model: nn.Module, masks: Masks) -> None:
-    """Puts `Dropout` in the place of every nn.Dropout in a model whose values are bf16 on CPU."""
+    """Replace every nn.Dropout by `Dropout`, in a model whose values are bf16 on CPU."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:

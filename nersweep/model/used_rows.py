@@ -1,4 +1,4 @@
-"""A table of pieces of which only the rows in use are trained: an optimiser need not pass over the others."""
+"""An embedding table of which only the rows in use are trained: the optimiser skips the others."""
 
 import numpy as np
 import torch
@@ -7,8 +7,12 @@ from torch.nn import functional
 
 
 class UsedRows(nn.Module):
-    """Takes the place of an embedding table (V, H) while only these pieces are looked up. Exact without weight decay:
-    the other rows have no gradient and do not move."""
+    """Replaces an embedding table (V, H) while only these pieces are looked up.
+
+    Exact without weight decay: the other rows have no gradient and do not move.
+    """
+
+    row_of: Tensor  # (V,), the row of each used piece
 
     def __init__(self, table: nn.Embedding, pieces: np.ndarray):
         super().__init__()
@@ -17,21 +21,18 @@ class UsedRows(nn.Module):
         self.used = torch.from_numpy(np.unique(np.append(pieces, padding).astype(np.int64)))  # (K,)
         row_of = torch.zeros(table.num_embeddings, dtype=torch.long)
         row_of[self.used] = torch.arange(len(self.used))
-        self.register_buffer(
-            "row_of", row_of, persistent=False
-        )  # (V,), where a used piece's row is
+        self.register_buffer("row_of", row_of, persistent=False)
         self.weight = nn.Parameter(table.weight.detach()[self.used])  # (K, H)
         self.padding_row = None if table.padding_idx is None else int(row_of[table.padding_idx])
 
     def forward(self, pieces: Tensor) -> Tensor:
-        # On CPU the gradient names the rows that it has: zeros for all others would take a tenth of a step.
+        # On CPU the gradient names its rows: zeros for all others would take a tenth of a step.
         sparse = self.weight.device.type == "cpu"
-        return functional.embedding(
-            self.row_of[pieces], self.weight, self.padding_row, sparse=sparse
-        )
+        rows = self.row_of[pieces]
+        return functional.embedding(rows, self.weight, self.padding_row, sparse=sparse)
 
     def restored(self) -> nn.Embedding:
-        """The table with the rows as they are now."""
+        """Return the table with the rows as they are now."""
         (table,) = self.whole
         with torch.no_grad():
             table.weight[self.used] = self.weight.detach().to(table.weight)

@@ -14,21 +14,20 @@ from nersweep.model.encoders.encoder import Encoder
 
 
 class Decoded(NamedTuple):
-    """What a head predicts for sentences whose words stand one after another."""
+    """Predictions for sentences whose words stand one after another."""
 
     labels: Tensor  # (W,), label ids
-    spans: Tensor | None = (
-        None  # (n, 3), rows (start, end, type id), where they say more than the labels
-    )
+    spans: Tensor | None = None  # (n, 3), rows (start, end, type id), if they say more than labels
 
 
 class Head(nn.Module, ABC):
-    """From word features (W, H) to emissions, the encoder's own classifier applied to them; from emissions to a loss
-    and to labels.
+    """From word features (W, H) to emissions; from emissions to a loss and to labels.
 
-    gives: what it gives to a loss, by the names of `Loss.needs`.
-    asks: what a loss must need, because else nothing trains it.
-    pointers: how many times the loss is applied, each time by a module of its own, as losses may have a state.
+    The emissions are what the encoder's own classifier gives.
+
+    gives: what it gives to a loss, by the names of `Loss.needs`. asks: what a loss must need,
+    because nothing else trains it. pointers: how many times the loss is applied, each time by a
+    module of its own, as losses may have a state.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"logits", "targets", "features", "step_targets"})
@@ -43,33 +42,36 @@ class Head(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def classes(labels: LabelSet) -> tuple[str, ...]:
-        """The names of the classes that a loss sees. The first is that of words outside entities."""
+        """Return the classes that a loss sees; the first is that of words outside entities."""
 
     @classmethod
     def outputs(cls, labels: LabelSet) -> tuple[str, ...]:
-        """The names of the scores that the encoder's classifier gives."""
+        """Return the names of the scores that the encoder's classifier gives."""
         return cls.classes(labels)
 
     @staticmethod
     @abstractmethod
     def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
-        """The gold classes (W,), for each pointer."""
+        """Return the gold classes (W,) of each pointer."""
 
     @abstractmethod
     def terms(
         self, criteria: Sequence[Loss], emissions: Tensor, features: Tensor, gold: Gold, step: Gold
     ) -> Terms:
-        """The terms of the training loss, with a criterion for each pointer. `gold` belongs to the emissions and to the
-        features that they come from; `step` to the whole optimiser step, of which they are a micro-batch."""
+        """Return the terms of the training loss, with a criterion for each pointer.
+
+        emissions, features and gold belong to a micro-batch; step is the gold of the whole
+        optimiser step.
+        """
 
     @abstractmethod
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
-        """Emissions of sentences with so many words each (S,) -> labels."""
+        """Return the predictions for sentences of so many words each (S,)."""
 
     def probabilities(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """The probabilities of the classes at each word, for each pointer, (P, W, C)."""
+        """Return the probabilities of the classes at each word, for each pointer, (P, W, C)."""
         return torch.stack(emissions.chunk(self.pointers, -1)).softmax(-1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(W, H) -> emissions (W, outputs), raw scores."""
+        """Return the emissions (W, outputs), raw scores, of features (W, H)."""
         return self.classify(features)

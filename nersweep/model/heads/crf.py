@@ -1,7 +1,5 @@
 """The CRF head: a sentence's labels are scored together."""
 
-from typing import Any
-
 from torch import Tensor
 
 from nersweep.batches.batch import Gold
@@ -13,17 +11,22 @@ from nersweep.model.heads.token import TokenHead
 
 
 class CRFHead(TokenHead):
-    """A linear-chain CRF over the token head's scores, decoded by Viterbi. constrained: transitions that IOB2 does not
-    allow are forbidden, in training and in decoding."""
+    """A linear-chain CRF over the token head's scores, decoded by Viterbi.
+
+    constrained: forbid transitions that IOB2 does not allow, in training and in decoding.
+    """
 
     gives = TokenHead.gives | {"crf"}
     asks = frozenset({"crf"})
 
     def __init__(self, encoder: Encoder, labels: LabelSet, constrained: bool = True):
         super().__init__(encoder, labels)
-        self.crf = CRF(len(labels), *(labels.legal_transitions() if constrained else ()))
+        allowed = labels.legal_transitions() if constrained else ()
+        self.crf = CRF(len(labels), *allowed)
 
-    def given(self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
+    def given(
+        self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold
+    ) -> dict[str, object]:
         return super().given(emissions, features, gold, step) | {"crf": self.crf}
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:

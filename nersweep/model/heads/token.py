@@ -1,7 +1,7 @@
-"""The token head: each word is labelled by itself."""
+"""The token head: each word is labelled on its own."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,8 +15,14 @@ from nersweep.model.heads.base import Decoded, Head
 
 
 class TokenHead(Head):
-    """One score per label. decode: "argmax" takes each word's best label; "viterbi" the best sequence of labels that
-    IOB2 allows, in which I-X follows only B-X or I-X."""
+    """One score per label.
+
+    decode: "argmax" takes each word's best label; "viterbi" the best sequence of labels that IOB2
+    allows, in which I-X follows only B-X or I-X.
+    """
+
+    start: Tensor  # (C,), 0 or -inf
+    step: Tensor  # (C, C), 0 or -inf
 
     gives = Head.gives | {"lengths", "step_lengths"}
 
@@ -25,11 +31,9 @@ class TokenHead(Head):
     ):
         super().__init__(encoder, labels)
         self.constrained = decode == "viterbi"
-        start, step = (
-            torch.from_numpy(allowed).float().log() for allowed in labels.legal_transitions()
-        )  # 0 or -inf
-        self.register_buffer("start", start, persistent=False)
-        self.register_buffer("step", step, persistent=False)
+        start, step = labels.legal_transitions()
+        self.register_buffer("start", torch.from_numpy(start).float().log(), persistent=False)
+        self.register_buffer("step", torch.from_numpy(step).float().log(), persistent=False)
 
     @staticmethod
     def classes(labels: LabelSet) -> tuple[str, ...]:
@@ -39,7 +43,10 @@ class TokenHead(Head):
     def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
         return (gold.labels,)
 
-    def given(self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold) -> dict[str, Any]:
+    def given(
+        self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold
+    ) -> dict[str, object]:
+        """Return what a loss may need, by the names of `Loss.needs`."""
         return {
             "logits": emissions,
             "targets": gold.labels,
@@ -58,6 +65,5 @@ class TokenHead(Head):
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         if not self.constrained:
             return Decoded(emissions.argmax(-1))
-        return Decoded(
-            viterbi(emissions, lengths, self.start, self.step, torch.zeros_like(self.start))
-        )
+        end = torch.zeros_like(self.start)
+        return Decoded(viterbi(emissions, lengths, self.start, self.step, end))

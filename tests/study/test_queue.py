@@ -50,8 +50,7 @@ def test_a_killed_worker_s_trial_is_resumed_by_another_from_its_checkpoint(outpu
     (folder,) = [file.parent for file in output_dir.glob("runs/*-s1-*/checkpoint.safetensors")]
     os.kill(killed.pid, signal.SIGKILL)
     killed.join()
-    before = read_result(folder / RESULT)
-    assert before.status == Status.RUNNING
+    assert read_result(folder / RESULT).status == Status.RUNNING
     other.start()
     loop.work(*compose(*arguments, *command))
     other.join()
@@ -62,9 +61,8 @@ def test_a_killed_worker_s_trial_is_resumed_by_another_from_its_checkpoint(outpu
     assert {t.user_attrs["lease"]["pid"] for t in trials} <= {os.getpid(), other.pid}
     assert sorted(t.params["train.lr"] for t in trials) == [0.021, 0.022, 0.023]
     assert read_result(folder / RESULT).status == Status.FINISHED
-    history = MlflowClient(f"sqlite:///{output_dir}/mlflow.db").get_metric_history(
-        run_id_of(folder, f"sqlite:///{output_dir}/mlflow.db"), "dev/f1"
-    )
+    store = f"sqlite:///{output_dir}/mlflow.db"
+    history = MlflowClient(store).get_metric_history(run_id_of(folder, store), "dev/f1")
     assert [metric.step for metric in history] == list(range(1, 31))
 
 

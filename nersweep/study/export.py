@@ -4,59 +4,48 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
 from nersweep.config import settings
-from nersweep.config.compose import Composer
-from nersweep.config.overrides import setting_of
 from nersweep.machine import files
 from nersweep.study.changes import changes
 from nersweep.study.metric import short_name
-from nersweep.study.space import Space, seeds
+from nersweep.study.plan import StudyPlan
 
 
-def write_experiment(
-    file: Path,
-    trial: FrozenTrial,
-    trials: int,
-    space: Space,
-    config: DictConfig,
-    composer: Composer,
-    command: str,
-) -> None:
+def write_experiment(file: Path, trial: FrozenTrial, trials: int, plan: StudyPlan) -> None:
     """Write a trial as experiment/NAME.yaml, which begins with the command that runs it.
 
-    trials: how many trials the study has. command: that of the study.
+    trials: how many trials the study has.
     """
-    seed_list = seeds(config)
-    overrides = [*space.fixed, *space.overrides(trial.params), f"seed={seed_list[0]}"]
+    space, composer = plan.space, plan.space.composer
+    overrides = [*space.fixed, *space.overrides(trial.params), f"seed={plan.seeds[0]}"]
     difference = changes(composer(overrides), composer.choice(overrides), composer)
-    values: dict[str, Any] = {"seed": seed_list[0]}
+    values: dict[str, Any] = {"seed": plan.seeds[0]}
     for change in difference.settings:
         if change.name != "seed" and settings.matters(change.name):
             set_nested(values, change.name, change.value)
     defaults: list[Any] = []
     for group, option in difference.options.items():
         defaults.append({f"override /{group}": option})
+    score = f"{trial.value:.4f} {short_name(plan.config.study.metric)} on dev"
     head = [
         "# @package _global_",
-        f"# {rerun_command(file, trial, space, config, composer.folder)}",
-        f"# {trial.value:.4f} {short_name(config.study.metric)} on dev{seeds_remark(trial, config)}: "
-        f"trial {trial.number} of {trials}, found by",
-        f"# {command}",
+        f"# {rerun_command(file, trial, plan)}",
+        f"# {score}{seeds_remark(trial, plan)}: trial {trial.number} of {trials}, found by",
+        f"# {plan.command}",
     ]
     body = OmegaConf.to_yaml(OmegaConf.create({"defaults": [*defaults, "_self_"], **values}))
     files.write_text(file, "\n".join(head) + "\n" + body)
 
 
-def seeds_remark(trial: FrozenTrial, config: DictConfig) -> str:
+def seeds_remark(trial: FrozenTrial, plan: StudyPlan) -> str:
     """Say which seeds the value of a trial comes from."""
-    seed_list = seeds(config)
-    if len(seed_list) == 1:
-        return f", seed {seed_list[0]}"
+    if len(plan.seeds) == 1:
+        return f", seed {plan.seeds[0]}"
     values = ", ".join(f"{value:.4f}" for value in trial.user_attrs.get("values", []))
-    return f", the mean of seeds {', '.join(map(str, seed_list))} ({values})"
+    return f", the mean of seeds {', '.join(map(str, plan.seeds))} ({values})"
 
 
 def set_nested(values: dict[str, Any], name: str, value: Any) -> None:
@@ -67,22 +56,17 @@ def set_nested(values: dict[str, Any], name: str, value: Any) -> None:
     values[last] = value
 
 
-def rerun_command(
-    file: Path, trial: FrozenTrial, space: Space, config: DictConfig, folder: str | None
-) -> str:
+def rerun_command(file: Path, trial: FrozenTrial, plan: StudyPlan) -> str:
     """Return the command that runs a trial, exported to this file.
 
-    A command accepts one --config-dir. If `folder`, that of the study, is another than the file's,
-    the command sets the trial's values instead.
+    A command accepts one --config-dir. If that of the study is another than the file's, the
+    command sets the trial's values instead.
     """
     arguments = ["--config-dir", str(file.parents[1]), f"experiment={file.stem}"]
+    folder = plan.space.composer.folder
     if folder and Path(folder).resolve() != file.parents[1].resolve():
-        arguments = ["--config-dir", folder]
-        for override in space.fixed:
-            name = setting_of(override)
-            if settings.matters(name) and name != "seed":
-                arguments.append(override)
-        arguments += [*space.overrides(trial.params), f"seed={seeds(config)[0]}"]
-    if config.output_dir != "outputs":
-        arguments.append(f"output_dir={config.output_dir}")
+        arguments = ["--config-dir", folder, *plan.identity["fixed"]]
+        arguments += [*plan.space.overrides(trial.params), f"seed={plan.seeds[0]}"]
+    if plan.config.output_dir != "outputs":
+        arguments.append(f"output_dir={plan.config.output_dir}")
     return shlex.join(["python", "-m", "nersweep", *arguments])

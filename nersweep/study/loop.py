@@ -1,6 +1,5 @@
 """A worker of a study: it takes a trial, trains its runs and reports them, until the study ends."""
 
-import shlex
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -8,25 +7,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nersweep import terminal
 from nersweep.config.check import Checked, check_overrides
 from nersweep.config.compose import Composer
-from nersweep.config.overrides import for_people
 from nersweep.evaluation.metrics import Scores
 from nersweep.faults import Fault, UserError, fault_lines
 from nersweep.machine import files, signals
-from nersweep.machine.databases import public
 from nersweep.results import folder as folder_module
 from nersweep.results.result import FinishedResult
 from nersweep.run import execute
 from nersweep.run import plan as run_plan
 from nersweep.study import lease, metric, plan, storage
-from nersweep.study.outcome import Outcome, brief, ranking, study_folder
+from nersweep.study.outcome import Outcome, brief, ranking
 from nersweep.study.plan import StudyPlan
-from nersweep.study.queue import FAILED, Queue, make_pruner
+from nersweep.study.queue import FAILED, Queue
 from nersweep.terminal import console
 
 POLL_SECONDS = 0.5  # between two looks at the trials of other workers
@@ -45,17 +41,13 @@ def work(config: DictConfig, overrides: Sequence[str], composer: Composer) -> fl
     study_plan = plan.make(config, overrides, composer)
     files.writable(study_plan.output_dir)
     store, lock = storage.open_storage(study_plan.url)
-    epochs = study_plan.example.train.epochs
-    pruner = make_pruner(config.study.pruner, epochs)
     try:
-        direction = StudyDirection[config.study.direction.upper()]
-        study = plan.join(study_plan, direction, store, lock, pruner)
+        study = plan.join(study_plan, store, lock)
         queue = Queue.create(study, store, lock, study_plan.space, config)
-        command = command_of(overrides, composer.folder)
-        outcome = Outcome(queue, study_plan, config, composer, command)
+        outcome = Outcome(queue, study_plan)
         try:
             if outcome.begin():
-                Worker(queue, study_plan, config, composer).run()
+                Worker(queue, study_plan).run()
             return outcome.conclude()
         except BaseException as error:
             outcome.leave("failed" if isinstance(error, Exception) else "killed")
@@ -64,23 +56,12 @@ def work(config: DictConfig, overrides: Sequence[str], composer: Composer) -> fl
         raise storage.unavailable(study_plan.url, error) from error
 
 
-def command_of(overrides: Sequence[str], folder: str | None) -> str:
-    """Return the command with these overrides, without passwords and the tracker's address."""
-    arguments = ["--config-dir", folder] if folder else []
-    for override in overrides:
-        if not override.startswith("tracking.uri="):
-            arguments.append(public(for_people(override)))
-    return shlex.join(["python", "-m", "nersweep", *arguments])
-
-
 @dataclass
 class Worker:
     """This process, with the trials that it takes from the queue."""
 
     queue: Queue
     plan: StudyPlan
-    config: DictConfig
-    composer: Composer
 
     def run(self) -> None:
         """Run trials until the study is over."""
@@ -131,7 +112,7 @@ class Worker:
         self.queue.study.tell(trial, state=FAILED, skip_if_finished=True)
         place = f"trial {trial.number} ({brief(overrides)})"
         faults = [Fault(place, must=line) for line in lines]
-        if self.config.on_failure == "stop":
+        if self.plan.config.on_failure == "stop":
             raise UserError(*faults) from error
         terminal.print_faults(map(str, faults))
 
@@ -143,14 +124,14 @@ class Worker:
         while self.queue.has_twin(trial):
             signals.end()
             time.sleep(POLL_SECONDS)
-        name = self.config.study.metric
-        by_seed = self.config.study.pruner == "wilcoxon"
+        name = self.plan.config.study.metric
+        by_seed = self.plan.config.study.pruner == "wilcoxon"
         by_epoch = not by_seed and not metric.is_final(name)
         steps = self.queue.reported_steps(trial)
         values: list[float] = []
         for index, seed in enumerate(self.plan.seeds):
-            run_overrides = [*self.queue.space.fixed, *overrides, f"seed={seed}"]
-            checked = check_overrides(self.composer, run_overrides)
+            run_overrides = [*self.plan.space.fixed, *overrides, f"seed={seed}"]
+            checked = check_overrides(self.plan.space.composer, run_overrides)
             last = checked.settings.train.epochs if len(self.plan.seeds) == 1 else None
             reporter = Reporter(trial, name, index, steps, last, by_epoch and index == 0)
             result = self.run_once(checked, run_overrides, reporter)
@@ -172,15 +153,15 @@ class Worker:
 
         def make() -> FinishedResult:
             with quiet():
-                folder = study_folder(self.config, self.queue.study.study_name)
-                return execute.execute(run_plan.make(checked), overrides, folder, reporter)
+                prepared = run_plan.make(checked)
+                return execute.execute(prepared, overrides, self.plan.folder, reporter)
 
         result: FinishedResult = folder_module.when_free(make, lambda: run_plan.place(checked)[0])
         return result
 
     def print_trial(self, trial: FrozenTrial, overrides: list[str], seconds: float) -> None:
         """Print a line for a trial that has ended."""
-        name = self.config.study.metric
+        name = self.plan.config.study.metric
         ending = f"lost, at {name}"
         if trial.state == TrialState.COMPLETE:
             ending = name

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omegaconf import DictConfig
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
 from nersweep.faults import Unavailable
 from nersweep.machine.databases import public
@@ -64,23 +62,20 @@ def count(trials: Sequence[FrozenTrial], state: TrialState) -> int:
 
 @dataclass
 class Outcome:
-    """The outcome of a study. command: that of the study, for people to read."""
+    """The outcome of a study, in the folder of its plan."""
 
     queue: Queue
     plan: StudyPlan
-    config: DictConfig
-    composer: Composer
-    command: str
     sync: syncing.Syncing = field(init=False)
 
     def __post_init__(self) -> None:
-        tracker = trackers.of(self.config.tracking, self.plan.output_dir)
+        tracker = trackers.of(self.plan.config.tracking, self.plan.output_dir)
         self.sync = syncing.Syncing(tracker, self.plan.folder)
 
     @property
     def experiment(self) -> Path:
         """The file of the best trial."""
-        given = self.config.study.export
+        given = self.plan.config.study.export
         return Path(given or self.plan.folder / "experiment" / "best.yaml").absolute()
 
     def begin(self) -> bool:
@@ -124,7 +119,7 @@ class Outcome:
         trials = self.queue.trials()
         best = ranking(trials, self.queue.study.direction)
         if best:
-            self.export(best[0], len(trials))
+            export.write_experiment(self.experiment, best[0], len(trials), self.plan)
         with self.queue.lock(self.plan.name):
             self.write_final_card(trials, best)
             self.sync.finish()
@@ -138,7 +133,7 @@ class Outcome:
 
     def card(self, status: str) -> Card:
         """Return a card with the settings of the study."""
-        study, params = plain(self.config.study), {}
+        study, params = plain(self.plan.config.study), {}
         for name in TRACKED_SETTINGS:
             params[name] = study[name]
         for name, text in self.plan.identity["space"].items():
@@ -146,10 +141,10 @@ class Outcome:
         return Card(
             kind="study",
             name=f"study-{self.plan.name}",
-            experiment=self.config.tracking.experiment,
+            experiment=self.plan.config.tracking.experiment,
             params=params,
             tags={"kind": "study", "study": self.plan.name},
-            note=f"`{self.command}`",
+            note=f"`{self.plan.command}`",
             status=status,
         )
 
@@ -160,13 +155,13 @@ class Outcome:
         card.numbers = self.numbers(trials, best)
         if best:
             card.tags["best/trial"] = str(best[0].number)
-            for name, value in self.queue.space.values(best[0].params).items():
+            for name, value in self.plan.space.values(best[0].params).items():
                 card.tags[f"best/{name}"] = str(value)
         before = read_card(self.plan.folder)
         if before and (before.status, before.numbers) == (card.status, card.numbers):
             return
         if best:
-            metric = self.config.study.metric
+            metric = self.plan.config.study.metric
             files = pictures.draw(self.queue.study, self.plan.folder, metric)
             card.files = [str(file.absolute()) for file in (*files, self.experiment)]
         write_card(self.plan.folder, card)
@@ -177,8 +172,8 @@ class Outcome:
         """Return the best value and its settings, and counts of trials and epochs."""
         numbers: dict[str, float] = {}
         if best:
-            numbers[f"best/{self.config.study.metric}"] = value_of(best[0])
-            for name, value in self.queue.space.values(best[0].params).items():
+            numbers[f"best/{self.plan.config.study.metric}"] = value_of(best[0])
+            for name, value in self.plan.space.values(best[0].params).items():
                 if isinstance(value, int | float):
                     numbers[f"best/{name}"] = value
         for state in STATES:
@@ -197,13 +192,6 @@ class Outcome:
                 planned += epochs if trial.state == TrialState.COMPLETE else whole
         return actual, planned
 
-    def export(self, trial: FrozenTrial, trials: int) -> None:
-        """Write the best trial as an experiment."""
-        space = self.queue.space
-        export.write_experiment(
-            self.experiment, trial, trials, space, self.config, self.composer, self.command
-        )
-
     def print(self, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial]) -> None:
         """Print the best trials, what pruning saved, and the commands to go on with."""
         counts = []
@@ -212,17 +200,15 @@ class Outcome:
                 counts.append(f"{number} {word}")
         rows = []
         for trial in best[:MAX_ROWS]:
-            overrides = self.queue.space.overrides(trial.params)
+            overrides = self.plan.space.overrides(trial.params)
             rows.append([str(trial.number), brief(overrides), f"{trial.value:.4f}"])
         title = f"\nstudy {self.plan.name}: {', '.join(counts)}"
-        print_table(title, ["trial", "settings", self.config.study.metric], rows)
+        print_table(title, ["trial", "settings", self.plan.config.study.metric], rows)
         actual, planned = self.epochs(trials)
         if actual < planned:
             console.print(f"pruning saved {planned - actual} of {planned} epochs")
         if best:
-            command = export.rerun_command(
-                self.experiment, best[0], self.queue.space, self.config, self.composer.folder
-            )
+            command = export.rerun_command(self.experiment, best[0], self.plan)
             console.print(f"best: {command}")
             console.print(f"files: {self.plan.folder}")
         console.print(f"dashboard: {storage.dashboard_command(self.plan.url)}")

@@ -1,5 +1,6 @@
 """What a study is, before it starts: its space, its seeds, its name, and all that identifies it."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,25 +8,25 @@ from typing import Any
 
 import optuna
 from omegaconf import DictConfig
-from optuna.pruners import BasePruner
 from optuna.storages import RDBStorage
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from nersweep.config import settings
 from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
-from nersweep.config.overrides import setting_of
+from nersweep.config.overrides import for_people, setting_of
 from nersweep.faults import Fault, UserError, shown
 from nersweep.machine import files
-from nersweep.machine.databases import Lock
+from nersweep.machine.databases import Lock, public
 from nersweep.run import plan as run_plan
 from nersweep.run.plan import Plan
 from nersweep.study import storage
 from nersweep.study.changes import changes
 from nersweep.study.check import conflicts
 from nersweep.study.metric import check_metric, short_name
+from nersweep.study.queue import make_pruner
 from nersweep.study.space import Space, parse_space, seeds
 
 IDENTITY = "about"  # the attribute of a study in the storage that holds its identity
@@ -36,17 +37,22 @@ NOT_SEARCHED = "not searched"
 class StudyPlan:
     """A study that a command describes.
 
-    url: of the storage. identity: all that is fixed and can change results, as stored with the
-    study. example: the plan of one of its runs.
+    command: for people to read. url: of the storage. identity: all that is fixed and can change
+    results, as stored with the study. example: the plan of one of its runs.
     """
 
     name: str
-    output_dir: Path
+    command: str
+    config: DictConfig
     url: str
     space: Space
     seeds: Sequence[int]
     identity: dict[str, Any]
     example: Plan
+
+    @property
+    def output_dir(self) -> Path:
+        return Path(self.config.output_dir)
 
     @property
     def folder(self) -> Path:
@@ -71,11 +77,11 @@ def make(config: DictConfig, overrides: Sequence[str], composer: Composer) -> St
         plans.append(run_plan.make(check_overrides(composer, run_overrides)))
     check_metric(config.study.metric, plans[0].facts.labels)
     identity = identify(config, space, seed_list, plans)
-    output_dir = Path(config.output_dir)
     return StudyPlan(
         name=config.study.name or default_name(config, overrides, identity),
-        output_dir=output_dir,
-        url=storage.url_of(config.study.storage, output_dir),
+        command=command_of(overrides, composer.folder),
+        config=config,
+        url=storage.url_of(config.study.storage, Path(config.output_dir)),
         space=space,
         seeds=seed_list,
         identity=identity,
@@ -128,19 +134,27 @@ def default_name(config: DictConfig, overrides: Sequence[str], identity: dict[st
     return f"{option}-{files.fingerprint(identity | method | {'fixed': fixed})[:8]}"
 
 
-def join(
-    plan: StudyPlan, direction: StudyDirection, store: RDBStorage, lock: Lock, pruner: BasePruner
-) -> Study:
+def command_of(overrides: Sequence[str], folder: str | None) -> str:
+    """Return the command with these overrides, without passwords and the tracker's address."""
+    arguments = ["--config-dir", folder] if folder else []
+    for override in overrides:
+        if not override.startswith("tracking.uri="):
+            arguments.append(public(for_people(override)))
+    return shlex.join(["python", "-m", "nersweep", *arguments])
+
+
+def join(plan: StudyPlan, store: RDBStorage, lock: Lock) -> Study:
     """Return the study of this plan; the first worker creates it.
 
     Raises UserError if a study of this name searches something else.
     """
+    settings = plan.config.study
     with lock(plan.name):
         study = optuna.create_study(
             study_name=plan.name,
             storage=store,
-            direction=direction,
-            pruner=pruner,
+            direction=settings.direction,
+            pruner=make_pruner(settings.pruner, plan.example.train.epochs),
             load_if_exists=True,
         )
         if not study.get_trials(deepcopy=False) and IDENTITY not in study.user_attrs:

@@ -129,6 +129,7 @@ class Syncing:
         began = time.monotonic()
         try:
             sync(self.tracker, self.folder, wait)
+            retry_at.pop(self.tracker.address, None)
         finally:
             took = time.monotonic() - began
             self.seconds += took

@@ -19,6 +19,7 @@ OF_A_FILE = ("mode", "sweeper.params")
 
 PLACES = (
     "output_dir",
+    "tracking.kind",  # a module is imported
     "tracking.uri",
     "study.storage",
     "study.export",

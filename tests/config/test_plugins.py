@@ -1,81 +1,48 @@
-"""A loss and a data format from outside the package, by the user's leave alone."""
+"""The loss and the data format of docs/extending.md, by the user's permission alone."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from nersweep import __main__ as cli
 from nersweep.config.build import locate
 from nersweep.config.plugins import VARIABLE, plugins
-from nersweep.faults import UserError
 from nersweep.run.identity import source
 
-LOSS = """
-from nersweep.losses import TokenLoss
-from nersweep.losses.base import gold_log_probabilities, require
-
-
-class SquaredErrorLoss(TokenLoss):
-    def __init__(self, power=2.0, weight=None, reduction="mean"):
-        super().__init__(weight, reduction)
-        require(power > 0, "power", power, "> 0")
-        self.power = power
-
-    def per_token(self, logits, targets):
-        return (self.power * gold_log_probabilities(logits, targets)[1]).exp()
-"""
-LOSS_OPTION = """
-# @package _global_
-squared_error_power: 2.0
-loss:
-  _target_: lab_losses.SquaredErrorLoss
-  power: ${squared_error_power}
-  reduction: mean
-"""
-FORMAT = """
-from dataclasses import dataclass
-
-from nersweep.data.corpus import Sentence
-from nersweep.data.normalise import assemble
-
-
-@dataclass(frozen=True)
-class Slashed:
-    text: str
-
-    def load(self):
-        words, tags = zip(*[pair.split("/") for pair in self.text.split()])
-        sentences = [Sentence(words, tags)] * 8
-        return assemble("slashed", "text", {split: sentences for split in ("train", "dev", "test")})
-"""
-FORMAT_OPTION = """
-_target_: lab_formats.Slashed
-text: Ada/B-PER lives/O in/O Paris/B-LOC
-"""
+DOCUMENT = Path(__file__).parents[2] / "docs" / "extending.md"
+FILE = re.compile(r"^```\w+ (\S+)\n(.*?)^```$", re.S | re.M)  # a block with the name of a file
+MODULES = ("my_losses", "my_formats", "my_more")
+SENTENCES = "Ada/B-PER lives/O in/O Paris/B-LOC\n" * 8
 SMALL = [
-    "data=slashed", "loss=squared_error", "train.epochs=1", "model.hidden=8", "model.layers=1",
-    "model.heads=2", "train.precision=fp32",
+    "data=slashed", "data.path=.", "loss=squared_error", "train.epochs=1", "model.hidden=8",
+    "model.layers=1", "model.heads=2", "train.precision=fp32",
 ]  # fmt: skip
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Two modules that can be imported and a configuration folder that names their classes."""
-    for name, text in {
-        "lab_losses.py": LOSS,
-        "lab_formats.py": FORMAT,
-        "conf/loss/squared_error.yaml": LOSS_OPTION,
-        "conf/data/slashed.yaml": FORMAT_OPTION,
-    }.items():
+    """The current directory, with the files of the document and a data set."""
+    files = dict(FILE.findall(DOCUMENT.read_text(encoding="utf-8")))
+    assert len(files) == 4
+    for split in ("train", "dev", "test"):
+        files[f"{split}.txt"] = SENTENCES
+    for name, text in files.items():
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text.lstrip(), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    for name in ("lab_losses", "lab_formats"):
+    for name in MODULES:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def permission(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "my_losses,my_formats")
 
 
 def run(monkeypatch, *arguments):
@@ -85,8 +52,7 @@ def run(monkeypatch, *arguments):
     return end.value.code
 
 
-def test_a_run_uses_a_loss_and_a_data_format_from_outside(folder, monkeypatch):
-    monkeypatch.setenv(VARIABLE, "lab_losses,lab_formats")
+def test_a_run_uses_a_loss_and_a_data_format_from_outside(folder, permission, monkeypatch):
     assert run(monkeypatch, "squared_error_power=3") == 0
     (file,) = folder.glob("outputs/runs/*/result.json")
     result = json.loads(file.read_text(encoding="utf-8"))
@@ -94,64 +60,72 @@ def test_a_run_uses_a_loss_and_a_data_format_from_outside(folder, monkeypatch):
     assert result["config"]["squared_error_power"] == 3
 
 
-def test_a_fault_of_an_outside_loss_names_its_knob(folder, monkeypatch, capsys):
-    monkeypatch.setenv(VARIABLE, "lab_losses,lab_formats")
+def test_a_fault_of_an_outside_loss_names_its_knob(folder, permission, monkeypatch, capsys):
     assert run(monkeypatch, "squared_error_power=-1") == 1
     assert capsys.readouterr().err == "nersweep: squared_error_power=-1: must be > 0\n"
+
+
+def test_a_fault_in_outside_data_names_file_and_line(folder, permission, monkeypatch, capsys):
+    (folder / "dev.txt").write_text("Ada/B-PER\nlives\n", encoding="utf-8")
+    assert run(monkeypatch) == 1
+    assert capsys.readouterr().err == "nersweep: dev.txt:2: expected word/TAG pairs\n"
 
 
 def test_a_configuration_folder_alone_imports_nothing(folder, monkeypatch, capsys):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert run(monkeypatch) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert {line.partition(":")[2].partition("=")[0].strip() for line in lines} == {
-        "loss._target_",
-        "data._target_",
-    }
-    assert not {"lab_losses", "lab_formats"} & sys.modules.keys()
+    error = capsys.readouterr().err
+    assert "loss._target_=my_losses.SquaredErrorLoss" in error
+    assert "data._target_=my_formats.Slashed" in error
+    assert not {*MODULES} & sys.modules.keys()
 
 
-@pytest.mark.parametrize(
-    "target", ["lab_losses.nothing", "lab_losses.require", "lab_losses.TokenLoss", "lab_losses"]
-)
-def test_only_a_loss_of_the_plugin_itself_is_a_loss(target, folder, monkeypatch):
-    monkeypatch.setenv(VARIABLE, "lab_losses")
-    with pytest.raises(UserError) as error:
-        locate("loss", target)
-    assert error.value.faults[0].setting == "loss._target_"
+@pytest.mark.parametrize("name", ["nothing", "require", "TokenLoss", "Tensor"])
+def test_only_a_loss_of_the_plugin_itself_is_a_loss(name, folder, permission, assert_refused_as):
+    assert_refused_as(lambda: locate("loss", f"my_losses.{name}"), "loss._target_=my_losses.")
 
 
-def test_a_plugin_that_cannot_be_imported_is_refused_with_the_reason(folder, monkeypatch):
-    (folder / "lab_losses.py").write_text("import nothing_of_this_name\n", encoding="utf-8")
-    monkeypatch.setenv(VARIABLE, "lab_losses")
-    with pytest.raises(UserError) as error:
-        locate("loss", "lab_losses.SquaredErrorLoss")
-    assert "nothing_of_this_name" in error.value.faults[0].must
+def test_a_plugin_is_no_class(folder, permission, assert_refused_as):
+    assert_refused_as(lambda: locate("loss", "my_losses"), "loss._target_=my_losses")
 
 
-def test_the_name_of_a_plugin_ends_where_its_name_ends(folder, monkeypatch):
-    monkeypatch.setenv(VARIABLE, "lab")
-    with pytest.raises(UserError):
-        locate("loss", "lab_losses.SquaredErrorLoss")
+def test_a_plugin_that_cannot_be_imported_is_refused_with_the_reason(folder, permission, faults_of):
+    (folder / "my_losses.py").write_text("import nothing_of_this_name\n", encoding="utf-8")
+    (fault,) = faults_of(lambda: locate("loss", "my_losses.SquaredErrorLoss"))
+    assert "nothing_of_this_name" in fault.must
 
 
-def test_a_name_that_is_no_module_is_refused(monkeypatch):
+def test_the_name_of_a_plugin_is_a_whole_name(folder, monkeypatch, assert_refused_as):
+    monkeypatch.setenv(VARIABLE, "my")
+    assert_refused_as(lambda: locate("loss", "my_losses.SquaredErrorLoss"), "loss._target_=")
+
+
+def test_a_name_that_is_no_module_is_refused(monkeypatch, assert_refused_as):
     monkeypatch.setenv(VARIABLE, "my-losses")
-    with pytest.raises(UserError) as error:
-        plugins()
-    assert (error.value.faults[0].setting, error.value.faults[0].value) == (VARIABLE, "my-losses")
+    assert_refused_as(plugins, f"{VARIABLE}=my-losses")
 
 
-def test_a_subclass_in_a_plugin_enters_the_fingerprint_with_its_base(folder, monkeypatch):
-    (folder / "lab_more.py").write_text(
-        "from lab_losses import SquaredErrorLoss\n\n\nclass Loud(SquaredErrorLoss):\n    pass\n",
+def test_an_installed_package_declares_plugins_as_entry_points(tmp_path, monkeypatch):
+    about = tmp_path / "mine-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Name: mine\nVersion: 1\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text(
+        "[nersweep.plugins]\nmine = my_losses\n", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert plugins() == ("my_losses",)
+
+
+def test_a_base_class_in_a_plugin_enters_the_fingerprint(folder, monkeypatch):
+    (folder / "my_more.py").write_text(
+        "from my_losses import SquaredErrorLoss\n\n\nclass Loud(SquaredErrorLoss):\n    pass\n",
         encoding="utf-8",
     )
-    monkeypatch.setenv(VARIABLE, "lab_losses,lab_more")
-    target = locate("loss", "lab_more.Loud")
+    monkeypatch.setenv(VARIABLE, "my_losses,my_more")
+    target = locate("loss", "my_more.Loud")
     before = source(target)
-    with (folder / "lab_losses.py").open("a", encoding="utf-8") as file:
+    with (folder / "my_losses.py").open("a", encoding="utf-8") as file:
         file.write("# an edit\n")
     source.cache_clear()
     assert source(target) != before
-    sys.modules.pop("lab_more", None)

@@ -1,71 +1,87 @@
 """The command line: `python -m nersweep loss=focal focal_gamma=3`."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from nersweep.command import main as main_module
 from nersweep.command.line import Command
-from nersweep.config.schema import TrackingConfig
+from nersweep.command.main import Door, run
+from nersweep.config.compose import Composer
+from nersweep.faults import Fault
+
+if TYPE_CHECKING:
+    from nersweep.config.check import Checked
+    from nersweep.config.settings import Settings
+
+# Imports inside functions: torch and transformers take seconds, and --help does not need them.
 
 
-def one_run(config: DictConfig) -> None:
-    # torch and transformers cost seconds, which --help need not pay
-    from nersweep.config import check
+def run_one(checked: "Checked", overrides: Sequence[str]) -> None:
+    """Run one run."""
     from nersweep.run import execute, plan
 
-    hydra = HydraConfig.get()
-    checked = check.check(config, hydra.runtime.choices)
-    execute.execute(plan.make(checked), hydra.overrides.task)
+    execute.execute(plan.make(checked), overrides)
 
 
-def many_runs(command: Command, typed: str) -> list[str]:
-    """A preview, a sweep, a study, or workers of a study; returns a line for each run that failed."""
+def run_many(command: Command, text: str) -> Sequence[str]:
+    """Run a preview, a sweep, a study, or workers of a study; return a line for each failure."""
     from nersweep.study import loop
     from nersweep.sweep import check, launch, preview
 
-    runs, composer = command.runs, command.composer
-    config = composer(runs[0])
+    runs, composer, settings = command.runs, command.composer, command.first().settings
     if faults := check.check(command):
         return list(map(str, faults))
-    if config.dry_run:
+    if settings.dry_run:
         preview.show(command)
-    elif not config.study.space:
-        if config.report:
-            import_module(
-                "nersweep.report.answer"
-            )  # what is not installed for it is told before hours of training
-        folder, failures = launch.launch(command, typed)
-        return failures + (report_of(folder, config) if config.report else [])
+    elif not settings.study.space:
+        if settings.report:
+            import_module("nersweep.report.answer")  # if it lacks a package, fail before the runs
+        folder, failures = launch.launch(command, text)
+        return failures + (report(folder, settings) if settings.report else [])
     elif command.many:
         return launch.launch_workers(command)
     else:
         with composer:
-            loop.work(config, runs[0], composer)
+            loop.work(composer(runs[0]), runs[0], composer)
     return []
 
 
-def report_of(folder: Path, config: DictConfig) -> list[str]:
-    """Makes the report of a sweep; returns what stands against it."""
+def report(folder: Path, settings: "Settings") -> list[str]:
+    """Write the report of a sweep; return its faults."""
     from nersweep.report import answer
 
-    uri, experiment = config.tracking.uri, config.tracking.experiment
-    asked = answer.ReportConfig(
-        sweep=str(folder),
-        output_dir=config.output_dir,
-        tracking=TrackingConfig(uri=uri, experiment=experiment),
+    output_dir = str(settings.output_dir)
+    config = answer.ReportConfig(
+        sweep=str(folder), output_dir=output_dir, tracking=settings.tracking
     )
     try:
-        answer.report(asked)
+        answer.report(config)
     except ValueError as error:
         return str(error).split("\n")
     return []
 
 
+def study_faults(
+    config: DictConfig, choice: Mapping[str, Any], composer: Composer
+) -> Iterable[Fault]:
+    """Return the faults of the study of a configuration, if it has one."""
+    from nersweep.study import check
+
+    return check.study_faults(config, choice, composer)
+
+
+def recommend(checked: "Checked") -> list[tuple[str, ...]]:
+    """Return the settings that the diagnosis of the data recommends."""
+    from nersweep.diagnosis.recommendation import recommend_settings
+
+    return recommend_settings(checked)
+
+
 def main() -> None:
-    main_module.main(one_run, many_runs)
+    run(Door(run_one, run_many, study_faults, recommend))
 
 
 if __name__ == "__main__":

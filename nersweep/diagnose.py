@@ -1,31 +1,32 @@
 """Diagnose a data set: `python -m nersweep.diagnose data=wnut17 data.path=DIR`."""
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from nersweep.command import main as main_module
+from nersweep.__main__ import study_faults
 from nersweep.command.line import Command
+from nersweep.command.main import Door, run
+
+if TYPE_CHECKING:
+    from nersweep.config.check import Checked
 
 
-def job(config: DictConfig) -> None:
+def diagnose(checked: "Checked", overrides: Sequence[str]) -> None:
     """Print the diagnosis of the configuration's data."""
-    from nersweep.config import check  # torch costs seconds, which --help saves
-    from nersweep.diagnosis.describe import describe
+    from nersweep.diagnosis.describe import describe  # torch takes seconds, which --help saves
 
-    describe(check.check(config, HydraConfig.get().runtime.choices))
+    describe(checked)
 
 
-def refuse(command: Command, line: str) -> list[str]:
+def refuse(command: Command, text: str) -> list[str]:
     """Refuse a command line of several runs."""
-    return [
-        f"{line}: diagnoses one data set and runs nothing; "
-        "leave out -m, experiment, study and dry_run"
-    ]
+    must = "diagnoses one data set and runs nothing"
+    return [f"{text}: {must}; leave out -m, experiment, study and dry_run"]
 
 
 def main() -> None:
     """Run the command line."""
-    main_module.main(job, refuse)
+    run(Door(diagnose, refuse, study_faults))
 
 
 if __name__ == "__main__":

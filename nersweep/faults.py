@@ -78,6 +78,20 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
+def faults_of(error: ValueError) -> list[Fault]:
+    """Return the faults of an error. Transitional: reads those that are still raised as text."""
+    if isinstance(error, UserError):
+        lines = [fault for fault in error.faults if fault.must or fault.value is not UNSET]
+        if len(lines) == len(error.faults):
+            return lines
+    faults = []
+    for line in str(error).split("\n"):
+        subject, _, rest = line.partition(": ")
+        setting, equals, value = subject.partition("=")
+        faults.append(Fault(setting, value if equals else UNSET, rest))
+    return faults
+
+
 def fault_lines(error: BaseException) -> list[str]:
     """Describe an error, a line per fault. Whatever is no UserError is an error of ours."""
     if os.environ.get(TRACEBACK):

@@ -1,96 +1,140 @@
-"""A command line of overrides: checked whole, then given to Hydra; faults in one line each, exit codes, signals."""
+"""Run a command line of overrides: check it whole, then do what it asks. Faults, exit codes, signals."""
 
 import os
 import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
-from hydra import errors
 from hydra import main as hydra_main
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.utils import get_args_parser
+from hydra.core import utils as hydra_utils
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import HydraContext
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from nersweep import terminal
-from nersweep.command import line as line_module
-from nersweep.config import schema as sections
+from nersweep.command import line
+from nersweep.command.line import Command, Recommend, RunCheck
+from nersweep.config import schema
+from nersweep.config.compose import MAIN
 from nersweep.config.knobs import CONF
 from nersweep.data.corpus import corpora
-from nersweep.faults import TRACEBACK, fault_lines, reason
+from nersweep.faults import TRACEBACK, Fault, UserError, fault_lines, reason
 from nersweep.machine import signals
 
+if TYPE_CHECKING:
+    from nersweep.config.check import Checked  # torch takes seconds, and --help does not need it
 
-def main(
-    job: Callable[[DictConfig], object],
-    many: Callable[[line_module.Command, str], list[str]] | None = None,
-) -> None:
-    """Does the job with the configuration that a command line describes. `many` is for what is more than a run: sweeps,
-    studies, previews of them. It takes the command, and as it was typed, and returns faults.
 
-    Exit code 0, or 1 where anything failed, with one line per fault on standard error; 130 after Ctrl-C and 143 after
-    SIGTERM."""
-    sections.register()
+@dataclass(frozen=True)
+class Door:
+    """What a program does with its command line.
+
+    run: with one run and its overrides. many: with a sweep, a study or a preview, and the command's
+    text; returns lines of faults.
+    """
+
+    run: Callable[["Checked", Sequence[str]], object]
+    many: Callable[[Command, str], Sequence[str]]
+    run_check: RunCheck
+    recommend: Recommend | None = None
+
+
+def run(door: Door) -> NoReturn:
+    """Do what the command line asks, and end the process.
+
+    Exit code 0, or 1 if anything failed, with one line per fault on standard error; 130 after
+    Ctrl-C and 143 after SIGTERM.
+    """
+    schema.register()
     terminal.faults.clear()
     signals.listen()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and main says it in one line
-    parser = get_args_parser()
-    parser.error = wrong_usage
     corpora.clear()
-    more = False
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and its error becomes one line here
+    parser = get_args_parser()
+    parser.error = refuse_usage
     try:
-        typed = parser.parse_args()
-        if "hydra.verbose=true" in typed.overrides:
-            os.environ[TRACEBACK] = "1"
-        line_module.refuse(typed)
-        if not typed.shell_completion:
-            line = line_module.read(typed)
-            terminal.print_faults(line.faults)
-            asked = typed.cfg or typed.info or typed.help or typed.hydra_help  # of Hydra itself
-            more = many and not (asked or terminal.faults) and line.is_more_than_a_run()
-        if more:
-            terminal.print_faults(many(line, this_command()))
-        elif not terminal.faults:
-            hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name="config")(
-                guarded(job)
-            )()
+        serve(door, parser.parse_args())
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and not signals.asked:  # after --help
             raise
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            error = UserError(Fault("", must=reason(error)))
         if not signals.asked:
-            hydra_s = isinstance(error, errors.HydraException | OmegaConfBaseException)
-            terminal.print_faults(fault_lines(ValueError(reason(error)) if hydra_s else error))
+            terminal.print_faults(fault_lines(error))
     if signals.asked:  # whatever error it has led to
         first = signals.asked[0]
-        what = "interrupted" if first == signal.SIGINT else f"stopped by {first.name}"
-        terminal.print_faults([f"{what}; the same command goes on from there: {this_command()}"])
+        cause = "interrupted" if first == signal.SIGINT else f"stopped by {first.name}"
+        terminal.print_faults([f"{cause}; the same command resumes: {this_command()}"])
         sys.exit(128 + first)
     sys.exit(1 if terminal.faults else 0)
 
 
-def guarded(job: Callable[[DictConfig], object]) -> Callable[[DictConfig], None]:
-    """Tells what goes wrong in a job, as Hydra would not in one line."""
+def serve(door: Door, arguments: Namespace) -> None:
+    """Do what the arguments ask if they have no faults; print their faults otherwise."""
+    if "hydra.verbose=true" in arguments.overrides:
+        os.environ[TRACEBACK] = "1"
+    line.refuse(arguments)
+    if arguments.shell_completion:
+        ask_hydra()
+        return
+    command = line.read(arguments, door.run_check, door.recommend)
+    terminal.print_faults(map(str, command.faults))
+    if terminal.faults:
+        return
+    if line.asks_hydra(arguments):
+        ask_hydra()
+    elif command.is_more_than_a_run():
+        terminal.print_faults(door.many(command, this_command()))
+    else:
+        run_one(door, command)
 
-    def do(config: DictConfig) -> None:
+
+def ask_hydra() -> None:
+    """Let Hydra answer: --help, --hydra-help, --cfg, --info, --shell-completion."""
+    hydra_main(version_base="1.3", config_path=f"pkg://{CONF}", config_name=MAIN)(
+        lambda config: None
+    )()
+
+
+def run_one(door: Door, command: Command) -> None:
+    """Run one run as a job of Hydra's, with its logging, callbacks and environment (env_set)."""
+
+    def job(config: DictConfig) -> None:
         try:
-            job(config)
-        except Exception as error:
+            door.run(command.first(), config_overrides)
+        except Exception as error:  # Hydra would print more than one line
             if signals.asked:
                 raise
             terminal.print_faults(fault_lines(error))
 
-    return do
+    with command.composer as composer:
+        config = composer.job(command.runs[0])
+        config_overrides = list(config.hydra.overrides.task)
+        hydra_utils.configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        callbacks = Callbacks(config)
+        callbacks.on_run_start(config=config, config_name=MAIN)
+        context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
+        returned = hydra_utils.run_job(job, config, "hydra.run.dir", None, context)
+        callbacks.on_run_end(config=config, config_name=MAIN, job_return=returned)
 
 
 def this_command() -> str:
-    """As it was typed, but for rerun=true, with which it would begin again instead of going on."""
+    """Return the command without rerun=true, with which it would start over instead of resuming."""
     spec = sys.modules["__main__"].__spec__
     module = spec.name.removesuffix(".__main__") if spec else "nersweep"
-    typed = [argument for argument in sys.argv[1:] if not re.match(r"\+{0,2}rerun=", argument)]
-    return shlex.join(["python", "-m", module, *typed])
+    arguments = [a for a in sys.argv[1:] if not re.match(r"\+{0,2}rerun=", a)]
+    return shlex.join(["python", "-m", module, *arguments])
 
 
-def wrong_usage(message: str) -> NoReturn:
-    raise ValueError(f"{message}; see python -m nersweep --help")
+def refuse_usage(message: str) -> NoReturn:
+    """Raise what argparse would print."""
+    raise UserError(Fault("", must=message, remedy="see python -m nersweep --help"))

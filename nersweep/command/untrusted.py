@@ -2,117 +2,127 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from nersweep.config.compose import Composer
+from nersweep.config.compose import MAIN, Composer
 from nersweep.config.flat import flat
+from nersweep.config.overrides import setting_of
+from nersweep.faults import Fault
 
-if TYPE_CHECKING:
-    pass  # torch costs seconds, which the help need not pay
-from nersweep.command.composition import COMPOSITION
-
-# What a file of --config-dir may set in Hydra's own section, and what Hydra writes there itself.
-OF_A_FILE = ("mode", "sweeper.params")
-
-
-PLACES = (
-    "output_dir",
-    "tracking.kind",  # a module is imported
-    "tracking.uri",
-    "study.storage",
-    "study.export",
-)  # where something is sent to or written
-
-
-BY_HYDRA = ("runtime", "overrides", "searchpath", "job.override_dirname")
-
-
-# Where Hydra's own classes are. Not all of hydra.: hydra.utils.get_object would import anything.
+ALLOWED = ("hydra.mode", "hydra.sweeper.params")  # what a file may set in Hydra's own section
+# Where data is sent to; tracking.kind may name a module.
+PLACES = ("output_dir", "tracking.kind", "tracking.uri", "study.storage", "study.export")
+# Hydra's own classes. Not all of hydra.: hydra.utils.get_object would import anything.
 HYDRA_ROOMS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
+BY_FILE = "set by a file of --config-dir"
+TYPE_IT = "set it on the command line"
 
 
-def foreign_targets(config: DictConfig) -> list[str]:
-    """A line for each _target_ at a place that names no class. Those of our sections are for plan.check."""
-    return [
-        f"{key}={value}: a class can be named only as SECTION._target_, or in loss.terms"
-        for key, value in targets(OmegaConf.to_container(config))
-        if not re.fullmatch(r"\w+\._target_|loss(\.terms\.\w+)+\._target_", key)
-    ]
+def faults(
+    config: DictConfig, overrides: Sequence[str], given: set[str], composer: Composer
+) -> list[Fault]:
+    """Return what a composed run contains that is not allowed.
+
+    overrides: of the run. given: the names on the command line, to which what a preset sweeps does
+    not belong.
+    """
+    options, _ = composer.split(overrides)
+    section = composer.whole(options).hydra
+    found = foreign_classes(config, section)
+    if composer.folder:
+        given_hydra = {setting_of(override) for override in overrides} & given
+        names = hydra_settings(options, composer) | hydra_choices(section, given_hydra, composer)
+        must = f"{BY_FILE}, which may set only {' and '.join(ALLOWED)} there"
+        for name in sorted(names):
+            found.append(Fault(name, must=must, remedy=TYPE_IT))
+        found += foreign_values(config, given, composer)
+    return found
 
 
-def foreign_hydra(section: DictConfig) -> list[str]:
-    """A line for each _target_ in Hydra's own section that is none of Hydra's: it would import and call it, as its
-    callbacks for example."""
-    return [
-        f"hydra.{key}={value}: must be a class of Hydra's"
-        for key, value in targets(OmegaConf.to_container(section))
-        if not str(value).startswith(HYDRA_ROOMS)
-    ]
+def foreign_classes(config: DictConfig, section: DictConfig) -> list[Fault]:
+    """Return a fault for each _target_ at a place that names no class, and in Hydra's own section
+    for each that is not Hydra's. `check` looks at those of our sections."""
+    found = []
+    for key, value in targets(OmegaConf.to_container(config)):
+        if not re.fullmatch(r"\w+\._target_|loss(\.terms\.\w+)+\._target_", key):
+            must = "a class can be named only as SECTION._target_, or in loss.terms"
+            found.append(Fault(key, value, must))
+    for key, value in targets(OmegaConf.to_container(section), "hydra."):
+        if not str(value).startswith(HYDRA_ROOMS):
+            found.append(Fault(key, value, "must be a class of Hydra's"))
+    return found
 
 
-def of_a_file(section: DictConfig, overrides: Sequence[str], composer: Composer) -> list[str]:
-    """A line where a file of --config-dir sets more in Hydra's own section than a sweep. Logging calls what it is told
-    to, a launcher gives lines to a shell, the environment reaches every process: all of that must be typed."""
-    if not composer.folder:
-        return []
-    typed = tuple(o for o in overrides if composer.parsed(o).is_hydra_override())
-    try:
-        mine, theirs = settled(composer.without_files(typed).hydra), settled(section)
-    except COMPOSITION:  # what was typed is an option of the folder
-        return [
-            f"{' '.join(typed)}: must be an option of Hydra's or of its plugins, and no file of --config-dir"
-        ]
-    told = OmegaConf.to_container(section.overrides)
-    foreign = (
-        {"overrides"} if {*told["hydra"], *told["task"]} - {*overrides, *composer.more} else set()
-    )
-    foreign |= {key.partition(".")[0] for key, _ in mine.items() ^ theirs.items()}
-    names = ", ".join(f"hydra.{name}" for name in sorted(foreign))
-    allowed = " and ".join(f"hydra.{name}" for name in OF_A_FILE)
-    return (
-        [f"{names}: set by a file of --config-dir, which may set only {allowed} there; type it"]
-        if foreign
-        else []
-    )
-
-
-def addresses(config: DictConfig, typed: set[str], composer: Composer) -> list[str]:
-    """A line for what a file of --config-dir sets that is not a stranger's to say: where something is sent to or
-    written, and what calls a resolver, as ${oc.env:TOKEN} does. typed: the names on the command line, to which what a
-    preset sweeps does not belong."""
-    if not composer.folder:
-        return []
-    values = flat(OmegaConf.to_container(config))
-    theirs = {key: str(value) for key, value in values.items() if value and key not in typed}
-    usual = composer.without_files(())
-    lines = [
-        f"{key}={theirs[key]}: set by a file of --config-dir; type it"
-        for key in PLACES
-        if key in theirs and theirs[key] != str(OmegaConf.select(usual, key))
-    ]
-    for key, value in theirs.items():
-        rest = re.sub(r"\$\{hydra:runtime\.choices\.\w+\}", "", value)
-        if "${" in rest and ":" in rest:
-            lines.append(
-                f"{key}={value}: a file of --config-dir takes values from other settings alone; type it"
-            )
-    return lines
-
-
-def settled(section: DictConfig) -> dict[str, str]:
-    """Hydra's own section, without what a file may set and what Hydra itself writes."""
-    apart = tuple(f"{name}." for name in OF_A_FILE + BY_HYDRA)
-    leaves = flat(OmegaConf.to_container(section))
-    return {key: repr(value) for key, value in leaves.items() if not f"{key}.".startswith(apart)}
-
-
-def targets(
-    config: Mapping[str, Any] | Sequence[Any], prefix: str = ""
-) -> Iterator[tuple[str, Any]]:
-    for key, value in config.items() if isinstance(config, Mapping) else enumerate(config):
+def targets(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the name and the value of each _target_, also in lists."""
+    items = config.items() if isinstance(config, Mapping) else enumerate(config)
+    for key, value in items:
         if key == "_target_":
             yield f"{prefix}{key}", value
         elif isinstance(value, Mapping | list):
             yield from targets(value, f"{prefix}{key}.")
+
+
+def hydra_settings(options: Sequence[str], composer: Composer) -> set[str]:
+    """Return what files of the folder set in Hydra's own section: hydra.job, hydra.launcher.
+
+    Logging calls what it is configured to, a launcher passes lines to a shell, and the environment
+    reaches every process. Looks at each file that Hydra would merge, at the place where it would
+    merge it, whichever defaults list includes it.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    parsed, repository = loader._parse_overrides_and_create_caching_repo(
+        MAIN, [*composer.more, *options]
+    )
+    defaults = create_defaults_list(
+        repository, MAIN, parsed, prepend_hydra=True, skip_missing=False
+    )
+    files = {
+        default.config_path: repository.load_config(default.config_path)
+        for default in defaults.defaults
+    }
+    strange = {path for path, file in files.items() if file.path.startswith("file://")}
+    names = set()
+    for default in defaults.defaults:
+        by_hydra = default.parent.startswith(("hydra/", "<root>")) and default.parent not in strange
+        if default.config_path not in strange and by_hydra:
+            continue
+        prefix = f"{default.package}." if default.package else ""
+        values = OmegaConf.to_container(files[default.config_path].config)
+        for leaf in flat(values):
+            key = prefix + leaf
+            allowed = any(f"{key}.".startswith(f"{name}.") for name in ALLOWED)
+            if f"{key}.".startswith("hydra.") and not allowed:
+                names.add(".".join(key.split(".")[:2]))
+    return names
+
+
+def hydra_choices(section: DictConfig, given: set[str], composer: Composer) -> set[str]:
+    """Return the groups of Hydra's whose option the defaults list of a file chose."""
+    usual = composer.whole(()).hydra.runtime.choices
+    names = set()
+    for group, option in section.runtime.choices.items():
+        if group.startswith("hydra/") and group not in given and option != usual.get(group):
+            names.add(group.replace("/", "."))
+    return names
+
+
+def foreign_values(config: DictConfig, given: set[str], composer: Composer) -> list[Fault]:
+    """Return a fault for each address, and each resolver such as ${oc.env:TOKEN}, that was not
+    given on the command line."""
+    usual = flat(OmegaConf.to_container(composer(())))
+    found = []
+    for key, value in flat(OmegaConf.to_container(config)).items():
+        if key in given or not value:
+            continue
+        if key in PLACES and value != usual[key]:
+            found.append(Fault(key, value, BY_FILE, TYPE_IT))
+        rest = re.sub(r"\$\{hydra:runtime\.choices\.\w+\}", "", str(value))
+        if "${" in rest and ":" in rest:
+            must = "a file of --config-dir takes values only from other settings"
+            found.append(Fault(key, value, must, TYPE_IT))
+    return found

@@ -1,11 +1,12 @@
-"""From a section of the configuration to the object that it describes. The only place that instantiates."""
+"""Build the object that a section of the configuration describes. The only place that instantiates."""
 
 import inspect
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -14,10 +15,9 @@ from hydra.utils import get_object
 from nersweep.config.flat import flat
 from nersweep.config.plugins import is_within, plugins
 from nersweep.config.schema import describe
-from nersweep.faults import Fault, Faults, UserError, reason, shown
+from nersweep.faults import Fault, UserError, faults_of, reason
 
-# The sections that name a class, and the room in which it must live. A configuration may come from a stranger, so
-# nothing else is ever called.
+# The sections that name a class, and the room in which it must be defined.
 ROOMS = {
     "data": "nersweep.data",
     "model": "nersweep.model.encoders",
@@ -26,7 +26,7 @@ ROOMS = {
     "weights": "nersweep.weights",
     "aux": "nersweep.model.auxiliary",
 }
-# What tells the classes that can be chosen from others in the same room.
+# The method that tells the classes of a section from others in the same room.
 METHOD = {
     "data": "load",
     "model": "build",
@@ -35,148 +35,156 @@ METHOD = {
     "weights": "raw",
     "aux": "vocabularies",
 }
-
-# Losses and heads wait for what is known only once the data is read, and are given what their signature asks for: class
-# weights and training counts of the classes that the loss sees, and their names; the encoder and the labels of a head.
+# Losses and heads are built once the data is read, with the facts that their signature names.
 WAITING = ("loss", "head")
 FACTS = {"weight", "counts", "labels", "encoder"}
-STAND_INS = {
-    "counts": (1, 1, 1),
-    "labels": ("O", "B-X", "I-X"),
-}  # for losses that are tried before the data is read
+STAND_INS = {"counts": (1, 1, 1), "labels": ("O", "B-X", "I-X")}  # facts for a trial of a loss
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names under which the user sets the arguments of a section's class."""
+
+    section: str  # loss, or loss.terms.dice
+    raw: Mapping[str, Any]  # the section before interpolation
+    alias: Mapping[str, str] = field(default_factory=dict)  # argument: its name in the section
+
+    def of(self, argument: str) -> str:
+        """Return the knob that feeds an argument (focal_gamma), else its place (loss.gamma).
+
+        A mapping may be fed as a whole or entry by entry: weights.dice of a compound loss.
+        """
+        head, dot, rest = argument.partition(".")
+        parts = (self.alias.get(head, head) + dot + rest).split(".")
+        values = flat(self.raw)
+        for end in range(len(parts), 0, -1):
+            knob = re.fullmatch(r"\$\{(\w+)\}", str(values.get(".".join(parts[:end]))))
+            if knob:
+                return ".".join([knob[1], *parts[end:]])
+        return ".".join([self.section, *parts])
+
+    def rename(self, fault: Fault) -> Fault:
+        """Return a fault that a class raised, under the user's name of the argument."""
+        argument = fault.setting.partition(".")[0]
+        known = self.alias.get(argument, argument) in self.raw
+        return replace(fault, setting=self.of(fault.setting)) if known else fault
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Raise faults of the enclosed code under the user's names."""
+        try:
+            yield
+        except ValueError as error:
+            raise UserError(*map(self.rename, faults_of(error))) from error
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A loss or a head, to be made when the data is known. A compound loss holds the recipes of its terms."""
+    """A loss or a head that waits for the data. A compound loss holds the recipes of its terms."""
 
-    section: str  # where its settings are: loss, or loss.terms.dice
     target: type
     arguments: dict[str, Any]
-    raw: Mapping[str, Any]  # the section before its interpolations are resolved
+    names: Names
 
     def terms(self) -> dict[str, "Recipe"]:
-        """Those of a compound loss that have a weight."""
+        """Return the terms of a compound loss whose weight is not 0."""
         weights = self.arguments.get("weights") or {}
-        return {
-            name: term
-            for name, term in self.arguments.get("terms", {}).items()
-            if weights.get(name, 1) != 0
-        }
+        terms = self.arguments.get("terms", {})
+        return {name: term for name, term in terms.items() if weights.get(name, 1) != 0}
 
     def make(self, **facts: Any) -> Any:
-        """Raises ValueError under the names that a user types, where arguments and facts do not fit."""
+        """Return the object. Raises UserError where arguments and facts do not fit."""
         arguments = dict(self.arguments)
         if "terms" in arguments:
             arguments["terms"] = {name: term.make(**facts) for name, term in self.terms().items()}
             weights = arguments.get("weights") or {}
-            arguments["weights"] = {
-                name: weight for name, weight in weights.items() if name in arguments["terms"]
-            }
-        wanted = {name: fact for name, fact in facts.items() if name in signature(self.target)}
-        try:
-            return self.target(**arguments, **wanted)
-        except ValueError as error:
-            raise ValueError(with_typed_name(self.section, str(error), self.raw)) from None
+            arguments["weights"] = {n: w for n, w in weights.items() if n in arguments["terms"]}
+        for name in facts.keys() & signature(self.target).keys():
+            arguments[name] = facts[name]
+        with self.names.restored():
+            return self.target(**arguments)
 
     def losses(self) -> list[type]:
-        """The class of this loss, or of each of its terms."""
-        return [loss for term in self.terms().values() for loss in term.losses()] or [self.target]
+        """Return the class of this loss, or of each of its terms."""
+        losses = [loss for term in self.terms().values() for loss in term.losses()]
+        return losses or [self.target]
 
 
 def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> Any:
-    """The object that a section describes. Heads and losses are given as recipes: they wait for what the data tells.
-    A section without _target_ is None. The terms of a compound loss are sections of their own: loss.terms.dice.
+    """Return the object that a section describes: a Recipe for head and loss, None without _target_.
 
-    Raises Faults under the names that a user types.
+    The terms of a compound loss are sections of their own: loss.terms.dice. Raises UserError with
+    all faults, under the user's names.
     """
     if "_target_" not in resolved:
         if resolved:
-            raise ValueError(
-                f"{section}: settings without _target_; choose an option, as in {section}=NAME"
-            )
+            remedy = f"choose an option, as in {section}=NAME"
+            raise UserError(Fault(section, must="settings without _target_", remedy=remedy))
         return None
-    target = locate(section, resolved["_target_"])
+    target, names = locate(section, resolved["_target_"]), Names(section, raw)
     arguments = {key: value for key, value in resolved.items() if key not in ("_target_", "terms")}
     if section == "loss" and "weight" in signature(target):
-        arguments.pop("weight", None)  # focal_alpha: class weights, which come as a fact
-    terms, faults = built_terms(section, raw, resolved)
-    faults |= argument_faults(section, target, arguments | terms, raw)
-    made = None
-    if not any(key.startswith("terms") for key in faults):
-        made = tried(
-            section,
-            target,
-            {k: v for k, v in (arguments | terms).items() if k not in faults},
-            raw,
-            faults,
-        )
+        arguments.pop("weight", None)  # focal_alpha: class weights, which are a fact
+    faults: dict[str, Fault] = {}  # by argument
+    if "terms" in resolved:
+        arguments["terms"] = build_terms(section, raw, resolved["terms"], faults)
+    faults |= argument_faults(section, target, arguments, names)
+    instance = None
+    if not any(argument.startswith("terms") for argument in faults):
+        fitting = {key: value for key, value in arguments.items() if key not in faults}
+        instance = attempt(Recipe(target, fitting, names), faults)
     if faults:
-        raise Faults(list(faults.values()))
-    return Recipe(section, target, arguments | terms, raw) if section.startswith(WAITING) else made
+        raise UserError(*faults.values())
+    return Recipe(target, arguments, names) if section.startswith(WAITING) else instance
 
 
-def built_terms(
-    section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]
-) -> tuple[dict, dict[str, str]]:
-    """The recipes of a compound loss's terms as an argument, and the faults in them; nothing for other sections."""
-    if "terms" not in resolved:
-        return {}, {}
-    recipes, faults, terms = {}, {}, resolved["terms"]
-    if not isinstance(terms, Mapping) or not all(
-        isinstance(term, Mapping) for term in terms.values()
-    ):
-        return {}, {"terms": f"{section}.terms={shown(terms)}: expected losses by name"}
+def build_terms(
+    section: str, raw: Mapping[str, Any], terms: Any, faults: dict[str, Fault]
+) -> dict[str, Recipe]:
+    """Return the recipes of a compound loss's terms; add their faults to `faults`."""
+    recipes: dict[str, Recipe] = {}
+    if not isinstance(terms, Mapping) or not all(isinstance(t, Mapping) for t in terms.values()):
+        faults["terms"] = Fault(f"{section}.terms", terms, "expected losses by name")
+        return recipes
     for name, term in terms.items():
         try:
             recipes[name] = build(f"{section}.terms.{name}", raw["terms"][name], term)
-        except ValueError as error:
-            faults[f"terms.{name}"] = str(error)
-    return {"terms": recipes}, faults
+        except UserError as error:
+            for fault in error.faults:
+                faults[f"terms.{name}.{fault.setting}"] = fault
+    return recipes
 
 
-def tried(
-    section: str, target: type, left: dict[str, Any], raw: Mapping[str, Any], faults: dict[str, str]
-) -> Any:
-    """An object made of these arguments. Its faults are added to `faults`: a class tells its first one, and without the
-    argument at fault, so with its default, it tells the next. Heads are not tried, and losses with stand-ins for the
-    facts that they cannot do without; None for what waits for the data."""
+def attempt(recipe: Recipe, faults: dict[str, Fault]) -> Any:
+    """Return an object made of a recipe; None for what waits for the data. Add faults to `faults`.
+
+    A class may raise its first fault only. Without the argument at fault, so with its default, it
+    raises the next. Heads are not tried; losses are, with stand-ins for the facts they need.
+    """
+    section, target, arguments = recipe.names.section, recipe.target, dict(recipe.arguments)
     if section == "head":
         return None
-    if "terms" in left:
-        terms: dict[str, Recipe] = left["terms"]
-        left["terms"] = {
-            name: tried(t.section, t.target, {**t.arguments}, t.raw, {})
-            for name, t in terms.items()
-        }
-        if None in left["terms"].values():
+    if "terms" in arguments:
+        terms = {name: attempt(term, {}) for name, term in arguments["terms"].items()}
+        if None in terms.values():
             return None
-    known = signature(target)
-    facts = {
-        name: f
-        for name, f in STAND_INS.items()
-        if name in known and known[name].default is known[name].empty
-    }
-    while can_be_called(target, left | facts):
+        arguments["terms"] = terms
+    parameters = signature(target)
+    required = {name for name, p in parameters.items() if p.default is p.empty}
+    facts = {name: fact for name, fact in STAND_INS.items() if name in required}
+    waits = FACTS if section.startswith(WAITING) else set()  # faults of facts need the data
+    while required <= (arguments | facts).keys() <= parameters.keys():
         try:
-            return target(**left, **facts)
+            return target(**arguments, **facts)
         except ValueError as error:
-            name = str(error).partition("=")[0]
-            if name not in (
-                FACTS if section.startswith(WAITING) else ()
-            ):  # those can be told only of the data
-                faults[name] = "\n".join(
-                    with_typed_name(section, line, raw) for line in str(error).split("\n")
-                )
-            if left.pop(name, None) is None:
+            count = len(arguments)
+            for fault in faults_of(error):
+                if fault.setting not in waits:
+                    faults[fault.setting] = recipe.names.rename(fault)
+                arguments.pop(fault.setting, None)
+            if len(arguments) == count:
                 return None
     return None
-
-
-def can_be_called(target: type, arguments: Mapping[str, Any]) -> bool:
-    known = signature(target)
-    needed = {name for name, parameter in known.items() if parameter.default is parameter.empty}
-    return needed <= arguments.keys() <= known.keys()
 
 
 def locate(section: str, path: object) -> type:
@@ -210,52 +218,25 @@ def signature(target: type) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(target).parameters)
 
 
-def typed_name(section: str, argument: str, raw: Mapping[str, Any]) -> str:
-    """How a user types an argument: by the knob that feeds it, else by its place."""
-    values, parts = flat(raw), argument.split(".")
-    for end in range(
-        len(parts), 0, -1
-    ):  # weights.dice of a compound loss may be fed as a whole, or weight by weight
-        fed_by = re.fullmatch(r"\$\{(\w+)\}", str(values.get(".".join(parts[:end]))))
-        if fed_by:
-            return ".".join([fed_by[1], *parts[end:]])
-    return f"{section}.{argument}"
-
-
-def with_typed_name(section: str, line: str, raw: Mapping[str, Any]) -> str:
-    """A fault that names an argument of a class, under the name that a user types."""
-    name, sign, rest = line.partition("=")
-    return (
-        f"{typed_name(section, name, raw)}{sign}{rest}"
-        if sign and name.partition(".")[0] in raw
-        else line
-    )
-
-
 def argument_faults(
-    section: str, target: type, arguments: Mapping[str, Any], raw: Mapping[str, Any]
-) -> dict[str, str]:
-    """argument -> what is wrong with its name or its type."""
-    known, hints = signature(target), typing.get_type_hints(target.__init__)
+    section: str, target: type, arguments: Mapping[str, Any], names: Names
+) -> dict[str, Fault]:
+    """Return the faults in the names and types of arguments, by argument."""
+    hints = typing.get_type_hints(target.__init__)
     waits = FACTS if section.startswith(WAITING) else set()
-    settings = {key: parameter for key, parameter in known.items() if key not in waits}
-    faults = {}
+    settings = {key: p for key, p in signature(target).items() if key not in waits}
+    faults: dict[str, Fault] = {}
     for name, value in arguments.items():
         if name not in settings:
-            options = ", ".join(
-                typed_name(section, key, raw).removeprefix(f"{section}.") for key in settings
-            )
-            faults[name] = (
-                f"{section}.{name}={shown(value)}: no such setting; {section} has {options or 'no settings'}"
-            )
+            known = ", ".join(names.of(key).removeprefix(f"{section}.") for key in settings)
+            remedy = f"{section} has {known or 'no settings'}"
+            faults[name] = Fault(f"{section}.{name}", value, "no such setting", remedy)
         elif name in hints and not fits(value, hints[name]):
-            faults[name] = (
-                f"{typed_name(section, name, raw)}={shown(value)}: expected {describe(hints[name])}"
-            )
-    needed = (key for key, parameter in settings.items() if parameter.default is parameter.empty)
-    return faults | {
-        key: f"{section}.{key}: must be given" for key in needed if key not in arguments
-    }
+            faults[name] = Fault(names.of(name), value, f"expected {describe(hints[name])}")
+    for name, parameter in settings.items():
+        if parameter.default is parameter.empty and name not in arguments:
+            faults[name] = Fault(f"{section}.{name}", must="must be given")
+    return faults
 
 
 def is_number(value: Any) -> bool:
@@ -263,7 +244,7 @@ def is_number(value: Any) -> bool:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Does a value of a configuration have the type that a signature asks for?"""
+    """Return whether a value of a configuration has the type that a signature asks for."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return any(fits(value, option) for option in inner)

@@ -1,20 +1,20 @@
-"""Check a composed configuration: all faults at once, nothing is read or written."""
+"""Check a composed configuration: all faults at once; nothing is read or written."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nersweep.config import schema as sections
-from nersweep.config.build import ROOMS, Recipe, build, signature, typed_name, with_typed_name
+from nersweep.config import schema
+from nersweep.config.build import ROOMS, Names, Recipe, build, is_number, signature
 from nersweep.config.compose import Composer
 from nersweep.config.flat import flat
-from nersweep.config.knobs import knobs, not_read, refers_to
+from nersweep.config.knobs import foreign_knob, knob_of, refers_to
 from nersweep.config.settings import FIXED, Choice, Settings
-from nersweep.faults import Faults, reason, shown
+from nersweep.faults import Fault, UserError, faults_of, reason, shown
 from nersweep.machine import gpus
 from nersweep.machine.device import choose_device
 from nersweep.weights import ClassWeights, Manual
@@ -28,8 +28,11 @@ NEEDS = {
 
 @dataclass(frozen=True)
 class Parts:
-    """What a configuration describes, as far as it can be built without data. The head and the loss
-    are recipes; weights, aux: None without them."""
+    """What a configuration describes, as far as it can be built without data.
+
+    Head and loss are recipes; weights and aux are None without them. weight_names: the user's names
+    of the arguments of the weights.
+    """
 
     data: Any
     model: Any
@@ -37,12 +40,12 @@ class Parts:
     loss: Recipe
     weights: ClassWeights | None
     aux: Any
-    weights_section: Mapping[str, Any] = field(default_factory=dict)  # before interpolation
+    weight_names: Names
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A configuration without faults: raw, with its interpolations; its settings; its parts."""
+    """A configuration without faults. raw: with its interpolations."""
 
     raw: dict[str, Any]
     settings: Settings
@@ -55,202 +58,189 @@ def check_overrides(composer: Composer, overrides: Sequence[str]) -> Checked:
 
 
 def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
-    """Check a composed configuration. choice: the option of each group, as Hydra has chosen it.
+    """Check a composed configuration. choice: the option of each group.
 
-    Raises Faults with a line for each thing that is wrong."""
-    lines = [
-        f"~{name}: cannot be left out; type {name}=VALUE" for name in sorted(FIXED - config.keys())
-    ]
-    raw = OmegaConf.to_container(config)
-    choice = {group: choice.get(group) for group in ROOMS}
-    lines = lines or [
-        f"{group}: takes one option, as in {group}=NAME" for group, o in choice.items() if o is None
-    ]
-    if lines:
-        raise Faults(lines)
+    Raises UserError with a fault for each thing that is wrong.
+    """
+    faults = []
+    for name in sorted(FIXED - config.keys()):
+        remedy = f"set {name}=VALUE"
+        faults.append(Fault(f"~{name}", must="cannot be left out", remedy=remedy))
+    for group in ROOMS:
+        if group in config and choice.get(group) is None:
+            faults.append(Fault(group, must=f"takes one option, as in {group}=NAME"))
+    if faults:
+        raise UserError(*faults)
+    raw, choice = OmegaConf.to_container(config), {group: choice[group] for group in ROOMS}
     missing = sorted(key for key, value in flat(raw).items() if value == "???")
-    if missing:
-        lines = [f"{key}=???: must be given, as in {example(key, choice)}" for key in missing]
-    if any("." not in key for key in missing):  # a knob, which other settings take their value from
-        raise Faults(lines)
+    for key in missing:
+        faults.append(Fault(key, "???", f"must be given, as in {example(key, choice)}"))
+    if any("." not in key for key in missing):  # a knob, from which other settings take their value
+        raise UserError(*faults)
     try:
         resolved = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException:
-        raise Faults(lines + interpolation_faults(config, raw)) from None
-    resolved["choice"] = choice
-    lines += dead_knobs(raw, resolved)
-    lines += sections.faults(resolved)
-    lines += scalar_faults(resolved)
-    parts: dict[str, Any] = {"weights_section": raw["weights"]}
+        raise UserError(*faults, *interpolation_faults(config, raw)) from None
+    faults += dead_knobs(raw, resolved, choice)
+    faults += schema.faults(resolved)
+    faults += scalar_faults(resolved)
+    parts: dict[str, Any] = {}
     for section in ROOMS:
         if any(key.startswith(f"{section}.") for key in missing):
             continue
         try:
             parts[section] = build(section, raw[section], resolved[section])
-        except ValueError as error:
-            lines += str(error).split("\n")
+        except UserError as error:
+            faults += error.faults
     if resolved["loss"].get("reduction") == "none" and "loss" in parts:
-        lines.append(
-            "loss.reduction=none: a run trains on one number; must be one of mean, token_mean, sum"
-        )
-    lines += alpha_faults(parts, raw, resolved)
-    lines += fit_faults(parts, resolved)
-    if lines:
-        raise Faults([under_its_source(line, raw) for line in lines])
-    return Checked(raw, Settings.of(resolved, Choice(**choice)), Parts(**parts))
+        must = "a run trains on one number; must be one of mean, token_mean, sum"
+        faults.append(Fault("loss.reduction", "none", must))
+    names = Names("weights", raw["weights"])
+    if resolved["loss"].get("weight") is not None:
+        names = Names("loss", raw["loss"], {"values": "weight"})
+        faults += alpha_faults(parts, names, resolved["loss"]["weight"], choice)
+    faults += fit_faults(parts, resolved, choice)
+    if faults:
+        raise UserError(*(under_its_source(fault, raw) for fault in faults))
+    settings = Settings.of(resolved, Choice(**choice))
+    return Checked(raw, settings, Parts(**parts, weight_names=names))
 
 
-def under_its_source(line: str, raw: Mapping[str, Any]) -> str:
-    """A fault of a knob that takes its value from another is the other's: effective_beta, from class_balance_beta."""
-    name, sign, rest = line.partition("=")
-    source = re.fullmatch(r"\$\{(\w+)\}", str(raw.get(name)))
-    return f"{source[1]}{sign}{rest}" if source else line
+def under_its_source(fault: Fault, raw: Mapping[str, Any]) -> Fault:
+    """Return the fault of a knob that takes its value from another under that one's name.
+
+    effective_beta becomes class_balance_beta.
+    """
+    source = re.fullmatch(r"\$\{(\w+)\}", str(raw.get(fault.setting)))
+    return replace(fault, setting=source[1]) if source else fault
 
 
 def alpha_faults(
-    parts: dict[str, Any], raw: Mapping[str, Any], resolved: Mapping[str, Any]
-) -> list[str]:
-    """Class weights given with the loss (focal_alpha) are weights by hand, in the place of those of weights=."""
-    given = resolved["loss"].get("weight")
-    if given is None:
-        return []
-    loss = {"values": raw["loss"]["weight"]}
-    typed = f"{typed_name('loss', 'weight', raw['loss'])}={shown(given)}"
+    parts: dict[str, Any], names: Names, weight: Any, choice: Mapping[str, str]
+) -> list[Fault]:
+    """Put class weights that come with the loss (focal_alpha) in the place of weights=."""
+    setting = names.of("values")
     if parts.get("weights"):
-        return [
-            f"{typed}: weighs the classes as weights={resolved['choice']['weights']} does; type weights=none"
-        ]
+        must = f"weighs the classes as weights={choice['weights']} does"
+        return [Fault(setting, weight, must, "set weights=none")]
     if "loss" in parts and "weight" not in signature(parts["loss"].target):
-        return []  # told already
-    if not isinstance(given, list | dict):
-        return [f"{typed}: expected a list, or a mapping label: weight"]
+        return []  # a fault of the loss
+    if not isinstance(weight, list | dict):
+        return [Fault(setting, weight, "expected a list, or a mapping label: weight")]
     try:
-        parts["weights"], parts["weights_section"] = Manual(values=given), loss
+        parts["weights"] = Manual(values=weight)
     except ValueError as error:
-        return [
-            with_typed_name("loss", str(error), loss).replace("loss.values=", "loss.weight=", 1)
-        ]
+        return [names.rename(fault) for fault in faults_of(error)]
     return []
 
 
-def fit_faults(parts: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[str]:
-    """Parts that are right by themselves and do not fit each other."""
-    choice, lines = resolved["choice"], []
+def fit_faults(
+    parts: Mapping[str, Any], resolved: Mapping[str, Any], choice: Mapping[str, str]
+) -> list[Fault]:
+    """Return the faults of parts that are right by themselves and do not fit each other."""
     if "loss" not in parts or "head" not in parts:
         return []
-    head, losses = parts["head"].target, parts["loss"].losses()
-    needs = {name for loss in losses for name in loss.needs}
-    lacking = [what for name, what in NEEDS.items() if name in needs - head.gives]
-    typed = f"loss={choice['loss']} head={choice['head']}"
+    head, losses, faults = parts["head"].target, parts["loss"].losses(), []
+    needs = {need for loss in losses for need in loss.needs}
+    lacking = [text for need, text in NEEDS.items() if need in needs - head.gives]
+    both = f"loss={choice['loss']} head={choice['head']}"
     if lacking:
-        lines.append(
-            f"{typed}: the loss needs {' and '.join(lacking)}; type head={'crf' if 'crf' in needs else 'token'}"
-        )
+        must = f"the loss needs {' and '.join(lacking)}"
+        remedy = f"set head={'crf' if 'crf' in needs else 'token'}"
+        faults.append(Fault(both, must=must, remedy=remedy))
     elif head.asks - needs:
-        lines.append(
-            f"{typed}: nothing trains the transitions of this head; type loss=crf, or head=token head.decode=viterbi"
-        )
+        must = "nothing trains the transitions of this head"
+        remedy = "set loss=crf, or head=token head.decode=viterbi"
+        faults.append(Fault(both, must=must, remedy=remedy))
     if parts.get("weights") and not any("weight" in signature(loss) for loss in losses):
-        lines.append(
-            f"weights={choice['weights']}: loss={choice['loss']} takes no class weights; type weights=none"
-        )
-    head_lr = resolved["train"]["head_lr"] if isinstance(resolved["train"], Mapping) else None
+        must = f"loss={choice['loss']} takes no class weights"
+        faults.append(Fault("weights", choice["weights"], must, "set weights=none"))
+    train = resolved["train"]
+    head_lr = train["head_lr"] if isinstance(train, Mapping) else None
     if head_lr is not None and not (head.asks or parts.get("aux")):
-        lines.append(
-            f"train.head_lr={head_lr}: nothing reads it, because head={choice['head']} aux=none "
-            "adds no parameter to the encoder's; type train.lr"
-        )
-    return lines
+        without = f"head={choice['head']} aux=none adds no parameter to the encoder's"
+        must = f"nothing reads it, because {without}"
+        faults.append(Fault("train.head_lr", head_lr, must, "set train.lr"))
+    return faults
 
 
 def example(key: str, choice: Mapping[str, str]) -> str:
-    owner = next(
-        (
-            f"{k.group}={k.option} "
-            for k in knobs()
-            if k.name == key and k.option == choice.get(k.group)
-        ),
-        "",
-    )
-    section = key.partition(".")[0]
-    return (
-        f"{section}={choice[section]} {key}=VALUE" if section in choice else f"{owner}{key}=VALUE"
-    )
+    """Return overrides that give a missing setting a value."""
+    section, knob = key.partition(".")[0], knob_of(key, choice)
+    if section in choice:
+        return f"{section}={choice[section]} {key}=VALUE"
+    return f"{knob.group}={knob.option} {key}=VALUE" if knob else f"{key}=VALUE"
 
 
-def interpolation_faults(config: DictConfig, raw: Mapping[str, Any]) -> list[str]:
-    """Settings that take their value from one that does not exist. What takes its value from them is not told."""
-    lines: dict[str, str] = {}
+def interpolation_faults(config: DictConfig, raw: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults of settings that take their value from one that does not exist.
+
+    Settings that take their value from such a one in turn have no fault of their own.
+    """
+    faults: dict[str, Fault] = {}
     for key, value in sorted(flat(raw).items(), key=lambda item: item[0].count(".")):
         try:
             OmegaConf.select(config, key)
         except OmegaConfBaseException as error:
-            if not any(refers_to(value, other) for other in lines):
-                lines[key] = f"{key}={value}: {reason(error)}"
-    return list(lines.values())
+            if not any(refers_to(value, other) for other in faults):
+                faults[key] = Fault(key, value, reason(error))
+    return list(faults.values())
 
 
-def scalar_faults(config: Mapping[str, Any]) -> list[str]:
-    lines = []
-    if (
-        not isinstance(config["seed"], int)
-        or isinstance(config["seed"], bool)
-        or not 0 <= config["seed"] < 2**32
-    ):
-        lines.append(f"seed={shown(config['seed'])}: must be a whole number in [0, 2^32)")
+def scalar_faults(values: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults of the settings at the top level that belong to no section."""
+    faults = []
+
+    def require(holds: bool, name: str, must: str, remedy: str = "") -> None:
+        if not holds:
+            faults.append(Fault(name, values[name], must, remedy))
+
+    seed = values["seed"]
+    is_seed = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32
+    require(is_seed, "seed", "must be a whole number in [0, 2^32)")
     for name in ("rerun", "dry_run", "report"):
-        if not isinstance(config[name], bool):
-            lines.append(f"{name}={shown(config[name])}: must be true or false")
-    share = config["gpus_per_run"]
-    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float)):
-        lines.append(f"gpus_per_run={shown(share)}: expected a number or null")
+        require(isinstance(values[name], bool), name, "must be true or false")
+    share, device = values["gpus_per_run"], values["device"]
+    if share is not None and not is_number(share):
+        require(False, "gpus_per_run", "expected a number or null")
     elif fault := gpus.fault(share):
-        lines.append(fault)
-    elif share is not None and config["device"] not in ("auto", "cuda"):
-        lines.append(
-            f"gpus_per_run={share:g}: device={config['device']} leaves no GPU to choose; type device=auto"
-        )
-    if config["on_failure"] not in ("continue", "stop"):
-        lines.append(f"on_failure={shown(config['on_failure'])}: must be one of continue, stop")
-    if not isinstance(config["output_dir"], str) or not config["output_dir"]:
-        lines.append(f"output_dir={shown(config['output_dir'])}: expected a folder")
+        faults += [fault] if isinstance(fault, Fault) else faults_of(ValueError(fault))
+    elif share is not None and device not in ("auto", "cuda"):
+        must = f"device={device} leaves no GPU to choose"
+        faults.append(Fault("gpus_per_run", f"{share:g}", must, "set device=auto"))
+    one_of = "must be one of continue, stop"
+    require(values["on_failure"] in ("continue", "stop"), "on_failure", one_of)
+    folder = values["output_dir"]
+    require(isinstance(folder, str) and bool(folder), "output_dir", "expected a folder")
     try:
-        choose_device(str(config["device"]))
+        choose_device(str(device))
     except ValueError as error:
-        lines.append(str(error))
-    return lines
+        faults += faults_of(error)
+    return faults
 
 
-def dead_knobs(raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[str]:
-    """Top-level settings that no other setting refers to: they would be logged and change nothing."""
-    choice, lines = resolved["choice"], []
+def dead_knobs(
+    raw: Mapping[str, Any], resolved: Mapping[str, Any], choice: Mapping[str, str]
+) -> list[Fault]:
+    """Return the faults of top-level settings to which no other setting refers."""
     names = sorted(map(str, raw.keys() - FIXED))
     alive = {key: value for key, value in raw.items() if key in ROOMS}
-    while more := {
-        name: raw[name] for name in names if name not in alive and refers_to(alive, name)
-    }:
+    while more := {n: raw[n] for n in names if n not in alive and refers_to(alive, n)}:
         alive |= more
-    values = flat(resolved)
+    faults = []
     for name in names:
-        if name in alive or any(
-            refers_to(raw[name], other) for other in names
-        ):  # the other one is told
-            continue
-        feeds = next(
-            (k.feeds for k in knobs() if k.name == name and k.option == choice.get(k.group)), None
-        )
-        if feeds and not refers_to(flat(raw).get(feeds), name):  # loss=focal loss.gamma=5
-            value = shown(values.get(feeds))
-            lines.append(f"{feeds}={value}: is set by {name}; type {name}={value}")
-        elif (
-            feeds
-        ):  # loss=class_balanced weights=inverse: feeds effective_beta, which nothing reads
-            lines.append(not_read(f"{name}={shown(raw[name])}", feeds, choice))
+        if name in alive or any(refers_to(raw[name], other) for other in names):
+            continue  # of the latter, the other one is at fault
+        knob, value = knob_of(name, choice), raw[name]
+        if knob and not refers_to(flat(raw).get(knob.feeds), name):  # loss=focal loss.gamma=5
+            fed = flat(resolved).get(knob.feeds)
+            remedy = f"set {name}={shown(fed)}"
+            faults.append(Fault(knob.feeds, fed, f"is set by {name}", remedy))
+        elif knob:  # loss=class_balanced weights=inverse: feeds effective_beta, which nothing reads
+            faults.append(Fault(name, value, foreign_knob(knob.feeds, choice) or ""))
+        elif foreign := foreign_knob(name, choice):
+            faults.append(Fault(name, value, foreign))
         else:
-            there = ", ".join(sorted(key for key in raw if key != "choice" and key != name))
-            typed = f"{name}={shown(raw[name])}"
-            lines.append(
-                not_read(typed, name, choice)
-                or f"{typed}: no such setting; the top level has {there}"
-            )
-    return lines
+            top = ", ".join(sorted(key for key in raw if key != name))
+            faults.append(Fault(name, value, "no such setting", f"the top level has {top}"))
+    return faults

@@ -1,4 +1,4 @@
-"""Configurations of many command lines that differ in few settings: composed once, then copied and set."""
+"""Compose many configurations that differ in few settings: once by Hydra, then copied and set."""
 
 import copy
 import pickle
@@ -14,20 +14,24 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from nersweep.config.build import ROOMS
 from nersweep.config.knobs import CONF
 
 MAIN = "config"  # conf/config.yaml
+COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises
 
 
 class Composer:
-    """Hydra takes 50 ms to compose a configuration, and a copy of it takes 1 ms. So options, which decide what settings
-    there are, go through Hydra once, and values are set in copies of that, as Hydra sets them.
+    """Composes configurations as Hydra does, quickly.
 
-    folder: of further files (--config-dir). Inside a `with`, Hydra stays ready.
+    Hydra takes 50 ms for one, a copy takes 1 ms. So options, which decide which settings exist, go
+    through Hydra once, and values are set in copies, as Hydra sets them. Inside a `with`, Hydra
+    stays ready. folder: further files (--config-dir).
     """
 
     def __init__(self, folder: str | None = None):
@@ -37,42 +41,51 @@ class Composer:
         self.parsed = cache(self.parse)
         self.whole = cache(self.compose)
         self.own = cache(self.without_hydra)
-        self.without_files = cache(self.from_package)
-        self.options = cache(self.offered)  # Hydra copies its defaults at each look, for 10 ms
-        self.told: tuple[Any, Any] = (
-            None,
-            None,
-        )  # what HydraConfig holds, and of which configuration: 5 ms to set
+        self.options = cache(self.group_options)  # Hydra copies its defaults each time, for 10 ms
+        # What HydraConfig holds, and the configuration it is from: setting it takes 5 ms.
+        self.current: tuple[Any, Any] = (None, None)
 
     def __enter__(self) -> "Composer":
         self.ready = initialize_config_module(CONF, version_base="1.3")
         self.ready.__enter__()
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        self.ready.__exit__(*raised)
+    def __exit__(self, *error: object) -> None:
+        self.ready.__exit__(*error)
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """The configuration of a run, without Hydra's section; see `choice` for its options. Raises what
-        Hydra raises for overrides that do not compose."""
+        """Return a run's configuration without Hydra's section. Raises as Hydra does."""
         with nullcontext() if GlobalHydra.instance().is_initialized() else self:
             options, values = self.split(overrides)
             config = pickle.loads(self.own(options))
-            self.tell_hydra(self.whole(options))
+            self.set_hydra_config(self.whole(options))
             ConfigLoaderImpl._apply_overrides_to_config(values, config)
         return config
 
     def choice(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """Return the option of each group of ours. Raises as a call does."""
+        """Return the chosen option of each group of ours. Raises as a call does."""
         with nullcontext() if GlobalHydra.instance().is_initialized() else self:
             options, _ = self.split(overrides)
             choices = self.whole(options).hydra.runtime.choices
             return {group: choices.get(group) for group in ROOMS}
 
+    def job(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the configuration of a single run with Hydra's section, as Hydra runs a job."""
+        options, values = self.split(overrides)
+        config = copy.deepcopy(self.whole(options))
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        task = [o for o in overrides if not self.parsed(o).is_hydra_override()]
+        OmegaConf.set_readonly(config.hydra, False)
+        config.hydra.overrides.task = task
+        config.hydra.mode = RunMode.RUN
+        return config
+
     def split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
-        """Those for Hydra, and the values that are set after them. What comes before an addition or a deletion that it
-        may be part of stays before it; what refers to Hydra's own section, as ${hydra:job.override_dirname} does, needs
-        all of them there."""
+        """Return the overrides that Hydra composes, and the values to set after them.
+
+        A value before an addition or a deletion that it may be part of stays before it. An
+        interpolation of Hydra's section, such as ${hydra:job.override_dirname}, needs them all.
+        """
         if any("${hydra:" in override for override in overrides):
             return tuple(overrides), []
         options: list[str] = []
@@ -82,9 +95,10 @@ class Composer:
                 values.append(override)
                 continue
             if override.is_add() or override.is_delete():
-                before = max(
-                    (i for i, value in enumerate(values, 1) if overlap(value, override)), default=0
-                )
+                before = 0
+                for number, value in enumerate(values, 1):
+                    if overlap(value, override):
+                        before = number
                 options += [value.input_line for value in values[:before]]
                 del values[:before]
             options.append(override.input_line)
@@ -92,49 +106,39 @@ class Composer:
 
     def parse(self, override: str) -> Override:
         parsed = self.grammar.parse_override(override)
-        parsed.config_loader = self  # whom a glob asks
+        parsed.config_loader = self  # which a glob asks for options
         return parsed
 
     def get_group_options(self, group: str, **_: object) -> list[str]:
-        """What a glob chooses from. The name is that of Hydra's loader, which does not look into further files."""
+        """Return what a glob chooses from. Named as Hydra's loader, which ignores the folder."""
         return self.options(group)
 
     def is_value(self, override: Override) -> bool:
-        """Does it give a setting that is there one value, and nothing else?"""
-        plain = not (
-            override.is_add()
-            or override.is_delete()
-            or override.is_sweep_override()
-            or override.package
-        )
-        return (
-            plain and not override.is_hydra_override() and not self.options(override.key_or_group)
-        )
+        """Return whether an override gives an existing setting one value, and nothing else."""
+        changes = override.is_add() or override.is_delete() or override.is_sweep_override()
+        if changes or override.package or override.is_hydra_override():
+            return False
+        return not self.options(override.key_or_group)
 
-    def tell_hydra(self, whole: DictConfig) -> None:
-        """Gives it its own section, as interpolations and plan.check read it, unless it has that already."""
-        if HydraConfig.instance().cfg is not self.told[0] or whole is not self.told[1]:
+    def set_hydra_config(self, whole: DictConfig) -> None:
+        """Give Hydra its own section, which interpolations read, unless it has it already."""
+        if HydraConfig.instance().cfg is not self.current[0] or whole is not self.current[1]:
             HydraConfig.instance().set_config(whole)
-            self.told = HydraConfig.instance().cfg, whole
+            self.current = HydraConfig.instance().cfg, whole
 
-    def offered(self, group: str) -> list[str]:
-        """What a group offers; nothing for a setting."""
+    def group_options(self, group: str) -> list[str]:
+        """Return the options of a group; none for a setting."""
         return GlobalHydra.instance().config_loader().get_group_options(group, overrides=self.more)
 
     def compose(self, overrides: tuple[str, ...], mode: RunMode = RunMode.RUN) -> DictConfig:
-        """As Hydra does it, with its own section."""
+        """Return the configuration with Hydra's section. Raises as Hydra does."""
         hydra = GlobalHydra.instance().hydra
         return hydra.compose_config(MAIN, [*self.more, *overrides], mode, from_shell=False)
 
-    def from_package(self, overrides: tuple[str, ...]) -> DictConfig:
-        """As `compose`, without the further files."""
-        hydra = GlobalHydra.instance().hydra
-        return hydra.compose_config(MAIN, list(overrides), RunMode.RUN, from_shell=False)
-
     def without_hydra(self, overrides: tuple[str, ...]) -> bytes:
-        """Pickled, as a copy from there takes .4 ms, and copy.deepcopy 1.3 ms."""
+        """Return a configuration pickled: loading takes .4 ms, copy.deepcopy 1.3 ms."""
         whole = self.whole(overrides)
-        self.tell_hydra(whole)
+        self.set_hydra_config(whole)
         config = copy.deepcopy(whole)
         with open_dict(config):
             del config["hydra"]
@@ -142,6 +146,6 @@ class Composer:
 
 
 def overlap(one: Override, other: Override) -> bool:
-    """Are they the same setting, or one a part of the other?"""
-    a, b = (f"{override.key_or_group}." for override in (one, other))
+    """Return whether two overrides set the same setting, or one a part of the other."""
+    a, b = f"{one.key_or_group}.", f"{other.key_or_group}."
     return a.startswith(b) or b.startswith(a)

@@ -15,8 +15,7 @@ CONF = "nersweep.conf"
 
 @dataclass(frozen=True)
 class Knob:
-    """A setting at the top level that belongs to an option: focal_gamma, of loss=focal, feeds loss.gamma;
-    class_balance_beta, of loss=class_balanced, feeds effective_beta."""
+    """A top-level setting of an option: focal_gamma, of loss=focal, feeds loss.gamma."""
 
     name: str
     group: str
@@ -26,41 +25,51 @@ class Knob:
 
 @cache
 def knobs() -> tuple[Knob, ...]:
-    """Of all options that are written for the global package: the top-level keys that feed another setting there."""
-    found = []
-    for group in sorted(folder.name for folder in files(CONF).iterdir() if folder.is_dir()):
-        for file in sorted((files(CONF) / group).iterdir(), key=lambda file: file.name):
-            if not file.name.endswith(".yaml") or "# @package _global_" not in (
-                text := file.read_text("utf-8")
-            ):
+    """Return the knobs of all options: top-level keys that feed another setting of their file."""
+    knobs = []
+    for folder in sorted(files(CONF).iterdir(), key=lambda folder: folder.name):
+        if not folder.is_dir():
+            continue
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if not file.name.endswith(".yaml"):
+                continue
+            text = file.read_text("utf-8")
+            if "# @package _global_" not in text:
                 continue
             keys = OmegaConf.to_container(OmegaConf.create(text))
             leaves = flat(keys)
-            for name in sorted(keys.keys() - {group, "defaults"}):
+            for name in sorted(keys.keys() - {folder.name, "defaults"}):
                 feeds = next((key for key, value in leaves.items() if refers_to(value, name)), None)
                 if feeds:
-                    found.append(Knob(name, group, file.name.removesuffix(".yaml"), feeds))
-    return tuple(found)
+                    option = file.name.removesuffix(".yaml")
+                    knobs.append(Knob(name, folder.name, option, feeds))
+    return tuple(knobs)
+
+
+def knob_of(name: str, choice: Mapping[str, str]) -> Knob | None:
+    """Return the knob of this name that belongs to a chosen option."""
+    for knob in knobs():
+        if knob.name == name and knob.option == choice.get(knob.group):
+            return knob
+    return None
 
 
 def refers_to(value: object, name: str) -> bool:
-    """Does a value, or a value in it, take its own from this top-level setting?"""
+    """Return whether a value, or a value in it, interpolates this top-level setting."""
     return re.search(rf"\$\{{{re.escape(name)}\}}", str(value)) is not None
 
 
-def not_read(setting: str, name: str, choices: Mapping[str, str]) -> str | None:
-    """The fault of a knob without its option, as typed; None where no option has such a knob."""
+def foreign_knob(name: str, choice: Mapping[str, str]) -> str | None:
+    """Return what is wrong with a knob whose option is not chosen; None if no option has it."""
     owners = [knob for knob in knobs() if knob.name == name]
     if not owners:
         return None
-    here = dict.fromkeys(f"{knob.group}={choices.get(knob.group)}" for knob in owners)
-    return (
-        f"{setting}: nothing reads it with {' and '.join(here)}; it belongs to {options_of(owners)}"
-    )
+    here = dict.fromkeys(f"{knob.group}={choice.get(knob.group)}" for knob in owners)
+    return f"nothing reads it with {' and '.join(here)}; it belongs to {options_of(owners)}"
 
 
 def options_of(owners: Sequence[Knob]) -> str:
-    """loss=focal|weighted_focal for the knobs of these options."""
+    """Return the options of knobs: loss=focal|weighted_focal."""
     groups: dict[str, list[str]] = {}
     for knob in owners:
         groups.setdefault(knob.group, []).append(knob.option)

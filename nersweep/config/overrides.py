@@ -1,44 +1,63 @@
-"""The text of one Hydra override."""
+"""The text of one Hydra override: name=value, +name=value, ++name=value or ~name."""
 
 import re
 from collections.abc import Mapping, Sequence
 
-from nersweep.faults import shown
+from nersweep.faults import UNSET, Fault, shown
 
-RESERVED = {"true", "false", "null", "nan", "inf"}  # words that Hydra reads as no text
-
-
-def without_seed(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Those that two runs share which repeat one setting."""
-    return tuple(
-        override for override in overrides if not re.fullmatch(r"seed=(0|[1-9]\d{0,8})", override)
-    )
-
-
-def as_hydra_takes_it(argument: str) -> str:
-    """study.space.focal_gamma=interval(0,5), which Hydra would take for a sweep of its own and for a setting that is
-    not there, as ++study.space.focal_gamma='interval(0,5)'. Other arguments as they are."""
-    found = re.fullmatch(r"\+{0,2}(study\.space\.[^=]+)=(.*)", argument, re.S)
-    if not found or re.match(r"""['"\[]""", found[2]):
-        return f"++{argument.lstrip('+')}" if found else argument
-    return f"++{found[1]}='" + found[2].replace("'", "\\'") + "'"
-
-
-def for_people(override: str) -> str:
-    """Return an override as the user wrote it: undo what as_hydra_takes_it did."""
-    bare = override.removeprefix("++")
-    unquoted = bare
-    if match := re.fullmatch(r"([^=]*)='(.*)'", bare, re.S):
-        unquoted = f"{match[1]}=" + match[2].replace("\\'", "'")
-    for argument in (unquoted, bare):
-        if as_hydra_takes_it(argument) == override:
-            return argument
-    return override
+RESERVED = {"true", "false", "null", "nan", "inf"}  # words that Hydra does not read as text
 
 
 def setting_of(override: str) -> str:
-    """Return the name that an override sets: train.lr for +train.lr=3."""
-    return override.lstrip("+").partition("=")[0]
+    """Return the name of the setting or group."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def value_of(override: str) -> str:
+    """Return the text after the equals sign."""
+    return override.partition("=")[2]
+
+
+def is_hydra(override: str) -> bool:
+    """Return whether an override belongs to Hydra's own section."""
+    return re.match(r"hydra([./=@]|$)", override.lstrip("+~")) is not None
+
+
+def fault(override: str, must: str, remedy: str = "") -> Fault:
+    """Return the fault of an override."""
+    setting, equals, value = override.partition("=")
+    return Fault(setting, value if equals else UNSET, must, remedy)
+
+
+def without_seed(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return the overrides without `seed=`: what identifies a setting across its seeds."""
+    return tuple(o for o in overrides if not re.fullmatch(r"seed=(0|[1-9]\d{0,8})", o))
+
+
+def for_hydra(argument: str) -> str:
+    """Return an argument as Hydra accepts it.
+
+    Hydra would read study.space.focal_gamma=interval(0,5) as a sweep of its own, of a setting that
+    does not exist: it becomes ++study.space.focal_gamma='interval(0,5)'.
+    """
+    space = re.fullmatch(r"\+{0,2}(study\.space\.[^=]+)=(.*)", argument, re.S)
+    if space is None:
+        return argument
+    if re.match(r"""['"\[]""", space[2]):
+        return f"++{argument.lstrip('+')}"
+    return f"++{space[1]}='" + space[2].replace("'", "\\'") + "'"
+
+
+def for_people(override: str) -> str:
+    """Return an override as the user may have given it: the inverse of `for_hydra`."""
+    bare = override.removeprefix("++")
+    name, _, value = bare.partition("=")
+    if len(value) > 1 and value[0] == value[-1] == "'":
+        bare = f"{name}=" + value[1:-1].replace("\\'", "'")
+    for candidate in (bare, override.removeprefix("++")):
+        if for_hydra(candidate) == override:
+            return candidate
+    return override
 
 
 def assignment(name: str, value: object) -> str:
@@ -57,5 +76,6 @@ def literal(value: object) -> str:
         return shown(value)
     if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in RESERVED:
         return value
+    # A backslash counts as one only before a quote, or at the end, where ours follows.
     escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
     return f"'{escaped}'"

@@ -1,6 +1,5 @@
 """Diagnose a data set: print its imbalance and the sweep to start with, and write both down."""
 
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from rich.table import Table
 from nersweep.batches.windows import tokenise
 from nersweep.config.check import Checked, Parts
 from nersweep.config.knobs import knobs
+from nersweep.config.overrides import setting_of
 from nersweep.data.corpus import Corpus, tag_counts
 from nersweep.diagnosis import picture
 from nersweep.diagnosis.imbalance import Diagnosis
@@ -244,7 +244,7 @@ def sweep_command(arguments: Sequence[str]) -> str:
     own = OWN | {knob.name for knob in knobs() if knob.group in ("loss", "weights")}
     kept: list[str] = []
     for argument in arguments:
-        key = re.sub(r"^\W*", "", argument).partition("=")[0]
+        key = setting_of(argument)
         if key not in own and key.partition(".")[0] not in own and argument != "head=crf":
             kept.append(argument)
     return shlex.join(["python", "-m", "nersweep", "experiment=recommended", *kept])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nersweep.batches.batch import Gold
-from nersweep.config.build import Recipe, with_typed_name
+from nersweep.config.build import Recipe
 from nersweep.config.check import Checked, Parts
 from nersweep.config.schema import TrainConfig
 from nersweep.config.settings import Settings
@@ -140,10 +140,10 @@ def learn(parts: Parts) -> Facts:
     gold = Gold(torch.cat(ids), torch.tensor(list(map(len, ids))))
     classes = head.classes(labels)
     counts = np.bincount(head.targets(gold, labels)[0].numpy(), minlength=len(classes))
-    try:
-        weights = parts.weights(counts, classes) if parts.weights else np.ones(len(classes))
-    except ValueError as error:
-        raise ValueError(with_typed_name("weights", str(error), parts.weights_section)) from None
+    weights = np.ones(len(classes))
+    if parts.weights:
+        with parts.weight_names.restored():
+            weights = parts.weights(counts, classes)
     return Facts(corpus, labels, classes, counts, weights)
 
 

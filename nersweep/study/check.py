@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
-from nersweep.config.knobs import not_read
+from nersweep.config.knobs import foreign_knob
 from nersweep.config.schema import StudyConfig
 from nersweep.faults import Fault, UserError, reason
 from nersweep.study.changes import changes
@@ -72,10 +72,8 @@ def inactive_faults(space: Space, choice: Mapping[str, str]) -> list[Fault]:
         if dimension.name in active:
             continue
         setting = f"study.space.{dimension.name}"
-        if line := not_read(f"{setting}={dimension.text}", dimension.name, choice):
-            faults.append(Fault(line))
-        else:
-            faults.append(Fault(setting, dimension.text, "no such setting"))
+        must = foreign_knob(dimension.name, choice) or "no such setting"
+        faults.append(Fault(setting, dimension.text, must))
     return faults
 
 

@@ -15,6 +15,7 @@ from hydra.core.singleton import Singleton
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from nersweep.config.overrides import is_hydra
 from nersweep.machine.host import cores
 
 POLL_SECONDS = 0.5  # between two looks at whether submitit's jobs have ended
@@ -83,7 +84,7 @@ def without_hydra(overrides: Sequence[str]) -> list[str]:
     """Return the overrides but for Hydra's own, which it adds itself: it refuses a + twice."""
     jobs = []
     for override in overrides:
-        if not override.lstrip("+~").startswith(("hydra.", "hydra/")):
+        if not is_hydra(override):
             jobs.append(override)
     return jobs
 

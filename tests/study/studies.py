@@ -20,7 +20,7 @@ LR = "study.space.train.lr="
 def compose(*arguments, folder=None):
     """Return the configuration of a command, its overrides and the composer."""
     schema.register()
-    overrides = [overrides_module.as_hydra_takes_it(argument) for argument in arguments]
+    overrides = [overrides_module.for_hydra(argument) for argument in arguments]
     composer = Composer(folder)
     return composer(overrides), overrides, composer
 

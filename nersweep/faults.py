@@ -69,9 +69,11 @@ def one_line(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of the innermost cause of an error."""
+    """Return the first line of the innermost cause of an error; of a YAML error, all of it."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if hasattr(error, "problem_mark"):
+        return one_line(error)
     for line in str(error).splitlines():
         if line.strip():
             return line
@@ -87,6 +89,9 @@ def faults_of(error: ValueError) -> list[Fault]:
     faults = []
     for line in str(error).split("\n"):
         subject, _, rest = line.partition(": ")
+        if "={" in subject:
+            subject, _, rest = line.partition("}: ")
+            subject += "}"
         setting, equals, value = subject.partition("=")
         faults.append(Fault(setting, value if equals else UNSET, rest))
     return faults

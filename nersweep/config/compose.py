@@ -18,12 +18,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from nersweep.config.build import ROOMS
 from nersweep.config.knobs import CONF
 
 MAIN = "config"  # conf/config.yaml
-COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)  # what Hydra raises
+# What Hydra raises while it composes.
+COMPOSITION = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 
 
 class Composer:

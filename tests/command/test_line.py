@@ -1,0 +1,254 @@
+"""A command line is checked whole: each fault names a setting, its value, and what is allowed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hydra.core.config_store import ConfigStore
+
+from nersweep.faults import UNSET, Fault
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def subject(fault: Fault) -> str:
+    """Return what a fault is about: focal_gamma=-1."""
+    return str(replace(fault, must="", remedy=""))
+
+
+def subjects(faults: list[Fault]) -> list[str]:
+    """Return what faults are about. Each says what is allowed."""
+    for fault in faults:
+        assert len(fault.must) > 5
+    return [subject(fault) for fault in faults]
+
+
+def names(group: str) -> str:
+    """Return the options of a group, as a fault lists them."""
+    return ", ".join(sorted(file.stem for file in (CONF / group).glob("*.yaml")))
+
+
+# Command lines whose last argument, without a plus, is the only fault.
+LAST = [
+    # Options
+    "loss=nope",
+    "loss=",
+    "model=bert",
+    "data=conll2004",
+    "weights=x",
+    "loss@x=focal",
+    "experiment=nonsense",
+    "hydra/launcher=x",
+    "-m loss=glob(x*)",
+    "experiment=quickstart loss=nope",
+    # Settings that do not exist, or cannot be left out
+    "~loss",
+    "~seed",
+    "sed=3",
+    "+sed=3",
+    "train.epocs=3",
+    "+train.epocs=3",
+    "train.epochs.x=3",
+    "tracking.url=x",
+    "data.pth=x",
+    "model.layer=3",
+    "loss=focal loss.gama=3",
+    "loss=focal +loss.gama=3",
+    "weights.cap=3",
+    "choice.loss=focal",
+    # Knobs that nothing reads
+    "focal_gamma=3",
+    "+focal_gamma=3",
+    "loss.gamma=5",
+    "loss=focal loss.gamma=5",
+    "loss=class_balanced effective_beta=0.9",
+    # Types
+    "train=5",
+    "train.epochs=abc",
+    "train.epochs=2.5",
+    "train.patience=abc",
+    "loss=focal focal_gamma=abc",
+    "loss=focal focal_gamma=null",
+    "loss=focal focal_alpha=3",
+    "loss=weighted_focal weights=none +loss.weight=3",
+    "weights=manual manual_weights=3",
+    "seed=x",
+    "rerun=yes",
+    "output_dir=null",
+    "data.train=abc",
+    # Ranges
+    "train.epochs=0",
+    "train.lr=inf",
+    "train.precision=fp16",
+    "train.sampler=rare",
+    "loss=focal focal_gamma=-1",
+    "loss=focal focal_gamma=nan",
+    "loss=focal focal_alpha=[]",
+    "loss=label_smoothing label_smoothing=1",
+    "loss=label_smoothing label_smoothing=-0.1",
+    "loss=class_balanced class_balance_beta=1",
+    "loss=compound compound_weights.dice=-1",
+    "loss=boundary boundary_window=-2",
+    "loss=boundary boundary_weight=-1",
+    "loss=logit_adjusted logit_adjusted_tau=-1",
+    "loss=dice dice_absent=never",
+    "loss=crf loss.reduction=none",
+    "weights=effective effective_beta=1",
+    "weights=inverse weights.smoothing=-1",
+    "weights=inverse weights.cap=0",
+    "head.decode=beam",
+    "aux=pos aux_weight=-1",
+    "device=gpu",
+    "gpus_per_run=0.3",
+    "device=cpu gpus_per_run=0.5",
+    # Parts that do not fit each other
+    "loss=dice weights=inverse",
+    "train.head_lr=0.01",
+    # Grammar and interpolation
+    "train.lr=[",
+    "loss",
+    "=3",
+    "loss=focal focal_gamma=${nope}",
+    "seed=1,2",
+    "-m train.lr=glob(*)",
+    "-m seed=range(3,1)",
+    "-m train.lr=interval(0,1)",
+    # Hydra's own
+    "--config-dir=/nowhere",
+    "--config-name=x",
+    "--config-path=/x",
+    "--experimental-rerun=x",
+    "--shell-completion --experimental-rerun=x",
+    "--package=train",
+    "hydra.launcher.n_jobs=2",
+    "hydra.sweep.dirs=x",
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs=two",
+    "-m hydra/launcher=submitit_local hydra.launcher.nods=2",
+    # A class is chosen by its option alone
+    "loss._target_=os.system",
+]
+
+
+@pytest.mark.parametrize("text", LAST)
+def test_the_last_argument_is_the_fault(text, faults):
+    *_, last = text.split(" ")
+    (fault,) = faults(*text.split(" "))
+    assert subject(fault) == last.removeprefix("+")
+    assert len(fault.must) > 5
+
+
+OTHERS = {
+    "loss=[focal]": ["loss"],
+    "+loss=focal": ["+loss=focal"],
+    "+experiment=quickstart": ["+experiment=quickstart"],
+    "+choice.loss=focal": ["choice={'loss': 'focal'}"],
+    "data=conll data.train=3 data.dev=3 data.test=3": ["data.train=3", "data.dev=3", "data.test=3"],
+    "model.heads=3": ["model.hidden=128"],
+    # What must be given, and places that do not exist
+    "data=conll": ["data.dev=???", "data.test=???", "data.train=???"],
+    "model=hf": ["model.name=???"],
+    "weights=manual": ["manual_weights=???"],
+    "data=conll2003 data.path=/nowhere": ["data=conll2003"],
+    "data=conll data.train=/a data.dev=/b data.test=/dev/null": ["data.train=/a", "data.dev=/b"],
+    "hydra.searchpath=[pkg://x]": ["hydra.searchpath"],
+    # Sweeps: no job starts if one is at fault
+    "-m hydra/launcher=nope hydra.launcher.n_jobs=2": ["hydra/launcher=nope"],
+    "-m loss=focal,nope": ["loss=nope"],
+    "-m loss=focal,cross_entropy focal_gamma=1,2": ["focal_gamma=1", "focal_gamma=2"],
+    "-m loss=focal focal_gamma=1,-1 seed=1,2": ["focal_gamma=-1"],
+    "experiment=quickstart hydra.mode=RUN": [
+        "hydra.sweeper.params.loss=cross_entropy, focal, batch_balanced, weighted_cross_entropy",
+        "hydra.sweeper.params.seed=1, 2",
+    ],
+    "+model.hidden._target_=os.system": ["+model.hidden._target_=os.system"],
+    "loss={_target_:os.system}": ["loss._target_=os.system"],
+    # Class weights
+    "weights=manual manual_weights={O:-1}": ["manual_weights={O: -1}"],
+    "weights=manual manual_weights={O:inf}": ["manual_weights={O: inf}"],
+    "loss=focal focal_alpha={B-PER:nan}": ["focal_alpha={B-PER: nan}"],
+    "loss=focal focal_alpha=[1,1] weights=inverse": ["focal_alpha=[1, 1]"],
+    "loss=class_balanced weights=inverse": ["class_balance_beta=0.999"],
+    # Losses and heads that do not fit each other
+    "loss=crf head=token": ["loss=crf head=token"],
+    "loss=crf head=span": ["loss=crf head=span"],
+    "loss=boundary head=span": ["loss=boundary head=span"],
+    "loss=focal head=crf": ["loss=focal head=crf"],
+    "aux=pos aux.columns=[ner]": ["aux.columns=['ner']"],
+    "aux=pos aux_weight={chunk:1}": ["aux_weight={'chunk': 1}"],
+    # All faults together, each once
+    "loss=focl focal_gamma=3 data=conl data.train=x": ["loss=focl", "data=conl"],
+    (
+        "train.epocs=3 train.epochs=0 train.warmup=1 loss=focal focal_gamma=-1 seed=x rerun=no "
+        "weights=effective effective_beta=1 weights.cap=0 data=wnut17 data.path=/nowhere"
+    ): [
+        "train.epocs=3",
+        "train.epochs=0",
+        "train.warmup=1.0",
+        "seed=x",
+        "rerun=no",
+        "data=wnut17",
+        "focal_gamma=-1",
+        "weights.cap=0",
+        "effective_beta=1",
+    ],
+}
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_every_fault_is_reported_once(text, faults):
+    assert subjects(faults(*text.split(" "))) == OTHERS[text]
+
+
+WITH_GAMMA = "loss=batch_balanced|class_balanced|compound|focal|weighted_focal"
+WHOLE = {
+    "loss=focal focal_gamma=-1": "focal_gamma=-1: must be ≥ 0 (0 is cross entropy)",
+    "loss=nope": f"loss=nope: no such option; loss takes {names('loss')}",
+    "loss=focal loss.gamma=5": "loss.gamma=5: is set by focal_gamma; set focal_gamma=5",
+    "loss=focal loss.gama=3": (
+        "loss.gama=3: no such setting; loss=focal has focal_gamma, focal_alpha, reduction"
+    ),
+    "focal_gamma=3": (
+        f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"
+    ),
+    "train.patience=abc": "train.patience=abc: expected a whole number or null",
+    "model=hf": "model.name=???: must be given, as in model=hf model.name=VALUE",
+    "loss=crf head=token": (
+        "loss=crf head=token: the loss needs scores of transitions between labels; set head=crf"
+    ),
+    "hydra.launcher.n_jobs=2": (
+        "hydra.launcher.n_jobs=2: no such setting; hydra/launcher=basic has no settings"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_a_fault_reads_as_one_line(text, faults):
+    assert list(map(str, faults(*text.split(" ")))) == [WHOLE[text]]
+
+
+@pytest.mark.parametrize("name", ["joblib", "submitit_slurm", "submitit_local", "ray"])
+def test_a_launcher_that_is_not_installed_is_reported_with_what_installs_it(
+    name, faults, monkeypatch
+):
+    launchers = ConfigStore.instance().repo["hydra"]["launcher"]
+    monkeypatch.delitem(launchers, f"{name}.yaml", raising=False)
+    (fault,) = faults("-m", f"hydra/launcher={name}", "hydra.launcher.n_jobs=2", "seed=1,2")
+    assert (fault.setting, fault.value) == ("hydra/launcher", name)
+    assert "install" in fault.must and fault.remedy.startswith("run ")
+
+
+def test_cuda_without_a_gpu_is_no_silent_fall_back(faults, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (fault,) = faults("device=cuda")
+    assert subject(fault) == "device=cuda"
+
+
+def test_the_environment_may_name_a_folder_that_does_not_exist(faults, monkeypatch):
+    monkeypatch.setenv("NERSWEEP_DATA", "/nowhere")
+    (fault,) = faults("data=wnut17")
+    assert subject(fault) == "data=wnut17" and "NERSWEEP_DATA" in fault.must
+
+
+def test_an_argument_that_hydra_does_not_know_has_no_value(faults):
+    (fault,) = faults("~loss")
+    assert fault.setting == "~loss" and fault.value is UNSET

@@ -5,13 +5,21 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
+from nersweep import __main__ as door
 from nersweep.command import line
 from nersweep.config import schema as sections
 from nersweep.config.check import check_overrides
+from nersweep.faults import UserError
 from nersweep.sweep.members import members_of
 
 FILES = (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
 PRESETS = {file.stem: file.read_text("utf-8") for file in sorted(FILES)}
+
+
+def read_line(arguments):
+    """Return the command that these arguments give."""
+    options = get_args_parser().parse_args(arguments)
+    return line.read(options, door.study_faults, door.recommend)
 
 
 @pytest.fixture
@@ -26,7 +34,7 @@ def presets(tmp_path):
             f"--config-dir={tmp_path}",
             *(str(a).replace("=DIR", f"={tmp_path}") for a in arguments),
         ]
-        read = line.read(get_args_parser().parse_args(typed))
+        read = read_line(typed)
         assert not read.faults
         return read
 
@@ -177,8 +185,8 @@ def test_what_is_typed_wins_over_what_is_recommended(presets):
 def test_a_recommended_sweep_of_data_that_is_not_there_has_one_fault(tmp_path):
     sections.register()
     typed = ["experiment=recommended", "data=conll2003", f"data.path={tmp_path}"]
-    (fault,) = line.read(get_args_parser().parse_args(typed)).faults
-    assert fault.startswith(f"data=conll2003: no train.txt under {tmp_path}")
+    (fault,) = read_line(typed).faults
+    assert (fault.setting, fault.value) == ("data", "conll2003") and str(tmp_path) in fault.must
 
 
 def test_a_recommended_sweep_of_data_that_cannot_be_read_tells_file_and_line(tmp_path):
@@ -190,5 +198,6 @@ def test_a_recommended_sweep_of_data_that_cannot_be_read_tells_file_and_line(tmp
         "data=conll",
         *(f"data.{s}={tmp_path}/{s}.txt" for s in ("train", "dev", "test")),
     ]
-    with pytest.raises(ValueError, match=r"train\.txt:2: "):
-        line.read(get_args_parser().parse_args(typed))
+    with pytest.raises(UserError) as error:
+        read_line(typed)
+    assert error.value.faults[0].setting == f"{tmp_path}/train.txt:2"

@@ -13,6 +13,7 @@ import pytest
 
 from nersweep import __main__ as cli
 from nersweep.command.line import Command
+from nersweep.command.main import this_command
 from nersweep.config import check
 from nersweep.config import schema as sections
 from nersweep.config.compose import Composer
@@ -385,9 +386,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
     monkeypatch.setattr(TrainingProgress, "step", step_and_signal)
     ended, out, err = start(*typed)
     assert ended == code and made == list(names[:2])
-    assert len(err) == 1 and err[0].endswith(
-        f"; the same command goes on from there: {cli.cli.this_command()}"
-    )
+    assert len(err) == 1 and err[0].endswith(f"; the same command resumes: {this_command()}")
     parent, children = sweeps(output_dir)[names]
     assert children == [(names[0], "FINISHED"), (names[1], "KILLED")]
     assert (parent, "KILLED") in parents(output_dir)

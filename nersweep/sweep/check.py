@@ -3,7 +3,7 @@
 import re
 
 from nersweep.command.line import Command
-from nersweep.config.overrides import without_seed
+from nersweep.config.overrides import is_hydra, setting_of, value_of, without_seed
 from nersweep.config.settings import matters
 from nersweep.faults import Fault
 from nersweep.study.check import precision_faults
@@ -14,7 +14,7 @@ def check(command: Command) -> list[Fault]:
     """Return the faults of a command for several runs or several workers of a study."""
     faults = [*study_faults(command), *value_faults(command)]
     with command.composer as composer:
-        own = [o for o in command.runs[0] if o.lstrip("+~").startswith("hydra")]
+        own = list(filter(is_hydra, command.runs[0]))
         launcher = composer.whole(tuple(own)).hydra.launcher
         if launcher.get("n_jobs") == 0:
             must = "must be a number of processes, or -1 for one per core"
@@ -49,7 +49,7 @@ def value_faults(command: Command) -> list[Fault]:
     values: dict[str, set[str]] = {}
     for overrides in command.runs:
         for override in overrides:
-            name, _, value = override.lstrip("+~").partition("=")
+            name, value = setting_of(override), value_of(override)
             values.setdefault(name, set()).add(value)
     faults = []
     for name, several in values.items():

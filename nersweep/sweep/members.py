@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nersweep.command.line import Command
 from nersweep.config.check import check_overrides
-from nersweep.config.overrides import without_seed
+from nersweep.config.overrides import value_of, without_seed
 from nersweep.results.result import Result, Status, read_run
 from nersweep.run.identity import Identity, identify
 
@@ -73,7 +73,7 @@ def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
     else:
         for override in overrides:
             if override not in setting:
-                seed = int(override.partition("=")[2])
+                seed = int(value_of(override))
                 settings = replace(settings, values=settings.values | {"seed": seed})
     identity = identify(settings, checked.parts)
     return Member(overrides, identity, identity.folder(settings.output_dir))

@@ -331,7 +331,8 @@ def by_similarity(option: Option) -> Picture:
     )
 
 
-# Pictures. Colours that the colour-blind tell apart (Okabe and Ito), each with a line style for print in grey.
+# Pictures. Colours that the colour-blind tell apart (Okabe and Ito), each with a line style for
+# print in grey.
 
 STYLES = [
     {"color": "black", "linestyle": "-"},

@@ -114,7 +114,8 @@ FAULTS = {
     "abc": "not valid JSON (Expecting value, column 1)",
     "[" * 200_000: "not valid JSON (",
     '{"text": "a", "text": "b", "label": {}}': 'not valid JSON (key "text" occurs twice)',
-    r'{"text": "a\ud800", "label": {}}': "not valid JSON ('utf-8' codec can't encode character '\\ud800'",
+    r'{"text": "a\ud800", "label": {}}': "not valid JSON ('utf-8' codec can't encode character "
+    "'\\ud800'",
     "[]": f'no text; expected {{"text": ..., "label": {SHAPE.removeprefix("expected ")}}}',
     "5": "no text; expected",
     '"text"': "no text; expected",
@@ -194,7 +195,8 @@ def test_a_tenth_of_train_is_for_development_and_both_keep_the_order_of_the_file
     assert all(a < b for part in (train, dev) for a, b in pairwise(part))
     assert [s.words for s in corpus.test] == [("a", "b", "c")]
     assert corpus.notes == (
-        "dev is 20 of the 205 sentences of train.json, drawn with data.dev_seed=1; test is dev.json, as the public "
+        "dev is 20 of the 205 sentences of train.json, drawn with data.dev_seed=1; test is "
+        "dev.json, as the public "
         "test.json has no labels",
     )
 

@@ -169,7 +169,8 @@ def test_tiny_splits_keep_every_type_and_the_o_share(asked, size):
 
 
 def test_the_seed_decides_in_any_process():
-    code = f"from nersweep.data.generated import Generated; print(Generated(**{DEFAULTS}).load().checksum)"
+    imports = "from nersweep.data.generated import Generated"
+    code = f"{imports}; print(Generated(**{DEFAULTS}).load().checksum)"
     checksums = {
         subprocess.run(
             [sys.executable, "-c", code],

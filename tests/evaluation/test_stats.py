@@ -1,4 +1,5 @@
-"""Statistics over seeds, against enumeration of all cases, closed forms, and values worked out by hand."""
+"""Statistics over seeds, against enumeration of all cases, closed forms, and values worked out by
+hand."""
 
 from fractions import Fraction
 from itertools import combinations_with_replacement, permutations, product
@@ -12,7 +13,8 @@ from nersweep.evaluation import stats
 
 
 def generated(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Counts (*shape, 3), the last of shape being sentences: of one to three entities with some found, some wrong."""
+    """Counts (*shape, 3), the last of shape being sentences: of one to three entities with some
+    found, some wrong."""
     gold = np.broadcast_to(rng.integers(1, 4, size=shape[-1]), shape)
     correct = rng.binomial(gold, 0.7)
     return np.stack([correct, correct + rng.binomial(2, 0.2, size=shape), gold], axis=-1)
@@ -122,7 +124,8 @@ def test_one_seed_has_an_interval_over_sentences_and_none_over_seeds():
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    # One entity a sentence is found with a chance of its own, .7 on average, and never replaced: F1 1.4/1.7 in the end.
+    # One entity a sentence is found with a chance of its own, .7 on average, and never
+    # replaced: F1 1.4/1.7 in the end.
     rng, truth, trials = np.random.default_rng(10), 1.4 / 1.7, 300
     held = np.zeros(2)
     for trial in range(trials):
@@ -139,7 +142,8 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 
 
 def test_t_interval_by_hand():
-    # 1..5: mean 3, s √2.5, and the .975 quantile of t with 4 degrees of freedom is 2.776 in every table.
+    # 1..5: mean 3, s √2.5, and the .975 quantile of t with 4 degrees of freedom is 2.776 in
+    # every table.
     assert stats.interval_of_mean([1, 2, 3, 4, 5]) == pytest.approx(
         (3 - 2.776 / sqrt(2), 3 + 2.776 / sqrt(2)), abs=1e-3
     )
@@ -171,7 +175,8 @@ def test_sign_flip_is_the_share_of_all_assignments_with_ties():
 def test_sign_flip_counts_ties_of_scores_that_floats_miss():
     a = np.array([90.6, 90.9, 91.2, 91.1, 91.1, 90.5])
     b = np.array([90.5, 90.6, 90.5, 91.5, 91.2, 91.4])
-    # The differences are 1, 3, 7, −4, −1 and −9 tenths; on floats 54 of 64 sums seem as far from 0, and are 56.
+    # The differences are 1, 3, 7, −4, −1 and −9 tenths; on floats 54 of 64 sums seem as far
+    # from 0, and are 56.
     exact = flips([1, 3, 7, -4, -1, -9])
     naive = np.mean(
         [abs(np.dot(s, a - b)) >= abs(np.sum(a - b)) for s in product((1, -1), repeat=6)]
@@ -248,7 +253,8 @@ def two_valued(mean: float, sd: float, n: int) -> np.ndarray:
 
 
 def test_hedges_g_of_a_worked_example():
-    # Means 103 and 100, sds 5.5 and 4.5, 50 each: s = √25.25, d = .5970, J = 1 − 3/391 to four digits, g = .5924.
+    # Means 103 and 100, sds 5.5 and 4.5, 50 each: s = √25.25, d = .5970, J = 1 − 3/391 to
+    # four digits, g = .5924.
     assert stats.hedges_g(two_valued(103, 5.5, 50), two_valued(100, 4.5, 50)) == pytest.approx(
         0.5924, abs=5e-5
     )
@@ -380,7 +386,8 @@ def test_almost_stochastic_order_at_its_ends():
     low, high = np.array([90.1, 90.4, 90.2]), np.array([91.3, 91.0, 91.9])
     assert stats.almost_stochastic_order(high, low) == 0
     assert stats.almost_stochastic_order(low, high) == 1
-    # What the docstring warns of: of three and three equal runs, one order in twenty is all of a above all of b.
+    # What the docstring warns of: of three and three equal runs, one order in twenty is all
+    # of a above all of b.
     runs = np.array([1.0, 2, 3, 4, 5, 6])
     above = [min(order[:3]) > max(order[3:]) for order in permutations(runs)]
     assert np.mean(above) == pytest.approx(1 / 20)
@@ -398,7 +405,8 @@ def test_no_predictions_are_not_miscalibrated():
 
 def test_calibration_error_by_hand():
     found = stats.calibration_error([0.9, 0.9, 0.5, 0.3], [1, 0, 1, 0], bins=5)
-    # Bins of .2: two at .9 are right half the time, one at .5 is right, one at .3 is wrong: (2·.4 + .5 + .3) / 4.
+    # Bins of .2: two at .9 are right half the time, one at .5 is right, one at .3 is wrong:
+    # (2·.4 + .5 + .3) / 4.
     assert found.error == pytest.approx(0.4)
     assert found.counts.tolist() == [0, 1, 1, 0, 2]
     assert found.accuracy == pytest.approx([np.nan, 0, 1, np.nan, 0.5], nan_ok=True)

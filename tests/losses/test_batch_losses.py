@@ -206,7 +206,8 @@ def test_tversky_of_a_perfect_prediction_is_zero_with_a_finite_gradient(gamma, s
 
 
 def test_tversky_a_prices_false_positives_and_b_false_negatives():
-    # Two classes, p = ½ everywhere, all gold 0: class 0 has only false negatives, class 1 only false positives.
+    # Two classes, p = ½ everywhere, all gold 0: class 0 has only false negatives, class 1
+    # only false positives.
     logits, targets = torch.zeros(2, 2), torch.tensor([0, 0])
     # class 0: TP 1, FN 1 -> 3/(1+3) ; class 1: FP 1 -> 1 without smoothing.
     assert TverskyLoss(1.0, 3.0, smooth=0.0)(logits, targets).item() == pytest.approx(

@@ -71,7 +71,8 @@ def test_six_words_by_hand():
             [0.1, 0.0, 0.0, 0.4, 0.5],
         ]
     )
-    # LOC: 0.8 + 0.6 in the span of two, 0.1 and 0.2 beside it. PER: 0.9 in the span of one, 0.5 beside it.
+    # LOC: 0.8 + 0.6 in the span of two, 0.1 and 0.2 beside it. PER: 0.9 in the span of one,
+    # 0.5 beside it.
     expected = ((1 - 1.4 / (2 + 0.3)) + (1 - 0.9 / (1 + 0.5))) / 2
     assert BoundaryIoULoss(LABELS, window=1)(p.log(), targets).item() == pytest.approx(
         expected, rel=1e-6
@@ -164,7 +165,8 @@ def test_a_perfect_prediction_costs_nothing_and_is_still_told_from_a_nearly_perf
 
 def test_a_near_span_of_the_same_type_counts_as_outside():
     logits = torch.nn.functional.one_hot(ids("B-PER", "B-PER", "O", "O", "B-PER", "B-LOC"), 5) * 1e3
-    # The first two are beside each other, 1/(1+1); the last two have none of their type within two tokens.
+    # The first two are beside each other, 1/(1+1); the last two have none of their type
+    # within two tokens.
     assert BoundaryIoULoss(LABELS)(logits, logits.argmax(-1)).item() == pytest.approx(
         (1 / 2 + 1 / 2 + 0 + 0) / 4
     )

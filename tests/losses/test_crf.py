@@ -230,7 +230,8 @@ def test_extreme_parameters_stay_exact(parameter):
 
 
 def test_the_only_way_may_lead_through_an_improbable_word():
-    # O is e^2000 times as likely as B-PER, and then I-PER, which only B-PER may precede, e^2000 times as likely as O.
+    # O is e^2000 times as likely as B-PER, and then I-PER, which only B-PER may precede,
+    # e^2000 times as likely as O.
     crf, _, _ = drawn(torch.tensor([4]), 5, LABELS.legal_transitions())
     for place in range(3):
         emissions = torch.full((4, 5), -1000.0)
@@ -318,7 +319,8 @@ def test_a_long_sentence_of_extreme_emissions_stays_finite():
 
 
 def test_a_certain_gold_path_costs_nothing():
-    # log Z and the path's score are both 1e5, where float32 has two decimals; their difference has more.
+    # log Z and the path's score are both 1e5, where float32 has two decimals; their
+    # difference has more.
     lengths = torch.tensor([100])
     crf = CRF(3)
     targets = torch.arange(100) % 3

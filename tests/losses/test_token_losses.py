@@ -41,7 +41,8 @@ def takes(loss_class, name: str) -> bool:
 
 
 def make(loss_class, **options) -> TokenLoss:
-    """A loss with these options and what else its class needs; `weight` goes to the classes that take one."""
+    """A loss with these options and what else its class needs; `weight` goes to the classes that
+    take one."""
     needed = {name: value for name, value in NEEDED.items() if takes(loss_class, name)}
     if not takes(loss_class, "weight"):
         options.pop("weight", None)
@@ -100,7 +101,8 @@ def self_adjusted_dice(p, p_y, onehot, w):
     return (onehot @ w) * (1 - (2 * f * onehot + 1) / (f + onehot + 1)).sum(-1)
 
 
-# The loss of each token, from p (N, C), p_y (N,), the gold class as onehot (N, C), and the weight of each class (C,).
+# The loss of each token, from p (N, C), p_y (N,), the gold class as onehot (N, C), and the weight
+# of each class (C,).
 FORMULAS = {
     CrossEntropyLoss: lambda p, p_y, onehot, w: -(onehot @ w) * np.log(p_y),
     FocalLoss: lambda p, p_y, onehot, w: -(onehot @ w) * (1 - p_y) ** 2 * np.log(p_y),
@@ -314,7 +316,8 @@ def test_focal_loss_of_a_coin_toss():
 
 
 def test_effective_weights_of_one_and_two_tokens():
-    # β = ½: (1-β)/(1-β) = 1 and (1-β)/(1-β²) = ⅔, whose mean is ⅚. The class that never occurs weighs 1.
+    # β = ½: (1-β)/(1-β) = 1 and (1-β)/(1-β²) = ⅔, whose mean is ⅚. The class that never
+    # occurs weighs 1.
     assert effective_weights(torch.tensor([1, 0, 2]), 0.5).tolist() == pytest.approx(
         [1.2, 1.0, 0.8]
     )
@@ -376,14 +379,16 @@ TRAINED = [torch.tensor([0, 0, -100, 1]), torch.tensor([[2.0, 0], [0, 2], [math.
 
 
 def learned(**options):
-    """A loss in training mode that has seen class 0 at (2, 0) and (0, 2), class 1 at (0, 1), and class 2 never."""
+    """A loss in training mode that has seen class 0 at (2, 0) and (0, 2), class 1 at (0, 1), and
+    class 2 never."""
     loss = EmbeddingSmoothingLoss(**options)
     loss(torch.zeros(4, 3), TRAINED[0], features=TRAINED[1])
     return loss
 
 
 def target_of(loss, gold, classes=3):
-    """What a loss on cross entropy compares each gold class with: its gradient is p - target. (N,) -> (N, C)"""
+    """The target that a loss compares each gold class with: its gradient is p - target. (N,)
+    -> (N, C)"""
     logits = torch.zeros(len(gold), classes)
     loss.eval().reduction = "sum"
     features = torch.zeros(len(gold), 2)
@@ -437,7 +442,8 @@ def test_the_first_sight_of_a_class_sets_its_centroid_and_later_ones_move_it():
 
 
 def test_targets_come_from_the_cosines_of_the_centroids():
-    # Of class 1: cosine 1/√2 with class 0, and 0 with class 2, which is not yet seen and whose own others are equal.
+    # Of class 1: cosine 1/√2 with class 0, and 0 with class 2, which is not yet seen and
+    # whose own others are equal.
     e = math.exp(2 / math.sqrt(2))
     target = target_of(learned(smoothing=0.3, inverse_temperature=2.0), [1, 2])
     assert target[0].tolist() == pytest.approx([0.3 * e / (e + 1), 0.7, 0.3 / (e + 1)], abs=1e-6)
@@ -522,7 +528,8 @@ def test_embedding_smoothing_without_embeddings_or_features_is_refused(mode, ass
 
 
 def test_at_its_optimum_the_logits_are_likelihoods_and_predict_as_if_classes_were_balanced():
-    # Tokens of class y that look like x. Of x = 1, most are of class 0, and yet it is the likelier look of class 1.
+    # Tokens of class y that look like x. Of x = 1, most are of class 0, and yet it is the
+    # likelier look of class 1.
     tokens = torch.tensor([[90, 4], [10, 6]])  # (x, y)
     logits = (tokens / tokens.sum(0)).log().requires_grad_()  # log p(x|y)
     looks, targets = (

@@ -1,9 +1,9 @@
-"""The folder of a run, and who works in it."""
+"""The folder of a run, and the process that works in it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from nersweep.faults import Fault, UserError
 from nersweep.machine import locks, signals
@@ -13,10 +13,15 @@ from nersweep.terminal import console
 CHECKPOINT = "checkpoint.safetensors"
 LOCK = "lock"
 PATIENCE = 0.2  # seconds to wait for a process that only looks whether the folder is free
+T = TypeVar("T")
 
 
 class Claimed(UserError):
-    """Raised for a folder that another process works in."""
+    """Raised for a folder that another process works in. holder: "process 12 on HOST"."""
+
+    def __init__(self, folder: Path, holder: str):
+        super().__init__(Fault(folder.name, must=f"{holder} is running it"))
+        self.folder, self.holder = folder, holder
 
 
 def run_folder(output_dir: Path, name: str, fingerprint: str) -> Path:
@@ -25,31 +30,29 @@ def run_folder(output_dir: Path, name: str, fingerprint: str) -> Path:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claim(folder: Path) -> Iterator[None]:
     """Claim a folder for this process. The system ends the claim with the process.
 
     Raises Claimed if another process works in it.
     """
     writable(folder)
-    with ExitStack() as claim:
+    with ExitStack() as stack:
         try:
-            claim.enter_context(locks.hold(folder / LOCK, PATIENCE))
+            stack.enter_context(locks.hold(folder / LOCK, PATIENCE))
         except locks.Busy as error:
-            raise Claimed(Fault(folder.name, must=f"{error} is running it")) from None
+            raise Claimed(folder, str(error)) from None
         for pattern in (UNFINISHED, f"*/{UNFINISHED}"):
             for leftover in folder.glob(pattern):  # by a process that was killed
                 leftover.unlink(missing_ok=True)
         yield
 
 
-def when_free(make: Callable[[], Any], folder: Callable[[], Path]) -> Any:
-    """Return what `make` returns; wait for other processes while they work in the run's folder."""
+def retry_while_claimed(attempt: Callable[[], T]) -> T:
+    """Return what `attempt` returns. While another process has claimed its folder, wait for it."""
     while True:
         try:
-            return make()
-        except Claimed:
-            lock = folder() / LOCK
-            holder = locks.holder(lock)
-            console.print(f"{folder().name}: waiting for {holder}, which is running it")
+            return attempt()
+        except Claimed as error:
+            console.print(f"{error.folder.name}: waiting for {error.holder}, which is running it")
             signals.end()
-            locks.wait(lock)
+            locks.wait(error.folder / LOCK)

@@ -21,7 +21,7 @@ from nersweep.machine import files, gpus, host
 from nersweep.model import saved
 from nersweep.model.tagger import Predictions, Tagger, predict
 from nersweep.results.card import remove_card, write_card
-from nersweep.results.folder import CHECKPOINT, claimed
+from nersweep.results.folder import CHECKPOINT, claim
 from nersweep.results.result import (
     DataFacts,
     FinishedResult,
@@ -90,7 +90,7 @@ def execute(
         tracker.open()
         sync.seconds = time.perf_counter() - opening
     introduce(plan, brief)
-    with claimed(plan.folder), placed(plan) as plan:
+    with claim(plan.folder), place(plan) as plan:
         checkpoint = open_checkpoint(plan)
         result = None if plan.settings.rerun else read_run(plan.folder, plan.fingerprint)
         if result is None or not result.status.over:  # else another process was faster
@@ -112,7 +112,7 @@ def finished_or_diverged(result: Result) -> FinishedResult:
 
 
 @contextmanager
-def placed(plan: Plan) -> Iterator[Plan]:
+def place(plan: Plan) -> Iterator[Plan]:
     """Yield the plan on a GPU with room for it, with gpus_per_run. To wait for one is no work."""
     share = plan.settings.gpus_per_run
     if share is None or plan.settings.device not in ("auto", "cuda") or plan.device.type != "cuda":

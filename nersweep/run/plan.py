@@ -119,12 +119,6 @@ def make(checked: Checked) -> Plan:
     )
 
 
-def place(checked: Checked) -> tuple[Path, str]:
-    """Return the folder and the fingerprint of a run. Raises UserError for faults in the data."""
-    identity = identify(checked.settings, checked.parts)
-    return identity.folder(checked.settings.output_dir), identity.fingerprint
-
-
 def learn(parts: Parts) -> Facts:
     """Read the data and count the classes of the loss.
 

@@ -15,7 +15,7 @@ from nersweep.config.compose import Composer
 from nersweep.evaluation.metrics import Scores
 from nersweep.faults import Fault, UserError, fault_lines
 from nersweep.machine import files, signals
-from nersweep.results import folder as folder_module
+from nersweep.results.folder import retry_while_claimed
 from nersweep.results.result import FinishedResult
 from nersweep.run import execute
 from nersweep.run import plan as run_plan
@@ -156,8 +156,7 @@ class Worker:
                 prepared = run_plan.make(checked)
                 return execute.execute(prepared, overrides, self.plan.folder, reporter)
 
-        result: FinishedResult = folder_module.when_free(make, lambda: run_plan.place(checked)[0])
-        return result
+        return retry_while_claimed(make)
 
     def print_trial(self, trial: FrozenTrial, overrides: list[str], seconds: float) -> None:
         """Print a line for a trial that has ended."""

@@ -26,7 +26,7 @@ from nersweep.config.check import check
 from nersweep.config.compose import Composer
 from nersweep.faults import fault_lines, one_line
 from nersweep.machine import files, locks
-from nersweep.results import folder as folder_module
+from nersweep.results.folder import retry_while_claimed
 from nersweep.results.result import FinishedResult
 from nersweep.run import execute, plan
 from nersweep.study import loop
@@ -173,8 +173,7 @@ def make(config: DictConfig, launch: Launch) -> float:
     def run() -> FinishedResult:
         return execute.execute(plan.make(checked), overrides, Path(launch.parent), brief=True)
 
-    result: FinishedResult = folder_module.when_free(run, lambda: plan.place(checked)[0])
-    return result.dev.f1
+    return retry_while_claimed(run).dev.f1
 
 
 def read_ends(folder: Path) -> dict[int, list[str] | None]:

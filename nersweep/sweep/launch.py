@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from nersweep.command.line import Command
 from nersweep.faults import Fault, UserError
-from nersweep.machine import files, locks
+from nersweep.machine import files
 from nersweep.machine.databases import public
 from nersweep.results import folder as folder_module
 from nersweep.results.card import Card, remove_card, write_card
@@ -91,10 +91,9 @@ def claim(folder: Path) -> Iterator[None]:
     """Claim a sweep for this process. Raises UserError if another process makes it."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(folder_module.claimed(folder))
-        except folder_module.Claimed:
-            holder = locks.holder(folder / folder_module.LOCK)
-            must = f"{holder} is running this sweep"
+            stack.enter_context(folder_module.claim(folder))
+        except folder_module.Claimed as error:
+            must = f"{error.holder} is running this sweep"
             raise UserError(Fault("", must=must, remedy="wait for it, or end it")) from None
         yield
 
@@ -115,13 +114,13 @@ def forget(member: Member) -> None:
     """Mark a run as one to be made again, and remove its checkpoint; wait until it is free."""
 
     def mark() -> None:
-        with folder_module.claimed(member.folder):
+        with folder_module.claim(member.folder):
             (member.folder / folder_module.CHECKPOINT).unlink(missing_ok=True)
             remove_card(member.folder)
             write_result(member.folder, member.result_without_scores(Status.RESTART))
 
     if member.folder.exists():
-        folder_module.when_free(mark, lambda: member.folder)
+        folder_module.retry_while_claimed(mark)
 
 
 @contextmanager

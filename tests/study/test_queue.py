@@ -155,7 +155,7 @@ def test_a_trial_waits_for_a_run_of_another_process(output_dir):
     holds = threading.Event()
 
     def hold():
-        with folder_module.claimed(run.folder):
+        with folder_module.claim(run.folder):
             holds.set()
             time.sleep(3)
 

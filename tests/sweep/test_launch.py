@@ -22,7 +22,6 @@ from nersweep.results import folder as folder_module
 from nersweep.results.result import Result, Status, write_result
 from nersweep.run import execute, plan
 from nersweep.sweep import check as sweep_check
-from nersweep.sweep import worker
 from nersweep.sweep.members import members_of
 from nersweep.tracking.reading import run_id_of
 from nersweep.tracking.syncing import is_complete
@@ -454,7 +453,7 @@ def test_a_sweep_that_another_process_makes_is_left_to_it(workers, start, made, 
     typed, before = [*workers, "seed=61"], set((output_dir / "sweeps").glob("*"))
     assert start(*typed)[0] == 0
     (folder,) = set((output_dir / "sweeps").glob("*")) - before
-    with folder_module.claimed(folder):
+    with folder_module.claim(folder):
         code, _, err = start(*typed)
     other = f"process {os.getpid()} on {os.uname().nodename}"
     assert (code, err) == (
@@ -470,7 +469,7 @@ from nersweep.results import folder
 from nersweep.tracking.reading import run_id_of
 from nersweep.tracking.syncing import is_complete
 from nersweep.tracking.tracker import make
-with folder.claimed(Path(sys.argv[1])):
+with folder.claim(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
 """
@@ -519,7 +518,7 @@ def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, made):
 @pytest.fixture
 def meanwhile(monkeypatch):
     """meanwhile(act): does that as soon as a run is waited for."""
-    said = worker.console.print
+    said = folder_module.console.print
 
     def do(act):
         def say(line=""):
@@ -527,7 +526,7 @@ def meanwhile(monkeypatch):
             if "waiting for" in line:
                 act()
 
-        monkeypatch.setattr(worker, "console", SimpleNamespace(print=say))
+        monkeypatch.setattr(folder_module, "console", SimpleNamespace(print=say))
 
     return do
 

@@ -80,7 +80,8 @@ class Tokenised:
     def lengths(self, sentences: Sequence[int] | None = None) -> np.ndarray:
         """Return the words of each of these sentences, or of all, (S,)."""
         chosen = np.arange(len(self)) if sentences is None else np.asarray(sentences)
-        return self.sentence_words[chosen + 1] - self.sentence_words[chosen]
+        lengths: np.ndarray = self.sentence_words[chosen + 1] - self.sentence_words[chosen]
+        return lengths
 
     def groups(self, sentences: Sequence[int], size: int, packed: bool) -> list[list[int]]:
         """Return sentences in groups of like length: at most `size`, and fewer if they are long."""

@@ -129,8 +129,9 @@ def load(
     facts = json.loads((folder / HEAD).read_text(encoding="utf-8"))
     labels = LabelSet(facts["types"])
     head = recipe_of(facts["head"])
+    target: type[Head] = head.target
     pretrained = Pretrained(str(folder), max_length=facts["max_length"])
-    encoder, whole = pretrained.load(head.target.outputs(labels))
+    encoder, whole = pretrained.load(target.outputs(labels))
     if not whole:
         raise ValueError(
             f"its weights are not those of a model with types {', '.join(labels.types)}"

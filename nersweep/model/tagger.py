@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class Tagger(nn.Module):
         self.criteria = nn.ModuleList([loss])  # one for each pointer, as a loss may have a state
         for _ in range(head.pointers - 1):
             self.criteria.append(deepcopy(loss))
+        self.splits = loss.splits  # whether the values of micro-batches add up to that of the step
 
     def forward(self, inputs: Sequence[Batch]) -> tuple[Tensor, Tensor]:
         """Return features (W, hidden) in float32 and emissions (W, outputs) of all these words."""
@@ -47,7 +48,8 @@ class Tagger(nn.Module):
         emissions (W, outputs), features (W, hidden) and gold are those of the micro-batch; step is
         the gold of the whole optimiser step.
         """
-        terms = self.head.terms(self.criteria, emissions, features, gold, step)
+        criteria = cast("Sequence[Loss]", self.criteria)
+        terms = self.head.terms(criteria, emissions, features, gold, step)
         return self.aux.terms(terms, features, gold, step) if self.aux else terms
 
 

@@ -142,7 +142,7 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         x = tensors[name]
         crc = zlib.crc32(f"{name} {x.dtype} {list(x.shape)}\n".encode(), crc)
-        crc = zlib.crc32(x.reshape(-1).view(torch.uint8).numpy(), crc)
+        crc = zlib.crc32(x.reshape(-1).view(torch.uint8).numpy().data, crc)
     return f"{crc:08x}"
 
 

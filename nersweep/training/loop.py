@@ -45,7 +45,7 @@ def fit(
     Raises Diverged when the loss is no longer finite. A signal ends the process after a step, with
     a checkpoint.
     """
-    packed, splits = tagger.encoder.packed, tagger.criteria[0].splits
+    packed, splits = tagger.encoder.packed, tagger.splits
     per_epoch = -(-len(train) // config.batch_size)
     steps = config.epochs * per_epoch
     importance = entity_importance(train, labels) if config.sampler == "entity_balanced" else None

@@ -51,13 +51,15 @@ class Slot:
         gradient = self.parameter.grad
         assert gradient is not None
         if not gradient.is_sparse:
-            return torch.linalg.vector_norm(gradient).float()
+            norm: Tensor = torch.linalg.vector_norm(gradient)
+            return norm.float()
         if self.dense is None:
             self.dense = torch.zeros_like(self.master)
         indices = gradient._indices()[0]
         self.rows = indices.unique()
         self.dense.index_add_(0, indices, gradient._values().float())
-        return torch.linalg.vector_norm(self.dense[self.rows])
+        norm = torch.linalg.vector_norm(self.dense[self.rows])
+        return norm
 
     def update(self, factor: float, divisor: Tensor) -> None:
         """Step with lr·factor and the gradient, which `norm` has seen, divided by a scalar.
@@ -100,7 +102,8 @@ class AdamW:
         Returns the gradient's norm before clipping; in bf16 it is good to 1/256.
         """
         slots = [slot for slot in self.slots if slot.parameter.grad is not None]
-        norm = torch.stack([slot.norm() for slot in slots]).norm()
+        norms = torch.stack([slot.norm() for slot in slots])
+        norm: Tensor = torch.linalg.vector_norm(norms)
         divisor = (norm / max_norm).clamp(min=1.0)
         for slot in slots:
             slot.update(factor, divisor)

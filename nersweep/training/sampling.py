@@ -72,7 +72,8 @@ def entity_importance(split: Tokenised, labels: LabelSet) -> np.ndarray:
     shares = np.bincount(types, minlength=len(labels.types) + 1) / len(types)
     rareness = -np.log2(shares, where=shares > 0, out=np.zeros_like(shares))
     rareness[0] = 0.0  # O
-    return np.sqrt(1 + np.add.reduceat(rareness[types], split.sentence_words[:-1]))
+    sums: np.ndarray = np.add.reduceat(rareness[types], split.sentence_words[:-1])
+    return np.sqrt(1 + sums)
 
 
 def absent_shares(

@@ -190,7 +190,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_numbers(moment, whole, pl
     worked = [load_file(file)["seconds"].item() for file in there]
     code, out, err = finish(typed, folder)
     assert (code, err) == (0, "")
-    assert ("going on after step" in out) == bool(there)
+    assert ("resuming after step" in out) == bool(there)
     assert_same(folder, undisturbed)
     for file in (folder / "outputs" / "runs").glob("*/result.json"):
         spent = json.loads(file.read_text("utf-8"))["seconds"]
@@ -227,7 +227,7 @@ def test_a_damaged_checkpoint_is_told_and_the_run_ends_with_the_same_numbers(
     file.write_bytes(content)
     code, out, err = finish(SHORT, folder)
     name = file.relative_to(folder)
-    assert (code, err) == (0, f"{name}: cannot be read (it is damaged); the run starts anew\n")
+    assert (code, err) == (0, f"{name}: cannot be read (it is damaged); the run starts over\n")
     assert "going on" not in out
     assert_same(folder, undisturbed)
 

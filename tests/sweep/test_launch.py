@@ -398,7 +398,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
         [],
         list(names[1:]),
     ) and "3 runs, 1 of them made before" in out
-    assert "going on after step 5 of 12" in out
+    assert "resuming after step 5 of 12" in out
     assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in names])
     assert (parent, "FINISHED") in parents(output_dir) and not (
         folder / folder_module.CHECKPOINT

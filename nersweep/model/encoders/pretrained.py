@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -14,9 +15,8 @@ from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from nersweep.data import hub
 from nersweep.data.corpus import Corpus
@@ -71,6 +71,7 @@ class Pretrained:
             config = cached_file(self.name, "config.json", revision=self.revision)
         except (OSError, ValueError) as error:
             raise self.unavailable(error) from None
+        assert config is not None  # a missing file raises
         return Path(config).parent.name
 
     def unavailable(self, error: Exception) -> UserError:
@@ -109,7 +110,7 @@ class Pretrained:
 
     def local_files(self) -> tuple[tuple[str, int], ...]:
         """Return the files that decide what a local folder computes, and their times."""
-        files = []
+        files: list[Path] = []
         for pattern in IDENTITY:
             files += Path(self.location()).glob(pattern)
         return tuple((str(file), file.stat().st_mtime_ns) for file in sorted(files))
@@ -118,7 +119,7 @@ class Pretrained:
 @lru_cache(maxsize=1)
 def checkpoint(
     where: str, revision: str | None, outputs: tuple[str, ...], digest: str
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, bool]:
+) -> tuple[PreTrainedModel, Any, bool]:
     """Return model, tokenizer, and whether the checkpoint has all weights for these outputs.
 
     They are kept for the next run of the same model. digest: of the files, if it is a folder.

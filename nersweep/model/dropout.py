@@ -66,7 +66,7 @@ def dropout(x: Tensor, p: float, masks: Masks | None) -> Tensor:
         return x
     if masks is None:
         return functional.dropout(x, p)
-    masked: Tensor = Masked.apply(x, masks.draw(x.shape, p))
+    masked: Tensor = Masked.apply(x, masks.draw(x.shape, p))  # type: ignore[no-untyped-call]
     return masked
 
 

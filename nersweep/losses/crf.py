@@ -249,7 +249,9 @@ class CRF(nn.Module):
         start, transitions, end = (x.to(emissions.dtype) - x.detach().amax() for x in self.scores())
 
         log_z: Tensor
-        log_z, exact = LogPartition.apply(emissions, start, transitions, end, lengths, longest)
+        log_z, exact = LogPartition.apply(  # type: ignore[no-untyped-call]
+            emissions, start, transitions, end, lengths, longest
+        )
         if not exact:
             log_z = log_partition(emissions, lengths, start, transitions, end)
         sentence, before, after = places(lengths, len(targets))

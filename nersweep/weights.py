@@ -73,7 +73,7 @@ class ClassWeights(ABC):
 class Manual(ClassWeights):
     """Weights given by hand: one per class, or a mapping from names; a class not named weighs 1.
 
-    normalize is "none" by default. Raises UserError for a weight that is negative or not finite and,
+    normalize is "none" by default. Raises UserError for a negative or non-finite weight and,
     once the classes are known, for an unknown name and for a list of another length.
     """
 

@@ -1,4 +1,4 @@
-"""What losses share: the tokens that count, reductions, precision, and what a loss needs of a head."""
+"""What losses share: the tokens that count, reductions, precision, what a loss needs of a head."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ from nersweep.losses.base import IGNORE, Loss, real_tokens, require
 
 
 class BoundaryIoULoss(Loss):
-    """Boundary IoU: the mean over gold spans of 1 - IoU, a span against the probability of its type.
+    """Boundary IoU: the mean over gold spans of 1 - IoU of the span and its type's probability.
 
     For a gold span s of type X, m_t = p(B-X) + p(I-X) at token t, and
 
@@ -56,7 +56,7 @@ class BoundaryIoULoss(Loss):
         self.register_buffer("begins", begins, persistent=False)  # (C,)
 
     def forward(self, logits: Tensor, targets: Tensor, lengths: Tensor | None = None) -> Tensor:
-        # How far a neighbour can be. Given lengths are on the host, so reading them waits for no GPU.
+        # How far a neighbour can be. Given lengths are on the host: reading them waits for no GPU.
         longest = targets.shape[-1] if lengths is None else max(lengths.tolist(), default=0)
         reach = min(self.window, longest)
         lengths = self.checked_lengths(logits, targets, lengths)  # (S,)
@@ -80,7 +80,7 @@ class BoundaryIoULoss(Loss):
 
         # m of each type, and of O: (N, types + 1).
         mass = p.new_zeros(len(p), self.types + 1).index_add(1, self.type_of, p)
-        # 1 - m of a token in the span is the probability of the other classes: no subtraction from 1.
+        # 1 - m of a token in the span is the probability of the other classes, not a subtraction.
         missed = (p * (self.type_of != type_[:, None])).sum(1) * inside  # (N,)
         # At a span's first token the m of those before it, at its last one of those after it.
         away = torch.arange(1, reach + 1, device=gold.device)  # (reach,)
@@ -92,7 +92,7 @@ class BoundaryIoULoss(Loss):
         near = near * mass.shape[1] + type_[:, None]
         neighbours = mass.flatten().index_select(0, near.flatten()).view(near.shape)
         outside = (neighbours * counts).sum(1)  # (N,)
-        # As many places as there could be spans: a GPU would have to wait for their number.
+        # As many places as there could be spans: a GPU would wait for their number.
         span = (starts.cumsum(0) - 1).clamp(min=0)  # (N,)
         wrong = torch.zeros_like(missed).index_add(0, span, missed + outside)  # (N,)
         size = torch.zeros_like(missed).index_add(0, span, inside.to(p.dtype))  # (N,)
@@ -100,7 +100,7 @@ class BoundaryIoULoss(Loss):
         return (wrong / (size + spurious).clamp(min=1)).sum() / starts.sum().clamp(min=1)
 
     def checked_lengths(self, logits: Tensor, targets: Tensor, lengths: Tensor | None) -> Tensor:
-        """Return the lengths of the sentences, (S,). Raises UserError for shapes that do not fit."""
+        """Return the lengths of the sentences, (S,). Raises UserError if shapes do not fit."""
         classes = len(self.type_of)
         shape = tuple(logits.shape)
         require(shape[-1] == classes, "logits", shape, f"(..., {classes}) with {classes} labels")

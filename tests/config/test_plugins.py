@@ -9,7 +9,7 @@ import pytest
 
 from nersweep import __main__ as cli
 from nersweep.config.build import locate
-from nersweep.config.plugins import VARIABLE, plugins
+from nersweep.config.plugins import VARIABLE, declared, plugins
 from nersweep.run.identity import source
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "extending.md"
@@ -114,7 +114,9 @@ def test_an_installed_package_declares_plugins_as_entry_points(tmp_path, monkeyp
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv(VARIABLE, raising=False)
+    declared.cache_clear()
     assert plugins() == ("my_losses",)
+    declared.cache_clear()
 
 
 def test_a_base_class_in_a_plugin_enters_the_fingerprint(folder, monkeypatch):

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from nersweep.command.line import Command
 from nersweep.command.main import Door, run
 from nersweep.config.compose import Composer
-from nersweep.faults import Fault
+from nersweep.faults import Fault, UserError, fault_lines
 
 if TYPE_CHECKING:
     from nersweep.config.check import Checked
@@ -38,7 +38,7 @@ def run_many(command: Command, text: str) -> Sequence[str]:
         preview.show(command)
     elif not settings.study.space:
         if settings.report:
-            import_module("nersweep.report.answer")  # if it lacks a package, fail before the runs
+            import_module("nersweep.report.report")  # if it lacks a package, fail before the runs
         folder, failures = launch.launch(command, text)
         return failures + (report(folder, settings) if settings.report else [])
     elif command.many:
@@ -51,16 +51,18 @@ def run_many(command: Command, text: str) -> Sequence[str]:
 
 def report(folder: Path, settings: "Settings") -> list[str]:
     """Write the report of a sweep; return its faults."""
-    from nersweep.report import answer
+    from nersweep.report import report as report_module
+    from nersweep.report.sources import ReportOptions
 
-    output_dir = str(settings.output_dir)
-    config = answer.ReportConfig(
-        sweep=str(folder), output_dir=output_dir, tracking=settings.tracking
+    options = ReportOptions(
+        sweep=str(folder),
+        output_dir=str(settings.output_dir),
+        tracking_uri=settings.tracking.uri,
     )
     try:
-        answer.report(config)
-    except ValueError as error:
-        return str(error).split("\n")
+        report_module.report(options)
+    except UserError as error:
+        return fault_lines(error)
     return []
 
 

@@ -15,7 +15,8 @@ from matplotlib.font_manager import fontManager
 from matplotlib.image import imsave
 
 matplotlib.use("Agg")
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Most machines with Chinese, Japanese or Korean characters have one of these fonts.
 CJK = [
@@ -31,7 +32,7 @@ CJK = [
     "Arial Unicode MS",
 ]
 DARK = 0.5  # darker cells carry white numbers
-LOOK = {
+LOOK: dict[Any, Any] = {
     "font.size": 9,
     "font.family": ["sans-serif", *(name for name in CJK if name in fontManager.get_font_names())],
     "font.sans-serif": ["DejaVu Sans", "Verdana"],  # of equal width, if only the second is found
@@ -85,7 +86,7 @@ def styles() -> list[dict[str, Any]]:
 
 def save(figure: Figure, path: Path) -> None:
     """Save a figure as figure.savefig does, but without drawing it twice to lay it out."""
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     imsave(path, canvas.buffer_rgba())
 

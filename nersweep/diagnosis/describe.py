@@ -27,6 +27,7 @@ from nersweep.diagnosis.recommendation import (
 )
 from nersweep.faults import UserError, one_line
 from nersweep.machine import files
+from nersweep.model.heads.base import Head
 from nersweep.report.power import WORTHWHILE, seeds_to_detect
 from nersweep.run import plan
 from nersweep.run.plan import Facts
@@ -106,10 +107,11 @@ def class_weights(facts: Facts, chosen: str | None) -> dict[str, np.ndarray]:
 
 def count_windows(parts: Parts, facts: Facts) -> Windows:
     """Count the sentences that the chosen encoder reads in several windows."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        encoder = parts.model.build(parts.head.target.outputs(facts.labels), facts.corpus)
+        head: type[Head] = parts.head.target
+        encoder = parts.model.build(head.outputs(facts.labels), facts.corpus)
     except UserError as error:
         return Windows(problem=one_line(error))
     longer: dict[str, int] = {}
@@ -260,8 +262,10 @@ def to_json(
     """Return the diagnosis as JSON values; null for a class that does not occur."""
 
     def by_class(values: np.ndarray) -> dict[str, float | None]:
-        numbers = np.where(np.isnan(values), None, values).tolist()
-        return dict(zip(diagnosis.classes, numbers, strict=True))
+        numbers: dict[str, float | None] = {}
+        for name, value in zip(diagnosis.classes, values.tolist(), strict=True):
+            numbers[name] = None if np.isnan(value) else value
+        return numbers
 
     content = {name: value for name, value in asdict(diagnosis).items() if name != "classes"}
     return content | {

@@ -175,12 +175,14 @@ def absent(presence: np.ndarray, size: int) -> np.ndarray:
     sentences = len(presence)
     i = np.arange(min(size, sentences))
     without = sentences - presence.sum(0)
-    return (np.maximum(without[:, None] - i, 0) / (sentences - i)).prod(1)
+    shares: np.ndarray = (np.maximum(without[:, None] - i, 0) / (sentences - i)).prod(1)
+    return shares
 
 
 def absent_if_drawn(presence: np.ndarray, importance: np.ndarray, size: int) -> np.ndarray:
     """Return the same (C,) for batches whose sentences are each drawn by their importance (S,)."""
-    return (1 - importance @ presence / importance.sum()) ** size
+    shares: np.ndarray = (1 - importance @ presence / importance.sum()) ** size
+    return shares
 
 
 def batch_enough(presence: np.ndarray) -> int:

@@ -175,7 +175,8 @@ def examine(parts: Parts, facts: Facts, batch_size: int) -> Diagnosis:
     words: dict[str, Words] = {}
     for split, sentences in facts.corpus.splits().items():
         words[split] = words_of(sentences, head, facts.labels)
-    importance = entity_importance(tags_of(facts.corpus.train, facts.labels), facts.labels)
+    tags = tags_of(facts.corpus.train, facts.labels)
+    importance = entity_importance(tags.labels, tags.sentence_words, facts.labels)
     return measure(facts.corpus, facts.classes, words, batch_size, importance)
 
 

@@ -1,6 +1,14 @@
-"""`python -m nersweep.report`: the report of the last sweep, or of the runs that are named."""
+"""`python -m nersweep.report`: report the last sweep, or the runs that the arguments select."""
 
-from nersweep.report.answer import main
+from nersweep.command.keywords import run_door
+from nersweep.report.report import report
+from nersweep.report.sources import ReportOptions
+
+
+def main() -> None:
+    """Run the command line."""
+    run_door(ReportOptions, "python -m nersweep.report", report)
+
 
 if __name__ == "__main__":
     main()

@@ -1,34 +1,48 @@
-"""From runs to an answer: settings over their seeds, each against the baseline, and what may be concluded."""
+"""From runs to rows: settings over their seeds, each against the baseline, and the conclusions."""
 
 import json
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from nersweep.faults import shown
-from nersweep.report.conclusions import conclusions, notes
-from nersweep.report.records import Record, setting_of
-from nersweep.report.rows import Row, against, loss_of, row_of
+from nersweep.faults import Fault, UserError, shown
+from nersweep.report.conclusions import conclude
+from nersweep.report.notes import write_notes
+from nersweep.report.records import Record, Run
+from nersweep.report.reference import NO_REFERENCE, Reference
+from nersweep.report.rows import Row, make_row, with_contrasts
+from nersweep.results.result import Result
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer. rows: in the order of the claims, then the best first; those without a finished run last. baseline:
-    the setting that the others are compared to, None where it is not among them. reference: what is claimed of this
-    data set, or empty. notes: what a reader must know beside the table."""
+    """The rows of a report and what follows from them.
+
+    rows: in the order of the reference, then by F1; rows without a finished run last. baseline:
+    the setting that the others are compared with, None if there is none. notes: what a reader must
+    know beside the tables.
+    """
 
     rows: tuple[Row, ...]
     baseline: str | None
-    reference: Mapping[str, Any]
     split: str
-    notes: tuple[str, ...]
-    conclusions: tuple[str, ...]
+    reference: Reference = NO_REFERENCE
+    notes: tuple[str, ...] = ()
+    conclusions: tuple[str, ...] = ()
 
     @property
     def finished(self) -> list[Row]:
+        """The rows that have a finished run."""
         return [row for row in self.rows if row.records]
+
+    @property
+    def records(self) -> list[Record]:
+        """The finished runs of all rows."""
+        records: list[Record] = []
+        for row in self.rows:
+            records += row.records
+        return records
 
     @property
     def first(self) -> Record:
@@ -40,116 +54,147 @@ class Comparison:
 
     @property
     def rarest(self) -> str:
-        """The type with the fewest entities in the training split, of those that the scored split has."""
+        """The type with the fewest entities in training, of those that the scored split has."""
+        types = [type_ for type_ in self.types if self.first.support(type_)] or self.types
         entities = self.first.result.data.entities
-        there = [
-            t for t in self.types if self.first.result.scores(self.split).types[t].support
-        ] or self.types
-        return min(there, key=lambda type_: (entities[type_], type_))
+        return min(types, key=lambda type_: (entities[type_], type_))
 
     @property
-    def timed(self) -> str:
-        """The row whose time is 1: as the claims have it, else the baseline, else the first."""
-        claimed = next(
-            (
-                r.setting
-                for r in self.finished
-                if loss_of(r.records) == self.reference.get("time_of")
-            ),
-            None,
-        )
-        return claimed or self.baseline or self.finished[0].setting
+    def time_unit(self) -> Row:
+        """The row whose time is 1: the reference's choice, else the baseline, else the first."""
+        for row in self.finished:
+            if row.loss == self.reference.time_of:
+                return row
+        for row in self.finished:
+            if row.setting == self.baseline:
+                return row
+        return self.finished[0]
 
     def time_ratio(
-        self, row: Row, of: Callable[[Sequence[float]], float] = statistics.median
+        self, row: Row, average: Callable[[Sequence[float]], float] = statistics.median
     ) -> float:
-        """Of an optimiser step: the median of its seeds, or the `min` or `max` of them, to the median of the row that
-        all are compared to."""
-        timed = next(r for r in self.finished if r.setting == self.timed)
-        return of(row.step_seconds) / statistics.median(timed.step_seconds)
+        """Return the time of a row's optimiser step as a multiple of the time unit's median.
+
+        average: over seeds; min and max give the range.
+        """
+        return average(row.step_seconds) / statistics.median(self.time_unit.step_seconds)
 
 
 def compare(
-    records: Sequence[Record], baseline: str, reference: Mapping[str, Any] = {}, tried: int = 0
+    runs: Sequence[Run],
+    baseline: str,
+    split: str,
+    reference: Reference = NO_REFERENCE,
+    study_size: int = 0,
 ) -> Comparison:
-    """baseline: a setting, as the rows name it, or a loss. reference: as conf/reference has it, for the data set.
-    tried: how many settings a study did, where these are its runs.
+    """Compare runs of one data set.
 
-    Raises ValueError where no run has finished, and for runs of different data, as these cannot stand in one table.
+    baseline: a setting as the rows name it, or a loss. study_size: settings that a study tried, if
+    these are its runs. Raises UserError if no run has finished, or if the runs' data differ.
     """
-    if not any(record.finished for record in records):
-        raise ValueError(
-            "no finished run among those asked for; the sweep's command goes on with them"
-        )
-    refuse_mixed([record for record in records if record.finished])
-    records = sorted(records, key=lambda r: (r.name, version_of(r), r.result.fingerprint))
-    rows = [row_of(setting, group, reference) for setting, group in grouped(records).items()]
-    there = [row for row in rows if row.records]
-    base = next((row for row in there if row.setting == baseline), None)
-    base = base or next((row for row in there if loss_of(row.records) == baseline), None)
-    rows = against(rows, base)
-    claims = {loss: place for place, loss in enumerate(reference.get("rows", {}))}
-    rows.sort(
-        key=lambda row: (
-            not row.records,
-            claims.get(loss_of(row.records), len(claims)),
-            -row.mean(),
-            row.setting,
-        )
-    )
-    name = base.setting if base else None
-    split = records[0].split
-    told = notes(rows, base, baseline, tried)
+    records = [run for run in runs if isinstance(run, Record)]
+    unfinished = [run for run in runs if isinstance(run, Result)]
+    if not records:
+        remedy = "repeat the sweep's command to resume them"
+        raise UserError(Fault("no run has finished", remedy=remedy))
+    refuse_different_data(records)
+    records.sort(key=lambda record: (record.setting, record.seed, *age(record)))
+    unfinished.sort(key=lambda run: (run.name, run.fingerprint))
+    settings = group_by_setting(records)
+    rest = assign_unfinished(unfinished, settings)
+    rows: list[Row] = []
+    for setting in settings.keys() | rest.keys():
+        row = make_row(setting, settings.get(setting, ()), rest.get(setting, ()), reference)
+        rows.append(row)
+    claims = list(reference.rows)
+
+    def place(row: Row) -> tuple[bool, int, float, str]:
+        claim = claims.index(row.loss) if row.loss in claims else len(claims)
+        f1 = row.mean() if row.records else 0.0
+        return not row.records, claim, -f1, row.setting
+
+    rows.sort(key=place)
+    base = find_baseline(rows, baseline)
+    rows = with_contrasts(rows, base)
     return Comparison(
-        tuple(rows), name, reference, split, tuple(told), tuple(conclusions(rows, base))
+        tuple(rows),
+        base.setting if base else None,
+        split,
+        reference,
+        tuple(write_notes(rows, base, baseline, study_size)),
+        tuple(conclude(rows, base)),
     )
 
 
-def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Runs by setting, under names that tell the settings apart. A run that left no configuration, as it did not
-    finish, is with those of its name where these have one setting."""
+def find_baseline(rows: Sequence[Row], name: str) -> Row | None:
+    """Return the row of that setting, else the first row by setting of that loss."""
+    finished = sorted((row for row in rows if row.records), key=lambda row: row.setting)
+    for row in finished:
+        if row.setting == name:
+            return row
+    for row in finished:
+        if row.loss == name:
+            return row
+    return None
+
+
+def age(record: Record) -> tuple[list[int], str]:
+    """Return a key that sorts runs of one seed by the version that made them."""
+    version = record.result.versions.get("nersweep", "")
+    return [int(part) for part in re.findall(r"\d+", version)], record.result.fingerprint
+
+
+def group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Group runs that differ in their seed alone, under names that tell the groups apart."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        if record.finished:
-            groups.setdefault(json.dumps(setting_of(record), sort_keys=True), []).append(record)
-    settings = [(setting(group[0]), setting_of(group[0])) for group in groups.values()]
-    found: dict[str, list[Record]] = {}
-    for (name, own), group in zip(settings, groups.values(), strict=True):
-        alike = [other for other_name, other in settings if other_name == name]
-        differing = [key for key in own if any(other.get(key) != own[key] for other in alike)]
-        found.setdefault(
-            " ".join([name, *(f"{key}={shown(own[key])}" for key in differing)]), []
-        ).extend(group)
+        identity = json.dumps(record.identity, sort_keys=True)
+        groups.setdefault(identity, []).append(record)
+    firsts = [group[0] for group in groups.values()]
+    settings: dict[str, list[Record]] = {}
+    for group in groups.values():
+        settings.setdefault(full_name(group[0], firsts), []).extend(group)
+    return settings
+
+
+def full_name(record: Record, others: Sequence[Record]) -> str:
+    """Return a setting's name with all overrides in which others of the same name differ."""
+    name = record.setting
+    for key, value in record.identity.items():
+        for other in others:
+            if other.setting == record.setting and other.identity.get(key) != value:
+                name += f" {key}={shown(value)}"
+                break
+    return name
+
+
+def assign_unfinished(
+    unfinished: Sequence[Result], settings: dict[str, list[Record]]
+) -> dict[str, list[Result]]:
+    """Assign unfinished runs to the settings of their name.
+
+    Such a run has left no configuration: if several settings share its name, it gets its own row.
+    """
+    rest: dict[str, list[Result]] = {}
+    for run in unfinished:
+        names = [name for name, group in settings.items() if group[0].setting == run.setting]
+        name = names[0] if len(names) == 1 else run.setting
+        rest.setdefault(name, []).append(run)
+    return rest
+
+
+def refuse_different_data(records: Sequence[Record]) -> None:
+    """Raise UserError, which names the runs, if these are of different data or splits."""
+    groups: dict[tuple[str, str, bytes], list[Record]] = {}
     for record in records:
-        if not record.finished:
-            name = setting(record)
-            own = [place for place, group in found.items() if setting(group[0]) == name]
-            found.setdefault(own[0] if len(own) == 1 else name, []).append(record)
-    return found
-
-
-def setting(record: Record) -> str:
-    return record.result.setting
-
-
-def version_of(record: Record) -> list[int]:
-    """To sort by; empty where it is not known."""
-    version = record.result.versions.get("nersweep", "") if record.finished else ""
-    return [int(part) for part in re.findall(r"\d+", version)]
-
-
-def refuse_mixed(finished: Sequence[Record]) -> None:
-    """Raises ValueError, a line that names them, for runs of different data or splits."""
-    kinds: dict[tuple[Any, ...], list[Record]] = {}
-    for record in finished:
-        gold = record.counts[:, 2].tobytes()
-        kinds.setdefault((record.result.data.checksum, record.split, gold), []).append(record)
-    if len(kinds) > 1:
-        told = [
-            f"{of[0].name}{f' and {len(of) - 1} more' * (len(of) > 1)} ({of[0].config['choice']['data']}, "
-            f"{of[0].split}, {of[0].result.data.checksum[:8]})"
-            for of in kinds.values()
-        ]
-        raise ValueError(
-            f"{'; '.join(told)}: have different data, and cannot stand in one table; choose those of one"
-        )
+        key = record.result.data.checksum, record.split, record.counts[:, 2].tobytes()
+        groups.setdefault(key, []).append(record)
+    if len(groups) == 1:
+        return
+    names: list[str] = []
+    for (checksum, split, _), group in groups.items():
+        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+        data = group[0].result.choice["data"]
+        names.append(f"{group[0].result.name}{more} ({data}, {split}, {checksum[:8]})")
+    reason = "have different data, and cannot be compared in one table"
+    raise UserError(Fault("; ".join(names), must=reason, remedy="choose the runs of one data set"))

@@ -1,6 +1,7 @@
-"""Sentences on which the settings disagree, with what each says of them and where it errs."""
+"""Sentences on which the settings disagree: what each predicts there, and where it errs."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,133 +9,150 @@ import numpy as np
 
 from nersweep.evaluation.analysis import judged
 from nersweep.report.comparison import Comparison
-from nersweep.report.records import Predicted
+from nersweep.report.predictions import TaggedSplit
+from nersweep.report.records import Record
 
-MOST = 200  # sentences that are shown
+SENTENCES = 200  # at most, in the page
 
 
 class Entity(NamedTuple):
-    """Words of a sentence, the end exclusive. kind: of error, as in analysis.KINDS, or "" where it is right."""
+    """Words of a sentence, the end exclusive. error: its kind, as in analysis.KINDS; "" if none."""
 
     start: int
     end: int
     type: str
-    kind: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What these settings say alike: the entities that they predict, and as missed the true ones that none of those
-    overlaps."""
+class Reading:
+    """What some settings predict alike: their entities, and the true ones that they miss."""
 
     settings: tuple[str, ...]
     entities: tuple[Entity, ...]
 
     @property
-    def right(self) -> bool:
-        return not any(entity.kind for entity in self.entities)
+    def correct(self) -> bool:
+        return not any(entity.error for entity in self.entities)
 
 
 @dataclass(frozen=True)
-class Disputed:
-    """A sentence; number: its place in the split, from 1; gold: the true entities."""
+class Dispute:
+    """A sentence on which settings disagree. number: its place in the split, from 1."""
 
     number: int
     words: tuple[str, ...]
     gold: tuple[Entity, ...]
-    said: tuple[Said, ...]
+    readings: tuple[Reading, ...]
 
     def errors(self) -> set[tuple[str, str, str]]:
-        """(setting, kind, type) of each error. It has a type for the entity itself and one for each true entity that
-        it overlaps: an ORG that is taken for a LOC concerns both."""
-        found = set()
-        for said in self.said:
-            for wrong in (entity for entity in said.entities if entity.kind):
-                met = {
-                    true.type
-                    for true in self.gold
-                    if true.start < wrong.end and wrong.start < true.end
-                }
-                found |= {
-                    (name, wrong.kind, type_)
-                    for name in said.settings
-                    for type_ in {wrong.type} | met
-                }
-        return found
+        """Return setting, kind and type of each error.
+
+        An error counts for its own type and for those of all true entities that it overlaps: an
+        ORG that is taken for a LOC concerns both.
+        """
+        errors: set[tuple[str, str, str]] = set()
+        for reading in self.readings:
+            for entity in reading.entities:
+                if not entity.error:
+                    continue
+                types = {entity.type}
+                for true in self.gold:
+                    if true.start < entity.end and entity.start < true.end:
+                        types.add(true.type)
+                for setting in reading.settings:
+                    errors.update((setting, entity.error, type_) for type_ in types)
+        return errors
 
 
 @dataclass(frozen=True)
 class Disagreements:
-    """total: of how many sentences the runs of that seed do not all say the same; sentences: the first of them, those
-    first on which more pairs of settings differ about more entities. lacking: why there is nothing to show, or ""."""
+    """Sentences on which the runs of one seed disagree.
+
+    total: how many there are; sentences: the first of them, by how many pairs of settings differ
+    about how many entities. reason: why there is nothing to show, or "".
+    """
 
     seed: int | None = None
     total: int = 0
-    sentences: tuple[Disputed, ...] = ()
-    lacking: str = ""
+    sentences: tuple[Dispute, ...] = ()
+    reason: str = ""
 
 
-def find(of: Comparison, most: int = MOST) -> Disagreements:
-    """Over the runs of the smallest seed that all rows have. Raises ValueError for predictions that cannot be read."""
-    rows = of.finished
+def find_disagreements(comparison: Comparison, limit: int = SENTENCES) -> Disagreements:
+    """Compare the runs of the smallest seed that all rows have.
+
+    Raises UserError if predictions cannot be read.
+    """
+    rows = comparison.finished
     if len(rows) < 2:
-        return Disagreements(lacking="there is one setting, and so nothing to disagree with")
+        return Disagreements(reason="there is only one setting")
     shared = set.intersection(*(set(row.seeds) for row in rows))
     if not shared:
-        return Disagreements(
-            lacking="no seed is in all rows, so that there are no runs to set side by side"
-        )
+        return Disagreements(reason="no seed is in all rows, so there are no runs to compare")
     seed = min(shared)
-    records = [next(record for record in row.records if record.seed == seed) for row in rows]
+    records: list[Record] = []
+    for row in rows:
+        records += [record for record in row.records if record.seed == seed]
     if any(record.folder is None for record in records):
-        return Disagreements(
-            lacking="the numbers come from an archive, which holds no words of the data"
-        )
-    predicted = [record.predictions() for record in records]
-    first = predicted[0]
-    assert all(one.words == first.words for one in predicted), "one checksum, one text"
-    said = list(
-        zip(*map(judged_entities, predicted), strict=True)
-    )  # per sentence what each row says
-    disputed = [i for i, here in enumerate(said) if len(set(here)) > 1]
-    disputed.sort(key=lambda i: -pairs_that_differ(said[i]))
+        return Disagreements(reason="the numbers come from an archive, which holds no words")
+    splits = [record.predictions() for record in records]
+    first = splits[0]
+    assert all(split.words == first.words for split in splits), "one checksum, one text"
+    readings = list(zip(*map(judge, splits), strict=True))  # (sentences, settings)
+    disputes = [number for number, reading in enumerate(readings) if len(set(reading)) > 1]
+    disputes.sort(key=lambda number: -differing_pairs(readings[number]))
     gold = by_sentence(first, first.gold, [""] * len(first.gold))
-    starts = np.cumsum(first.lengths) - first.lengths
-    sentences = []
-    for i in disputed[:most]:
-        alike: dict[tuple[Entity, ...], list[str]] = {}
-        for row, entities in zip(rows, said[i], strict=True):
-            alike.setdefault(entities, []).append(row.setting)
-        groups = tuple(Said(tuple(settings), entities) for entities, settings in alike.items())
-        words = first.words[starts[i] : starts[i] + first.lengths[i]]
-        sentences.append(Disputed(i + 1, tuple(words), gold[i], groups))
-    return Disagreements(seed, len(disputed), tuple(sentences))
+    settings = [row.setting for row in rows]
+    sentences: list[Dispute] = []
+    for number in disputes[:limit]:
+        end = first.ends[number]
+        words = tuple(first.words[end - first.lengths[number] : end])
+        alike = group_readings(settings, readings[number])
+        sentences.append(Dispute(number + 1, words, gold[number], alike))
+    return Disagreements(seed, len(disputes), tuple(sentences))
 
 
-def judged_entities(of: Predicted) -> list[tuple[Entity, ...]]:
-    """What the run says of each sentence, as in Said."""
-    found, missed = judged(of.gold, of.found)
-    left = missed != ""
-    return by_sentence(
-        of, np.concatenate([of.found, of.gold[left]]), [*found.tolist(), *missed[left].tolist()]
-    )
+def group_readings(
+    settings: Sequence[str], predictions: Sequence[tuple[Entity, ...]]
+) -> tuple[Reading, ...]:
+    """Group the settings that predict the same."""
+    groups: dict[tuple[Entity, ...], list[str]] = {}
+    for setting, entities in zip(settings, predictions, strict=True):
+        groups.setdefault(entities, []).append(setting)
+    return tuple(Reading(tuple(group), entities) for entities, group in groups.items())
 
 
-def by_sentence(of: Predicted, rows: np.ndarray, kinds: list[str]) -> list[tuple[Entity, ...]]:
-    """The entities of each sentence from left to right, of rows (start, end, type) over all words."""
-    ends = np.cumsum(of.lengths)
-    starts = ends - of.lengths
-    places = np.searchsorted(ends, rows[:, 0], side="right")
-    rows = rows - np.stack([starts[places], starts[places], np.ones_like(places)], axis=1)
-    sentences: list[list[Entity]] = [[] for _ in ends]
-    for place, (start, end, type_id), kind in sorted(
-        zip(places.tolist(), rows.tolist(), kinds, strict=True)
-    ):
-        sentences[place].append(Entity(start, end, of.labels.types[type_id], kind))
-    return [tuple(entities) for entities in sentences]
+def judge(split: TaggedSplit) -> list[tuple[Entity, ...]]:
+    """Return for each sentence the predicted entities and the missed ones, with their errors."""
+    predicted_errors, gold_errors = judged(split.gold, split.predicted)
+    is_missed = gold_errors != ""
+    entities = np.concatenate([split.predicted, split.gold[is_missed]])
+    return by_sentence(split, entities, [*predicted_errors, *gold_errors[is_missed]])
 
 
-def pairs_that_differ(said: tuple[tuple[Entity, ...], ...]) -> int:
-    """Pairs of settings of which one predicts an entity and the other does not, summed over the entities."""
-    times = Counter(entity for entities in said for entity in entities if entity.kind != "missed")
-    return sum(k * (len(said) - k) for k in times.values())
+def by_sentence(
+    split: TaggedSplit, entities: np.ndarray, errors: Sequence[str]
+) -> list[tuple[Entity, ...]]:
+    """Return the entities of each sentence from left to right.
+
+    entities: (E, 3) as start, end, type over all words.
+    """
+    starts = split.ends - split.lengths
+    sentences: list[list[Entity]] = [[] for _ in split.ends]
+    numbers = split.sentences(entities)
+    for number, (start, end, type_), error in zip(numbers, entities.tolist(), errors, strict=True):
+        first, name = int(starts[number]), split.labels.types[type_ - 1]
+        sentences[number].append(Entity(start - first, end - first, name, str(error)))
+    order = {name: place for place, name in enumerate(split.labels.types)}
+    for sentence in sentences:
+        sentence.sort(key=lambda entity: (*entity[:2], order[entity.type], entity.error))
+    return [tuple(sentence) for sentence in sentences]
+
+
+def differing_pairs(predictions: Sequence[tuple[Entity, ...]]) -> int:
+    """Count pairs of settings of which only one predicts an entity, summed over the entities."""
+    votes: Counter[Entity] = Counter()
+    for entities in predictions:
+        votes.update(entity for entity in entities if entity.error != "missed")
+    return sum(count * (len(predictions) - count) for count in votes.values())

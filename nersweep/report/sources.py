@@ -1,263 +1,283 @@
-"""Which runs a report is about: those of a sweep, of a study, of the tracker, or of an archive."""
+"""Select the runs of a report: those of a sweep, of a study, of the tracker, or of an archive."""
 
 import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nersweep.config.schema import TrackingConfig
-from nersweep.report.records import Record, read_archive, read_run
-from nersweep.results import folder as folder_module
+from nersweep.command.keywords import keyword
+from nersweep.faults import Fault, UserError
+from nersweep.report.archive import read_archive
+from nersweep.report.records import Record, Run, read_run
+from nersweep.results.folder import run_folder
 from nersweep.results.result import RESULT, Result, Status
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 from nersweep.tracking.stores import open_store, store_uri
 
-NEEDED = (RESULT, "metrics.jsonl", "predictions")  # of a run that the tracker alone has
-CHOICES = ("sweep", "study", "experiment", "filter", "archive")
-
-
-def told_as(about: str, default: str | None = None) -> Any:
-    return field(default=default, metadata={"about": about})
+ARTIFACTS = (RESULT, "metrics.jsonl", "predictions")  # of a run, from the tracker
+SOURCES = ("sweep", "study", "experiment", "filter", "archive")
 
 
 @dataclass
-class ReportConfig:
-    """What `python -m nersweep.report` takes, as name=value. Of the first five one at most; none is the last sweep."""
+class ReportOptions:
+    """The options of `python -m nersweep.report`. At most one of SOURCES is set."""
 
-    sweep: str | None = told_as("name or folder of a sweep; the last one where nothing is named")
-    study: str | None = told_as("name of a study, whose trials are scored on dev")
-    experiment: str | None = told_as("an experiment of the tracker: all of its runs")
-    filter: str | None = told_as("""those that MLflow finds, as in filter='tags.loss = "focal"'""")
-    archive: str | None = told_as("a file that save= has written")
-    compare: str | None = told_as(
-        "RUN_A,RUN_B: what differs between two runs, by name, folder or MLflow's id"
+    sweep: str | None = keyword("name or folder of a sweep (the last sweep)")
+    study: str | None = keyword("name of a study, whose trials are scored on dev")
+    experiment: str | None = keyword("an experiment of the tracker: all of its runs")
+    filter: str | None = keyword("""a filter of MLflow, as in filter='tags.loss = "focal"'""")
+    archive: str | None = keyword("a file that save= has written")
+    compare: str | None = keyword("RUN_A,RUN_B: two runs, by name, folder or MLflow's id")
+    baseline: str = keyword(
+        "a setting or a loss to compare the others with (cross_entropy)", "cross_entropy"
     )
-    baseline: str = told_as(
-        "a setting or a loss, which the others are compared to (cross_entropy)", "cross_entropy"
+    split: str | None = keyword("dev or test (test, but dev for a study)")
+    output_dir: str = keyword("where the runs are (outputs)", "outputs")
+    folder: str | None = keyword(
+        "where the report goes (the sweep's folder, or output_dir/reports)"
     )
-    split: str | None = told_as("dev or test (test, but dev for a study)")
-    output_dir: str = told_as("where the runs are (outputs)", "outputs")
-    folder: str | None = told_as(
-        "where the report goes (beside the sweep, else output_dir/reports)"
+    save: str | None = keyword("a file to write the runs to, without the words of the data")
+    tracking_uri: str | None = keyword(
+        "the tracking store, as in training (mlflow.db in output_dir)", name="tracking.uri"
     )
-    save: str | None = told_as("a file to write the runs to, without the words of the data")
-    tracking: TrackingConfig = field(
-        default_factory=TrackingConfig,
-        metadata={"about": "the tracking store, as in training (mlflow.db in output_dir)"},
-    )
+
+    @property
+    def scored_split(self) -> str:
+        return self.split or ("dev" if self.study else "test")
+
+    @property
+    def store(self) -> Store:
+        """The tracking store. Raises UserError for a wrong URI, Unavailable if it is away."""
+        return Store(open_store(self.tracking_uri, Path(self.output_dir)))
 
 
 @dataclass(frozen=True)
-class Found:
-    """The runs, where their report goes, its title, the command that made them, the tracker's run that it belongs to,
-    with the folder of that tracker, and how many settings a study tried, where they are its own."""
+class RunSelection:
+    """Runs, and where their report goes.
 
-    records: list[Record]
+    command: the one that made them. parent_id: the tracker's id of their sweep or study, whose
+    files are under output_dir. study_size: how many settings the study tried.
+    """
+
+    runs: Sequence[Run]
+    split: str
     folder: Path
     title: str
     command: str = ""
     parent_id: str | None = None
     output_dir: Path = Path("outputs")
-    tried: int = 0
+    study_size: int = 0
 
 
-def find(config: ReportConfig) -> Found:
-    """Raises ValueError where nothing is found."""
-    chosen = [name for name in CHOICES if getattr(config, name) is not None]
-    if len(chosen) > 1:
-        typed = " ".join(f"{name}={getattr(config, name)}" for name in chosen)
-        raise ValueError(f"{typed}: name the runs in one way; type one of {', '.join(CHOICES)}")
-    split = split_of(config)
-    output_dir = Path(config.output_dir)
-    reports = output_dir / "reports"
-    if config.archive:
-        return of_archive(Path(config.archive), config, reports)
-    if config.experiment or config.filter:
-        asked = (
-            f"experiment={config.experiment}" if config.experiment else f"filter={config.filter}"
-        )
-        records = read_tracked(
-            opened(config).runs(config.filter or "", config.experiment), config, split
-        )
-        folder = reports / re.sub(r"[^\w-]", "_", config.experiment or "filter")
-        return Found(told(records, asked), folder, config.experiment or asked)
-    if config.study:
-        tracker = opened(config)
-        studies = {run.tags.get("study"): run for run in tracker.runs('tags.kind = "study"')}
-        if config.study not in studies:
-            there = ", ".join(sorted(filter(None, studies))) or "none"
-            raise ValueError(
-                f"study={config.study}: the tracker knows no such study; it has {there}"
-            )
-        whole = studies[config.study]
-        records = read_tracked(
-            tracker.runs(f'tags.mlflow.parentRunId = "{whole.id}"'), config, split
-        )
-        folder = output_dir / "studies" / config.study / "report"
-        return Found(
-            told(records, f"study={config.study}"),
-            folder,
-            config.study,
-            parent_id=whole.id,
-            output_dir=output_dir,
-            tried=settings_tried(records),
-        )
-    return of_sweep(sweep_folder(config.sweep, output_dir), split, config.tracking.uri)
+def select_runs(options: ReportOptions) -> RunSelection:
+    """Return the runs to report. Raises UserError if there are none or the options clash."""
+    sources = [name for name in SOURCES if getattr(options, name) is not None]
+    if len(sources) > 1:
+        given = " ".join(f"{name}={getattr(options, name)}" for name in sources)
+        remedy = f"set only one of {', '.join(SOURCES)}"
+        raise UserError(Fault(given, must="select the runs in one way", remedy=remedy))
+    check_split(options)
+    if options.archive:
+        selection = from_archive(options, Path(options.archive))
+    elif options.study:
+        selection = from_study(options, options.study)
+    elif options.experiment or options.filter:
+        selection = from_tracker(options)
+    else:
+        selection = from_sweep(options)
+    if not selection.runs:
+        name = sources[0] if sources else "sweep"
+        raise UserError(Fault(name, getattr(options, name) or selection.title, "has no run"))
+    return selection
 
 
-def settings_tried(records: Iterable[Record]) -> int:
-    """By the seed that most have: a pruned run's name alone is known, which other settings can have too."""
-    seeds = Counter(record.seed for record in records)
+def check_split(options: ReportOptions) -> None:
+    """Raise UserError for a split that is not scored."""
+    if options.scored_split not in ("dev", "test"):
+        raise UserError(Fault("split", options.split, "must be dev or test"))
+
+
+def from_archive(options: ReportOptions, file: Path) -> RunSelection:
+    runs, split = read_archive(file)
+    if options.split and options.split != split:
+        reason = f"{file} holds {split} only"
+        raise UserError(Fault("split", options.split, reason, "read the runs themselves"))
+    return RunSelection(runs, split, Path(options.output_dir) / "reports" / file.stem, file.stem)
+
+
+def from_tracker(options: ReportOptions) -> RunSelection:
+    stored = options.store.runs(options.filter or "", options.experiment)
+    name = re.sub(r"[^\w-]", "_", options.experiment or "filter")
+    return RunSelection(
+        read_stored(stored, options),
+        options.scored_split,
+        Path(options.output_dir) / "reports" / name,
+        options.experiment or f"filter={options.filter}",
+    )
+
+
+def from_study(options: ReportOptions, name: str) -> RunSelection:
+    store, output_dir = options.store, Path(options.output_dir)
+    studies = {run.tags["study"]: run for run in store.runs('tags.kind = "study"')}
+    if name not in studies:
+        others = ", ".join(sorted(studies)) or "none"
+        raise UserError(Fault("study", name, f"no such study in the tracker; it has {others}"))
+    study_id = studies[name].id
+    runs = read_stored(store.runs(f'tags.mlflow.parentRunId = "{study_id}"'), options)
+    return RunSelection(
+        runs,
+        options.scored_split,
+        output_dir / "studies" / name / "report",
+        name,
+        parent_id=study_id,
+        output_dir=output_dir,
+        study_size=count_settings(runs),
+    )
+
+
+def count_settings(runs: Iterable[Run]) -> int:
+    """Return how many settings a study tried: the runs of the seed that has most.
+
+    A pruned run has left no settings but its name, which others can share.
+    """
+    seeds = Counter(run.seed for run in runs)
     return max(seeds.values(), default=0)
 
 
-def split_of(config: ReportConfig) -> str:
-    split = config.split or ("dev" if config.study else "test")
-    if split not in ("dev", "test"):
-        raise ValueError(f"split={split}: must be one of dev, test")
-    return split
+def from_sweep(options: ReportOptions) -> RunSelection:
+    """Select the runs of a sweep, also those that did not finish or were never begun."""
+    folder = find_sweep(options.sweep, Path(options.output_dir))
+    file, output_dir = folder / "sweep.json", folder.absolute().parents[1]  # the sweep's own
+    runs: list[Run] = []
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        command = content["command"]
+        members = [member_of(values) for values in content["runs"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason, remedy = f"cannot be read ({error})", "repeat the sweep's command to write it again"
+        raise UserError(Fault(str(file), must=reason, remedy=remedy)) from None
+    for member in members:
+        place = run_folder(output_dir, member.name, member.fingerprint)
+        is_begun = (place / RESULT).exists()
+        runs.append(read_run(place, options.scored_split) if is_begun else member)
+    experiment = re.search(r"\bexperiment=([\w,-]+)", command)
+    title = experiment[1] if experiment else data_name(runs)
+    parent_id = run_id_of(folder, store_uri(options.tracking_uri, output_dir))
+    return RunSelection(
+        runs,
+        options.scored_split,
+        folder / "report",
+        f"{title} (sweep {folder.name})",
+        command,
+        parent_id,
+        output_dir,
+    )
 
 
-def of_archive(file: Path, config: ReportConfig, reports: Path) -> Found:
-    records = told(read_archive(file), f"archive={file}")
-    held = records[0].split
-    if config.split and split_of(config) != held:
-        raise ValueError(
-            f"split={config.split}: {file} holds {held} alone; read the runs themselves for the other"
-        )
-    return Found(records, reports / file.stem, file.stem)
+def member_of(values: dict[str, Any]) -> Result:
+    """Return a run of sweep.json, not begun. Raises KeyError if something is missing."""
+    return Result(
+        status=Status.NOT_BEGUN,
+        name=values["name"],
+        fingerprint=values["fingerprint"],
+        setting=values["setting"],
+        seed=values["seed"],
+    )
 
 
-def sweep_folder(name: str | None, output_dir: Path) -> Path:
-    """Of that name, or a folder; None for the last one."""
+def data_name(runs: Iterable[Run]) -> str:
+    """Return the data set of the first finished run, or ""."""
+    for run in runs:
+        if isinstance(run, Record):
+            return run.result.choice["data"]
+    return ""
+
+
+def find_sweep(name: str | None, output_dir: Path) -> Path:
+    """Return the folder of a sweep, by name or path; by default the last one."""
     sweeps = output_dir / "sweeps"
+    files = sorted(sweeps.glob("*/sweep.json"), key=lambda file: file.stat().st_mtime)
     if name is None:
-        files = sorted(sweeps.glob("*/sweep.json"), key=lambda file: file.stat().st_mtime)
         if not files:
-            raise ValueError(
-                f"output_dir={output_dir}: no sweep in it; type sweep=, study=, experiment= or filter="
-            )
+            remedy = "set sweep=, study=, experiment= or filter="
+            raise UserError(Fault("output_dir", output_dir, "has no sweep", remedy))
         return files[-1].parent
     for folder in (sweeps / name, Path(name)):
         if (folder / "sweep.json").exists():
             return folder
-    there = ", ".join(sorted(file.parent.name for file in sweeps.glob("*/sweep.json"))) or "none"
-    raise ValueError(f"sweep={name}: no such sweep; {sweeps} has {there}")
+    names = ", ".join(sorted(file.parent.name for file in files)) or "none"
+    raise UserError(Fault("sweep", name, f"no such sweep; {sweeps} has {names}"))
 
 
-def of_sweep(folder: Path, split: str, uri: str | None) -> Found:
-    """The runs of a sweep, those that did not finish or were never begun among them."""
-    file = folder / "sweep.json"
-    output_dir = folder.absolute().parents[1]  # its own, wherever that is
-    try:
-        listed = json.loads(file.read_text(encoding="utf-8"))
-        runs, command = listed["runs"], listed["command"]
-        members = [
-            Result(
-                status=Status.NOT_BEGUN,
-                name=run["name"],
-                fingerprint=run["fingerprint"],
-                setting=run["setting"],
-                seed=run["seed"],
-            )
-            for run in runs
-        ]
-        places = [
-            (member, folder_module.run_folder(output_dir, member.name, member.fingerprint))
-            for member in members
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file}: cannot be read ({error}); the same sweep again writes it anew"
-        ) from None
-    records = [
-        read_run(place, split) if (place / RESULT).exists() else Record(member, split)
-        for member, place in places
-    ]
-    named = re.search(r"\bexperiment=([\w,-]+)", command)
-    data = next((record.config["choice"]["data"] for record in records if record.finished), "")
-    title = f"{named[1] if named else data} (sweep {folder.name})"
-    parent = run_id_of(folder, store_uri(uri, output_dir))
-    return Found(
-        told(records, f"sweep={folder.name}"), folder / "report", title, command, parent, output_dir
-    )
+def read_stored(stored: Iterable[StoredRun], options: ReportOptions) -> list[Run]:
+    """Read runs of the tracker, the last first, from their folders or else from the tracker.
+
+    Of a run that was started several times, the last that finished counts, or else the last.
+    """
+    latest: dict[str, StoredRun] = {}
+    for run in stored:
+        fingerprint = run.tags.get("fingerprint")
+        if not fingerprint:
+            continue
+        other = latest.setdefault(fingerprint, run)
+        if is_finished(run) and not is_finished(other):
+            latest[fingerprint] = run
+    return [read_stored_run(run, options) for run in latest.values()]
 
 
-def opened(config: ReportConfig) -> Store:
-    return Store(open_store(config.tracking.uri, Path(config.output_dir)))
+def is_finished(run: StoredRun) -> bool:
+    return run.tags.get("status") == Status.FINISHED
 
 
-def read_tracked(runs: Iterable[StoredRun], config: ReportConfig, split: str) -> list[Record]:
-    """Runs from their folders where these are here, else from what the tracker keeps of them. Of a run that was made
-    several times the last that finished counts, else the last: the tracker gives the last first."""
-    of: dict[str, StoredRun] = {}
-    for run in runs:
-        made = run.tags.get("fingerprint")
-        if made and (
-            made not in of or "finished" == run.tags.get("status") != of[made].tags.get("status")
-        ):
-            of[made] = run
-    records = []
-    for run in of.values():
-        folder = Path(run.folder)
-        if run.folder and (folder / RESULT).exists():
-            records.append(read_run(folder, split))
-        elif run.tags.get("status") == "finished":
-            records.append(fetched(run, config, split))
-        else:
-            seed = run.tags.get("seed")
-            result = Result(
-                status=Status(run.tags.get("status", Status.RUNNING)),
-                name=run.name,
-                fingerprint=run.tags["fingerprint"],
-                setting=run.tags.get("setting", run.name),
-                seed=int(seed) if seed else None,
-            )
-            records.append(Record(result, split))
-    return records
-
-
-def fetched(run: StoredRun, config: ReportConfig, split: str) -> Record:
-    """A run whose folder is elsewhere, copied into output_dir/fetched once."""
-    folder = Path(config.output_dir) / "fetched" / run.id
-    if not (folder / RESULT).exists():
-        unfinished = folder.with_name(f".{run.id}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        opened(config).fetch(run, NEEDED, unfinished)
-        unfinished.rename(folder)
-    return read_run(folder, split)
-
-
-def told(records: list[Record], asked: str) -> list[Record]:
-    if not records:
-        raise ValueError(f"{asked}: no run in it")
-    return records
-
-
-def one(name: str, config: ReportConfig) -> Record:
-    """A run by its folder, by its name or by the tracker's id."""
-    runs = Path(config.output_dir) / "runs"
-    split = split_of(config)
-    found = [Path(name)] if (Path(name) / RESULT).exists() else []
-    found = found or [
-        file.parent for file in runs.glob(f"*/{RESULT}") if file.parent.name.startswith(name)
-    ]
-    exact = [folder for folder in found if folder.name.rpartition("-")[0] == name]
-    found = exact or found
-    if len(found) > 1:
-        raise ValueError(
-            f"compare={name}: several runs begin so: {', '.join(sorted(f.name for f in found))}"
+def read_stored_run(run: StoredRun, options: ReportOptions) -> Run:
+    """Read a run of the tracker. Files that lie elsewhere are copied to output_dir/fetched, once."""
+    folder = Path(run.folder)
+    if run.folder and (folder / RESULT).exists():
+        return read_run(folder, options.scored_split)
+    if not is_finished(run):
+        seed = run.tags.get("seed")
+        return Result(
+            status=Status(run.tags.get("status", Status.RUNNING)),
+            name=run.name,
+            setting=run.tags.get("setting", run.name),
+            seed=int(seed) if seed else None,
         )
-    if not found:
-        tracked = next((run for run in opened(config).runs() if run.id == name), None)
-        if tracked is None:
-            raise ValueError(
-                f"compare={name}: no such run; type a folder, a name in {runs}, or the tracker's id"
-            )
-        return told(read_tracked([tracked], config, split), f"compare={name}")[0]
-    return read_run(found[0], split)
+    folder = Path(options.output_dir) / "fetched" / run.id
+    if not (folder / RESULT).exists():
+        partial = folder.with_name(f".{run.id}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        options.store.fetch(run, ARTIFACTS, partial)
+        partial.rename(folder)
+    return read_run(folder, options.scored_split)
+
+
+def find_run(name: str, options: ReportOptions) -> Run:
+    """Return a run by its folder, by its name or a part of it, or by the tracker's id."""
+    check_split(options)
+    if (Path(name) / RESULT).exists():
+        return read_run(Path(name), options.scored_split)
+    runs = Path(options.output_dir) / "runs"
+    folders: list[Path] = []
+    exact: list[Path] = []
+    for file in sorted(runs.glob(f"*/{RESULT}")):
+        folder = file.parent
+        if folder.name.startswith(name):
+            folders.append(folder)
+        if folder == run_folder(runs.parent, name, folder.name[-8:]):
+            exact.append(folder)
+    folders = exact or folders
+    if len(folders) > 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise UserError(Fault("compare", name, f"several runs have this name: {names}"))
+    if folders:
+        return read_run(folders[0], options.scored_split)
+    for run in options.store.runs():
+        if run.id == name:
+            return read_stored_run(run, options)
+    remedy = f"set a folder, a name in {runs}, or the tracker's id"
+    raise UserError(Fault("compare", name, "no such run", remedy))

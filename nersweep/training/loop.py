@@ -48,7 +48,9 @@ def fit(
     packed, splits = tagger.encoder.packed, tagger.splits
     per_epoch = -(-len(train) // config.batch_size)
     steps = config.epochs * per_epoch
-    importance = entity_importance(train, labels) if config.sampler == "entity_balanced" else None
+    importance = None
+    if config.sampler == "entity_balanced":
+        importance = entity_importance(train.labels, train.sentence_words, labels)
     truth = tagger.head.targets(dev.gold(range(len(dev))), labels)
     optimiser = AdamW(parameter_groups(tagger, config), config.engine.chunked_adamw)
     norms, padding, history = GradientNorms(tagger.head, device), Padding(), History()

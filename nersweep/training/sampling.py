@@ -62,17 +62,18 @@ def micro_batches(
         yield MicroBatch(inputs, gold, step)
 
 
-def entity_importance(split: Tokenised, labels: LabelSet) -> np.ndarray:
+def entity_importance(tags: np.ndarray, sentence_words: np.ndarray, labels: LabelSet) -> np.ndarray:
     """Return how much each sentence adds of rare types, (sentences,), at least 1.
 
     sqrt(1 + Σ_t r_t·c_t), c_t the words of type t in it and r_t = -log2 of the share of t in all
     words. Wang and Wang 2022, the resampling function sCR, there rounded up to a number of copies.
+    tags (words,): label ids; sentence_words (sentences + 1,): where sentences begin.
     """
-    types = labels.type_ids[split.labels]
+    types = labels.type_ids[tags]
     shares = np.bincount(types, minlength=len(labels.types) + 1) / len(types)
     rareness = -np.log2(shares, where=shares > 0, out=np.zeros_like(shares))
     rareness[0] = 0.0  # O
-    sums: np.ndarray = np.add.reduceat(rareness[types], split.sentence_words[:-1])
+    sums: np.ndarray = np.add.reduceat(rareness[types], sentence_words[:-1])
     return np.sqrt(1 + sums)
 
 

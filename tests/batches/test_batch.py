@@ -263,7 +263,9 @@ def typed(tokenizer):
 def test_importance_grows_with_the_words_of_rare_types(typed):
     # Two of ten words are PER and two LOC: r = -log2(2/10) = log2(5).
     r = np.log2(5)
-    assert entity_importance(typed, TYPES) == pytest.approx(np.sqrt([1 + 3 * r, 1, 1 + r]))
+    assert entity_importance(typed.labels, typed.sentence_words, TYPES) == pytest.approx(
+        np.sqrt([1 + 3 * r, 1, 1 + r])
+    )
 
 
 def test_entity_balanced_batches_draw_sentences_by_their_importance():

@@ -8,10 +8,10 @@ from datetime import date
 from html.parser import HTMLParser
 
 import pytest
+from nersweep.report.figures.gallery import Picture
 
 from nersweep.report import page, tables
 from nersweep.report.disagreements import Disagreements, Disputed, Entity, Said, find
-from nersweep.report.figures.gallery import Picture
 
 HARM = "<img src=x onerror=alert(1)>{{7*7}}</title></script><!--"
 VOID = {"meta", "link", "img", "input"}

@@ -1,0 +1,80 @@
+"""Archives: a line of JSON per run, with its numbers and without a word of the data."""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nersweep.faults import Fault, UserError
+from nersweep.machine import files
+from nersweep.report.records import Record, Run
+from nersweep.results.result import FinishedResult, result_of
+from nersweep.training.history import EPOCH
+
+PLACES = {"data", "output_dir", "tracking"}  # settings that say where something lies
+
+
+def write_archive(file: Path, runs: Iterable[Run], split: str) -> None:
+    """Write runs to an archive."""
+    lines = [to_line(run, split) + "\n" for run in runs]
+    files.write_text(file, "".join(lines))
+
+
+def read_archive(file: Path) -> tuple[list[Run], str]:
+    """Read an archive: its runs, and their split. Raises UserError with the line that is wrong."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        raise UserError(Fault("archive", file, reason)) from None
+    runs: list[Run] = []
+    split = "test"
+    for number, line in enumerate(lines, 1):
+        try:
+            run, split = from_line(line)
+        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+            reason = f"line {number} is not a run ({' '.join(str(error).split())})"
+            raise UserError(Fault("archive", file, reason)) from None
+        runs.append(run)
+    return runs, split
+
+
+def to_line(run: Run, split: str) -> str:
+    """Return a run as a line: nothing of it says where the data and the run lie."""
+    result = run.result if isinstance(run, Record) else run
+    values: dict[str, Any] = {"result": result.to_json(), "split": split}
+    if isinstance(run, Record):
+        config = {name: value for name, value in run.config.items() if name not in PLACES}
+        values["result"] = result.to_json() | {"config": config}
+        values["epochs"] = [epoch.to_json() for epoch in run.epochs]
+        values["losses"] = run.losses
+        values["counts"] = pack(run.counts)
+        values["confusion"] = run.confusion.tolist()
+    return json.dumps(values, ensure_ascii=False)
+
+
+def from_line(line: str) -> tuple[Run, str]:
+    """Return the run of a line, and its split."""
+    values = json.loads(line)
+    result, split = result_of(values["result"]), values["split"]
+    if not isinstance(result, FinishedResult):
+        return result, split
+    confusion = np.array(values["confusion"], dtype=np.int64)
+    epochs = [EPOCH.validate_python(epoch) for epoch in values["epochs"]]
+    losses = [(step, loss) for step, loss in values["losses"]]
+    return Record(result, split, unpack(values["counts"]), confusion, epochs, losses), split
+
+
+def pack(counts: np.ndarray) -> str:
+    """Return counts (S, 3) as text."""
+    return base64.b64encode(zlib.compress(counts.astype("<u2").tobytes(), 9)).decode()
+
+
+def unpack(text: str) -> np.ndarray:
+    """Return the counts (S, 3) of a text."""
+    counts = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<u2")
+    return counts.reshape(-1, 3).astype(np.int64)

@@ -1,0 +1,184 @@
+"""All figures with their titles and captions. A sentence stays only if its facts are known."""
+
+from collections.abc import Callable, Mapping, Sequence
+from string import Formatter
+
+from matplotlib.figure import Figure
+
+from nersweep.report.comparison import Comparison
+from nersweep.report.figures import scores, training
+from nersweep.report.figures.drawing import HIGHLIGHTS
+
+SPLITS = {"dev": "development split", "test": "test split"}
+SHOWN = "Of the {all} rows, the baseline and the best are shown, {shown} in total."
+COLOURED = (
+    "Of the {all} rows, the baseline and the best, {shown} in total, have their own colours; "
+    "the others are grey."
+)
+FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]], ...] = (
+    (
+        scores.f1,
+        "F1 of each setting",
+        (
+            "Mean F1 of entities on the {split}, {seeds}, with its 95% interval {interval}.",
+            "The dashed line is the mean of {baseline}.",
+            "Diamonds are claims ({source}).",
+            "Rows without a finished run, which are left out: {unfinished}.",
+        ),
+    ),
+    (
+        scores.difference,
+        "Difference from the baseline",
+        (
+            "Mean F1 on the {split} minus that of {baseline}, over the seeds that both have "
+            "({seeds}), with its 95% interval {interval}.",
+            "A full dot marks an interval that excludes 0; it is not corrected for the number of "
+            "rows.",
+            "With {alone}, this says nothing about other seeds.",
+        ),
+    ),
+    (
+        scores.per_type,
+        "F1 of each type",
+        (
+            "Mean F1 in percent on the {split}, {seeds}; darker is higher. Below each type stands "
+            "its number of entities in the split.",
+            "The frame marks the rarest type in training, {rarest} ({entities} entities).",
+        ),
+    ),
+    (
+        scores.precision_recall,
+        "Precision against recall",
+        (
+            "On the {split}, {seeds}; F1 is constant along the grey lines.",
+            "Large markers are means over {several}, small ones single seeds.",
+            COLOURED,
+        ),
+    ),
+    (
+        scores.time,
+        "Time against F1",
+        (
+            "Time of an optimiser step (processor time on a CPU) as a multiple of that of {one}, "
+            "and mean F1 on the {split}, {seeds}, with its 95% interval {interval}.",
+            "The time is the median over seeds; the horizontal line spans the fastest and the "
+            "slowest. Up and to the left is better.",
+            COLOURED,
+        ),
+    ),
+    (
+        scores.over_knob,
+        "F1 over {knob}",
+        (
+            "Mean F1 on the {split} for each value of {knob}, {seeds}; bars are 95% intervals "
+            "{interval}.",
+            "Small circles are single ones of {several}.",
+        ),
+    ),
+    (
+        scores.over_two_knobs,
+        "F1 over {knob} and {second}",
+        ("Mean F1 in percent on the {split}, {seeds}; darker is higher.",),
+    ),
+    (
+        training.learning_curves,
+        "Learning curves",
+        (
+            "Left: F1 on the development split after each epoch, {seeds}. Right: the training "
+            "loss relative to its first value, since different losses have different scales.",
+            "Lines are means over those of {several} that are still in training; bands span the "
+            "lowest and the highest.",
+            COLOURED,
+        ),
+    ),
+    (
+        training.confusion,
+        "Confusion of types",
+        (
+            "Words of each true type on the {split} by predicted type, in percent, {seeds}; B- "
+            "and I- are taken together. Errors are off the diagonal; shares below half a percent "
+            "are blank.",
+        ),
+    ),
+    (
+        training.reliability,
+        "Reliability",
+        (
+            "How often the most probable label is correct, by its probability, in 15 bins over the "
+            "words of the {split} that belong to an entity, true or predicted, {seeds}; larger "
+            "dots hold more words. Below the diagonal the model is overconfident. Bins with fewer "
+            "than ten words are left out. ECE, the expected calibration error, is the mean over "
+            "seeds.",
+            SHOWN,
+        ),
+    ),
+    (
+        training.gradient_norms,
+        "Where the gradient comes from",
+        (
+            "g = 1 − p_y is how far the probability of a word's true label is from 1: easy words "
+            "on the left, hard ones on the right, 30 bins, {seeds}. Left and middle: the number "
+            "of words in the first epoch (dotted) and in the last, entities thick and O thin; in "
+            "training, every tenth step is measured. Right: the share of each bin in the whole "
+            "gradient, summed over training, entities upwards and O downwards; the black line is "
+            "what cross entropy would give the same words.",
+            SHOWN,
+        ),
+    ),
+    (
+        training.effective_weights,
+        "Effective weighting",
+        (
+            "By how much each loss multiplies the gradient that cross entropy would have at a "
+            "word, by how hard the word is (g = 1 − p_y), summed over training, {seeds}; cross "
+            "entropy is 1 everywhere. Bins with fewer than ten words are left out.",
+            SHOWN,
+        ),
+    ),
+)
+
+
+def complete(sentences: Sequence[str], values: Mapping[str, str]) -> str:
+    """Fill in the sentences, and leave out those whose facts are unknown."""
+    kept: list[str] = []
+    for sentence in sentences:
+        names = {name for _, name, _, _ in Formatter().parse(sentence) if name}
+        if names <= values.keys():
+            kept.append(sentence.format_map(values))
+    return " ".join(kept)
+
+
+def facts(comparison: Comparison) -> dict[str, str]:
+    """Return the facts that captions mention; what does not apply is left out."""
+    rows = comparison.finished
+    counts = sorted({len(row.seeds) for row in rows})
+    seeds, interval = f"{counts[0]} seeds", "over seeds and sentences"
+    one_seed = counts == [1]
+    if one_seed:
+        seeds, interval = "one seed", "over sentences alone, as there is one seed"
+    elif len(counts) > 1:
+        seeds = f"{counts[0]} to {counts[-1]} seeds"
+    pairs = [len(row.contrast.seeds) for row in rows if row.contrast]
+    if not one_seed and 1 in [*counts, *pairs]:
+        interval += " (where there is one seed, over sentences alone)"
+    entities = comparison.first.result.data.entities[comparison.rarest]
+    values = {
+        "split": SPLITS[comparison.split],
+        "seeds": seeds,
+        "alone" if one_seed else "several": seeds,
+        "interval": interval,
+        "rarest": comparison.rarest,
+        "entities": f"{entities:,}",
+        "one": comparison.time_unit.setting,
+    }
+    unfinished = len(comparison.rows) - len(rows)
+    if unfinished:
+        values["unfinished"] = str(unfinished)
+    if len(rows) > HIGHLIGHTS:
+        values |= {"all": str(len(rows)), "shown": str(HIGHLIGHTS)}
+    if comparison.baseline:
+        values["baseline"] = comparison.baseline
+    if any(row.claim.f1 is not None for row in rows):
+        values["source"] = comparison.reference.source
+    values |= zip(("knob", "second"), scores.varying_knobs(comparison), strict=False)
+    return values

@@ -1,0 +1,139 @@
+"""Write a comparison to the terminal, as Markdown, as LaTeX and as CSV."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from nersweep.report.comparison import Comparison
+from nersweep.report.notes import note_unfinished
+from nersweep.report.tables import Table, column_groups, make_tables, part
+from nersweep.terminal import console, print_table
+
+LATEX_WIDTH = 60  # characters that fit between the margins of A4
+LATEX_SIGNS = {
+    "–": "--",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "ε": r"$\varepsilon$",
+    "τ": r"$\tau$",
+    "γ": r"$\gamma$",
+    "β": r"$\beta$",
+    "…": r"\dots{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+}
+ROW_COLUMNS = [
+    "setting",
+    "seeds",
+    "unfinished",
+    "f1_of_seeds",
+    "sd",
+    "low",
+    "high",
+    "claimed_f1",
+    "f1_with_tau",
+    "tau",
+    "step_ratio",
+]
+CONTRAST_NUMBERS = [
+    "difference",
+    "p_seeds",
+    "adjusted_seeds",
+    "p_sentences",
+    "adjusted_sentences",
+    "g",
+    "superiority",
+    "order",
+]
+CONTRAST_COLUMNS = [*CONTRAST_NUMBERS, "difference_low", "difference_high"]
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print the tables, the notes and the conclusions. Wide tables continue below themselves."""
+    for table in make_tables(comparison):
+        title = table.title
+        for columns in column_groups(table, console.width):
+            print_table(title, *part(table, columns))
+            console.print()
+            title = ""
+    for line in [*note_unfinished(comparison.rows), *comparison.notes, "", *comparison.conclusions]:
+        console.print(line)
+
+
+def markdown(comparison: Comparison, title: str) -> str:
+    """Return the conclusions, the notes, and the tables with what their columns mean."""
+    blocks = [f"# {escape(title)}"]
+    blocks.append("\n".join(f"- {escape(line)}" for line in comparison.conclusions))
+    notes = [*comparison.notes, *note_unfinished(comparison.rows)]
+    blocks.append("\n>\n".join(f"> {escape(line)}" for line in notes))
+    for table in make_tables(comparison):
+        blocks.append(f"## {escape(table.title)}")
+        blocks.append(markdown_table(table))
+        legend = [f"**{escape(name)}**: {escape(about)}" for name, about in table.legend]
+        blocks.append("; ".join(legend) + "." if legend else "")
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    rows: list[list[str]] = []
+    for row in [table.header, *table.rows]:
+        rows.append([escape(cell) for cell in row])
+    return grid(rows[0], rows[1:], "pipe")
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]], form: str) -> str:
+    """Return a table in one of tabulate's formats, the first column left, the others right."""
+    sides = ["left"] + ["right"] * (len(header) - 1)
+    return tabulate(rows, header, form, disable_numparse=True, colalign=sides)
+
+
+def escape(text: str) -> str:
+    """Escape text for Markdown: no HTML, no column, no emphasis, no formula."""
+    for sign in "\\`*_|[]#~$":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def latex(comparison: Comparison) -> str:
+    """Return a booktabs tabular for each table; several if a table is wider than a page."""
+    blocks = ["% needs \\usepackage{booktabs}\n"]
+    signs = str.maketrans(LATEX_SIGNS)
+    for table in make_tables(comparison):
+        blocks.append(f"% {' '.join(table.title.split())}")
+        for columns in column_groups(table, LATEX_WIDTH):
+            text = grid(*part(table, columns), "latex_booktabs")
+            blocks.append(text.translate(signs) + "\n")
+    return "\n".join(blocks)
+
+
+def comma_separated(comparison: Comparison) -> str:
+    """Return all numbers unrounded, as fractions of 1: a line for each row, with its means and its
+    contrast with the baseline."""
+    scores = list(comparison.first.scores)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*ROW_COLUMNS, *CONTRAST_COLUMNS, *scores])
+    for row in comparison.rows:
+        f1 = " ".join(f"{value:.6g}" for value in row.values("f1"))
+        values: list[object] = [row.setting, " ".join(map(str, row.seeds)), len(row.unfinished)]
+        values += [f1, row.sd, *row.interval]
+        values.append("" if row.claim.f1 is None else row.claim.f1 / 100)
+        if row.records:
+            values += [row.shifted_f1, row.tau, comparison.time_ratio(row)]
+        else:
+            values += [""] * 3
+        if row.contrast:
+            values += [getattr(row.contrast, name) for name in CONTRAST_NUMBERS]
+            values += row.contrast.interval
+        else:
+            values += [""] * len(CONTRAST_COLUMNS)
+        values += [row.mean(score) for score in scores]
+        writer.writerow("" if is_nan(value) else value for value in values)
+    return file.getvalue()
+
+
+def is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,149 @@
+"""What a reader must know beside the tables."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nersweep.evaluation import stats
+from nersweep.report.power import WORTHWHILE, approximately, holm_suffix, seeds_to_detect
+from nersweep.report.records import Record
+from nersweep.report.rows import Row, outcome
+
+
+def write_notes(
+    rows: Sequence[Row], baseline: Row | None, name: str, study_size: int = 0
+) -> list[str]:
+    """Return the notes, one line each.
+
+    name: the baseline that was set. study_size: settings that a study tried, if these are its runs.
+    """
+    rows = [row for row in rows if row.records]
+    records: list[Record] = []
+    for row in rows:
+        records += row.records
+    first = records[0]
+    models = ", ".join(sorted({record.result.choice["model"] for record in records}))
+    data = first.result.choice["data"]
+    notes = [f"data {data}, scored on {first.split}; model {models}"]
+    if study_size > 1:
+        notes.append(
+            f"a study tried {study_size} settings: the best of so many looks better on dev, "
+            "which selected it, than it is"
+        )
+    if first.split == "dev":
+        notes.append(
+            "dev selected the best epoch, and in a study the settings too: "
+            "its scores are higher than those to expect on new data"
+        )
+    notes += note_versions(records)
+    machines = sorted({f"{record.result.device}, {record.result.hardware}" for record in records})
+    if len(machines) > 1:
+        notes.append(
+            "the runs come from different machines, so their times cannot be compared: "
+            + "; ".join(machines)
+        )
+    for row in rows:
+        if row.repeated:
+            seeds = ", ".join(map(str, row.repeated))
+            notes.append(
+                f"{row.setting}: several runs of seed {seeds}; one of the latest version counts"
+            )
+    notes += note_baseline(rows, baseline, name)
+    if max(len(row.seeds) for row in rows) == 1:
+        notes.append(
+            "one seed: no test can tell a difference from chance; "
+            "the intervals cover the choice of sentences alone"
+        )
+    elif baseline:
+        notes += note_seeds(rows, baseline)
+    return notes
+
+
+def note_versions(records: Sequence[Record]) -> list[str]:
+    """Name the packages of which the runs used different versions."""
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for package in record.result.versions:
+            versions.setdefault(package, set())
+    for record in records:
+        for package, seen in versions.items():
+            seen.add(record.result.versions.get(package, "unknown"))
+    differences: list[str] = []
+    for package, seen in versions.items():
+        if len(seen) > 1:
+            differences.append(f"{package} {' and '.join(sorted(seen))}")
+    if not differences:
+        return []
+    return [f"runs of different versions are compared: {', '.join(differences)}"]
+
+
+def note_baseline(rows: Sequence[Row], baseline: Row | None, name: str) -> list[str]:
+    """Explain a baseline that is missing or was chosen among several rows."""
+    if baseline is None:
+        if len(rows) == 1:
+            return []
+        return [f"baseline={name}: no such row, so nothing is compared; rows: {names(rows)}"]
+    if baseline.setting == name:
+        return []
+    rivals = [row for row in rows if row.loss == name and row.setting != baseline.setting]
+    if not rivals:
+        return []
+    return [f"baseline={name}: {baseline.setting} is used, as the first of several; "
+            f"the others are {names(rivals)}"]  # fmt: skip
+
+
+def note_seeds(rows: Sequence[Row], baseline: Row) -> list[str]:
+    """Say which rows have other seeds than the baseline, and what so many seeds can show."""
+    notes: list[str] = []
+    others = [row for row in rows if row.seeds != baseline.seeds]
+    if others:
+        notes.append(
+            f"not the same seeds as {baseline.setting}: {names(others)}; "
+            "compared over the seeds they share, if any"
+        )
+    contrasts = [row.contrast for row in rows if row.contrast and len(row.contrast.seeds) > 1]
+    if not contrasts:
+        return notes
+    seeds, tested = max(len(contrast.seeds) for contrast in contrasts), len(contrasts)
+    smallest = stats.smallest_p(seeds)
+    holm = f", {min(tested * smallest, 1):.3g}{holm_suffix(tested)}" if tested > 1 else ""
+    notes.append(
+        f"with {seeds} seeds the sign-flip test over seeds cannot give a p below "
+        f"{smallest:.3g}{holm}"
+    )
+    sd = float(np.median([row.sd for row in rows if len(row.seeds) > 1]))
+    if sd > 0:
+        needs: list[str] = []
+        for difference in WORTHWHILE:
+            seeds = seeds_to_detect(difference, sd, tested)
+            needs.append(f"{approximately(seeds)} for {100 * difference:.1f}")
+        plural = "s" if tested > 1 else ""
+        notes.append(
+            "seeds per row that a t test over seeds needs to detect a difference, in points of F1, "
+            f"with 80% power, at the median sd of {100 * sd:.2f} points and with {tested} "
+            f"row{plural} against the baseline: {', '.join(needs)}; chance in the sentences "
+            "comes on top, and no number of seeds removes it"
+        )
+    return notes
+
+
+def note_unfinished(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each row with unfinished runs: its seeds by what became of them."""
+    lines: list[str] = []
+    for row in rows:
+        seeds: dict[str, list[str]] = {}
+        for run in sorted(row.unfinished, key=lambda run: (run.seed or 0, run.name)):
+            name = run.name if run.seed is None else str(run.seed)
+            seeds.setdefault(outcome(run), []).append(name)
+        parts: list[str] = []
+        for what, group in seeds.items():
+            plural = "s" if len(group) > 1 else ""
+            parts.append(f"seed{plural} {', '.join(group)} {what}")
+        if parts:
+            lines.append(f"{row.setting}: {'; '.join(parts)}")
+    return lines
+
+
+def names(rows: Sequence[Row]) -> str:
+    """Join the settings of rows."""
+    return ", ".join(row.setting for row in rows)

@@ -1,16 +1,16 @@
-"""A comparison whose data mean harm, with predictions that are known."""
+"""A comparison whose data are hostile, with known predictions."""
 
-import json
 import random
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 
 from nersweep import __main__ as cli
 from nersweep.report.comparison import compare
 from nersweep.report.records import read_run
-from nersweep.results import result as result_module
+from nersweep.results.result import FinishedResult, read_result, write_result
 
 SCRIPT = "<script>alert(1)</script>"
 TYPES = ["LOC", "ORG", "</style><b>PER"]
@@ -43,53 +43,53 @@ def sentence(rng):
     return rows
 
 
-def mistaken(tags, rng):
-    """Tags of which some are others."""
+def with_mistakes(tags, rng):
+    """Tags, some of them changed."""
     others = ["O", *(f"B-{type_}" for type_ in TYPES)]
     return [rng.choice(others) if rng.random() < 0.06 else tag for tag in tags]
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """Folders of finished runs, four settings of two seeds: a real run, and copies of it that predict other things."""
+    """Folders of finished runs, four settings with two seeds: copies of a real run with other predictions."""
     folder, rng = tmp_path_factory.mktemp("harm"), random.Random(1)
     corpora = {split: [sentence(rng) for _ in range(40)] for split in ("train", "dev", "test")}
     for split, sentences in corpora.items():
         blocks = ["".join(f"{word} {tag}\n" for word, tag in rows) for rows in sentences]
         (folder / f"{split}.txt").write_text("\n".join(blocks), encoding="utf-8")
-    typed = [
+    overrides = [
         "data=conll",
         *(f"data.{split}={folder}/{split}.txt" for split in corpora),
         f"output_dir={folder}",
     ]
     small = ["model.hidden=8", "model.layers=1", "model.heads=2", "train.epochs=1", "device=cpu"]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["nersweep", *typed, *small])
+        patch.setattr(sys, "argv", ["nersweep", *overrides, *small])
         cli.main()
     assert end.value.code == 0
-    (made,) = (folder / "runs").iterdir()
+    (original,) = (folder / "runs").iterdir()
     folders = []
     for setting in SETTINGS:
         for seed in SEEDS:
-            copy = shutil.copytree(made, folder / "copies" / f"{setting}-s{seed}")
-            result = json.loads((copy / "result.json").read_text(encoding="utf-8"))
-            del result["checksum"]
-            result["name"] = copy.name
-            result["config"] |= {"seed": seed, "loss": setting}
-            result["test"]["f1"] = rng.random()
-            result_module.write_result(copy, result)
-            said = [(rows, mistaken([tag for _, tag in rows], rng)) for rows in corpora["test"]]
-            blocks = [
-                "".join(
-                    f"{word} {true} {tag}\n" for (word, true), tag in zip(rows, tags, strict=True)
-                )
-                for rows, tags in said
-            ]
+            copy = shutil.copytree(original, folder / "copies" / f"{setting}-s{seed}")
+            result = read_result(copy / "result.json")
+            assert isinstance(result, FinishedResult)
+            result.name, result.setting, result.seed = copy.name, setting, seed
+            result.config |= {"seed": seed, "loss": setting}
+            result.test = replace(result.test, f1=rng.random())
+            write_result(copy, result)
+            blocks = []
+            for rows in corpora["test"]:
+                tags = with_mistakes([tag for _, tag in rows], rng)
+                lines = [
+                    f"{word} {gold} {tag}\n" for (word, gold), tag in zip(rows, tags, strict=True)
+                ]
+                blocks.append("".join(lines))
             (copy / "predictions" / "test.conll").write_text("\n".join(blocks), encoding="utf-8")
             folders.append(copy)
     return folders
 
 
 @pytest.fixture(scope="session")
-def answer(runs):
-    return compare([read_run(folder, "test") for folder in runs], "cross_entropy")
+def comparison(runs):
+    return compare([read_run(folder, "test") for folder in runs], "cross_entropy", "test")

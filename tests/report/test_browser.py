@@ -7,8 +7,8 @@ import pytest
 
 from nersweep.evaluation.analysis import KINDS
 from nersweep.report import page
-from nersweep.report.disagreements import find
-from nersweep.report.figures import gallery
+from nersweep.report.disagreements import find_disagreements
+from nersweep.report.figures.files import write_figures
 
 pytestmark = pytest.mark.engine
 PHONE = {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
@@ -23,14 +23,16 @@ def browser(browser):
 
 
 @pytest.fixture(scope="module")
-def pictures(answer, tmp_path_factory):
-    return gallery.draw(answer, tmp_path_factory.mktemp("pictures"))
+def pictures(comparison, tmp_path_factory):
+    return write_figures(comparison, tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
-def file(answer, pictures, tmp_path_factory):
+def file(comparison, pictures, tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "report.html"
-    page.write(answer, pictures, file, "Losses", "python -m nersweep")
+    disagreements = find_disagreements(comparison)
+    html = page.page(comparison, disagreements, pictures, "Losses", "python -m nersweep")
+    file.write_text(html, encoding="utf-8")
     return file
 
 
@@ -53,7 +55,7 @@ def test_all_is_drawn_and_nothing_is_asked_for_or_complained_of(shown, asked, pi
 
 
 def test_a_script_in_the_data_is_text(shown):
-    assert "<script>alert(1)</script>" in shown.find_element("id", "disputed").text
+    assert "<script>alert(1)</script>" in shown.find_element("id", "disagreements").text
     assert shown.execute_script("return [window.alerts, document.scripts.length]") == [0, 1]
     assert (
         shown.execute_script(
@@ -63,12 +65,12 @@ def test_a_script_in_the_data_is_text(shown):
     )
 
 
-def test_the_filter_leaves_the_sentences_with_such_errors(shown, answer):
-    sentences = find(answer).sentences
+def test_the_filter_leaves_the_sentences_with_such_errors(shown, comparison):
+    sentences = find_disagreements(comparison).sentences
     there = {
         "kind": list(KINDS),
-        "type": answer.types,
-        "setting": [row.setting for row in answer.finished],
+        "type": comparison.types,
+        "setting": [row.setting for row in comparison.finished],
     }
     for name, values in there.items():
         options = (
@@ -100,8 +102,8 @@ def test_the_filter_leaves_the_sentences_with_such_errors(shown, answer):
     assert len(found) > 5  # of sentences: all, some, fewer
 
 
-def test_the_search_leaves_the_sentences_with_these_words(shown, answer):
-    sentences = find(answer).sentences
+def test_the_search_leaves_the_sentences_with_these_words(shown, comparison):
+    sentences = find_disagreements(comparison).sentences
     for typed in ("ADA met", "<script>", "no such words"):
         expected = [s.number for s in sentences if typed.lower() in " ".join(s.words).lower()]
         assert visible(shown, words=typed)[0] == expected
@@ -118,10 +120,10 @@ def visible(browser, words="", **places):
     for name, place in places.items():
         Select(browser.find_element("name", name)).select_by_index(place)
     heads = browser.execute_script(
-        "return [...document.querySelectorAll('#disputed h3')].map((head) => head.innerText)"
+        "return [...document.querySelectorAll('#disagreements h3')].map((head) => head.innerText)"
     )
     seen = browser.execute_script(
-        "return [...document.querySelectorAll('#disputed h3')].map((h) => h.checkVisibility())"
+        "return [...document.querySelectorAll('#disagreements h3')].map((h) => h.checkVisibility())"
     )
     numbers = [
         int(head.removeprefix("Sentence "))
@@ -180,8 +182,8 @@ def test_it_prints(shown):
     shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
         assert not shown.find_element("id", "filter").is_displayed()
-        assert shown.find_element("id", "disputed").is_displayed()
-        count = "return [...document.querySelectorAll('#disputed > li')].filter((one) => one.checkVisibility()).length"
+        assert shown.find_element("id", "disagreements").is_displayed()
+        count = "return [...document.querySelectorAll('#disagreements > li')].filter((one) => one.checkVisibility()).length"
         assert shown.execute_script(count) == page.PRINTED
     finally:
         shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

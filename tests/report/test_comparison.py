@@ -4,74 +4,55 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from finished import finished_result, unfinished
 
 from nersweep.evaluation import stats
+from nersweep.faults import UserError
+from nersweep.report import comparison as comparison_module
 from nersweep.report import rows as row_module
-from nersweep.report.comparison import compare
-from nersweep.report.conclusions import seeds_to_see
+from nersweep.report.power import seeds_to_detect
 from nersweep.report.records import Record
+from nersweep.report.reference import NO_REFERENCE, Claim, Reference
+from nersweep.results.result import DataFacts
 
 SENTENCES = 400
-REFERENCE = {
-    "source": "a paper",
-    "time_of": "focal",
-    "rows": {"focal": {"f1": 91.2}, "cross_entropy": {"f1": 86.5}},
-}
+REFERENCE = Reference(
+    "a paper", "focal", {"focal": Claim(f1=91.2), "cross_entropy": Claim(f1=86.5)}
+)
 
 
-def record(
-    loss="focal",
-    seed=1,
-    right=600,
-    status="finished",
-    checksum="c0ffee" * 4,
-    version="0.1.0",
-    **changes,
-):
-    """A run that finds so many of 800 entities, two in each sentence, and nothing wrong. changes: settings, with __ for
-    the dot."""
-    name = f"{loss}-s{seed}"
-    if status != "finished":
-        return Record({"name": name, "status": status, "error": "out of memory"}, "test")
+def compare(runs, baseline, reference=NO_REFERENCE):
+    return comparison_module.compare(runs, baseline, "test", reference)
+
+
+def record(loss="focal", seed=1, right=600, checksum="c0ffee" * 4, version="0.1.0", **changes):
+    """A run that predicts so many of 800 entities, two in each sentence, and nothing wrong.
+
+    changes: settings, with __ for the dot."""
     config = {
-        "seed": seed,
         "output_dir": "outputs",
         "device": "auto",
         "train": {"lr": 0.001, "checkpoint_minutes": 10, "batch_size": 8},
         "data": {"path": "data", "_target_": "nersweep.data.Conll"},
         "model": {"name": "minilm"},
         "loss": {"_target_": f"nersweep.losses.{loss}"},
-        "choice": {"loss": loss, "data": "conll2003", "model": "minilm"},
     }
     for key, value in changes.items():
         section, _, inner = key.rpartition("__")
         (config[section] if section else config)[inner] = value
-    found = np.zeros(SENTENCES, dtype=np.int64)
-    found += right // SENTENCES
-    found[np.random.default_rng(seed).permutation(SENTENCES)[: right % SENTENCES]] += 1
-    counts = np.stack([found, found, np.full(SENTENCES, 2)], axis=1)
-    score = {
-        "f1": float(stats.f1(counts.sum(0))),
-        "types": {"PER": {"support": 500}, "LOC": {"support": 300}},
-    }
-    result = {
-        "name": name,
-        "status": status,
-        "config": config,
-        "epochs": 2,
-        "test": score,
-        "analysis": {"test": {}},
-        "device": "cpu",
-        "precision": "float32",
-        "hardware": "2 cores",
-        "cpu_seconds": 10.0,
-        "data": {
-            "checksum": checksum,
-            "sentences": {"train": 80},
-            "entities": {"PER": 9, "LOC": 7},
-        },
-        "versions": {"nersweep": version},
-    }
+    correct = np.full(SENTENCES, right // SENTENCES)
+    correct[np.random.default_rng(seed).permutation(SENTENCES)[: right % SENTENCES]] += 1
+    counts = np.stack([correct, correct, np.full(SENTENCES, 2)], axis=1)
+    result = finished_result(
+        loss,
+        seed,
+        float(stats.f1(counts.sum(0))),
+        {"PER": 500, "LOC": 300},
+        config,
+        epochs=2,
+        data=DataFacts(checksum, {"train": 80}, {"PER": 9, "LOC": 7}),
+        versions={"nersweep": version},
+    )
     return Record(result, "test", counts)
 
 
@@ -92,20 +73,20 @@ def test_the_statistics_are_those_of_the_counts():
     )  # by hand: precision 1, recall n / 800
     for loss, of in gains.items():
         x = np.array([2 * n / (n + 800) for n in (600 + i + gain for i, gain in enumerate(of, 1))])
-        versus = rows[loss].versus
-        assert versus.difference == pytest.approx((x - y).mean(), abs=1e-12)
-        assert versus.g == pytest.approx(stats.hedges_g(x, y))
-        assert versus.superiority == pytest.approx(np.mean([a > b for a in x for b in y]))
+        contrast = rows[loss].contrast
+        assert contrast.difference == pytest.approx((x - y).mean(), abs=1e-12)
+        assert contrast.g == pytest.approx(stats.hedges_g(x, y))
+        assert contrast.superiority == pytest.approx(np.mean([a > b for a in x for b in y]))
         a, b = (np.stack([r.counts for r in side]) for side in (others[loss], base))
-        assert versus.p_sentences == stats.approximate_randomisation(a, b)
+        assert contrast.p_sentences == stats.approximate_randomisation(a, b)
         low, high = stats.student_interval(stats.resampled_f1(a) - stats.resampled_f1(b), x - y)
-        assert versus.interval == pytest.approx((low, high))
-    assert (rows["focal"].versus.p_seeds, rows["dice"].versus.p_seeds) == (
+        assert contrast.interval == pytest.approx((low, high))
+    assert (rows["focal"].contrast.p_seeds, rows["dice"].contrast.p_seeds) == (
         0.25,
         1,
     )  # of 8 signs: 2, and all
-    assert (rows["focal"].versus.adjusted_seeds, rows["dice"].versus.adjusted_seeds) == (0.5, 1)
-    assert rows["cross_entropy"].versus is None
+    assert (rows["focal"].contrast.adjusted_seeds, rows["dice"].contrast.adjusted_seeds) == (0.5, 1)
+    assert rows["cross_entropy"].contrast is None
 
 
 def test_a_setting_is_a_row_and_places_are_no_setting():
@@ -124,20 +105,19 @@ def test_a_setting_is_a_row_and_places_are_no_setting():
         assert rows[first].seeds == rows[second].seeds == (1, 2)
 
 
+def failed(loss="focal", seed=1, status="failed"):
+    return unfinished(loss, seed, status, "out of memory")
+
+
 def test_runs_that_did_not_finish_stand_in_the_row_of_their_setting():
-    rows = rows_of(
-        record(seed=1), record(seed=2, status="failed"), record("dice", 1, status="running")
-    )
+    runs = [failed(seed=2), failed("dice", 1, "running")]
+    rows = rows_of(record(seed=1), *runs)
     assert list(rows) == ["focal", "dice"]  # those without a finished run last
-    assert rows["focal"].unfinished == (("2", "failed (out of memory)"),)
-    assert (
-        rows["dice"].unfinished == (("1", "not finished (out of memory)"),)
-        and not rows["dice"].records
-    )
-    rows = rows_of(record(train__lr=1.0), record(train__lr=2.0), record(seed=2, status="failed"))
-    assert rows["focal"].unfinished == (
-        ("2", "failed (out of memory)"),
-    )  # of which of the two is not known
+    assert rows["focal"].unfinished == (runs[0],) and not rows["dice"].records
+    assert row_module.outcome(runs[0]) == "failed (out of memory)"
+    assert row_module.outcome(runs[1]) == "not finished (out of memory)"
+    rows = rows_of(record(train__lr=1.0), record(train__lr=2.0), runs[0])
+    assert rows["focal"].unfinished == (runs[0],)  # unknown which of the two settings
 
 
 def test_the_order_of_the_runs_changes_nothing():
@@ -146,13 +126,13 @@ def test_the_order_of_the_runs_changes_nothing():
         for loss in ("focal", "dice", "cross_entropy")
         for seed in (1, 2)
     ]
-    runs += [record("focal", 3, status="failed"), record("focal", 2, 700, version="0.10.0")]
+    runs += [failed("focal", 3), record("focal", 2, 700, version="0.10.0")]
     one, other = (compare(of, "cross_entropy") for of in (runs, runs[::-1]))
     assert [row.setting for row in one.rows] == [row.setting for row in other.rows]
     assert (one.notes, one.conclusions) == (other.notes, other.conclusions)
     (row,) = (row for row in one.rows if row.setting == "focal")
     assert (
-        row.records[1].result["versions"]["nersweep"] == "0.10.0"
+        row.records[1].result.versions["nersweep"] == "0.10.0"
     )  # later than 0.1.0, and stands for seed 2
     assert any("nersweep 0.1.0 and 0.10.0" in note for note in one.notes)
     assert any(note.startswith("focal: several runs of seed 2;") for note in one.notes)
@@ -161,14 +141,14 @@ def test_the_order_of_the_runs_changes_nothing():
 def test_of_two_runs_of_one_seed_the_same_one_counts_in_any_order():
     runs = [record("focal", 1, 600 + n) for n in range(4)]
     for n, run in enumerate(runs):
-        run.result["fingerprint"] = str(n)
+        run.result.fingerprint = str(n)
     means = {compare(of, "focal").rows[0].mean() for of in (runs, runs[::-1], runs[2:] + runs[:2])}
     assert len(means) == 1
 
 
 def test_precisions_are_settings_also_where_a_machine_chose_them():
     runs = [record("focal", seed) for seed in (1, 2)]
-    runs[1].result["precision"] = "bfloat16"
+    runs[1].result.precision = "bfloat16"
     assert sorted(rows_of(*runs)) == [
         "focal train.precision=bfloat16",
         "focal train.precision=float32",
@@ -177,26 +157,25 @@ def test_precisions_are_settings_also_where_a_machine_chose_them():
 
 def test_what_is_not_the_same_code_is_told():
     runs = [record("focal", seed) for seed in (1, 2)]
-    runs[1].result["versions"] = {"nersweep": "0.1.0", "code": "c0de"}
+    runs[1].result.versions = {"nersweep": "0.1.0", "code": "c0de"}
     assert any(
-        "different versions stand side by side: code c0de and unknown" in n
+        "different versions are compared: code c0de and unknown" in n
         for n in compare(runs, "").notes
     )
 
 
 def test_different_data_are_refused_in_one_line_that_names_them():
-    mine, theirs = (
-        [record(seed=seed) for seed in (1, 2)],
-        [record("dice", seed, checksum="0ther") for seed in (1, 2)],
-    )
-    with pytest.raises(
-        ValueError, match=r"focal-s1 and 1 more \(conll2003.*dice-s1 and 1 more.*0ther"
-    ) as refused:
-        compare([*mine, *theirs], "cross_entropy")
-    assert "\n" not in str(refused.value)
+    runs = [record(seed=seed) for seed in (1, 2)]
+    others = [record("dice", seed, checksum="0ther") for seed in (1, 2)]
+    with pytest.raises(UserError) as error:
+        compare([*runs, *others], "cross_entropy")
+    (fault,) = error.value.faults
+    first, second = fault.setting.split("; ")
+    assert first.startswith("focal-s1 and 1 more (conll2003")
+    assert second.startswith("dice-s1 and 1 more") and "0ther" in second
     shorter = replace(record("dice"), counts=record("dice").counts[:-1])
-    with pytest.raises(ValueError, match=r"focal-s1 and 1 more.*; dice-s1 .*different data"):
-        compare([*mine, shorter], "cross_entropy")
+    with pytest.raises(UserError, match=r"focal-s1 and 1 more.*; dice-s1 .*different data"):
+        compare([*runs, shorter], "cross_entropy")
 
 
 def test_a_single_seed_is_not_tested_and_the_table_says_why():
@@ -204,23 +183,23 @@ def test_a_single_seed_is_not_tested_and_the_table_says_why():
     assert not answer.conclusions and any(
         note.startswith("one seed: no test") for note in answer.notes
     )
-    versus = answer.rows[0].versus or answer.rows[1].versus
+    contrast = answer.rows[0].contrast or answer.rows[1].contrast
     assert (
-        versus.difference > 0
-        and np.isnan([versus.p_seeds, versus.p_sentences, versus.adjusted_seeds]).all()
+        contrast.difference > 0
+        and np.isnan([contrast.p_seeds, contrast.p_sentences, contrast.adjusted_seeds]).all()
     )
 
 
 def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():
     runs = [record("dice", right=790), record("cross_entropy"), record("focal")]
-    runs[1].result["cpu_seconds"] = 25.0
+    runs[1].result.cpu_seconds = 25.0
     answer = compare(runs, "cross_entropy", REFERENCE)
     assert [row.setting for row in answer.rows] == ["focal", "cross_entropy", "dice"]
     assert [answer.time_ratio(row) for row in answer.rows] == [1, 2.5, 1]
-    assert [row.claimed.get("f1") for row in answer.rows] == [91.2, 86.5, None]
+    assert [row.claim.f1 for row in answer.rows] == [91.2, 86.5, None]
     assert answer.rarest == "LOC"  # 7 of them in training, and fewer in the test set as well
     assert (
-        compare(runs[:2], "cross_entropy", REFERENCE).timed == "cross_entropy"
+        compare(runs[:2], "cross_entropy", REFERENCE).time_unit.setting == "cross_entropy"
     )  # no focal row: the baseline
 
 
@@ -228,12 +207,12 @@ def concluded(monkeypatch, gains, interval, p_sentences, rows=1):
     """Of the first of so many rows whose seeds gain so many entities, where the bootstrap gives this interval in
     points, and a wider one for another level."""
 
-    def between(resampled, observed, level=0.95):
+    def interval_of(resampled, observed, level=0.95):
         low, high = interval
         more = (1 - 0.95) / (1 - level) - 1  # 0 at 95%, then .2 points for each further row
         return (low - 0.2 * more) / 100, (high + 0.2 * more) / 100
 
-    monkeypatch.setattr(row_module, "between", between)
+    monkeypatch.setattr(row_module, "interval_of", interval_of)
     monkeypatch.setattr(row_module.stats, "approximate_randomisation", lambda *_: p_sentences)
     base = [record("cross_entropy", seed, 600 + seed % 3) for seed in range(len(gains))]
     mine = [
@@ -255,7 +234,7 @@ UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
             UP[:6],
             (0.5, 2),
             0.5,
-            "focal is better than cross_entropy on these data",
+            "focal is better than cross_entropy on this data",
             ["p = 0.0312 after Holm"],
         ),
         ([-x for x in UP], (-2, -0.5), 0.5, "focal is worse than cross_entropy", ["p = 0.0078"]),
@@ -270,8 +249,8 @@ UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
             MIXED,
             (0.5, 2),
             0.5,
-            "That focal and cross_entropy differ is not confirmed with 8 seeds",
-            ["the interval leaves out 0, but", "does not confirm it"],
+            "A difference between focal and cross_entropy is not confirmed with 8 seeds",
+            ["the interval excludes 0, but", "does not confirm it"],
         ),
         (
             UP,
@@ -285,7 +264,7 @@ UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
             (-1, 2),
             0.001,
             "No difference",
-            ["with 3 seeds", "A t test over seeds needs", "says nothing of"],
+            ["with 3 seeds", "A t test over seeds needs", "says nothing about"],
         ),
     ],
 )
@@ -294,7 +273,7 @@ def test_no_more_is_concluded_than_interval_and_test_allow(
 ):
     line = concluded(monkeypatch, gains, interval, p)
     assert line.startswith(begins) and all(part in line for part in holds), line
-    assert ("These very models do differ" in line) == (p <= 0.05)
+    assert ("These particular models do differ" in line) == (p <= 0.05)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +295,7 @@ def test_no_more_is_concluded_than_interval_and_test_allow(
         (
             8,
             (0.5, 2),
-            "That focal and cross_entropy differ is not confirmed",
+            "A difference between focal and cross_entropy is not confirmed",
             "as wide as 5 rows need",
         ),
     ],
@@ -328,17 +307,15 @@ def test_of_several_rows_each_needs_more(seeds, interval, begins, holds, monkeyp
 
 def test_seeds_that_are_not_shared_or_did_not_finish_are_told_beside_the_verdict():
     base = [record("cross_entropy", seed, 600 + seed) for seed in (1, 2, 3)]
-    others = [record("focal", seed, 700) for seed in (1, 2)] + [
-        record("focal", 3, status="diverged")
-    ]
+    others = [record("focal", seed, 700) for seed in (1, 2)] + [failed("focal", 3, "diverged")]
     others += [record("dice", 1), record("ghm", 9)]
     focal, *apart = sorted(
         compare([*base, *others], "cross_entropy").conclusions, key=lambda line: "share" in line
     )
-    assert "1 of its 3 seeds did not finish, and are not counted" in focal
+    assert "1 of its 3 seeds did not finish and are not counted" in focal
     assert sorted(apart) == [
-        "dice and cross_entropy share one seed (1): whether they differ is not tested.",
-        "ghm and cross_entropy share no seed: whether they differ is not tested.",
+        "dice and cross_entropy share one seed (1), so they are not tested.",
+        "ghm and cross_entropy share no seed, so they are not tested.",
     ]
 
 
@@ -357,12 +334,12 @@ def test_of_many_rows_without_a_difference_one_line_tells():
 
 
 def test_seeds_needed_are_those_of_the_t_test_and_enough_for_the_sign_flip_test():
-    assert seeds_to_see(0.003, 0.002, 1) == 9  # the rule of thumb: .3 points, where the sd is .2
+    assert seeds_to_detect(0.003, 0.002, 1) == 9  # the rule of thumb: .3 points, where the sd is .2
     assert (
-        seeds_to_see(0.005, 0.002, 1) == 6
+        seeds_to_detect(0.005, 0.002, 1) == 6
     )  # 4 by the t test, but with fewer than 6 no p is below .05
-    assert seeds_to_see(0.01, 0.002, 5) == 8  # 5 rows: 2^-7 is the first below .01
-    assert seeds_to_see(0.003, 0.002, 5) > 9 and seeds_to_see(0.003, 0, 5) == 8
+    assert seeds_to_detect(0.01, 0.002, 5) == 8  # 5 rows: 2^-7 is the first below .01
+    assert seeds_to_detect(0.003, 0.002, 5) > 9 and seeds_to_detect(0.003, 0, 5) == 8
 
 
 def test_a_baseline_that_is_not_there_or_is_several_is_told():
@@ -371,7 +348,7 @@ def test_a_baseline_that_is_not_there_or_is_several_is_told():
     )
     assert with_rivals.baseline == "focal train.lr=1.0"
     assert any(
-        "focal train.lr=1.0 is taken" in n and "also focal train.lr=2.0" in n
+        "focal train.lr=1.0 is used" in n and "others are focal train.lr=2.0" in n
         for n in with_rivals.notes
     )
     without = compare([record(), record("dice")], "cross_entropy")
@@ -379,5 +356,5 @@ def test_a_baseline_that_is_not_there_or_is_several_is_told():
     assert any(
         "baseline=cross_entropy: no such row" in n and "dice, focal" in n for n in without.notes
     )
-    with pytest.raises(ValueError, match="no finished run"):
-        compare([record(status="failed")], "cross_entropy")
+    with pytest.raises(UserError, match="no run has finished"):
+        compare([failed()], "cross_entropy")

@@ -1,24 +1,23 @@
-"""What settings say of a sentence, against pairs of entities compared one by one."""
+"""What settings predict in a sentence, against entities compared pair by pair."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
+from finished import finished_result, record
 
 from nersweep import labels
 from nersweep.report.comparison import Comparison
-from nersweep.report.disagreements import Entity, Said, find
-from nersweep.report.records import Record, from_line, to_line
+from nersweep.report.disagreements import Entity, Reading, find_disagreements
 from nersweep.report.rows import Row
 
 
 @pytest.fixture
-def compared(tmp_path):
-    """compared(gold, {setting: {seed: tags}}, spans): the tags of sentences a line each; the words are numbers."""
+def compare_tags(tmp_path):
+    """compare_tags(gold, {setting: {seed: tags}}, spans): tags of each sentence; words are numbers."""
 
-    def make(gold, said, spans=None):
+    def make(gold, predicted, spans=None):
         rows = []
-        for setting, seeds in said.items():
+        for setting, seeds in predicted.items():
             records = []
             for seed, tags in seeds.items():
                 folder = tmp_path / f"{setting}-{seed}"
@@ -36,22 +35,17 @@ def compared(tmp_path):
                     (folder / "predictions" / "test.spans.jsonl").write_text(
                         spans[setting], encoding="utf-8"
                     )
-                result = {
-                    "status": "finished",
-                    "config": {"seed": seed},
-                    "test": {"types": {"LOC": {}, "PER": {}}},
-                }
-                records.append(Record(result, "test", folder=folder))
-            rows.append(Row(setting, tuple(records), (), (np.nan, np.nan)))
-        return Comparison(tuple(rows), None, {}, "test", (), ())
+                records.append(record(finished_result(setting, seed), folder=folder))
+            rows.append(Row(setting, tuple(records)))
+        return Comparison(tuple(rows), None, "test")
 
     return make
 
 
-def test_a_sentence_is_shown_where_settings_differ_not_where_all_err_alike(compared):
+def test_a_sentence_is_shown_if_settings_differ_not_if_all_err_alike(compare_tags):
     gold = ["B-PER I-PER O", "B-LOC O", "O B-PER O B-LOC"]
-    found = find(
-        compared(
+    disagreements = find_disagreements(
+        compare_tags(
             gold,
             {
                 "a": {1: ["B-PER I-PER O", "O O", "O O O B-LOC"]},
@@ -61,14 +55,14 @@ def test_a_sentence_is_shown_where_settings_differ_not_where_all_err_alike(compa
             },
         )
     )
-    assert (found.total, found.seed, found.lacking) == (1, 1, "")
-    (sentence,) = found.sentences
+    assert (disagreements.total, disagreements.seed, disagreements.reason) == (1, 1, "")
+    (sentence,) = disagreements.sentences
     assert (sentence.number, sentence.words) == (3, ("0", "1", "2", "3"))
     assert sentence.gold == (Entity(1, 2, "PER"), Entity(3, 4, "LOC"))
-    assert sentence.said == (
-        Said(("a", "d"), (Entity(1, 2, "PER", "missed"), Entity(3, 4, "LOC"))),
-        Said(("b",), (Entity(1, 2, "LOC", "type"), Entity(3, 4, "LOC"))),
-        Said(
+    assert sentence.readings == (
+        Reading(("a", "d"), (Entity(1, 2, "PER", "missed"), Entity(3, 4, "LOC"))),
+        Reading(("b",), (Entity(1, 2, "LOC", "type"), Entity(3, 4, "LOC"))),
+        Reading(
             ("c",),
             (Entity(0, 1, "PER", "spurious"), Entity(1, 2, "PER", "missed"), Entity(3, 4, "LOC")),
         ),
@@ -78,99 +72,112 @@ def test_a_sentence_is_shown_where_settings_differ_not_where_all_err_alike(compa
     assert sentence.errors() == of_b | missed | {("c", "spurious", "PER")}
 
 
-def test_those_first_on_which_more_pairs_of_settings_differ_and_a_cut_is_told(compared):
+def test_sentences_on_which_more_pairs_of_settings_differ_come_first(compare_tags):
     gold = ["B-PER", "B-PER", "B-PER O B-LOC"]
     most, half, twice = ["B-PER B-PER B-PER O", "O B-PER O B-PER", "O B-PER O B-PER"]
     tags = [
         [one, two, f"{three} O {'B-LOC' if three == 'B-PER' else 'O'}"]
         for one, two, three in zip(most.split(), half.split(), twice.split(), strict=True)
     ]
-    answer = compared(gold, {name: {1: said} for name, said in zip("abcd", tags, strict=True)})
-    assert [sentence.number for sentence in find(answer).sentences] == [3, 2, 1]
-    cut = find(answer, most=2)
+    comparison = compare_tags(
+        gold, {name: {1: said} for name, said in zip("abcd", tags, strict=True)}
+    )
+    assert [sentence.number for sentence in find_disagreements(comparison).sentences] == [3, 2, 1]
+    cut = find_disagreements(comparison, limit=2)
     assert (cut.total, [sentence.number for sentence in cut.sentences]) == (3, [3, 2])
 
 
-def test_runs_are_those_of_the_smallest_seed_that_all_rows_have(compared):
+def test_runs_are_those_of_the_smallest_seed_that_all_rows_have(compare_tags):
     right, wrong = ["B-PER"], ["O"]
-    answer = compared(["B-PER"], {"a": {1: wrong, 2: right, 3: wrong}, "b": {2: wrong, 3: wrong}})
-    found = find(answer)
-    assert found.seed == 2
-    assert [said.settings for said in found.sentences[0].said if said.right] == [("a",)]
+    comparison = compare_tags(
+        ["B-PER"], {"a": {1: wrong, 2: right, 3: wrong}, "b": {2: wrong, 3: wrong}}
+    )
+    disagreements = find_disagreements(comparison)
+    assert disagreements.seed == 2
+    assert [
+        reading.settings for reading in disagreements.sentences[0].readings if reading.correct
+    ] == [("a",)]
 
 
-def test_where_there_is_nothing_to_show_it_says_why(compared, answer):
-    said = ["B-PER"]
-    lines = [
-        find(compared(["B-PER"], rows)).lacking
-        for rows in (
-            {"alone": {1: said}},
-            {"a": {1: said}, "b": {2: said}},
-            {"c": {1: said}, "d": {1: said}},
-        )
-    ]
-    assert "one setting" in lines[0] and "no seed" in lines[1] and not lines[2]
-    kept = [
-        replace(row, records=tuple(from_line(to_line(record)) for record in row.records))
-        for row in answer.rows
-    ]
-    found = find(replace(answer, rows=tuple(kept)))
-    assert "archive" in found.lacking and not found.sentences
+def test_a_reason_is_given_if_there_is_nothing_to_compare(compare_tags, comparison):
+    tags = ["B-PER"]
+    reasons = []
+    for rows in (
+        {"alone": {1: tags}},
+        {"a": {1: tags}, "b": {2: tags}},
+        {"c": {1: tags}, "d": {1: tags}},
+    ):
+        reasons.append(find_disagreements(compare_tags(["B-PER"], rows)).reason)
+    assert "one setting" in reasons[0] and "no seed" in reasons[1] and not reasons[2]
+    rows = []
+    for row in comparison.rows:
+        records = tuple(replace(record, folder=None) for record in row.records)
+        rows.append(replace(row, records=records))
+    disagreements = find_disagreements(replace(comparison, rows=tuple(rows)))
+    assert "archive" in disagreements.reason and not disagreements.sentences
 
 
-def test_entities_that_a_head_predicts_may_overlap(compared):
+def test_entities_that_a_head_predicts_may_overlap(compare_tags):
     spans = {"pointers": '[]\n[[0, 3, "LOC"], [0, 1, "PER"]]\n'}
-    found = find(
-        compared(
+    disagreements = find_disagreements(
+        compare_tags(
             ["O", "B-PER O O"],
             {"tags": {1: ["O", "O O O"]}, "pointers": {1: ["O", "O O O"]}},
             spans,
         )
     )
-    said = {name: group.entities for group in found.sentences[0].said for name in group.settings}
+    said = {
+        name: group.entities
+        for group in disagreements.sentences[0].readings
+        for name in group.settings
+    }
     assert said["pointers"] == (Entity(0, 1, "PER"), Entity(0, 3, "LOC", "type"))
     assert said["tags"] == (Entity(0, 1, "PER", "missed"),)
 
 
-def slowly(gold, found):
+def judge_slowly(gold, predicted):
     """Entities with their kind of error, pair by pair."""
-    made = set()
-    for start, end, type_ in found:
+    entities = set()
+    for start, end, type_ in predicted:
         over = [other for other in gold if other[0] < end and start < other[1]]
-        kinds = [
-            ""
-            if (start, end, type_) in gold
-            else "boundary"
-            if any(x[2] == type_ for x in over)
-            else "type"
-        ]
-        made.add((start, end, type_, kinds[0] if over else "spurious"))
-    free = [x for x in gold if not any(x[0] < other[1] and other[0] < x[1] for other in found)]
-    return made | {(*x, "missed") for x in free}
+        error = "type"
+        if (start, end, type_) in gold:
+            error = ""
+        elif any(other[2] == type_ for other in over):
+            error = "boundary"
+        elif not over:
+            error = "spurious"
+        entities.add((start, end, type_, error))
+    for start, end, type_ in gold:
+        if not any(start < other[1] and other[0] < end for other in predicted):
+            entities.add((start, end, type_, "missed"))
+    return entities
 
 
-def test_of_random_predictions_the_same_comes_out_slowly(answer):
-    files = {
-        row.setting: row.records[0].folder / "predictions" / "test.conll" for row in answer.rows
-    }
-    read = {
-        name: [
-            [line.rsplit(" ", 2) for line in block.splitlines()]
-            for block in file.read_text(encoding="utf-8").split("\n\n")
-        ]
-        for name, file in files.items()
-    }
+def read_tags(folder):
+    """Gold and predicted tags of each sentence."""
+    sentences = []
+    for block in (folder / "predictions" / "test.conll").read_text("utf-8").split("\n\n"):
+        rows = [line.rsplit(" ", 2) for line in block.splitlines()]
+        sentences.append(([row[1] for row in rows], [row[2] for row in rows]))
+    return sentences
+
+
+def test_random_predictions_are_judged_as_pair_by_pair(comparison):
+    tags = {row.setting: read_tags(row.records[0].folder) for row in comparison.rows}
     expected = {}
-    for i, rows in enumerate(zip(*read.values(), strict=True)):
-        gold = labels.spans([true for _, true, _ in rows[0]])
-        said = [slowly(gold, labels.spans([tag for _, _, tag in one])) for one in rows]
-        if any(one != said[0] for one in said):
-            expected[i + 1] = dict(zip(read, said, strict=True))
-    found = find(answer, most=1000)
-    shown = {
-        s.number: {name: set(g.entities) for g in s.said for name in g.settings}
-        for s in found.sentences
-    }
-    assert shown == expected and 0 < len(expected) == found.total < len(read["cross_entropy"])
-    kinds = {kind for sentence in found.sentences for _, kind, _ in sentence.errors()}
+    for number, sentence in enumerate(zip(*tags.values(), strict=True), 1):
+        readings = {}
+        for setting, (gold, predicted) in zip(tags, sentence, strict=True):
+            readings[setting] = judge_slowly(labels.spans(gold), labels.spans(predicted))
+        if len(set(map(frozenset, readings.values()))) > 1:
+            expected[number] = readings
+    disagreements = find_disagreements(comparison, limit=1000)
+    shown, kinds = {}, set()
+    for sentence in disagreements.sentences:
+        kinds |= {kind for _, kind, _ in sentence.errors()}
+        shown[sentence.number] = {}
+        for reading in sentence.readings:
+            shown[sentence.number] |= dict.fromkeys(reading.settings, frozenset(reading.entities))
+    assert shown == expected and 0 < len(expected) == disagreements.total < 40
     assert kinds == {"boundary", "type", "spurious", "missed"}

@@ -6,15 +6,18 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from finished import epoch, finished_result
 from matplotlib import rcParams
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
 from nersweep import plotting
+from nersweep.evaluation.analysis import Diagram
 from nersweep.report.comparison import Comparison
-from nersweep.report.figures import gallery
-from nersweep.report.figures.drawing import looks, wrapped
+from nersweep.report.figures.captions import complete, facts
+from nersweep.report.figures.drawing import looks, wrap
+from nersweep.report.figures.files import write_figures
 from nersweep.report.figures.scores import (
     difference,
     f1,
@@ -26,7 +29,7 @@ from nersweep.report.figures.scores import (
 )
 from nersweep.report.figures.training import (
     ENTITIES,
-    O,
+    OUTSIDE,
     confusion,
     effective_weights,
     gradient_norms,
@@ -34,55 +37,35 @@ from nersweep.report.figures.training import (
     reliability,
 )
 from nersweep.report.records import Record
-from nersweep.report.rows import Row, Versus
+from nersweep.report.reference import Claim
+from nersweep.report.rows import Contrast, Row
 
 HARD = "$a_1$<b>&x"
 
 
 def run(setting, seed, score=0.5, history=(0.5,), **knobs):
-    """A run with this F1, and as many words in all bins that there are."""
-    sums = {
-        "words": np.full((2, 30), 100.0),
-        "norms": np.full((2, 30), 50.0),
-        "pulls": np.full((2, 30), 50.0),
-    }
-    gradients = {name: values.tolist() for name, values in sums.items()}
-    bins = {"counts": [20] * 15, "confidence": [0.5] * 15, "accuracy": [0.5] * 15}
-    types = {"LOC": {"f1": score, "support": 3}, "PER": {"f1": score / 2, "support": 9}}
-    result = {
-        "name": f"{setting}-s{seed}",
-        "status": "finished",
-        "config": {"seed": seed, "choice": {"loss": setting}, "train": {"batch_size": 1}, **knobs},
-        "test": {"f1": score, "precision": score, "recall": score, "types": types},
-        "analysis": {
-            "test": {"calibration_error": {"entities": 0.1}},
-            "calibration": {"test": {"entities": bins}},
-        },
-        "data": {"entities": {"LOC": 50, "PER": 5}, "sentences": {"train": 10}},
-        "device": "cpu",
-        "cpu_seconds": 10.0,
-        "epochs": 1,
-    }
-    epochs = [
-        {"epoch": i, "dev": {"f1": value}, "gradients": {"train": gradients, "dev": gradients}}
-        for i, value in enumerate(history, 1)
-    ]
+    """A run with this F1, and as many words in all bins."""
     return Record(
-        result, "test", epochs=epochs, losses=[(1, 4.0), (2, 1.0)], confusion=np.eye(5, dtype=int)
+        finished_result(setting, seed, score, config=knobs),
+        "test",
+        epochs=[epoch(number, value) for number, value in enumerate(history, 1)],
+        losses=[(1, 4.0), (2, 1.0)],
+        confusion=np.eye(5, dtype=int),
     )
 
 
-def row(setting, *scores, interval=(0.4, 0.8), versus=None, claimed=None, name=None, **knobs):
+def row(setting, *scores, name=None, interval=(0.4, 0.8), claim=None, contrast=None, **knobs):
     records = tuple(run(setting, seed, score, **knobs) for seed, score in enumerate(scores, 1))
-    return Row(name or setting, records, (), interval, claimed or {}, versus)
+    fields = {"interval": interval, "claim": claim or Claim(), "contrast": contrast}
+    return Row(name or setting, records, **fields)
 
 
 def compared(*rows, baseline="cross_entropy"):
-    return Comparison(rows, baseline, {}, "test", (), ())
+    return Comparison(rows, baseline, "test")
 
 
 def against(points, low, high):
-    return Versus((1, 2), points, (low, high), (low, high), 1, 0.5, 0.5, 0.0, 0.5, 0.5)
+    return Contrast((1, 2), points, (low, high), (low, high), 1, 0.5, 0.5, 0.0, 0.5, 0.5)
 
 
 def drawn(figure, panel=0):
@@ -93,30 +76,28 @@ def drawn(figure, panel=0):
 
 def test_f1_shows_means_intervals_seeds_the_baseline_and_what_is_claimed():
     shown = compared(
-        row("focal", 0.7, 0.9, interval=(0.61, 0.99), claimed={"f1": 91.2}),
+        row("focal", 0.7, 0.9, interval=(0.61, 0.99), claim=Claim(f1=91.2)),
         row("cross_entropy", 0.5, 0.6, interval=(0.45, 0.65)),
     )
     parts = drawn(f1(shown))
     assert parts["mean"].get_xydata() == pytest.approx(np.array([[80, 0], [55, 1]]))
     lines = [segment.tolist() for segment in parts["95% interval"].get_segments()]
     assert np.array(lines) == pytest.approx(np.array([[[61, 0], [99, 0]], [[45, 1], [65, 1]]]))
-    assert parts["a seed"].get_xdata() == pytest.approx([70, 90, 50, 60])
+    assert parts["one seed"].get_xdata() == pytest.approx([70, 90, 50, 60])
     assert parts["claimed"].get_xydata() == pytest.approx(np.array([[91.2, 0]]))
-    assert parts["baseline's mean"].get_xdata() == pytest.approx([55, 55])
+    assert parts["mean of the baseline"].get_xdata() == pytest.approx([55, 55])
 
 
 def test_differences_whose_interval_leaves_out_0_are_marked():
     shown = compared(
-        row("focal", 0.6, 0.6, versus=against(0.1, 0.05, 0.15)),
-        row("dice", 0.4, 0.4, versus=against(-0.1, -0.2, -0.05)),
-        row("crf", 0.6, 0.6, versus=against(0.1, -0.1, 0.3)),
+        row("focal", 0.6, 0.6, contrast=against(0.1, 0.05, 0.15)),
+        row("dice", 0.4, 0.4, contrast=against(-0.1, -0.2, -0.05)),
+        row("crf", 0.6, 0.6, contrast=against(0.1, -0.1, 0.3)),
         row("cross_entropy", 0.5, 0.5),
     )
     parts = drawn(difference(shown))
-    assert parts["interval leaves out 0"].get_xydata() == pytest.approx(
-        np.array([[10, 0], [-10, 1]])
-    )
-    assert parts["interval holds 0"].get_xydata() == pytest.approx(np.array([[10, 2]]))
+    assert parts["interval excludes 0"].get_xydata() == pytest.approx(np.array([[10, 0], [-10, 1]]))
+    assert parts["interval includes 0"].get_xydata() == pytest.approx(np.array([[10, 2]]))
 
 
 def test_types_show_their_mean_and_the_rarest_in_training_is_marked():
@@ -138,7 +119,7 @@ def test_lines_of_equal_f1_have_it():
 
 def test_curves_go_on_with_the_seeds_still_in_training():
     rows = [run("focal", 1, history=(0.2, 0.4)), run("focal", 2, history=(0.4, 0.6, 0.9))]
-    figure = learning_curves(compared(Row("focal", tuple(rows), (), (0, 1)), baseline=None))
+    figure = learning_curves(compared(Row("focal", tuple(rows)), baseline=None))
     assert drawn(figure)["focal"].get_xydata() == pytest.approx(
         np.array([[1, 30], [2, 50], [3, 90]])
     )
@@ -155,19 +136,18 @@ def test_one_epoch_is_one_tick():
 def test_entities_and_words_outside_are_told_apart_in_grey_too():
     for axes in gradient_norms(compared(row("focal", 0.5), baseline=None)).axes[:2]:
         widths = {patch.get_edgecolor()[:3]: patch.get_linewidth() for patch in axes.patches}
-        assert widths[to_rgb(ENTITIES)] > 1.5 * widths[to_rgb(O)]
+        assert widths[to_rgb(ENTITIES)] > 1.5 * widths[to_rgb(OUTSIDE)]
 
 
 def test_reliability_weighs_seeds_by_their_words():
     one, other = run("focal", 1), run("focal", 2)
     for record, counts, accuracy in ((one, 10, 1.0), (other, 30, 0.5)):
-        bins = record.result["analysis"]["calibration"]["test"]["entities"]
-        bins |= {
-            "counts": [0] * 14 + [counts],
-            "confidence": [None] * 14 + [0.95],
-            "accuracy": [None] * 14 + [accuracy],
-        }
-    figure = reliability(compared(Row("focal", (one, other), (), (0, 1)), baseline=None))
+        bins = Diagram([0] * 14 + [counts], [None] * 14 + [0.95], [None] * 14 + [accuracy])
+        calibration = record.result.analysis.calibration
+        groups = replace(calibration.test, entities=bins)
+        calibration = replace(calibration, test=groups)
+        record.result.analysis = replace(record.result.analysis, calibration=calibration)
+    figure = reliability(compared(Row("focal", (one, other)), baseline=None))
     assert figure.axes[0].lines[1].get_xydata() == pytest.approx(np.array([[0.95, 0.625]]))
     (dots,) = figure.axes[0].collections
     assert not dots.get_clip_on()  # the largest reach over the frame
@@ -175,11 +155,9 @@ def test_reliability_weighs_seeds_by_their_words():
 
 def test_a_weight_is_what_a_loss_makes_of_cross_entropys_gradient():
     twice = run("focal", 1)
-    twice.epochs[0]["gradients"]["train"]["pulls"][1] = [100.0] * 30
-    twice.epochs[0]["gradients"]["train"]["words"][1][0] = 3.0  # too few to tell
-    figure = effective_weights(
-        compared(Row("focal", (twice,), (), (0, 1)), row("cross_entropy", 0.5))
-    )
+    twice.epochs[0].gradients.train.pulls[1] = [100.0] * 30
+    twice.epochs[0].gradients.train.words[1][0] = 3.0  # too few to tell
+    figure = effective_weights(compared(Row("focal", (twice,)), row("cross_entropy", 0.5)))
     outside, inside = (drawn(figure, panel)["focal"].get_ydata() for panel in (0, 1))
     assert (outside == 1).all() and np.isnan(inside[0]) and (inside[1:] == 2).all()
     assert (drawn(figure, 1)["cross_entropy"].get_ydata() == 1).all()
@@ -189,9 +167,7 @@ def test_confusion_takes_the_labels_of_a_type_together():
     record = run("focal", 1)
     counts = np.zeros((5, 5), dtype=int)  # O B-LOC I-LOC B-PER I-PER
     counts[1, 1], counts[1, 2], counts[2, 4], counts[0, 0] = 1, 1, 2, 7
-    figure = confusion(
-        compared(Row("focal", (replace(record, confusion=counts),), (), (0, 1)), baseline=None)
-    )
+    figure = confusion(compared(Row("focal", (replace(record, confusion=counts),)), baseline=None))
     shown = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     assert shown == {(0, 0): "100", (1, 1): "50", (2, 1): "50"}  # (predicted, gold)
 
@@ -260,7 +236,7 @@ def test_beta_is_drawn_over_the_logarithm_of_what_it_lacks_to_1():
 
 def test_time_is_a_multiple_of_the_baselines():
     slow, plain = row("crf", 0.5), row("cross_entropy", 0.4)
-    slow.records[0].result["cpu_seconds"], plain.records[0].result["cpu_seconds"] = 25.0, 5.0
+    slow.records[0].result.cpu_seconds, plain.records[0].result.cpu_seconds = 25.0, 5.0
     assert drawn(time(compared(slow, plain)))["crf"].get_xydata() == pytest.approx(
         np.array([[5, 50]])
     )
@@ -278,13 +254,13 @@ def test_of_many_rows_the_baseline_and_the_best_are_told_apart_in_grey_too():
 def test_a_sentence_of_what_is_not_there_is_not_said():
     rows = [row("focal", 0.5, 0.6), row("cross_entropy", 0.5, 0.5)]
     sentences = ("{seeds}.", "Over {knob}.", "By {baseline}.")
-    assert gallery.told(sentences, gallery.facts(compared(*rows))) == "2 seeds. By cross_entropy."
-    assert gallery.told(sentences, gallery.facts(compared(*rows, baseline=None))) == "2 seeds."
+    assert complete(sentences, facts(compared(*rows))) == "2 seeds. By cross_entropy."
+    assert complete(sentences, facts(compared(*rows, baseline=None))) == "2 seeds."
 
 
 def test_an_interval_is_told_to_be_over_seeds_only_where_there_are_several():
     one, two = row("focal", 0.5), row("dice", 0.5, 0.6)
-    shared = row("crf", 0.5, 0.6, versus=replace(against(0.1, 0, 0.2), seeds=(1,)))
+    shared = row("crf", 0.5, 0.6, contrast=replace(against(0.1, 0, 0.2), seeds=(1,)))
     alone, both = "over sentences alone", "over seeds and sentences"
     for rows, told in (
         ([one], f"{alone}, as there is one seed"),
@@ -292,7 +268,7 @@ def test_an_interval_is_told_to_be_over_seeds_only_where_there_are_several():
         ([one, two], f"{both} (where there is one seed, {alone})"),
         ([two, shared], f"{both} (where there is one seed, {alone})"),
     ):
-        assert gallery.facts(compared(*rows, baseline=None))["interval"] == told
+        assert facts(compared(*rows, baseline=None))["interval"] == told
 
 
 def test_signs_that_no_font_has_are_drawn_without_a_warning(tmp_path):
@@ -320,16 +296,16 @@ def test_nothing_is_compared_without_a_baseline():
     "name", [HARD, "a-very_long name=of,many parts/" * 5, "x" * 100, "short", " two  blanks "]
 )
 def test_a_long_name_is_broken_into_lines_and_nothing_of_it_is_lost(name):
-    lines = wrapped(name, 20).split("\n")
+    lines = wrap(name, 20).split("\n")
     assert "".join(lines) == name
     assert all(len(line.rstrip()) <= 20 for line in lines)
 
 
-def test_all_pictures_are_the_same_bytes_each_time_and_draw_names_as_they_are(answer, tmp_path):
-    base = next(of for of in answer.rows if of.setting == answer.baseline)
-    other = next(of for of in answer.rows if of.setting != answer.baseline)
-    hard = replace(answer, rows=(base, replace(other, setting=HARD)))
-    first, again = (gallery.draw(hard, tmp_path / name) for name in ("first", "again"))
+def test_all_pictures_are_the_same_bytes_each_time_and_draw_names_as_they_are(comparison, tmp_path):
+    base = next(of for of in comparison.rows if of.setting == comparison.baseline)
+    other = next(of for of in comparison.rows if of.setting != comparison.baseline)
+    hard = replace(comparison, rows=(base, replace(other, setting=HARD)))
+    first, again = (write_figures(hard, tmp_path / name) for name in ("first", "again"))
     assert [picture.name for picture in first] == [
         "f1", "difference", "per_type", "precision_recall", "time",
         "learning_curves", "confusion", "reliability", "gradient_norms", "effective_weights",
@@ -341,7 +317,7 @@ def test_all_pictures_are_the_same_bytes_each_time_and_draw_names_as_they_are(an
             one.png.read_bytes() == other.png.read_bytes()
             and one.svg.read_bytes() == other.svg.read_bytes()
         )
-        assert one.says and "{" not in one.title + one.says
+        assert one.caption and "{" not in one.title + one.caption
         texts = [
             element.text
             for element in ElementTree.parse(one.svg).iter("{http://www.w3.org/2000/svg}text")

@@ -8,10 +8,16 @@ from datetime import date
 from html.parser import HTMLParser
 
 import pytest
-from nersweep.report.figures.gallery import Picture
 
 from nersweep.report import page, tables
-from nersweep.report.disagreements import Disagreements, Disputed, Entity, Said, find
+from nersweep.report.disagreements import (
+    Disagreements,
+    Dispute,
+    Entity,
+    Reading,
+    find_disagreements,
+)
+from nersweep.report.figures.files import Picture
 
 HARM = "<img src=x onerror=alert(1)>{{7*7}}</title></script><!--"
 VOID = {"meta", "link", "img", "input"}
@@ -46,11 +52,11 @@ class Read(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def harmful(answer):
+def harmful(comparison):
     """Settings, notes and conclusions mean harm as well."""
-    rows = tuple(replace(row, setting=f"{row.setting} {HARM}") for row in answer.rows)
+    rows = tuple(replace(row, setting=f"{row.setting} {HARM}") for row in comparison.rows)
     return replace(
-        answer,
+        comparison,
         rows=rows,
         baseline=rows[0].setting,
         notes=(HARM,),
@@ -73,11 +79,15 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(harmful, pictures):
     titled = [
-        replace(picture, title=f"{picture.title} {HARM}", says=f'{picture.says} "{HARM}')
+        replace(picture, title=f"{picture.title} {HARM}", caption=f'{picture.caption} "{HARM}')
         for picture in pictures
     ]
-    return page.document(
-        harmful, find(harmful), titled, f"Losses {HARM}", f"python -m nersweep '{HARM}'"
+    return page.page(
+        harmful,
+        find_disagreements(harmful),
+        titled,
+        f"Losses {HARM}",
+        f"python -m nersweep '{HARM}'",
     )
 
 
@@ -95,7 +105,7 @@ def test_what_data_and_settings_hold_is_text(harmful, read, pictures):
     assert [element["text"] for element in read.all("h1")] == [f"Losses {HARM}"]
     assert f"So it is: {HARM}" in [element["text"] for element in read.all("li")]
     shown = [item["data-words"] for item in read.all("li") if "data-words" in item]
-    assert shown == [" ".join(sentence.words) for sentence in find(harmful).sentences]
+    assert shown == [" ".join(sentence.words) for sentence in find_disagreements(harmful).sentences]
     assert any("<script>alert(1)</script>" in words for words in shown)
     assert {"LOC", "ORG", "</style><b>PER"} <= {element["text"] for element in read.all("small")}
 
@@ -122,12 +132,12 @@ def test_the_policy_lets_nothing_run_or_load_but_what_is_in_the_page(read):
 
 def test_sentences_show_gold_and_what_each_setting_says(harmful, read):
     lines = [element["text"] for element in read.all("div", **{"class": "line"})]
-    for sentence in find(harmful).sentences:
-        for entities in [sentence.gold, *(said.entities for said in sentence.said)]:
+    for sentence in find_disagreements(harmful).sentences:
+        for entities in [sentence.gold, *(reading.entities for reading in sentence.readings)]:
             words = list(sentence.words)
             for entity in entities:
                 words[entity.end - 1] += f" {entity.type}" + (
-                    f" ✗ {entity.kind}" if entity.kind else ""
+                    f" ✗ {entity.error}" if entity.error else ""
                 )
             assert lines.pop(0) == " ".join(words)
     assert not lines
@@ -139,7 +149,7 @@ def test_without_a_script_all_sentences_are_there_and_no_filter(read):
 
 
 def test_all_tables_are_there_with_their_headers(harmful, read):
-    made = tables.tables(harmful)
+    made = tables.make_tables(harmful)
     assert [e["text"] for e in read.all("td")] == [
         x for table in made for row in table.rows for x in row[1:]
     ]
@@ -150,14 +160,14 @@ def test_all_tables_are_there_with_their_headers(harmful, read):
         row[0] for table in made for row in table.rows
     ]
     about = " ".join(element["text"] for element in read.all("p", **{"class": "about"}))
-    assert all(what in about for table in made for what in table.about[1:])
+    assert all(what in about for table in made for what in table.about)
 
 
-def test_pictures_are_in_it_and_say_what_they_show(answer, pictures, tmp_path):
+def test_pictures_are_in_it_and_say_what_they_show(comparison, pictures, tmp_path):
     large = tmp_path / "large.svg"
     large.write_bytes(b"<svg>" + b" " * page.SVG_BYTES)
-    shown = [*pictures, replace(pictures[0], svg=large, says="The same, from points.")]
-    images = Read(page.document(answer, find(answer), shown, "", "")).all("img")
+    shown = [*pictures, replace(pictures[0], svg=large, caption="The same, from points.")]
+    images = Read(page.page(comparison, find_disagreements(comparison), shown, "", "")).all("img")
     assert [image["alt"] for image in images] == [
         picture.title for picture in shown
     ]  # the rest stands above it
@@ -174,36 +184,34 @@ def test_pictures_are_in_it_and_say_what_they_show(answer, pictures, tmp_path):
     ]
 
 
-def test_the_same_runs_give_the_same_bytes(answer, pictures, tmp_path):
-    files = [tmp_path / name for name in "ab"]
-    for file in files:
-        page.write(answer, pictures, file, "Losses", "nersweep", date(2026, 1, 2))
-    assert files[0].read_bytes() == files[1].read_bytes()
-    assert "2026-01-02" in files[0].read_text(encoding="utf-8")
+def test_the_same_runs_give_the_same_page_and_the_day_is_in_it(comparison, pictures):
+    disagreements, day = find_disagreements(comparison), date(2026, 1, 2)
+    pages = [page.page(comparison, disagreements, pictures, "Losses", "", day) for _ in "ab"]
+    assert pages[0] == pages[1] and "2026-01-02" in pages[0]
 
 
-def test_it_says_why_there_are_no_sentences(answer):
+def test_the_page_gives_a_reason_if_there_are_no_sentences(comparison):
     for found, line in (
-        (Disagreements(lacking="an archive holds no words"), "an archive holds no words"),
+        (Disagreements(reason="an archive holds no words"), "an archive holds no words"),
         (Disagreements(seed=3), "with seed 3 all settings predict the same"),
     ):
-        read = Read(page.document(answer, found, [], "", ""))
+        read = Read(page.page(comparison, found, [], "", ""))
         assert line in read.all("main")[0]["text"]
         assert not read.all("form") and not read.all("img")
 
 
-def test_how_it_was_measured(answer, read):
+def test_the_method_is_described(comparison, read):
     facts = dict(
         zip(
             *([element["text"] for element in read.all(tag)[-10:]] for tag in ("dt", "dd")),
             strict=True,
         )
     )
-    result = answer.first.result
+    result = comparison.first.result
     assert facts["Data"].startswith("conll, SHA-256") and facts["Seeds"] == "1, 2"
-    assert result["hardware"] in facts["Hardware"] and facts["Number format"] == result["precision"]
+    assert result.hardware in facts["Hardware"] and facts["Number format"] == result.precision
     assert facts["Versions"].split("; ") == [
-        f"{name} {version}" for name, version in result["versions"].items()
+        f"{name} {version}" for name, version in result.versions.items()
     ]
     assert HARM in read.all("pre")[0]["text"]
 
@@ -217,11 +225,11 @@ def test_entities_that_overlap_stand_in_lines_of_their_own():
     assert list(page.lines("ab", [])) == [[("ab", None)]]
 
 
-def test_a_word_that_turns_the_direction_turns_no_other(answer):
+def test_a_word_that_turns_the_direction_turns_no_other(comparison):
     turned, arabic = "\u202egpj.exe", "\u0628\u062a"
-    said = Said(("cross_entropy",), (Entity(2, 4, "LOC"),))
-    found = Disagreements(1, 1, (Disputed(1, ("see", turned, "Ada", turned, arabic), (), (said,)),))
-    read = Read(page.document(answer, found, [], "", ""))
+    said = Reading(("cross_entropy",), (Entity(2, 4, "LOC"),))
+    found = Disagreements(1, 1, (Dispute(1, ("see", turned, "Ada", turned, arabic), (), (said,)),))
+    read = Read(page.page(comparison, found, [], "", ""))
     alone = [element["text"] for element in read.all("bdi")]
     assert alone == [
         turned,
@@ -233,19 +241,19 @@ def test_a_word_that_turns_the_direction_turns_no_other(answer):
     assert read.all("div", **{"class": "line"})[0]["text"] == f"see {turned} Ada {turned} {arabic}"
 
 
-def test_on_paper_are_the_first_sentences_which_is_told(answer):
-    sentence = find(answer).sentences[0]
+def test_on_paper_are_the_first_sentences_which_is_told(comparison):
+    sentence = find_disagreements(comparison).sentences[0]
     for count in (page.PRINTED, page.PRINTED + 1):
-        read = Read(page.document(answer, Disagreements(1, count, (sentence,) * count), [], "", ""))
-        told = [f"On paper stand at most {page.PRINTED} of them; on a screen the page shows all."]
+        read = Read(page.page(comparison, Disagreements(1, count, (sentence,) * count), [], "", ""))
+        told = [f"On paper at most {page.PRINTED} of them are printed; the screen shows all."]
         assert [e["text"] for e in read.all("p", **{"class": "paper"})] == told * (
             count > page.PRINTED
         )
 
 
-def test_characters_stand_close(answer):
-    said = Said(("cross_entropy",), (Entity(0, 2, "LOC"),))
+def test_characters_stand_close(comparison):
+    said = Reading(("cross_entropy",), (Entity(0, 2, "LOC"),))
     for words, line in (("北京好", "北京 LOC好"), (("北京", "很", "好"), "北京 很 LOC 好")):
-        found = Disagreements(1, 1, (Disputed(1, tuple(words), (), (said,)),))
-        lines = Read(page.document(answer, found, [], "", "")).all("div", **{"class": "line"})
+        found = Disagreements(1, 1, (Dispute(1, tuple(words), (), (said,)),))
+        lines = Read(page.page(comparison, found, [], "", "")).all("div", **{"class": "line"})
         assert lines[1]["text"] == line

@@ -1,69 +1,70 @@
-"""The command line: one line for what is wrong and nothing half-written, the same files for the same runs."""
+"""The command: the same files for the same runs; a line per fault and nothing half-written."""
 
 import json
 import re
 import shutil
 import sys
-from dataclasses import fields
 
 import pytest
 
-from nersweep.report import answer
-from nersweep.report.sources import ReportConfig
+from nersweep import terminal
+from nersweep.report.__main__ import main
+from nersweep.results.result import read_result
 from nersweep.tracking import state
 
 
 @pytest.fixture
-def asked(monkeypatch, capsys, tmp_path):
-    """asked(*typed): exit code, and lines of standard output and of standard error."""
+def call(monkeypatch, capsys, tmp_path):
+    """call(*arguments): exit code, lines of standard output, lines of standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
 
-    def ask(*typed):
-        monkeypatch.setattr(sys, "argv", ["nersweep.report", *typed])
-        monkeypatch.setattr(answer.terminal, "faults", [])
+    def call_main(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nersweep.report", *arguments])
+        monkeypatch.setattr(terminal, "faults", [])
         code = 0
         try:
-            answer.main()
+            main()
         except SystemExit as end:
             code = end.code
         printed = capsys.readouterr()
         return code, printed.out.splitlines(), printed.err.splitlines()
 
-    return ask
+    return call_main
 
 
 @pytest.fixture
 def sweep(runs, tmp_path):
-    """A sweep of copied runs, which no tracker knows."""
-    listed = []
-    for folder in runs:
-        name, mark = folder.name, f"{len(listed):08x}"
-        shutil.copytree(folder, tmp_path / "outputs" / "runs" / f"{name}-{mark}")
-        listed.append({"name": name, "fingerprint": mark + "0" * 56})
+    """A sweep of copied runs that no tracker has."""
+    members = []
+    for number, folder in enumerate(runs):
+        result, start = read_result(folder / "result.json"), f"{number:08x}"
+        shutil.copytree(folder, tmp_path / "outputs" / "runs" / f"{result.name}-{start}")
+        identity = {"setting": result.setting, "seed": result.seed, "fingerprint": start + "0" * 56}
+        members.append({"name": result.name, **identity})
     file = tmp_path / "outputs" / "sweeps" / "12345e67" / "sweep.json"  # as YAML, a number
     file.parent.mkdir(parents=True)
     file.write_text(
-        json.dumps({"command": "python -m nersweep -m", "runs": listed}),
+        json.dumps({"command": "python -m nersweep -m", "runs": members}),
         encoding="utf-8",
     )
     return file.parent
 
 
-def test_the_same_runs_give_the_same_files_also_from_an_archive(sweep, asked, tmp_path):
-    for folder, typed in {
+def test_the_same_runs_give_the_same_files_also_from_an_archive(sweep, call, tmp_path):
+    for folder, arguments in {
         "a": ["sweep=12345e67", "save=runs.jsonl"],
         "b": [],
         "c": ["archive=runs.jsonl"],
         "d": ["archive=runs.jsonl"],
     }.items():
-        code, out, err = asked(f"folder={folder}", *typed)
+        code, out, err = call(f"folder={folder}", *arguments)
         assert (code, err) == (0, []) and out[-1] == f"report: {folder}/report.html"
     files = {
         folder: {f.name: f.read_bytes() for f in (tmp_path / folder).iterdir()} for folder in "abcd"
     }
-    for held in files.values():  # the page tells the day
-        held["report.html"] = re.sub(rb"\d{4}-\d\d-\d\d", b"", held["report.html"])
+    for contents in files.values():  # the page prints the day
+        contents["report.html"] = re.sub(rb"\d{4}-\d\d-\d\d", b"", contents["report.html"])
     assert files["a"] == files["b"] and files["c"] == files["d"]
     differ = {name for name in files["a"] if files["a"][name] != files["c"].get(name)}
     assert differ <= {"report.html", "report.md"}  # title, and the sentences that an archive lacks
@@ -71,10 +72,10 @@ def test_the_same_runs_give_the_same_files_also_from_an_archive(sweep, asked, tm
     assert first[0] != second[0] and first[1] == second[1]
 
 
-def test_a_report_is_made_while_the_tracker_is_away(sweep, asked, tmp_path):
+def test_a_report_is_made_while_the_tracker_is_away(sweep, call, tmp_path):
     state.write_entry(sweep, "sqlite:///mlflow.db", {"run_id": 32 * "0"})
     (tmp_path / "outputs" / "mlflow.db").mkdir()
-    code, out, err = asked("folder=a")
+    code, out, err = call("folder=a")
     assert (code, err, out[-1]) == (0, [], "report: a/report.html") and (
         tmp_path / "a" / "report.html"
     ).exists()
@@ -82,18 +83,18 @@ def test_a_report_is_made_while_the_tracker_is_away(sweep, asked, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "typed, told",
+    "arguments, message",
     [
         (
             ["swep=x"],
-            "swep=x: no such setting; there are sweep, study, experiment, filter, archive, compare",
+            "swep=x: no such setting; use one of sweep, study, experiment, filter, archive, compare",
         ),
         (["sweep"], "sweep: expected sweep=VALUE"),
         (["sweep="], "sweep=: expected sweep=VALUE"),
         (["tracking.experiment=x"], "tracking.experiment=x: no such setting"),
-        (["sweep=a", "study=b"], "sweep=a study=b: name the runs in one way"),
-        (["split=train"], "split=train: must be one of dev, test"),
-        (["compare=a,b", "split=train"], "split=train: must be one of dev, test"),
+        (["sweep=a", "study=b"], "sweep=a study=b: select the runs in one way"),
+        (["split=train"], "split=train: must be dev or test"),
+        (["compare=a,b", "split=train"], "split=train: must be dev or test"),
         (["compare=a"], "compare=a: expected two runs"),
         (["compare=a,"], "compare=a,: expected two runs"),
         (["sweep=nosuch"], "sweep=nosuch: no such sweep; outputs/sweeps has 12345e67"),
@@ -102,18 +103,18 @@ def test_a_report_is_made_while_the_tracker_is_away(sweep, asked, tmp_path):
         (["folder=/dev/null/x"], "/dev/null/x"),
     ],
 )
-def test_what_is_asked_wrongly_is_one_line_and_writes_nothing(sweep, asked, typed, told):
+def test_a_wrong_argument_is_one_line_and_writes_nothing(sweep, call, arguments, message):
     before = sorted(sweep.parents[2].rglob("*"))
-    code, _, err = asked(*typed)
-    assert code == 1 and len(err) == 1 and err[0].startswith("nersweep: ") and told in err[0], err
-    assert "internal error" not in err[0] and sorted(sweep.parents[2].rglob("*")) == before
+    code, _, (line,) = call(*arguments)
+    assert code == 1 and line.startswith("nersweep: ") and message in line
+    assert "internal error" not in line and sorted(sweep.parents[2].rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["predictions/test.conll", "metrics.jsonl", "result.json"])
-def test_a_damaged_run_is_one_line_and_writes_nothing(sweep, asked, tmp_path, name):
+def test_a_damaged_run_is_one_line_and_writes_nothing(sweep, call, tmp_path, name):
     file = tmp_path / "outputs" / "runs" / "crf-s1-00000004" / name
     file.write_text("{", encoding="utf-8")
-    code, _, err = asked("save=runs.jsonl")
+    code, _, err = call("save=runs.jsonl")
     assert (
         code == 1
         and len(err) == 1
@@ -122,20 +123,14 @@ def test_a_damaged_run_is_one_line_and_writes_nothing(sweep, asked, tmp_path, na
     assert not (sweep / "report").exists() and not (tmp_path / "runs.jsonl").exists()
 
 
-def test_an_archive_of_the_other_split_is_refused(sweep, asked):
-    assert asked("split=dev", "folder=a", "save=dev.jsonl")[0] == 0
-    code, _, (line,) = asked("archive=dev.jsonl", "split=test", "folder=b")
-    assert code == 1 and "split=test: dev.jsonl holds dev alone" in line
+def test_an_archive_of_the_other_split_is_refused(sweep, call):
+    assert call("split=dev", "folder=a", "save=dev.jsonl")[0] == 0
+    code, _, (line,) = call("archive=dev.jsonl", "split=test", "folder=b")
+    assert code == 1 and "split=test: dev.jsonl holds dev only" in line
 
 
-def test_help_names_every_setting(asked):
-    code, out, _ = asked("--help")
-    names = {item.name for item in fields(ReportConfig)} - {"tracking"} | {"tracking.uri"}
-    assert code == 0 and {line.split("=")[0].strip() for line in out[1:]} == names
-
-
-def test_two_runs_are_compared(sweep, asked):
-    code, out, err = asked("compare=crf-s1,focal-g2-s1")
+def test_two_runs_are_compared(sweep, call):
+    code, out, err = call("compare=crf-s1,focal-g2-s1")
     assert (code, err) == (0, []) and any(line.startswith("only crf-s1 right") for line in out)
-    code, _, (line,) = asked("compare=crf-s1,crf")
-    assert code == 1 and "several runs begin so: crf-s1-00000004, crf-s2-00000005" in line
+    code, _, (line,) = call("compare=crf-s1,crf")
+    assert code == 1 and "several runs have this name: crf-s1-00000004, crf-s2-00000005" in line

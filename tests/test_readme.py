@@ -12,7 +12,7 @@ import pytest
 from nersweep import __main__ as cli
 from nersweep import diagnose
 from nersweep.config.schema import SECTIONS
-from nersweep.report import answer
+from nersweep.report import __main__ as report
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys):
     module = shlex.split(command)[2]
     if module == "nersweep.report":  # of the sweeps before
         monkeypatch.setattr(sys, "argv", ["nersweep", *shlex.split(command)[3:]])
-        answer.main()
+        report.main()
         assert capsys.readouterr().out.rstrip().split("\n")[-1].startswith("report: ")
         return
     code = run(

@@ -7,6 +7,7 @@ from dataclasses import field, fields
 from typing import Any, TypeVar
 
 from nersweep.faults import Fault, UserError, fault_lines
+from nersweep.machine.host import refuse_windows
 from nersweep.terminal import console, print_faults
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ def run_door(kind: type[T], command: str, action: Callable[[T], None]) -> None:
         print_help(kind, command)
         return
     try:
+        refuse_windows()
         action(read_keywords(kind, arguments))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -29,6 +29,7 @@ from nersweep.config.knobs import CONF
 from nersweep.data.corpus import corpora
 from nersweep.faults import TRACEBACK, Fault, UserError, fault_lines, reason
 from nersweep.machine import signals
+from nersweep.machine.host import refuse_windows
 
 if TYPE_CHECKING:
     from nersweep.config.check import Checked  # torch takes seconds, and --help does not need it
@@ -62,16 +63,17 @@ def run(door: Door) -> NoReturn:
     parser = get_args_parser()
     parser.error = refuse_usage
     try:
+        refuse_windows()
         serve(door, parser.parse_args())
     except (Exception, KeyboardInterrupt, SystemExit) as error:
-        if isinstance(error, SystemExit) and not signals.asked:  # after --help
+        if isinstance(error, SystemExit) and not signals.pending:  # after --help
             raise
         if isinstance(error, HydraException | OmegaConfBaseException):
             error = UserError(Fault("", must=reason(error)))
-        if not signals.asked:
+        if not signals.pending:
             terminal.print_faults(fault_lines(error))
-    if signals.asked:  # whatever error it has led to
-        first = signals.asked[0]
+    if signals.pending:  # whatever error it has led to
+        first = signals.pending[0]
         cause = "interrupted" if first == signal.SIGINT else f"stopped by {first.name}"
         terminal.print_faults([f"{cause}; the same command resumes: {this_command()}"])
         sys.exit(128 + first)
@@ -112,7 +114,7 @@ def run_one(door: Door, command: Command) -> None:
         try:
             door.run(command.first(), config_overrides)
         except Exception as error:  # Hydra would print more than one line
-            if signals.asked:
+            if signals.pending:
                 raise
             terminal.print_faults(fault_lines(error))
 

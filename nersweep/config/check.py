@@ -204,7 +204,7 @@ def scalar_faults(values: Mapping[str, Any]) -> list[Fault]:
     if share is not None and not is_number(share):
         require(False, "gpus_per_run", "expected a number or null")
     elif fault := gpus.fault(share):
-        faults += [fault] if isinstance(fault, Fault) else faults_of(ValueError(fault))
+        faults.append(fault)
     elif share is not None and device not in ("auto", "cuda"):
         must = f"device={device} leaves no GPU to choose"
         faults.append(Fault("gpus_per_run", f"{share:g}", must, "set device=auto"))

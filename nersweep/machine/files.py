@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all; fingerprints of what they hold."""
 
 import hashlib
 import json
@@ -10,49 +10,47 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from nersweep.faults import Fault, UserError
+
 log = logging.getLogger(__name__)
 
-
-UNFINISHED = ".*." + 32 * "[0-9a-f]"  # the names of files that in_place_of has not finished
+UNFINISHED = ".*." + 32 * "[0-9a-f]"  # the names of files that a killed process left behind
 
 
 def fingerprint(facts: Any) -> str:
-    """SHA-256 over everything that can change a run's result, in a canonical form, in which 3 and 3.0 are the same."""
+    """Return the SHA-256 of JSON values in their canonical form."""
+    text = json.dumps(canonical(facts), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
-    def canonical(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: canonical(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [canonical(inner) for inner in value]
-        return int(value) if isinstance(value, float) and value.is_integer() else value
 
-    return hashlib.sha256(
-        json.dumps(canonical(facts), sort_keys=True, ensure_ascii=False).encode()
-    ).hexdigest()
+def canonical(value: Any) -> Any:
+    """Return JSON values with whole floats as integers: 3 and 3.0 are the same."""
+    if isinstance(value, Mapping):
+        return {key: canonical(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def writable(folder: Path) -> Path:
-    """Makes the folder. Raises ValueError where it cannot be made or written to."""
+    """Make an output folder and return it. Raises UserError if it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
         probe.touch()
         probe.unlink(missing_ok=True)
     except OSError as error:
-        raise ValueError(
-            f"output_dir={folder}: cannot be written to ({error.strerror}); type output_dir=DIR"
-        ) from None
+        must = f"cannot be written to ({error.strerror})"
+        raise UserError(Fault("output_dir", folder, must, "set output_dir=DIR")) from None
     return folder
 
 
 @contextmanager
 def in_place_of(path: Path) -> Iterator[Path]:
-    """A file beside this one to write to. It is flushed to disk and takes this one's place when all is written: whole
-    or not at all."""
+    """Yield a path beside this one to write to, which takes its place once it is on disk, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(
-        f".{path.name}.{uuid4().hex}"
-    )  # hosts that share a folder may share process ids
+    # hosts that share a folder may share process ids
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         yield beside
         with open(beside, "rb+") as file:

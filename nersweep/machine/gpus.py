@@ -1,7 +1,7 @@
-"""GPUs by slot: runs of one user on a host take turns, so that no more of them share a GPU than are meant to.
+"""GPUs by slot: runs of one user on a host take turns, so that only so many share a GPU.
 
-with gpus.slot(torch.cuda.device_count(), gpus_per_run=0.5) as device:  # cuda:0 for the first and the third run
-    ...
+with gpus.slot(torch.cuda.device_count(), 0.5, folder) as device:
+    ...  # cuda:0 for the first and the third run of three
 """
 
 import os
@@ -10,23 +10,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from nersweep.faults import Fault
 from nersweep.machine import locks
 
 POLL_SECONDS = 0.2  # between two looks at whether a slot is free
 
 
-def fault(gpus_per_run: float | None) -> str | None:
-    """What is wrong with the setting, as one line."""
-    if gpus_per_run is None or (
-        0 < gpus_per_run <= 1 and abs(1 / gpus_per_run - round(1 / gpus_per_run)) < 1e-6
-    ):
+def fault(gpus_per_run: float | None) -> Fault | None:
+    """Return the fault of the setting, if it has one."""
+    if gpus_per_run is None:
         return None
-    return f"gpus_per_run={gpus_per_run:g}: must be 1, or 1 over a whole number (0.5, 0.25: so many runs share a GPU)"
+    if 0 < gpus_per_run <= 1 and abs(1 / gpus_per_run - round(1 / gpus_per_run)) < 1e-6:
+        return None
+    must = "must be 1, or 1 over a whole number (0.5, 0.25: so many runs share a GPU)"
+    return Fault("gpus_per_run", f"{gpus_per_run:g}", must)
 
 
 def slots(gpus: int, gpus_per_run: float) -> list[tuple[int, int]]:
-    """GPU and place on it of each slot, in the order in which runs take them: a GPU without a run comes first."""
-    return [(gpu, place) for place in range(round(1 / gpus_per_run)) for gpu in range(gpus)]
+    """Return the GPU and the place on it of each slot, a GPU without a run first."""
+    slots = []
+    for place in range(round(1 / gpus_per_run)):
+        for gpu in range(gpus):
+            slots.append((gpu, place))
+    return slots
 
 
 @contextmanager

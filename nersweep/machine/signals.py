@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 
 pending: list[signal.Signals] = []  # the signals received, which ask this process to end
 deferrals: list[bool] = []  # not empty: the code that runs looks at `pending` soon

@@ -67,7 +67,7 @@ class Worker:
         """Run trials until the study is over."""
         waiting = False
         while not self.queue.is_over():
-            with signals.held():
+            with signals.deferral():
                 next_trial = self.queue.ask()
             if next_trial:
                 self.perform(*next_trial)
@@ -94,13 +94,13 @@ class Worker:
         except storage.BROKEN:
             raise
         except BaseException as error:
-            with signals.held():
-                if signals.asked or not isinstance(error, Exception):
+            with signals.deferral():
+                if signals.pending or not isinstance(error, Exception):
                     self.queue.release(trial)
                     raise
                 self.fail(trial, overrides, error)
             return
-        with signals.held():
+        with signals.deferral():
             ended = self.queue.study.tell(trial, value, state, skip_if_finished=True)
         self.print_trial(ended, overrides, time.perf_counter() - start)
         signals.end()

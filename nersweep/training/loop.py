@@ -60,7 +60,7 @@ def fit(
     losses, clock = LossReader(history, record), Clock(history)
     observers = (norms, padding, losses)
     done = len(history.steps)
-    with TrainingProgress(steps, history) as progress, signals.held():
+    with TrainingProgress(steps, history) as progress, signals.deferral():
         if done:
             progress.epoch(f"resuming after step {done} of {steps}")
         for epoch in range(done // per_epoch + 1, config.epochs + 1):
@@ -86,7 +86,7 @@ def fit(
                     observer.see_step(config.lr * factor, norm)
                 done += 1
                 progress.step()
-                if done % per_epoch and (signals.asked or (checkpoint and checkpoint.due())):
+                if done % per_epoch and (signals.pending or (checkpoint and checkpoint.due())):
                     losses.read()
                     clock.stop_training()
                     if checkpoint:
@@ -118,7 +118,7 @@ def fit(
                 f"epoch {epoch}/{config.epochs}  loss {this_epoch.loss:.4f}  "
                 f"dev F1 {scores.f1:.4f}  ({seconds:.1f} s)"
             )
-            if checkpoint and (epoch < config.epochs or signals.asked):
+            if checkpoint and (epoch < config.epochs or signals.pending):
                 checkpoint.save(tagger, optimiser, (norms, padding), history)
             signals.end()
     tagger.load_state_dict(history.weights)

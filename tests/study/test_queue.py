@@ -192,7 +192,7 @@ def interrupt(monkeypatch):
         finally:
             for number, handler in zip(signals.ENDING, before, strict=True):
                 signal.signal(number, handler)
-            signals.asked.clear()
+            signals.pending.clear()
 
     return interrupted_study
 

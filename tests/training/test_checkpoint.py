@@ -118,7 +118,7 @@ def test_a_signal_ends_a_step_and_leaves_a_checkpoint(tmp_path, monkeypatch):
     def at_the_fourth(self):
         self.count = getattr(self, "count", 0) + 1
         if self.count == 4:
-            signals.ask(signal.SIGTERM, None)
+            signals.handle(signal.SIGTERM, None)
         return False
 
     monkeypatch.setattr(Checkpoint, "due", at_the_fourth)
@@ -126,7 +126,7 @@ def test_a_signal_ends_a_step_and_leaves_a_checkpoint(tmp_path, monkeypatch):
         with pytest.raises(SystemExit, match="SIGTERM"):
             train(tmp_path / "checkpoint", epochs=3)
     finally:
-        signals.asked.clear()
+        signals.pending.clear()
     monkeypatch.undo()
     whole, _, _ = train(None, epochs=3)
     again, _, _ = train(tmp_path / "checkpoint", epochs=3)
@@ -138,17 +138,17 @@ def test_a_signal_ends_a_step_and_leaves_a_checkpoint(tmp_path, monkeypatch):
 
 def test_a_second_signal_does_not_wait():
     done = []
-    with pytest.raises(KeyboardInterrupt), signals.held():
-        signals.ask(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt), signals.deferral():
+        signals.handle(signal.SIGINT, None)
         done.append("after the first")
-        signals.ask(signal.SIGINT, None)
+        signals.handle(signal.SIGINT, None)
         done.append("after the second")
     assert done == ["after the first"]
 
 
 def test_a_signal_that_nobody_looked_at_ends_the_process_after_all():
-    with pytest.raises(SystemExit), signals.held():
-        signals.ask(signal.SIGTERM, None)
+    with pytest.raises(SystemExit), signals.deferral():
+        signals.handle(signal.SIGTERM, None)
 
 
 def fresh():

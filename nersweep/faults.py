@@ -3,7 +3,6 @@
 import json
 import os
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 TRACEBACK = "NERSWEEP_TRACEBACK"  # the environment variable that prints tracebacks
@@ -49,13 +48,6 @@ class UserError(ValueError):
 
 class Unavailable(UserError):
     """Raised for a server or a database that the user named and that does not answer."""
-
-
-class Faults(UserError):
-    """Deprecated: faults as lines of text."""
-
-    def __init__(self, lines: Sequence[str]):
-        super().__init__(*(Fault(line) for line in lines))
 
 
 def shown(value: object) -> str:

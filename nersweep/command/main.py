@@ -1,4 +1,4 @@
-"""Run a command line of overrides: check it whole, then do what it asks. Faults, exit codes, signals."""
+"""Run a command line: check it whole, then do what it asks. Faults, exit codes, signals."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Build the object that a section of the configuration describes. The only place that instantiates."""
+"""Build the object that a section describes. The only place that instantiates."""
 
 import inspect
 import re

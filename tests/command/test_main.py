@@ -1,0 +1,85 @@
+"""A single run is a job of Hydra's: its environment, logging and callbacks apply."""
+
+import json
+import logging
+import os
+import sys
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+
+from nersweep.command import main
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    """jobs(*arguments): what a run saw of Hydra and of its own settings, and the exit code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
+    seen = {}
+
+    def look(checked, overrides):
+        seen.update(
+            seed=checked.settings.seed,
+            choice=checked.settings.choice,
+            overrides=list(overrides),
+            variable=os.environ.get("NERSWEEP_TEST"),
+            level=logging.getLogger().level,
+            name=HydraConfig.get().job.name,
+        )
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
+        door = main.Door(look, lambda command, text: [], lambda config, choice, composer: [])
+        with pytest.raises(SystemExit) as end:
+            main.run(door)
+        return seen, end.value.code
+
+    return run
+
+
+def test_a_run_has_its_settings_and_overrides(jobs):
+    arguments = ["loss=focal", "seed=7", "focal_gamma=3"]
+    seen, code = jobs(*arguments, "hydra.job.name=mine")
+    assert (code, seen["seed"], seen["choice"].loss) == (0, 7, "focal")
+    assert (seen["overrides"], seen["name"]) == (arguments, "mine")
+
+
+def test_the_environment_of_a_run_is_its_own(jobs):
+    seen, _ = jobs("+hydra.job.env_set.NERSWEEP_TEST=yes")
+    assert seen["variable"] == "yes" and "NERSWEEP_TEST" not in os.environ
+
+
+def test_verbose_logs_everything(jobs, monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "level", root.level)
+    seen, _ = jobs("hydra.verbose=true")
+    assert seen["level"] == logging.DEBUG
+
+
+def test_hydra_logs_a_run_to_a_file(jobs, tmp_path):
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    try:
+        jobs("hydra/job_logging=default")
+        assert (tmp_path / "nersweep.log").exists()
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        logging.getLogger().setLevel(level)
+
+
+def test_callbacks_of_hydra_s_are_called(jobs, tmp_path):
+    target = "hydra.experimental.callbacks.PickleJobInfoCallback"
+    _, code = jobs(f"+hydra.callbacks.x._target_={target}", "hydra.output_subdir=info")
+    assert code == 0 and (tmp_path / "info" / "config.pickle").exists()
+
+
+def test_hydra_answers_for_what_it_would_run(jobs, capsys):
+    seen, code = jobs("--cfg", "job", "--package", "train", "train.epochs=5")
+    assert (seen, code) == ({}, 0)
+    assert "epochs: 5" in capsys.readouterr().out.splitlines()
+
+
+def test_an_error_of_ours_is_one_line(jobs, capsys, monkeypatch):
+    monkeypatch.setattr(main.line, "read", lambda *_: json.loads("nothing"))
+    _, code = jobs()
+    assert code == 1 and capsys.readouterr().err.count("\n") == 1

@@ -68,6 +68,7 @@ def checkout_files(folder: str, pattern: str) -> set[str]:
 
 def test_the_wheel_holds_every_module_and_configuration(wheel):
     expected = checkout_files("nersweep", "*.py") | checkout_files("nersweep", "page.*")
+    expected.add("nersweep/py.typed")
     expected |= {
         f"nersweep/{file}" for file in checkout_files("conf", "*.yaml") | {"conf/__init__.py"}
     }

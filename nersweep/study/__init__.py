@@ -1,1 +1,1 @@
-"""Optuna studies: each command is a worker of one. Nothing else in the project imports optuna."""
+"""Optuna studies: each command is a worker of one. No other room imports optuna."""

@@ -108,7 +108,7 @@ class Worker:
     def fail(self, trial: Trial, overrides: list[str], error: Exception) -> None:
         """Tell the study that a trial failed, and print why. Raises with on_failure=stop."""
         lines = fault_lines(error)
-        self.queue.set_attributes(trial, {"failed": lines[0]})
+        self.queue.set_attribute(trial, "failed", lines[0])
         self.queue.study.tell(trial, state=FAILED, skip_if_finished=True)
         place = f"trial {trial.number} ({brief(overrides)})"
         faults = [Fault(place, must=line) for line in lines]

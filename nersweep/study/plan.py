@@ -214,7 +214,7 @@ def contradictions(name: str, before: dict[str, Any], now: dict[str, Any]) -> li
 
 
 def only_in(overrides: Sequence[str], others: Sequence[str], with_sources: bool) -> list[str]:
-    """Return the overrides that `others` lacks. with_sources: also those that name data or model."""
+    """Return the overrides that `others` lacks. with_sources: also those of data and model."""
     different = []
     for override in overrides:
         if override not in others and (

@@ -2,7 +2,7 @@
 
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -197,12 +197,12 @@ class Queue:
             if not lease.is_dead(trial, self.is_local):
                 continue
             deaths = trial.user_attrs.get("deaths", 0) + 1
-            self.set_attributes(trial, {"deaths": deaths})
+            self.set_attribute(trial, "deaths", deaths)
             if deaths == 1:
                 self.storage.set_trial_state_values(self.storage_id(trial), TrialState.WAITING)
                 continue
             reason = "its process died twice"
-            self.set_attributes(trial, {"failed": reason})
+            self.set_attribute(trial, "failed", reason)
             self.study.tell(trial.number, state=FAILED)
             terminal.print_faults([f"trial {trial.number}: {reason}"])
 
@@ -214,9 +214,8 @@ class Queue:
         with self.lock(self.study.study_name):
             self.storage.set_trial_state_values(self.storage_id(trial), TrialState.WAITING)
 
-    def set_attributes(self, trial: FrozenTrial | Trial, attributes: Mapping[str, Any]) -> None:
-        for name, value in attributes.items():
-            self.storage.set_trial_user_attr(self.storage_id(trial), name, value)
+    def set_attribute(self, trial: FrozenTrial | Trial, name: str, value: Any) -> None:
+        self.storage.set_trial_user_attr(self.storage_id(trial), name, value)
 
     def storage_id(self, trial: FrozenTrial | Trial) -> int:
         """Return the id of a trial in the storage."""

@@ -1,1 +1,1 @@
-"""Trackers: show the folders of runs, sweeps and studies in MLflow or TensorBoard, and read MLflow."""
+"""Trackers: show the folders of runs, sweeps and studies in MLflow or TensorBoard."""

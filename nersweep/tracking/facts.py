@@ -108,7 +108,7 @@ def result_in(folder: Path) -> Result | None:
 
 
 def read_curves(file: Path) -> list[tuple[int, Values]]:
-    """Read the values of each step and epoch, up to a line that a killed process left unfinished."""
+    """Read the values of each step and epoch, up to a line that a killed process cut off."""
     curves: list[tuple[int, Values]] = []
     try:
         with open(file, encoding="utf-8") as lines:
@@ -150,7 +150,7 @@ def status_of(folder: Path) -> str:
 
 
 def digest(folder: Path) -> str:
-    """Return a checksum of the card and the result: it differs whenever a tracker lacks something."""
+    """Return a checksum of card and result: it differs whenever a tracker lacks something."""
     checksum = hashlib.sha256()
     for name in (CARD, RESULT):
         if (folder / name).exists():

@@ -93,7 +93,7 @@ class MlflowTracker:
 
 
 def address(uri: str, output_dir: Path) -> str:
-    """Return a store's address without its password, and relative to an output_dir that may move."""
+    """Return a store's address without its password, relative to an output_dir that may move."""
     return public(uri).replace(f"{output_dir.absolute()}/", "")
 
 

@@ -1,4 +1,4 @@
-"""The tracking store: where it is, whether it can be used, its tables; what is wrong with it in one line."""
+"""MLflow's store: its address, its tables, and one line for what is wrong with it."""
 
 import logging
 import os
@@ -13,26 +13,27 @@ from nersweep.faults import Fault, Unavailable, UserError
 from nersweep.machine import databases
 from nersweep.machine.databases import ANSWER_SECONDS, public
 
-ENVIRONMENT = {  # set where the user has not
+ENVIRONMENT = {  # unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default 7, which takes minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "PGCLIENTENCODING": "UTF8",  # else text is bytes in a database of PostgreSQL that was made without a language
+    "PGCLIENTENCODING": "UTF8",  # else text is bytes in a database made without a language
 }
 
 
 def store_uri(uri: str | None, output_dir: Path) -> str:
-    """The tracking URI, or where that is empty, the SQLite store of `output_dir`. Touches nothing."""
+    """Return the store's URI: SQLite in `output_dir` if none is set. Touches nothing."""
     return uri or f"sqlite:///{(output_dir / 'mlflow.db').absolute()}"
 
 
 def open_store(uri: str | None, output_dir: Path) -> str:
-    """Checks that the tracking store can be used, makes its tables if it has none, and returns its full URI.
+    """Return the full URI of a store that can be used; make its tables if it has none.
 
-    uri: empty for SQLite in `output_dir/mlflow.db`; else sqlite:///FILE, postgresql://…, mysql://…, or the address of
-    an MLflow server. Several processes may open an empty store at once: a file lock lets one of them make the tables.
-    Raises ValueError for any other URI, ConnectionError for a store that cannot be used: one line, within 10 s.
+    uri: empty for SQLite in `output_dir/mlflow.db`; else sqlite:///FILE, postgresql://…, mysql://…,
+    or the address of an MLflow server. Several processes may open an empty store at once: a lock
+    lets one of them make the tables. Raises UserError for any other URI, and Unavailable, within
+    10 s, for a store that cannot be used.
     """
     uri = store_uri(uri, output_dir)
     if "://" in uri and databases.kind_of(uri) in ("http", "https"):
@@ -49,16 +50,17 @@ def open_store(uri: str | None, output_dir: Path) -> str:
 
 
 def ui_command(uri: str) -> str:
-    """The command that opens the UI of a store (a URI from open_store) on 127.0.0.1; for a server, its address.
+    """Return the command that opens the UI of a store on 127.0.0.1; for a server, its address.
 
-    Passwords are shown as ***. Without job execution MLflow starts one process, not nine, and without lifespan Ctrl-C
-    prints no traceback.
+    uri: from open_store. Passwords are shown as ***. Without job execution MLflow starts one
+    process, not nine, and without lifespan Ctrl-C prints no traceback.
     """
     if uri.startswith("http"):
         return public(uri)
     store = shlex.quote(public(uri))
-    ui = f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1 --uvicorn-opts '--lifespan off'"
-    return f"env MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {ui} --backend-store-uri {store}"
+    ui = f"{shlex.quote(sys.executable)} -m mlflow ui --host 127.0.0.1 --workers 1"
+    options = f"--uvicorn-opts '--lifespan off' --backend-store-uri {store}"
+    return f"env MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {ui} {options}"
 
 
 def _ask_server(uri: str) -> None:
@@ -118,7 +120,7 @@ def one_line(uri: str) -> Iterator[None]:
 
 
 def cause(error: BaseException, outer: BaseException | None) -> str:
-    """The first line of the innermost cause, short of what was already being handled."""
+    """Return the first line of the innermost cause, up to the error that was handled before."""
     while (inner := error.__cause__ or error.__context__) and inner is not outer:
         error = inner
     lines = str(error).strip().splitlines()
@@ -126,7 +128,8 @@ def cause(error: BaseException, outer: BaseException | None) -> str:
 
 
 def cut(value: Any, longest: int) -> str:
+    """Return a value as text of at most so many characters, which says if it was cut."""
     text = str(value)
-    return (
-        text if len(text) <= longest else f"{text[: longest - 40]}… (cut, {len(text)} characters)"
-    )
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - 40]}… (cut, {len(text)} characters)"

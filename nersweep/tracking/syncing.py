@@ -31,7 +31,7 @@ def sync(tracker: Tracker, folder: Path, wait: bool = True) -> None:
     """Add what the tracker lacks of a run, sweep or study. A second call changes nothing.
 
     Several processes may sync a folder at once: they take turns, and with wait=False this one does
-    nothing while another is at work. Raises Unavailable, and UserError for what the tracker refuses.
+    nothing while another is at work. Raises Unavailable, and UserError for what is refused.
     """
     if is_complete(tracker, folder):
         return
@@ -48,7 +48,7 @@ def sync(tracker: Tracker, folder: Path, wait: bool = True) -> None:
 
 
 def sync_all(tracker: Tracker, folders: Sequence[Path]) -> bool:
-    """Sync folders, up to the first for which the tracker is unavailable. Return True if all are."""
+    """Sync folders until the tracker is unavailable. Return True if it has all of them."""
     try:
         for folder in folders:
             sync(tracker, folder)

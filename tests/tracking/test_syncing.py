@@ -30,7 +30,8 @@ class LinesTracker:
 
     def sync(self, folder):
         facts = read(folder)
-        lines = [f"{facts.card.name} {step} {values['train/loss']}" for step, values in facts.curves]
+        name = facts.card.name
+        lines = [f"{name} {step} {values['train/loss']}" for step, values in facts.curves]
         self.file.write_text("\\n".join(lines))
 
     def view(self):

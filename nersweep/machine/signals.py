@@ -59,7 +59,3 @@ def deferral() -> Iterator[None]:
     finally:
         deferrals.pop()
     end()
-
-
-# Former names, until every room uses the new ones.
-asked, waits, ask, held = pending, deferrals, handle, deferral

@@ -72,32 +72,16 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-def faults_of(error: ValueError) -> list[Fault]:
-    """Return the faults of an error. Transitional: reads those that are still raised as text."""
-    if isinstance(error, UserError):
-        lines = [fault for fault in error.faults if fault.must or fault.value is not UNSET]
-        if len(lines) == len(error.faults):
-            return lines
-    faults = []
-    for line in str(error).split("\n"):
-        subject, _, rest = line.partition(": ")
-        if "={" in subject:
-            subject, _, rest = line.partition("}: ")
-            subject += "}"
-        setting, equals, value = subject.partition("=")
-        faults.append(Fault(setting, value if equals else UNSET, rest))
-    return faults
-
-
 def fault_lines(error: BaseException) -> list[str]:
-    """Describe an error, a line per fault. Whatever is no UserError is an error of ours."""
+    """Describe an error, a line per fault.
+
+    Only a UserError is the user's. An OSError is the system's; anything else is an error of ours.
+    """
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
     if isinstance(error, UserError):
         return [str(fault) for fault in error.faults]
-    if isinstance(error, ValueError):  # until every room raises UserError
-        return str(error).split("\n")
-    if isinstance(error, OSError | RuntimeError):
+    if isinstance(error, OSError):
         return [one_line(error)]
     kind = type(error).__name__
     return [f"internal error: {kind}: {one_line(error)}; set {TRACEBACK}=1 to see the traceback"]

@@ -15,7 +15,7 @@ from hydra.utils import get_object
 from nersweep.config.flat import flat
 from nersweep.config.plugins import is_within, plugins
 from nersweep.config.schema import describe
-from nersweep.faults import Fault, UserError, faults_of, reason
+from nersweep.faults import Fault, UserError, reason
 
 # The sections that name a class, and the room in which it must be defined.
 ROOMS = {
@@ -74,8 +74,8 @@ class Names:
         """Raise faults of the enclosed code under the user's names."""
         try:
             yield
-        except ValueError as error:
-            raise UserError(*map(self.rename, faults_of(error))) from error
+        except UserError as error:
+            raise UserError(*map(self.rename, error.faults)) from error
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,9 @@ def attempt(recipe: Recipe, faults: dict[str, Fault]) -> Any:
     while required <= (arguments | facts).keys() <= parameters.keys():
         try:
             return target(**arguments, **facts)
-        except ValueError as error:
+        except UserError as error:
             count = len(arguments)
-            for fault in faults_of(error):
+            for fault in error.faults:
                 if fault.setting not in waits:
                     faults[fault.setting] = recipe.names.rename(fault)
                 arguments.pop(fault.setting, None)

@@ -14,7 +14,7 @@ from nersweep.config.compose import Composer
 from nersweep.config.flat import flat
 from nersweep.config.knobs import foreign_knob, knob_of, refers_to
 from nersweep.config.settings import FIXED, Choice, Settings
-from nersweep.faults import Fault, UserError, faults_of, reason, shown
+from nersweep.faults import Fault, UserError, reason, shown
 from nersweep.machine import gpus
 from nersweep.machine.device import choose_device
 from nersweep.weights import ClassWeights, Manual
@@ -129,8 +129,8 @@ def alpha_faults(
         return [Fault(setting, weight, "expected a list, or a mapping label: weight")]
     try:
         parts["weights"] = Manual(values=weight)
-    except ValueError as error:
-        return [names.rename(fault) for fault in faults_of(error)]
+    except UserError as error:
+        return [names.rename(fault) for fault in error.faults]
     return []
 
 
@@ -214,8 +214,8 @@ def scalar_faults(values: Mapping[str, Any]) -> list[Fault]:
     require(isinstance(folder, str) and bool(folder), "output_dir", "expected a folder")
     try:
         choose_device(str(device))
-    except ValueError as error:
-        faults += faults_of(error)
+    except UserError as error:
+        faults += error.faults
     return faults
 
 

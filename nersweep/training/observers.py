@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nersweep.faults import Fault, UserError
 from nersweep.losses.base import Terms
 from nersweep.model.heads.base import Head
 from nersweep.training.gradients import GradientHistogram
@@ -18,8 +19,11 @@ COUNT_EVERY = 10  # steps between two whose gradient norms are counted
 READ_EVERY = 50  # steps between two looks at the loss: each look waits for the device
 
 
-class Diverged(RuntimeError):
+class Diverged(UserError):
     """Raised when the loss or its gradient is no longer finite."""
+
+    def __init__(self, message: str):
+        super().__init__(Fault("", must=message))
 
 
 class Backward(NamedTuple):

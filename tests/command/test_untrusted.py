@@ -147,6 +147,7 @@ def test_a_launcher_of_a_file_is_refused_though_the_user_names_it(name, faults, 
 THERE = "http://127.0.0.1:9/x"
 VALUES = {
     f"tracking: {{uri: '{THERE}'}}": f"tracking.uri={THERE}",
+    "tracking: {kind: os}": "tracking.kind=os",
     f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{tracking.uri: \"'{THERE}'\"}}}}}}": (
         f"tracking.uri={THERE}"
     ),

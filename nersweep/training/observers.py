@@ -39,7 +39,7 @@ class Backward(NamedTuple):
 class Observer:
     """Watches training: with or without it, the trained numbers are the same."""
 
-    def see_backward(self, seen: Backward) -> None:
+    def see_backward(self, backward: Backward) -> None:
         """Look at a micro-batch after its backward pass."""
 
     def see_step(self, lr: float, norm: Tensor) -> None:
@@ -61,9 +61,9 @@ class LossReader(Observer):
         self.values: dict[str, Tensor] = {}  # of the step under way: the loss, then its terms
         self.unread: list[tuple[float, Tensor, dict[str, Tensor]]] = []
 
-    def see_backward(self, seen: Backward) -> None:
-        self.add("loss", seen.loss)
-        for name, (_, value) in seen.terms.items():
+    def see_backward(self, backward: Backward) -> None:
+        self.add("loss", backward.loss)
+        for name, (_, value) in backward.terms.items():
             self.add(name, value)
 
     def add(self, name: str, value: Tensor) -> None:
@@ -109,8 +109,8 @@ class Padding(Observer):
     def __init__(self) -> None:
         self.pieces = self.slots = 0
 
-    def see_backward(self, seen: Backward) -> None:
-        for batch in seen.batch.inputs:
+    def see_backward(self, backward: Backward) -> None:
+        for batch in backward.batch.inputs:
             self.pieces += batch.pieces
             self.slots += batch.input_ids.numel()
 
@@ -133,12 +133,12 @@ class GradientNorms(Observer):
     def __init__(self, head: Head, device: torch.device):
         self.head, self.histogram = head, GradientHistogram(device)
 
-    def see_backward(self, seen: Backward) -> None:
-        if seen.step % COUNT_EVERY:
+    def see_backward(self, backward: Backward) -> None:
+        if backward.step % COUNT_EVERY:
             return
-        gold, gradient = seen.batch.gold, seen.emissions.grad
-        probabilities = self.head.probabilities(seen.emissions.detach(), gold.lengths)
-        pull = None if gradient is None else gradient * len(seen.batch.step.labels)
+        gold, gradient = backward.batch.gold, backward.emissions.grad
+        probabilities = self.head.probabilities(backward.emissions.detach(), gold.lengths)
+        pull = None if gradient is None else gradient * len(backward.batch.step.labels)
         self.histogram.add(probabilities, self.head.targets(gold, self.head.labels), pull)
 
     def state(self) -> dict[str, Tensor]:

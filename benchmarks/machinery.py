@@ -31,7 +31,7 @@ from nersweep.command import line as line_module
 from nersweep.config import schema as sections
 from nersweep.results import result
 from nersweep.run import execute as execute_module
-from nersweep.sweep import launch
+from nersweep.sweep.members import members_of
 
 TINY = [
     "data.train=60", "data.dev=20", "data.test=20", "model.hidden=16", "model.layers=1", "model.heads=2",
@@ -92,7 +92,7 @@ def known(typed: list[str], runs: int, folder: Path) -> float:
     sections.register()
     line = line_module.read(command_arguments(arguments))
     with line.composer:
-        for member in launch.planned(line):
+        for member in members_of(line):
             about = {"name": member.name, "fingerprint": member.fingerprint}
             result.write_result(member.folder, SCORES | about)
     started = time.perf_counter()

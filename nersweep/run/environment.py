@@ -28,14 +28,7 @@ def hardware(device: torch.device) -> str:
     """Return the maker's name of the GPU, or of the CPU with its number of cores."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    name = platform.machine()
-    cpus = Path("/proc/cpuinfo")
-    if cpus.exists():
-        for line in cpus.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{host.cores()} cores of {name}"
+    return f"{host.cores()} cores of {host.cpu_name()}"
 
 
 @cache

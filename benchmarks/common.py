@@ -1,4 +1,4 @@
-"""What the benchmarks share: the model, the data, the processor's name, medians as they are printed."""
+"""What the benchmarks share: model, data, the processor's name, medians as they are printed."""
 
 import platform
 import statistics
@@ -18,7 +18,7 @@ FILES = {"train": "train.txt", "dev": "valid.txt", "test": "test.txt"}
 
 
 def corpus_of(folder: Path, share: float = 1.0) -> Corpus:
-    """CoNLL-2003 from its files in the folder, with the first sentences of the training split, this share of them."""
+    """Return CoNLL-2003 from a folder, with this share of the training split, its beginning."""
     files = {split: folder / file for split, file in FILES.items()}
     whole = read_corpus("conll2003", str(folder), files, ["word", "pos", "chunk", "tag"])
     train = whole.train[: round(share * len(whole.train))]
@@ -33,22 +33,23 @@ def processor() -> str:
 
 
 def machine(threads: int) -> str:
-    """The line above the tables."""
+    """Return the line above the tables."""
     return f"{processor()}, torch {torch.__version__}, {threads} thread{'s' * (threads != 1)}"
 
 
 def shown(values: list[float], digits: int = 1) -> str:
-    """Median (smallest–largest)."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+    """Return the median (smallest–largest)."""
+    median, least, most = statistics.median(values), min(values), max(values)
+    return f"{median:.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
 
 
 def ratios(theirs: list[float], ours: list[float]) -> list[float]:
-    """Of each round."""
+    """Return the ratio of each round."""
     return [a / b for a, b in zip(theirs, ours, strict=True)]
 
 
 def peak() -> float:
-    """GFLOP/s of a bf16 matrix product, the best of some."""
+    """Return the GFLOP/s of a bf16 matrix product, the best of ten."""
     a = torch.randn(2048, 2048).bfloat16()
     times = []
     for _ in range(10):

@@ -73,7 +73,7 @@ def word_pieces(words: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> lis
     """Return the pieces of each word, at least one.
 
     A word of which the tokeniser leaves nothing becomes the unknown piece. Byte-level tokenisers
-    (RoBERTa, ModernBERT) recognise a word's beginning by the space before it, so they are given one.
+    (RoBERTa, ModernBERT) recognise a word's beginning by a space before it, so they get one.
     """
     rules = json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"]
     space = " " if "ByteLevel" in json.dumps(rules) else ""

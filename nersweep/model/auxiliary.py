@@ -1,4 +1,4 @@
-"""Auxiliary tasks: further token heads on the same encoder, trained on other columns of the data."""
+"""Auxiliary tasks: further token heads on the same encoder, trained on other columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

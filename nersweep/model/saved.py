@@ -66,7 +66,7 @@ def option_of(head: type[Head]) -> str:
 
 
 def recipe_of(settings: dict[str, object]) -> Recipe:
-    """Return the recipe of a saved head. Raises UserError for what is neither ours nor a plug-in's."""
+    """Return the recipe of a saved head. Raises UserError unless it is ours or a plug-in's."""
     option = settings.pop("option")
     head = HEADS.get(str(option))
     path = f"{head.__module__}.{head.__qualname__}" if head else option

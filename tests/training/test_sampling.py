@@ -11,7 +11,7 @@ from nersweep.model.encoders.scratch import Scratch
 from nersweep.training.sampling import absent_shares, entity_importance, epoch_batches
 
 TYPES = LabelSet(["LOC", "PER"])
-# The first has two words of PER and one of LOC, the second nothing, the third one word of LOC; ten words in all.
+# Ten words: two of PER and one of LOC, then none, then one of LOC.
 TYPED = [
     ("B-PER", "I-PER", "B-LOC", "O"),
     ("O", "O", "O", "O"),

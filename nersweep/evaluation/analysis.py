@@ -110,7 +110,7 @@ def analyse(
 ) -> Analysis:
     """Analyse the predictions of dev and test. counts: (classes,) of the head's, in training."""
     train = splits["train"]
-    known = set(surfaces(corpus.train, entities(train.labels, train.lengths(), labels)))
+    training_entities = set(surfaces(corpus.train, entities(train.labels, train.lengths(), labels)))
     gold: dict[str, np.ndarray] = {}
     analyses: dict[str, SplitAnalysis] = {}
     diagrams: dict[str, WordGroups[Diagram]] = {}
@@ -127,7 +127,9 @@ def analyse(
             illegal_transitions=illegal_transitions(predicted.labels, lengths, labels),
             calibration_error=WordGroups(bins.all.error, bins.entities.error),
             errors=errors(gold[name], spans),
-            **by_familiarity(gold[name], spans, corpus.splits()[name], known, len(labels.types)),
+            **by_familiarity(
+                gold[name], spans, corpus.splits()[name], training_entities, len(labels.types)
+            ),
         )
 
     def at(tau: float, name: str) -> Rates:
@@ -192,18 +194,18 @@ def by_familiarity(
     gold: np.ndarray,
     predicted: np.ndarray,
     sentences: Sequence[Sentence],
-    known: set[tuple[str, ...]],
+    training_entities: set[tuple[str, ...]],
     types: int,
 ) -> dict[str, TypeScores]:
-    """Score the entities whose words are known as "seen", and the others as "unseen".
+    """Score the entities that training had as "seen", and the others as "unseen".
 
-    gold and predicted: rows (start, end, type). known: the words of the entities of the training
-    split, of whatever type.
+    gold and predicted: rows (start, end, type). training_entities: the words of the entities of the
+    training split, of whatever type.
     """
     words = sum(len(sentence.words) for sentence in sentences)
 
     def is_known(rows: np.ndarray) -> np.ndarray:
-        return np.array([x in known for x in surfaces(sentences, rows)], dtype=bool)
+        return np.array([x in training_entities for x in surfaces(sentences, rows)], dtype=bool)
 
     seen_gold, seen_predicted = is_known(gold), is_known(predicted)
     scores: dict[str, TypeScores] = {}
@@ -259,11 +261,12 @@ def shifted_counts(
     gold: np.ndarray,
     device: torch.device,
 ) -> np.ndarray:
-    """Count entities correct, predicted and gold, (3,), with −τ·log π_c added to each class's score.
+    """Count entities correct, predicted and gold, (3,), after a shift of the scores by −τ·log π_c.
 
     π_c is the class's share of the training words: above 0, rare classes are predicted more often.
-    Menon et al. 2021, eq. 9, with τ = 1. emissions (words, outputs); lengths (sentences,), in words;
-    counts (classes,), a class that training lacks counts as one word; gold: rows (start, end, type).
+    Menon et al. 2021, eq. 9, with τ = 1. emissions (words, outputs); lengths (sentences,), in
+    words; counts (classes,), where a class that training lacks counts as one word; gold: rows
+    (start, end, type).
     """
     shares = np.maximum(counts, 1) / counts.sum()
     shift = -tau * np.tile(np.log(shares), head.pointers)
@@ -279,6 +282,6 @@ def shifted_counts(
         else:
             spans = decoded.spans.numpy()
         predicted.append(spans + np.array([start, start, 0]))
-    found = np.concatenate(predicted)
-    by_type = entity_counts(gold, found, len(emissions), len(labels.types))
+    rows = np.concatenate(predicted)
+    by_type = entity_counts(gold, rows, len(emissions), len(labels.types))
     return np.asarray(by_type.sum(0))

@@ -153,7 +153,7 @@ def report_text(counts: np.ndarray, types: Sequence[str]) -> str:
     """Return a table of rates by type and on average, as seqeval's classification_report.
 
     counts: entities correct, predicted and gold by type, (types, 3). Types without any entity are
-    left out. The averages: micro, over entities; macro, over types; weighted, over types by support.
+    left out. Averages: micro over entities, macro over types, weighted over types by support.
     """
     width = max(map(len, ["weighted avg", *types]))
     lines = [f"{'':>{width}} " + "".join(f" {name:>9}" for name in REPORT_COLUMNS), ""]

@@ -19,7 +19,7 @@ RESULT = "result.json"
 
 
 class Status(StrEnum):
-    """The state of a run."""
+    """What has become of a run."""
 
     NOT_BEGUN = "not begun"
     RESTART = "to be made again"  # from its start, even if it has finished
@@ -38,7 +38,7 @@ class Status(StrEnum):
 
 @dataclass(kw_only=True)
 class Result:
-    """What is known of any run. name: for people; setting: the name without the seed."""
+    """The state of any run. name: for people; setting: the name without the seed."""
 
     status: Status
     name: str

@@ -81,8 +81,8 @@ def print_result(result: FinishedResult, folder: Path, tracker: Tracker) -> None
     )
     seconds = result.seconds
     console.print(
-        f"\n{seconds.total:.0f} s in all: setup {seconds.setup:.1f} s, train {seconds.train:.1f} s, "
-        f"eval {seconds.eval:.1f} s, tracking {seconds.tracking:.1f} s"
+        f"\n{seconds.total:.0f} s in all: setup {seconds.setup:.1f} s, "
+        f"train {seconds.train:.1f} s, eval {seconds.eval:.1f} s, tracking {seconds.tracking:.1f} s"
     )
     console.print(f"model: {folder / 'model'}")
     if view := tracker.view():

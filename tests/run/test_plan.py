@@ -1,5 +1,4 @@
-"""From a configuration to a run: what the data tells reaches the loss, and what can change a result is in its
-fingerprint."""
+"""A plan gives the loss what it must know of the data, and has all that counts in its fingerprint."""
 
 import inspect
 from pathlib import Path

@@ -1,16 +1,18 @@
-"""How often the 95% intervals over seeds hold the truth, and how wide they are.
+"""How often the 95% intervals over seeds contain the truth, and how wide they are.
 
     OMP_NUM_THREADS=1 python benchmarks/coverage.py --trials 1000
 
-Two settings of equal true F1 are run with n seeds on a generated test set as large as that of CoNLL-2003: 3,453
-sentences, 1.64 entities in a mean one, F1 about 91.8. An entity is found where a normal score is above a threshold: the
-score is made of what is hard about its sentence and itself, of what its setting makes of it, and of chance, which each
-run has for itself; a run may also move the threshold for all. Runs thus differ for two reasons. Chance on single
-entities is a draw of the sentences too, and more sentences would even it out; a run that is better as a whole would
-stay so. Of an entity not found, four in five have a wrong one predicted in their place.
+Two settings of equal true F1 run with n seeds on a generated test set as large as that of
+CoNLL-2003: 3,453 sentences, 1.64 entities per sentence on average, F1 about 91.8. An entity is
+recognised if a normal score exceeds a threshold. The score adds up the difficulty of the sentence
+and of the entity, the effect of the setting on them, and noise of each run; a run may also shift
+the threshold for all entities. Runs thus differ for two reasons: noise on single entities averages
+out over more sentences, a run that is better as a whole stays better. Four in five of the entities
+that are missed have a wrong one predicted in their place.
 
-Prints Markdown: the share of intervals that hold the truth, with the mean width in points, for the mean F1 of a setting
-over all seeds and sentences, and for the difference of two. The standard error of a share near .95 is .007 for 1,000.
+Prints Markdown: the share of intervals that contain the truth and their mean width in points, for
+the mean F1 of a setting over all seeds and sentences, and for the difference of two settings. The
+standard error of a share near .95 is .007 for 1,000 trials.
 """
 
 import argparse

@@ -2,16 +2,18 @@
 
     OMP_NUM_THREADS=1 python benchmarks/growth.py --rounds 3
 
-For each size a process reads a column file, tokenises it, and trains the small encoder of model=tiny for an epoch with
-32 sentences a step; tokens are its pieces. The sentences are generated ones: each size takes the first of the largest
-corpus, and the vocabulary is made once, of that corpus' words that occur 20 times, so that all sizes train the same
-model. Of what `fit` takes, all but scoring the 500 development sentences counts; small sizes are trained several times,
-for the median. Before anything is measured each process trains for an epoch on the first --warm sentences, whatever its
-size: oneDNN keeps memory for each shape of matrices that it has seen, up to 1,024 of them, and rare shapes come late.
+For each size a process reads a column file, tokenises it, and trains the small encoder of
+model=tiny for an epoch with 32 sentences per step; tokens are its pieces. The sentences are
+generated: each size takes the first ones of the largest corpus, and all share one vocabulary, the
+words that occur 20 times in that corpus, so that all sizes train the same model. The time of `fit`
+counts, without scoring the 500 development sentences; small sizes are trained several times, for
+the median. Each process first trains for an epoch on the first --warm sentences, whatever its
+size: oneDNN keeps memory for each matrix shape that it has met, up to 1,024 of them, and rare
+shapes come late.
 
-Memory is the resident set: what the text of the sentences takes; the bytes of the tokenised arrays; the peak while
-tokenising over what was there before, the arrays included; the peak while training over what was there before it, which
-is weights, averages and activations, and should be the same for all sizes. Sizes are interleaved over the rounds.
+Memory is the resident set: the text of the sentences; the bytes of the tokenised arrays; the
+increase while tokenising, arrays included; the increase while training, which is weights, averages
+and activations, and should be the same for all sizes. Sizes are interleaved over the rounds.
 Prints Markdown: medians over the rounds, and the range. Linux only.
 """
 
@@ -53,7 +55,7 @@ TRAINED = 20_000  # sentences at least, before a size's median is taken
 
 
 def write_corpus(sizes: list[int], warm: int, folder: Path) -> None:
-    """A column file for each size, warm.txt, dev.txt, and vocabulary.txt: one sentence, the words of the vocabulary."""
+    """Write a column file per size; warm.txt, dev.txt, vocabulary.txt (its words in a row)."""
     shape = {
         "imbalance": 20,
         "o_share": 0.83,

@@ -2,11 +2,12 @@
 
     python benchmarks/losses.py --rounds 7
 
-On this machine's CPU, with random numbers: forward and backward of every loss of the package on the logits of 32
-sentences × 128 words × 9 labels, as a share of a training step of the packaged MiniLM on 32 × 128 pieces (forward,
-backward, AdamW; in float32, and in bf16 autocast where the processor has it); forward and backward of the CRF on
-32 × 124 × 9, and its decoding. Each round measures everything once, so that what else the machine does meets all
-alike. Prints Markdown: medians over the rounds, and the range.
+On this machine's CPU, with random numbers: forward and backward of every loss of the package on
+the logits of 32 sentences × 128 words × 9 labels, as a share of a training step of the packaged
+MiniLM on 32 × 128 pieces (forward, backward, AdamW; in float32, and in bf16 autocast where the
+processor has it); forward and backward of the CRF on 32 × 124 × 9, and its decoding. Each round
+measures everything once, so that other load on the machine affects all alike. Prints Markdown:
+medians over the rounds, and the range.
 """
 
 import argparse
@@ -133,7 +134,7 @@ class Fields:
             self.theirs.decode(self.emissions)
 
     def errors(self) -> tuple[float, float, float]:
-        """How far both values are apart; how far our gradient is from float64's, and theirs. All relative."""
+        """Return relative errors: of both values, of our gradient against float64's, of theirs."""
         (value, gradient), (other, other_gradient) = (
             self.value_and_gradient(True),
             self.value_and_gradient(False),
@@ -220,7 +221,8 @@ def main() -> None:
         + "."
     )
     print(
-        f"\n| CRF, {SENTENCES} × {CRF_WORDS} × {len(LABELS)} | ours, ms | pytorch-crf, ms | ratio |\n|---|---|---|---|"
+        f"\n| CRF, {SENTENCES} × {CRF_WORDS} × {len(LABELS)} | ours, ms | pytorch-crf, ms | ratio |"
+        "\n|---|---|---|---|"
     )
     for what, told in (("CRF", "forward and backward"), ("CRF decode", "decoding")):
         ours, theirs = seconds[f"{what}, ours"], seconds[f"{what}, theirs"]
@@ -229,7 +231,8 @@ def main() -> None:
         print(f"| {told} | {milliseconds(ours)} | {milliseconds(theirs)} | {spread} |")
     apart, our_error, their_error = fields.errors()
     print(
-        f"\nRelative difference of the values: {apart:.1e}. Gradient's relative error against float64: "
+        f"\nRelative difference of the values: {apart:.1e}. "
+        "Gradient's relative error against float64: "
         f"ours {our_error:.1e}, pytorch-crf {their_error:.1e}."
     )
 

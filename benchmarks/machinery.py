@@ -2,15 +2,17 @@
 
     OMP_NUM_THREADS=1 python benchmarks/machinery.py
 
-Overhead of a run: a sweep of --runs tiny ones in one process, an epoch of 60 generated sentences each, without the
-first of them, which imports and makes the store. All of a run's wall clock but its train and eval seconds counts:
-composition by Hydra's launcher (from the end of one run to the start of the next), plan and fingerprint, tracker,
-pictures, predictions and model. Parts as result.json has them.
+Overhead of a run: a sweep of --runs tiny ones in one process, an epoch of 60 generated sentences
+each; the first does not count, because it imports and creates the store. Everything but train and
+eval seconds counts: composition by Hydra's launcher (from the end of one run to the start of the
+next), plan and fingerprint, tracker, figures, predictions and model. The parts are those of
+result.json.
 
-Known runs: result.json of --known runs is written as finished, and the time of the command line that finds and skips
-all of them is measured, a fresh process with its imports: 1,000 settings with 10 seeds each, and as many settings.
+Finished runs: write result.json of --known runs as finished, and measure the command that
+recognises and skips all of them, in a fresh process with its imports: 1,000 settings with 10 seeds
+each, and as many settings as runs.
 
-Prints Markdown. It must reach less than 1 s a run, and less than 30 s for 10,000 known runs.
+Prints Markdown. Targets: less than 1 s per run, and less than 30 s for 10,000 finished runs.
 """
 
 import argparse
@@ -34,7 +36,8 @@ from nersweep.run import execute as execute_module
 from nersweep.sweep.members import members_of
 
 TINY = [
-    "data.train=60", "data.dev=20", "data.test=20", "model.hidden=16", "model.layers=1", "model.heads=2",
+    "data.train=60", "data.dev=20", "data.test=20", "model.hidden=16", "model.layers=1",
+    "model.heads=2",
     "train.epochs=1", "train.precision=fp32", "device=cpu",
 ]  # fmt: skip
 SCORES = {"status": "finished", "dev": {"f1": 0.5}, "test": {"f1": 0.5}, "seconds": {"total": 1.0}}

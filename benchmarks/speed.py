@@ -1,14 +1,15 @@
-"""The train loop against the Hugging Face Trainer on the same work: MiniLM, CoNLL-2003, 32 sentences a step.
+"""The training loop against the Hugging Face Trainer: MiniLM, CoNLL-2003, 32 sentences per step.
 
     python benchmarks/speed.py --data DIR --share 0.25 --rounds 3
 
-DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. In one process after another, interleaved over the rounds:
-nersweep; the Trainer with the settings of its token-classification example (fp32, random batches); the Trainer with
-bf16 and group_by_length. Seconds of an epoch over a share of the training split, data loading included, of the
-evaluation of the development split with its scores, and the largest resident set. A process evaluates twice, whosever
-loop it runs, and the faster time counts: the first evaluation is the first to see its shapes, and a run evaluates after
-every epoch. Prints Markdown: medians over the rounds, and the range; and the peak of a bf16 matrix product in the same
-run.
+DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. One process after another, interleaved
+over the rounds: nersweep; the Trainer with the settings of its token-classification example (fp32,
+random batches); the Trainer with bf16 and group_by_length. Measures the seconds of an epoch over a
+share of the training split, data loading included, those of evaluating the development split with
+its scores, and the largest resident set. Each process evaluates twice and the faster time counts:
+the first evaluation meets its shapes for the first time, and a run evaluates after every epoch.
+Prints Markdown: medians over the rounds, and the range; and the peak of a bf16 matrix product in
+the same run.
 """
 
 import argparse
@@ -164,9 +165,8 @@ def main() -> None:
             shown(runs["memory"], 2),
         ]
         print(f"| {name} | {' | '.join(cells)} |")
-    print(
-        f"\nPeak of a bf16 matrix product: {max(max(runs['peak']) for runs in of.values()):.0f} GFLOP/s"
-    )
+    highest = max(max(runs["peak"]) for runs in of.values())
+    print(f"\nPeak of a bf16 matrix product: {highest:.0f} GFLOP/s")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
-"""What a run costs inside a sweep, from the start of the processes to the logged result, beside the Trainer's sweep.
+"""The cost of a run in a sweep, from process start to logged result, against the Trainer's.
 
     python benchmarks/sweep.py --data DIR --rounds 3
 
-DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. A run trains MiniLM for an epoch on a quarter (--share) of
-the training split, 32 sentences a step, scores dev and test, and is in an MLflow store on SQLite when it ends. Ours is
-one command, with a worker of one thread per core; --alone measures one process with all cores too:
+DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. A run trains MiniLM for an epoch on a
+quarter (--share) of the training split, 32 sentences per step, scores dev and test, and is in an
+MLflow store on SQLite when it ends. Ours is one command, with one worker of one thread per core;
+--alone also measures one process with all cores:
 
-    python -m nersweep -m data=conll2003 data.path=DIR model=minilm train.epochs=1 'seed=range(1,13)' \\
-        hydra/launcher=joblib hydra.launcher.n_jobs=2
+    python -m nersweep -m data=conll2003 data.path=DIR model=minilm train.epochs=1 \\
+        'seed=range(1,13)' hydra/launcher=joblib hydra.launcher.n_jobs=2
 
-Imports, making the store, tokenising and saving the models are in it; seconds per run are the wall clock over the
-number of runs. The Trainer's users start a process per run, with a thread per core (benchmarks/trainer.py): as in its
-example, and with bf16 in training and evaluation and group_by_length. Those processes are all alike, so that --theirs
-of them are measured per round; their store is there before, and they save no model. The contenders are interleaved over
-the rounds. Prints Markdown: medians over the rounds, and the range; memory is the largest resident set of a process.
+This includes imports, creating the store, tokenising and saving the models; seconds per run are
+the wall clock over the number of runs. Users of the Trainer start a process per run, with a thread
+per core (benchmarks/trainer.py): as in its example, and with bf16 in training and evaluation and
+group_by_length. Those processes are all alike, so each round measures only --theirs of them; their
+store exists before, and they save no model. The contenders are interleaved over the rounds. Prints
+Markdown: medians over the rounds, and the range; memory is the largest resident set of a process.
 
-The share of the peak is FLOP per run over seconds per run, over the rate of a large bf16 matrix product on all cores,
-measured before each round. FLOP counts what the work needs and no padding: for a piece 2·N in evaluation (dev once,
-test once) and 6·N in training, where N is the number of weights in matrices of the encoder's layers and of the
-classifier (no embeddings); and for the attention of a window of n pieces 4·n²·hidden per layer in evaluation, three
-times that in training.
+The share of the peak is FLOP per run over seconds per run, over the rate of a large bf16 matrix
+product on all cores, measured before each round. FLOP counts what the work needs and no padding:
+2·N per piece in evaluation (dev once, test once) and 6·N in training, where N is the number of
+weights in matrices of the encoder's layers and of the classifier (no embeddings); and for the
+attention of a window of n pieces 4·n²·hidden per layer in evaluation, three times that in training.
 """
 
 import argparse
@@ -75,8 +77,10 @@ def flop_per_run(folder: Path) -> float:
 
 
 def finished(commands: list[Command], folder: Path) -> tuple[float, float]:
-    """Runs the commands side by side. Seconds until the last one ends, and the largest resident set, GB. Raises
-    RuntimeError with what a command printed where it fails."""
+    """Run commands side by side; return the seconds to the last end, and the largest memory, GB.
+
+    Memory is the resident set. Raises RuntimeError with the output of a command that fails.
+    """
     started, running = time.perf_counter(), []
     for number, (command, cores) in enumerate(commands):
         said = folder / f"said-{number}.txt"
@@ -216,7 +220,8 @@ def main() -> None:
                 print(f"{costs[name][-1][0]:.1f} s per run", file=sys.stderr, flush=True)
     print(f"{machine(len(cores))}, {given.runs} runs of ours per round, {given.rounds} rounds\n")
     print(
-        "| | seconds per run | times ours | memory of a process, GB | share of the peak, % |\n|---|---|---|---|---|"
+        "| | seconds per run | times ours | memory of a process, GB | share of the peak, % |\n"
+        "|---|---|---|---|---|"
     )
     seconds = {name: [cost[0] for cost in some] for name, some in costs.items()}
     for name, some in costs.items():
@@ -224,9 +229,8 @@ def main() -> None:
         cells = [shown(seconds[name]), shown(ratios(seconds[name], seconds[WORKERS]))]
         cells += [shown([memory for _, memory in some], 2), shown(of_peak)]
         print(f"| {name} | {' | '.join(cells)} |")
-    print(
-        f"\n{flop / 1e12:.2f} TFLOP per run; peak of a bf16 matrix product: {max(peaks):.0f} GFLOP/s"
-    )
+    peak_rate = f"peak of a bf16 matrix product: {max(peaks):.0f} GFLOP/s"
+    print(f"\n{flop / 1e12:.2f} TFLOP per run; {peak_rate}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""The Hugging Face Trainer on the same work as nersweep: model, data, batch size, epochs and learning rate.
+"""The Hugging Face Trainer on nersweep's work: same model, data, batch size, epochs, learning rate.
 
     python benchmarks/trainer.py --data DIR --seeds 1 2 3
 
-DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. The model is the packaged MiniLM, the settings are those of
-the Trainer's token-classification example; --bf16 and --group-by-length make it faster, and --bf16-eval makes it
-evaluate faster. Prints one JSON line per seed: entity scores (seqeval) after the last epoch, and seconds. With
---tracking each seed is a run of an MLflow store, which has its settings, scores and the losses that the Trainer logs.
+DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. The model is the packaged MiniLM, the
+settings are those of the Trainer's token-classification example; --bf16 and --group-by-length make
+it faster, and --bf16-eval makes it evaluate faster. Prints one JSON line per seed: entity scores
+(seqeval) after the last epoch, and seconds. With --tracking each seed is a run of an MLflow store,
+with its settings, scores and the losses that the Trainer logs.
 """
 
 import argparse

@@ -1,3 +1,3 @@
-"""nersweep: which loss, with which class weights, is better on your named-entity data, and is it real?"""
+"""nersweep: compare losses and class weights for named-entity recognition, with statistics."""
 
 __version__ = "0.1.0"

@@ -20,7 +20,7 @@ from nersweep.tracking.stores import ui_command
 
 @pytest.fixture(autouse=True)
 def unsignalled():
-    """No test is ended by another's signal, and Ctrl-C counts, which a shell's background job ignores."""
+    """Forget the signals of other tests, and let Ctrl-C count even in a shell's background job."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -52,7 +52,7 @@ def assert_refused_as(faults_of):
 
 @pytest.fixture(scope="session")
 def local_data():
-    """local_data(name): the folder of a real data set, under $NERSWEEP_DATA or ../shared/data; skips without it."""
+    """local_data(name): its folder in $NERSWEEP_DATA or ../shared/data; skips without it."""
 
     def find(name: str) -> Path:
         folder = (
@@ -70,7 +70,7 @@ def local_data():
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory):
-    """serve(uri, port): the UI of a store, started by its own command; returns the process when it answers."""
+    """serve(uri, port): the process of a store's UI, once it answers."""
     servers, folder = [], tmp_path_factory.mktemp("server")  # where it puts artifacts
 
     def start(uri: str, port: int) -> subprocess.Popen:
@@ -116,7 +116,7 @@ def browser():
 
 @pytest.fixture
 def asked(browser):
-    """asked(): what the browser has asked for since it was last told, but for what a page holds itself."""
+    """asked(): the addresses requested since the last call, without those inside the page."""
 
     def addresses() -> list[str]:
         notes = [

@@ -1,4 +1,4 @@
-"""Processes of their own that begin with all that a run imports, which takes 8 s, and before anything was computed."""
+"""Processes forked after the imports of a run, which take 8 s, and before any computation."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ FORKED.set_forkserver_preload(
 
 
 def type_(typed, folder):
-    """In such a process: the command, in the folder, which gets what it prints as the files out-PID and err-PID."""
+    """Run the command in the folder, in such a process; its output goes to out-PID and err-PID."""
     import torch
 
     torch.set_num_threads(1)

@@ -31,7 +31,7 @@ SENTENCES = "Ada B-PER\nlives O\nin O\nParis B-LOC\n\nAda B-PER\nB I-PER\nsang O
 
 @pytest.fixture
 def cli_run(tmp_path, capsys, monkeypatch):
-    """cli_run(*arguments): exit code, standard output and lines of standard error, from an empty folder."""
+    """cli_run(*arguments): exit code, standard output, lines of error, in an empty folder."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -66,7 +66,7 @@ def assert_refused(cli_run):
 
 @pytest.fixture
 def column_files(tmp_path):
-    """column_files(train=TEXT): the arguments that name three column files; those not given are good ones."""
+    """column_files(train=TEXT): arguments that name three column files; the others are valid."""
 
     def write(**given):
         arguments = ["data=conll"]

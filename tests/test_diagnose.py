@@ -1,4 +1,4 @@
-"""`python -m nersweep.diagnose`: what it prints and leaves, and that what it recommends is a command."""
+"""`python -m nersweep.diagnose`: what it prints and writes; its recommendations are commands."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The built package works without the checkout: wheel and sdist are whole, a run from the wheel ends in a result."""
+"""The built package works without the checkout: wheel and sdist are complete, and a run works."""
 
 import json
 import os
@@ -40,9 +40,9 @@ def wheel(built):
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory):
-    """The folder of a new environment that has nersweep from the wheel, and the other packages from this one.
+    """A new environment with nersweep from the wheel and the other packages from this environment.
 
-    This one's packages come in as a path: its own .pth files, and with them the editable nersweep, are not read.
+    Those come in as a path, so that its .pth files, and the editable nersweep, are not read.
     """
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)

@@ -24,7 +24,7 @@ def read_line(arguments):
 
 @pytest.fixture
 def presets(tmp_path):
-    """presets(*arguments): the command, with a folder that holds a data set in four columns as further --config-dir."""
+    """presets(*arguments): the command; its --config-dir has a data set in four columns."""
     for name in ("train", "valid", "test"):
         (tmp_path / f"{name}.txt").write_text("EU NNP B-NP B-ORG\n\n")
     sections.register()

@@ -33,12 +33,14 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder in which the README's names mean something: DIR has the beginnings of CoNLL-2003-like and WNUT-17-like
-    files, the column files lie beside, FOLDER is a saved model."""
+    """A folder with what the README names.
+
+    DIR has files like CoNLL-2003 and WNUT-17; the column files are beside it; FOLDER is a model.
+    """
     folder = tmp_path_factory.mktemp("readme")
     four = (
-        "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nPeter NNP B-NP B-PER\nin IN B-PP O\nPau NNP B-NP B-LOC\n\n"
-        * 8
+        "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n"
+        "Peter NNP B-NP B-PER\nin IN B-PP O\nPau NNP B-NP B-LOC\n\n" * 8
     )
     two = "Ada\tB-person\nlikes\tO\nPau\tB-location\n\t\n" * 8
     for name, text in {

@@ -183,7 +183,8 @@ each data set; each run prints and logs them. For a class c with n_c of N words,
 occurring:
 
 ```math
-\text{inverse: } \frac{N}{K n_c} \qquad \text{inverse sqrt: } \sqrt{\frac{N}{K n_c}} \qquad \text{effective: } \frac{1-\beta}{1-\beta^{\,n_c}}
+\text{inverse: } \frac{N}{K n_c} \qquad \text{inverse sqrt: } \sqrt{\frac{N}{K n_c}} \qquad
+\text{effective: } \frac{1-\beta}{1-\beta^{\,n_c}}
 ```
 
 SETTINGS

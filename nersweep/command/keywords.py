@@ -1,4 +1,4 @@
-"""Read name=value arguments into a dataclass: the grammar of the doors that Hydra does not serve."""
+"""Read name=value arguments into a dataclass, for the commands that do not use Hydra."""
 
 import signal
 import sys

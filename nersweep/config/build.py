@@ -111,7 +111,7 @@ class Recipe:
 
 
 def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> Any:
-    """Return the object that a section describes: a Recipe for head and loss, None without _target_.
+    """Return the object that a section describes; a Recipe for head and loss, None if empty.
 
     The terms of a compound loss are sections of their own: loss.terms.dice. Raises UserError with
     all faults, under the user's names.

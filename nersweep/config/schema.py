@@ -102,7 +102,7 @@ SECTIONS = {"train": TrainConfig, "tracking": TrackingConfig, "study": StudyConf
 
 
 def register() -> None:
-    """Register the sections with Hydra: the first entry of the defaults list in conf/config.yaml."""
+    """Register the sections with Hydra: conf/config.yaml lists them first among its defaults."""
     ConfigStore.instance().store(name="sections", node=dict(SECTIONS))
 
 

@@ -42,7 +42,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Settings:
-    """A configuration without faults. values: resolved, by name, with the options under "choice"."""
+    """A configuration without faults. values: resolved, by name; "choice" holds the options."""
 
     values: dict[str, Any]
     choice: Choice

@@ -59,5 +59,5 @@ def wait(path: Path) -> None:
 
 
 def lock_of(path: Path, timeout: float) -> FileLock:
-    """Return a kernel lock; one that only a file's existence stands for would outlive its process."""
+    """Return a lock of the kernel's, not a mere lock file, which would outlive its process."""
     return FileLock(path, timeout, poll_interval=POLL_SECONDS, fallback_to_soft=False)

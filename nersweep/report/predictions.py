@@ -101,7 +101,7 @@ def read_predictions(folder: Path, split: str, types: Iterable[str]) -> TaggedSp
 
 
 def read_spans(file: Path, labels: LabelSet, lengths: list[int]) -> np.ndarray | None:
-    """Read the entities that a head of spans predicted, a line per sentence; None without a file."""
+    """Read the entities that a span head predicted, a line per sentence; None without a file."""
     if not file.exists():
         return None
     type_ids = {name: number for number, name in enumerate(labels.types, 1)}

@@ -234,7 +234,7 @@ def is_finished(run: StoredRun) -> bool:
 
 
 def read_stored_run(run: StoredRun, options: ReportOptions) -> Run:
-    """Read a run of the tracker. Files that lie elsewhere are copied to output_dir/fetched, once."""
+    """Read a run of the tracker. Remote files are copied to output_dir/fetched, once."""
     folder = Path(run.folder)
     if run.folder and (folder / RESULT).exists():
         return read_run(folder, options.scored_split)

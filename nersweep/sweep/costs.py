@@ -49,7 +49,7 @@ class Cost:
 
 
 class Costs:
-    """The costs of runs. elsewhere: they are made on other machines, perhaps those of earlier runs."""
+    """The costs of runs. elsewhere: runs take place on other machines, as earlier ones may have."""
 
     def __init__(self, output_dir: Path, elsewhere: bool):
         self.history = list(finished(output_dir))

@@ -177,7 +177,7 @@ def make(config: DictConfig, launch: Launch) -> float:
 
 
 def read_ends(folder: Path) -> dict[int, list[str] | None]:
-    """Return the faults of the jobs of a launch that have started; None for a job that was killed."""
+    """Return the faults of each job of a launch that has started; None if it was killed."""
     ends = {}
     for report in folder.glob("[0-9]*"):
         if report.name.isdigit():

@@ -66,7 +66,7 @@ class Origin:
             file.unlink(missing_ok=True)
 
     def workers(self) -> dict[int, float]:
-        """Return the workers on this host that have signed in and live: process ids, start times."""
+        """Return the live workers signed in on this host: start times by process id."""
         workers = {}
         for file in Path(self.folder).glob("*-*"):
             pid, started = process_of(file.name)

@@ -20,7 +20,7 @@ from nersweep.terminal import console, print_table
 
 
 def show(command: Command) -> None:
-    """Print what would become of each run, or of each study, and the time and disk it would take."""
+    """Print what each run or study would do, and the time and disk it would take."""
     with command.composer as composer:
         if composer(command.runs[0]).study.space:
             show_studies(command, composer)
@@ -66,7 +66,7 @@ def show_studies(command: Command, composer: Composer) -> None:
 def show_study(
     overrides: tuple[str, ...], workers: int, elsewhere: bool, composer: Composer
 ) -> None:
-    """Print a study; its cost counts every trial as the dearest of the space, and none as pruned."""
+    """Print a study. Its cost assumes the dearest trial of the space each time, none pruned."""
     config = composer(overrides)
     study = study_plan.make(config, overrides, composer)
     trials = study_plan.trials(study)

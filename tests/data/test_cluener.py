@@ -25,7 +25,7 @@ TYPES = {
 
 
 def line(text, **label):
-    """A line whose entities are given as type=[[start, end], ...], end inclusive as in the files."""
+    """A line with entities type=[[start, end], ...], end inclusive as in the files."""
     return json.dumps(
         {
             "text": text,
@@ -136,8 +136,9 @@ FAULTS = {
     ONE % '{"ab": [[0, 1, 2]]}': 'name "ab" [0, 1, 2]: expected two whole numbers, [start, end]',
     ONE % '{"ab": [[0, 1.0]]}': 'name "ab" [0, 1.0]: expected two whole numbers, [start, end]',
     ONE % '{"ab": [["0", 1]]}': 'name "ab" ["0", 1]: expected two whole numbers, [start, end]',
-    ONE
-    % '{"ab": [[false, true]]}': 'name "ab" [false, true]: expected two whole numbers, [start, end]',
+    ONE % '{"ab": [[false, true]]}': (
+        'name "ab" [false, true]: expected two whole numbers, [start, end]'
+    ),
     ONE % '{"de": [[3, 4]]}': 'name "de" [3, 4]: outside the text, whose offsets are 0 to 3',
     ONE % '{"d": [[-1, 3]]}': 'name "d" [-1, 3]: outside the text, whose offsets are 0 to 3',
     ONE % '{"d": [[-1, -1]]}': 'name "d" [-1, -1]: outside the text, whose offsets are 0 to 3',

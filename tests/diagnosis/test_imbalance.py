@@ -1,4 +1,4 @@
-"""What a diagnosis counts, against small cases by hand and against all batches that there can be."""
+"""What a diagnosis counts, against small cases by hand and against all possible batches."""
 
 from itertools import combinations, product
 from math import comb, prod

@@ -92,7 +92,7 @@ def test_a_finding_tells_the_statistic_that_fired_it():
 
 
 def outcomes() -> list[list[Finding]]:
-    """What may be found together: each rule fires or not, but for classes that are even and rare."""
+    """All combinations of findings: each rule fires or not, but never both even and rare."""
     one_each = [within for within, _ in WITHIN_AND_AT.values()]
     of_rule = {rule: next(f for d in one_each if (f := rule(d))) for rule in RULES}
     subsets = [
@@ -125,8 +125,8 @@ def test_each_setting_is_a_run_without_faults(head):
         assert read.faults == [] and len(read.runs) == 1
 
 
-# Share of O, the largest class over the smallest, the same of entity classes, percent of test entities with new names;
-# the rules that fire.
+# Share of O, the largest class over the smallest, the same of entity classes, percent of test
+# entities with new names; the rules that fire.
 REFERENCE = {
     "conll2003": (0.833, 147, 6.2, None, ["even classes"]),
     "wnut17": (

@@ -89,10 +89,11 @@ class Sweep:
 
 
 class Typed:
-    """`python -m nersweep -m …` on tiny models, each run of some seconds, and the processes that make its runs."""
+    """`python -m nersweep -m …` on tiny models, some seconds per run, and its processes."""
 
     RUNS = (
-        "data.train=200", "data.dev=20", "data.test=20", "train.epochs=6", "train.batch_size=2", "device=cpu",
+        "data.train=200", "data.dev=20", "data.test=20", "train.epochs=6", "train.batch_size=2",
+        "device=cpu",
         "train.precision=fp32", "model.hidden=8", "model.layers=1", "model.heads=2",
     )  # fmt: skip
 
@@ -104,7 +105,7 @@ class Typed:
         )
 
     def makers(self, seed: int) -> list[int]:
-        """The processes that train with this seed just now: one, but for several trials of a study."""
+        """The processes that train with this seed: one, or more for several trials of a study."""
         found = []
         for folder in self.outputs.glob(f"runs/*-s{seed}-*"):
             words = (folder / "lock").read_text().split()
@@ -122,7 +123,7 @@ class Typed:
         pytest.fail(f"nobody trains with seed {seed}: {self.statuses()}")
 
     def kill_always(self, seed: int) -> int:
-        """Kills whoever trains with this seed, until the command ends; returns how many these were."""
+        """Kill every process that trains with this seed until the command ends; return how many."""
         killed: set[int] = set()
         while self.process.poll() is None:
             for pid in set(self.makers(seed)) - killed:

@@ -1,5 +1,8 @@
-"""A sweep in small, over any of Hydra's launchers: its jobs count steps, and write them down where a run would write
-its checkpoint. `python -m job FOLDER STEPS JOBS [hydra overrides]`, with this folder on PYTHONPATH."""
+"""A miniature sweep over any of Hydra's launchers: `python -m job FOLDER STEPS JOBS [overrides]`.
+
+Its jobs count steps, and save them where a run would save its checkpoint. This folder must be on
+PYTHONPATH.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, on a free port of this machine, as fixtures: pytest_plugins = ["postgres"]."""
+"""Fixtures for a PostgreSQL server on a free port: pytest_plugins = ["postgres"]."""
 
 import os
 import pwd
@@ -20,7 +20,7 @@ CONNECTIONS = 400  # at once: each of four processes keeps its own to each of 40
 
 @pytest.fixture(scope="session")
 def server():
-    """The address of a server, up to the database's name. PostgreSQL refuses root, whose tests run it as postgres."""
+    """The address of a server, up to the database's name. Root runs it as the user postgres."""
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     found = shutil.which("initdb")
     binaries = BINARIES[-1] if BINARIES else Path(found).parent if found else None

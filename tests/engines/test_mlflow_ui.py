@@ -10,7 +10,8 @@ from nersweep.tracking.stores import open_store
 
 pytestmark = pytest.mark.engine
 TYPED = (
-    "loss=cross_entropy,focal", "seed=1,2", "data.train=300", "data.dev=40", "data.test=40", "train.epochs=3",
+    "loss=cross_entropy,focal", "seed=1,2", "data.train=300", "data.dev=40", "data.test=40",
+    "train.epochs=3",
     "train.lr=1e-2", "model.hidden=16", "model.layers=1", "model.heads=2", "device=cpu",
 )  # fmt: skip
 COMPARED = ("cross_entropy-s1", "focal-g2-s1")
@@ -57,8 +58,7 @@ def ui(sweep, serve):
 
 @pytest.fixture(scope="module")
 def browser(browser):
-    """Wide enough for the columns, which are drawn only where they are seen; without the panel of an assistant, which
-    the UI opens at the first visit."""
+    """A window that shows all columns, without MLflow's assistant of the first visit."""
     browser.set_window_size(1800, 1000)
     closed = """
         if (location.protocol === "http:") {
@@ -80,7 +80,7 @@ def at_home(asked, ui):
 
 @pytest.fixture
 def wait(browser, at_home):
-    """wait(script, *arguments): the first answer of that script that is not empty, within half a minute."""
+    """wait(script, *arguments): the first answer of the script that is not empty, within 30 s."""
     from selenium.webdriver.support.wait import WebDriverWait
 
     def until(script, *arguments):
@@ -93,7 +93,7 @@ def wait(browser, at_home):
 
 @pytest.fixture
 def table(browser, ui, wait, tracked):
-    """The table of the experiment's runs, complete: the cells of each as {column: text}, from top to bottom."""
+    """The complete table of the experiment's runs: {column: text} for each, from top to bottom."""
     browser.get("about:blank")  # else the UI may keep what it shows
     experiment = tracked["sweep"].info.experiment_id
     browser.get(f"{ui}/#/experiments/{experiment}/runs?viewStateShareKey=f1")
@@ -102,10 +102,12 @@ def table(browser, ui, wait, tracked):
         for (const cell of document.querySelectorAll("[row-id] [col-id]")) {
             const row = cell.closest("[row-id]");
             rows[row.getAttribute("row-index")] ??= {id: row.getAttribute("row-id")};
-            rows[row.getAttribute("row-index")][cell.getAttribute("col-id")] = cell.innerText.split("\\n").pop().trim();
+            const text = cell.innerText.split("\\n").pop().trim();
+            rows[row.getAttribute("row-index")][cell.getAttribute("col-id")] = text;
         }
-        const found = Object.keys(rows).sort((a, b) => a - b).map((index) => rows[index]);
-        return found.length === arguments[0] && found.every((row) => "metrics.`test/f1`" in row) && found;
+        const sorted = Object.keys(rows).sort((a, b) => a - b).map((index) => rows[index]);
+        const complete = sorted.every((row) => "metrics.`test/f1`" in row);
+        return sorted.length === arguments[0] && complete && sorted;
     """
     return wait(rows, len(tracked))
 
@@ -135,8 +137,9 @@ def test_of_two_runs_the_comparison_shows_what_differs(browser, wait, table, tra
     ).click()
     only = wait("return document.querySelector('[aria-label=\"Parameters - Show diff only\"]')")
     parameters = """
+        const texts = (cells) => cells.map((cell) => cell.innerText.trim());
         const named = (table) => Object.fromEntries([...table.rows].map((row) =>
-            [row.cells[0].innerText, [...row.cells].slice(1).map((cell) => cell.innerText.trim())]));
+            [row.cells[0].innerText, texts([...row.cells].slice(1))]));
         const tables = [...document.querySelectorAll(".mlflow-compare-run-table")].map(named);
         const params = tables.find((table) => "loss" in table && !("fingerprint" in table));
         return params && "data" in params === arguments[0] && [tables[0], params];
@@ -167,8 +170,9 @@ def test_a_run_shows_its_command_and_its_charts_over_steps(browser, wait, ui, re
     )
     browser.get(f"{page}/model-metrics")
     steps = """
-        const drawn = [...document.querySelectorAll(".js-plotly-plot")].flatMap((plot) => plot.data ?? []);
-        const chart = drawn.find((line) => line.metricKey === "dev/f1" && line.x.length);
+        const plots = [...document.querySelectorAll(".js-plotly-plot")];
+        const lines = plots.flatMap((plot) => plot.data ?? []);
+        const chart = lines.find((line) => line.metricKey === "dev/f1" && line.x.length);
         return chart && [[...chart.x], [...chart.y]];
     """
     found, scores = wait(steps)

@@ -1,4 +1,4 @@
-"""hydra/launcher=ray: two nodes of a cluster, both on this machine. Needs an environment of its own: make ray."""
+"""hydra/launcher=ray on a cluster of two nodes, both on this machine. Needs `make ray`."""
 
 import os
 import signal

@@ -1,6 +1,7 @@
-"""The tracking store and the storage of studies: processes that start at once on empty ones, in SQLite and PostgreSQL.
+"""Processes that start at once on empty stores of runs and studies, in SQLite and PostgreSQL.
 
-NERSWEEP_STORES says on how many, one after the other: 3, and 20 with `make test-all`."""
+NERSWEEP_STORES is the number of stores, one after the other: 3, and 20 with `make test-all`.
+"""
 
 import os
 
@@ -33,7 +34,7 @@ def empty(request, tmp_path):
 
 
 def use_all(tracked, searched, output_dir, barrier, answers):
-    """Uses both stores at the same time as the other processes, a pair after the other; says what was raised."""
+    """Use pairs of stores at the same time as the other processes; answer what was raised."""
     for uri, url in zip(tracked, searched, strict=True):
         barrier.wait(120)
         try:

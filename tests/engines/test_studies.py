@@ -21,7 +21,8 @@ pytest_plugins = ["postgres"]
 
 WORKERS, TRIALS = 4, 6
 SMALL = [
-    "data.train=60", "data.dev=20", "data.test=20", "train.epochs=3", "train.batch_size=8", "train.lr=1e-2",
+    "data.train=60", "data.dev=20", "data.test=20", "train.epochs=3", "train.batch_size=8",
+    "train.lr=1e-2",
     "train.precision=fp32", "model.hidden=8", "model.layers=1", "model.heads=2", "device=cpu",
 ]  # fmt: skip
 STUDY = ["study=focal_gamma", f"study.trials={TRIALS}", "study.name=shared"]

@@ -55,7 +55,7 @@ def test_scores_equal_seqeval_on_random_tags():
         predicted = np.where(
             rng.random(lengths.sum()) < 0.6, gold, rng.choice(len(LABELS), size=lengths.sum())
         )
-        # Strict mode of seqeval wants well-formed gold; both must agree on it whatever is predicted.
+        # seqeval's strict mode wants well-formed gold; both must agree on it for any prediction.
         gold = np.array([LABELS.ids[t] for s in cut(gold, lengths) for t in repaired(s)])
         same_as_seqeval(
             gold, predicted, lengths, LABELS, (cut(gold, lengths), cut(predicted, lengths))

@@ -251,7 +251,7 @@ def test_dice_of_an_absent_class_without_probability_is_zero():
 
 
 def certain(*p_y):
-    """Logits of two classes in which the gold class, 0, has these probabilities; and the targets."""
+    """Logits of two classes that give the gold class, 0, these probabilities; and the targets."""
     p = torch.tensor(p_y, dtype=torch.float64)
     return torch.stack([p.log(), (1 - p).log()], -1), torch.zeros(len(p), dtype=torch.long)
 

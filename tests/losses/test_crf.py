@@ -15,7 +15,7 @@ LABELS = LabelSet(["PER", "LOC"])
 
 
 def drawn(lengths=LENGTHS, classes: int = 3, allowed=(), dtype=torch.float64, seed: int = 0):
-    """A field with random scores, and random emissions and targets of sentences with these lengths."""
+    """A CRF with random scores; random emissions and targets of sentences with these lengths."""
     generator = torch.Generator().manual_seed(seed)
     crf = CRF(classes, *allowed).to(dtype)
     for scores in crf.parameters():

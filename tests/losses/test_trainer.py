@@ -34,8 +34,10 @@ LOSSES = {
 
 
 def sentences() -> list[dict[str, Tensor]]:
-    """20 of them, so that the last step of an epoch in steps of 8 is a half; with 0 to 12 labels each, and none in
-    the second pair."""
+    """20 sentences with 0 to 12 labels each, none in the second pair.
+
+    The last step of an epoch, in steps of 8, is half full.
+    """
     generator = torch.Generator().manual_seed(0)
     words = torch.randint(1, 30, (20, 12), generator=generator)
     labels = torch.where(words < 20, 0, words % 4)
@@ -81,7 +83,8 @@ def trainer(folder, loss: Callable, batch: int, accumulation: int, devices: int 
         disable_tqdm=True,
     )
     assert arguments.n_gpu == 0
-    arguments._n_gpu = devices  # on a CPU, DataParallel runs the model in one piece; the Trainer's arithmetic stays
+    # On a CPU, DataParallel runs the model in one piece; the Trainer's arithmetic is the same.
+    arguments._n_gpu = devices
     return Trainer(
         model=model(),
         args=arguments,

@@ -1,7 +1,7 @@
-"""What a training step asks of a GPU: its numbers are never waited for, and what it needs is put there without a wait.
+"""A training step never waits for a GPU, neither to read numbers nor to copy what it needs.
 
-No GPU is needed to see it. On the device "meta" tensors have shapes and no numbers, and code takes the ways that it
-takes on a GPU: what would wait for numbers shows in what is asked of torch.
+This needs no GPU. On the device "meta" tensors have shapes and no numbers, and code takes the same
+branches as on a GPU: the calls to torch show what would wait for numbers.
 """
 
 import traceback
@@ -31,18 +31,19 @@ LOSSES = sorted(file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml"
 PACKAGE = str(CHECKOUT / "nersweep")
 CPU, META = torch.device("cpu"), torch.device("meta")
 SMALL = [
-    "data.train=20", "data.dev=5", "data.test=5", "model.hidden=16", "model.layers=1", "model.dropout=0.1",
+    "data.train=20", "data.dev=5", "data.test=5", "model.hidden=16", "model.layers=1",
+    "model.dropout=0.1",
     "train.batch_size=10", "train.precision=fp32",
 ]  # fmt: skip
 SOME = 2  # how many elements a mask is said to choose
 
-# Where a GPU is waited for all the same.
+# Where a step does wait for a GPU.
 EXCEPTIONS = {
-    # Only the numbers tell that a probability became too small, and that logarithms must be taken: always to take them
-    # would make every step pay for what is rare.
+    # Only the numbers show that a probability became too small, so that logarithms are needed:
+    # taking them always would make every step pay for a rare case.
     "crf": {"crf.py forward: _local_scalar_dense"},
-    # The anchors are chosen by label. With every token as an anchor nothing would be waited for, but memory would be
-    # tokens × tokens.
+    # The anchors are chosen by label. With every token as an anchor there would be no wait, but
+    # memory would grow to tokens × tokens.
     "contrastive": {
         "contrastive.py forward: mask",
         "contrastive.py supcon: bincount",
@@ -53,7 +54,7 @@ EXCEPTIONS = {
 
 
 class Waits(TorchDispatchMode):
-    """Notes each operation that would wait for a GPU, with our function that asks for it, and answers in its place."""
+    """Records each operation that would wait for a GPU, with the caller, and answers it."""
 
     def __init__(self):
         super().__init__()
@@ -108,7 +109,7 @@ class Waits(TorchDispatchMode):
 
 
 class Copies(TorchFunctionMode):
-    """Notes where Python numbers are copied to a GPU, which takes place above torch's dispatcher."""
+    """Records where Python numbers are copied to a GPU, above torch's dispatcher."""
 
     def __init__(self, waits: Waits):
         super().__init__()

@@ -1,4 +1,4 @@
-"""No more runs share a GPU than are meant to, and a slot comes back with the process that held it."""
+"""No more runs share a GPU than allowed, and a slot is free once its process has ended."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Packed windows: what a model computes of them, and learns from them, is what it does with padded ones."""
+"""A model computes and learns the same from packed windows as from padded ones."""
 
 import numpy as np
 import pytest
@@ -120,7 +120,7 @@ def test_packed_and_padded_windows_have_the_same_features_and_gradients(family):
     )  # a pooler has none
     largest = max(gradient.abs().max() for gradient in gradients["eager"].values())
     for name, gradient in gradients["eager"].items():
-        # The gradient of a key's bias is 0 but for rounding, which is that of what it is added up from.
+        # The gradient of a key's bias is 0 but for rounding, at the scale of its summands.
         scale = largest if name.endswith(("key.bias", "k_lin.bias")) else gradient.abs().max()
         assert (gradients[ATTENTION][name] - gradient).abs().max() <= 1e-5 * scale, name
 

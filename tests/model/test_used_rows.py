@@ -118,8 +118,8 @@ def test_the_padding_row_stays(padding):
 
 
 def test_pieces_that_are_not_in_use_are_themselves_again_once_restored():
-    # Until then they look like the first row in use: whoever predicts with rows taken out has to name all pieces of
-    # what is predicted, as a run does with those of train, dev and test, or restore the rows first, as saving does.
+    # Until then they look like the first row in use. To predict with rows taken out, name all
+    # pieces of the text, as a run does for its splits, or restore the rows first, as saving does.
     encoder, split = encoder_and_split()
     unseen = tokenise(OTHER, LABELS, encoder.tokenizer, encoder.max_length).batch(
         [0, 1], packed=False

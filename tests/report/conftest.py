@@ -51,7 +51,7 @@ def with_mistakes(tags, rng):
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """Folders of finished runs, four settings with two seeds: copies of a real run with other predictions."""
+    """Folders of finished runs, four settings × two seeds: a real run with other predictions."""
     folder, rng = tmp_path_factory.mktemp("harm"), random.Random(1)
     corpora = {split: [sentence(rng) for _ in range(40)] for split in ("train", "dev", "test")}
     for split, sentences in corpora.items():

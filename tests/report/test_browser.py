@@ -111,7 +111,7 @@ def test_the_search_leaves_the_sentences_with_these_words(shown, comparison):
 
 
 def visible(browser, words="", **places):
-    """With these words and options by place: the numbers of the sentences that can be seen, and what is told."""
+    """Filter by words and options (by index); return the visible sentences and the count's text."""
     from selenium.webdriver.support.select import Select
 
     field = browser.find_element("name", "words")
@@ -142,8 +142,8 @@ def test_on_a_phone_tables_scroll_in_their_box_and_the_page_does_not(shown):
         wide, held = shown.execute_script("""
             const box = document.querySelector(".scroll");
             box.scrollLeft = 1000;
-            const [edge, cell] = [box, box.querySelector("tbody th")].map((one) => one.getBoundingClientRect().left);
-            return [box.scrollLeft > 0, cell === edge];
+            const left = (element) => element.getBoundingClientRect().left;
+            return [box.scrollLeft > 0, left(box.querySelector("tbody th")) === left(box)];
         """)
         assert wide and held  # the settings stay in sight
         assert shown.execute_script("""
@@ -158,7 +158,8 @@ def test_links_to_parts_work_in_a_frame_without_an_origin(browser, file, tmp_pat
     """As MLflow shows a page of a run."""
     page_of = json.dumps(file.read_text("utf-8")).replace("<", "\\u003c")
     whole = f"""<iframe sandbox="allow-scripts" width="800" height="600"></iframe><script>
-        document.querySelector("iframe").src = URL.createObjectURL(new Blob([{page_of}], {{type: "text/html"}}));
+        const page = new Blob([{page_of}], {{type: "text/html"}});
+        document.querySelector("iframe").src = URL.createObjectURL(page);
     </script>"""
     (tmp_path / "frame.html").write_text(whole, encoding="utf-8")
     browser.get((tmp_path / "frame.html").as_uri())
@@ -183,7 +184,10 @@ def test_it_prints(shown):
     try:
         assert not shown.find_element("id", "filter").is_displayed()
         assert shown.find_element("id", "disagreements").is_displayed()
-        count = "return [...document.querySelectorAll('#disagreements > li')].filter((one) => one.checkVisibility()).length"
+        count = """
+            const sentences = [...document.querySelectorAll("#disagreements > li")];
+            return sentences.filter((sentence) => sentence.checkVisibility()).length;
+        """
         assert shown.execute_script(count) == page.PRINTED
     finally:
         shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

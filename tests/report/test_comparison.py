@@ -1,4 +1,4 @@
-"""Settings over their seeds: grouped rightly, tested as by hand, and no more concluded than was seen."""
+"""Settings over their seeds: groups, tests worked out by hand, and no overstated conclusion."""
 
 from dataclasses import replace
 
@@ -204,8 +204,10 @@ def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():
 
 
 def concluded(monkeypatch, gains, interval, p_sentences, rows=1):
-    """Of the first of so many rows whose seeds gain so many entities, where the bootstrap gives this interval in
-    points, and a wider one for another level."""
+    """Return the conclusion on the first of `rows` rows whose seeds gain so many entities.
+
+    The bootstrap gives this interval in points, and a wider one for a higher level.
+    """
 
     def interval_of(resampled, observed, level=0.95):
         low, high = interval

@@ -13,7 +13,7 @@ from nersweep.report.rows import Row
 
 @pytest.fixture
 def compare_tags(tmp_path):
-    """compare_tags(gold, {setting: {seed: tags}}, spans): tags of each sentence; words are numbers."""
+    """compare_tags(gold, {setting: {seed: tags}}, spans): tags by sentence; words are numbers."""
 
     def make(gold, predicted, spans=None):
         rows = []

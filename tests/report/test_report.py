@@ -87,7 +87,8 @@ def test_a_report_is_made_while_the_tracker_is_away(sweep, call, tmp_path):
     [
         (
             ["swep=x"],
-            "swep=x: no such setting; use one of sweep, study, experiment, filter, archive, compare",
+            "swep=x: no such setting; "
+            "use one of sweep, study, experiment, filter, archive, compare",
         ),
         (["sweep"], "sweep: expected sweep=VALUE"),
         (["sweep="], "sweep=: expected sweep=VALUE"),

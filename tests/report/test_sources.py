@@ -29,7 +29,8 @@ from nersweep.results.result import Status, read_result
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 
 TINY = [
-    "data.train=40", "data.dev=20", "data.test=30", "model.hidden=8", "model.layers=1", "model.heads=2",
+    "data.train=40", "data.dev=20", "data.test=30", "model.hidden=8", "model.layers=1",
+    "model.heads=2",
     "train.epochs=1", "device=cpu",
 ]  # fmt: skip
 TABLES = ("report.csv", "report.tex")

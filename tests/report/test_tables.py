@@ -98,11 +98,15 @@ def test_latex_is_accepted(hostile, tmp_path):
         rows = [line for line in body[1].splitlines() if line.endswith(r"\\")]
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(body[0]) - 1}
     if shutil.which("pdflatex"):
-        whole = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{text}\end{{document}}"
+        whole = document(r"\documentclass{article}", text)
         (tmp_path / "t.tex").write_text(whole, encoding="utf-8")
         subprocess.run(
             ["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True
         )
+
+
+def document(first, text):
+    return rf"{first}\usepackage{{booktabs}}\begin{{document}}{text}\end{{document}}"
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
@@ -116,7 +120,7 @@ def test_latex_fits_on_a_page(comparison, tmp_path):
         rows.append(replace(row, records=records, claim=claim))
     text = formats.latex(replace(comparison, rows=tuple(rows)))
     assert text.startswith("% needs \\usepackage{booktabs}\n")
-    page = rf"\documentclass[a4paper]{{article}}\usepackage{{booktabs}}\begin{{document}}{text}\end{{document}}"
+    page = document(r"\documentclass[a4paper]{article}", text)
     (tmp_path / "t.tex").write_text(page, encoding="utf-8")
     ran = subprocess.run(
         ["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True

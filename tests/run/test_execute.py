@@ -18,12 +18,13 @@ from nersweep.tracking.reading import run_id_of
 CHECKOUT = Path(__file__).parents[2]
 SMALL = [
     "train.precision=fp32",
-    "data.train=150", "data.dev=40", "data.test=40", "train.epochs=2", "model.hidden=32", "model.layers=1",
+    "data.train=150", "data.dev=40", "data.test=40", "train.epochs=2", "model.hidden=32",
+    "model.layers=1",
 ]  # fmt: skip
 
 
 def run(capsys, monkeypatch, *arguments):
-    """Exit code, standard output and standard error of `python -m nersweep` with these arguments."""
+    """Exit code, standard output and error of `python -m nersweep` with these arguments."""
     monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
     with pytest.raises(SystemExit) as end:
         cli.main()

@@ -1,4 +1,4 @@
-"""A plan gives the loss what it must know of the data, and has all that counts in its fingerprint."""
+"""A plan gives the loss its facts of the data; the fingerprint covers all that counts."""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Processes that are killed at any moment: the same command ends with the numbers of one that was never disturbed."""
+"""A process may be killed at any moment: the same command ends with undisturbed numbers."""
 
 import json
 import os
@@ -20,7 +20,8 @@ from nersweep.tracking import stores
 from nersweep.tracking.reading import run_id_of
 
 TINY = [
-    "data.train=64", "data.dev=16", "data.test=16", "model.hidden=16", "model.layers=1", "model.heads=2",
+    "data.train=64", "data.dev=16", "data.test=16", "model.hidden=16", "model.layers=1",
+    "model.heads=2",
     "train.batch_size=4", "train.precision=fp32", "device=cpu",
 ]  # fmt: skip
 LONG = [
@@ -99,7 +100,7 @@ def start():
 
 @pytest.fixture
 def finish(start):
-    """finish(typed, folder): exit code, standard output and standard error of a process that nobody disturbs."""
+    """finish(typed, folder): exit code, standard output and error of an undisturbed process."""
 
     def wait(typed, folder):
         process = start(typed, folder)
@@ -138,10 +139,15 @@ def asked(folder, query):
 
 
 def assert_same(folder, whole):
-    """The folder's runs have the numbers of undisturbed ones, on disk and in the tracker, and nothing is there twice
-    or left over."""
+    """The folder's runs have the numbers of undisturbed ones, on disk and in the tracker.
+
+    Nothing is stored twice or left over.
+    """
     assert numbers(folder) == numbers(whole)
-    history = "select name, key, step, value from metrics join runs using (run_uuid) order by name, key, step, value"
+    history = (
+        "select name, key, step, value from metrics join runs using (run_uuid) "
+        "order by name, key, step, value"
+    )
     assert asked(folder, history) == asked(whole, history)
     for query in (
         "select name, status from runs order by name",
@@ -203,7 +209,7 @@ SHORT = [*TINY, "train.epochs=2"]
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory, empty_store):
-    """The folder of a short run that nobody disturbed, and how many commits to the tracker it made."""
+    """The folder of an undisturbed short run, and how many commits to the tracker it made."""
     folder = tmp_path_factory.mktemp("short")
     (folder / "outputs").mkdir()
     shutil.copy(empty_store, folder / "outputs" / "mlflow.db")

@@ -11,7 +11,8 @@ from nersweep.study import check, loop, plan, storage
 from nersweep.study.queue import Queue, make_pruner
 
 SMALL = [
-    "data.train=60", "data.dev=20", "data.test=20", "train.epochs=2", "train.batch_size=8", "train.lr=1e-2",
+    "data.train=60", "data.dev=20", "data.test=20", "train.epochs=2", "train.batch_size=8",
+    "train.lr=1e-2",
     "model.hidden=8", "model.layers=1", "model.heads=2", "train.precision=fp32",
 ]  # fmt: skip
 LR = "study.space.train.lr="

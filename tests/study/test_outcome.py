@@ -256,7 +256,10 @@ def test_a_score_of_the_end_can_be_the_value_of_a_trial(output_dir):
     assert names == set(final_metrics())
 
 
-OWN = "# @package _global_\nmy_gamma: 2.0\nloss: {_target_: nersweep.losses.FocalLoss, gamma: '${my_gamma}'}\n"
+OWN = """# @package _global_
+my_gamma: 2.0
+loss: {_target_: nersweep.losses.FocalLoss, gamma: '${my_gamma}'}
+"""
 
 
 @pytest.mark.parametrize("export", [[], ["study.export=own/experiment/best.yaml"]])

@@ -1,7 +1,8 @@
-"""Whatever dies among the jobs of a sweep, every other is made, what dies is told, and it comes to an end.
+"""Whichever jobs of a sweep die, every other one runs, deaths are reported, and the sweep ends.
 
-Engines that really kill are in tests/engines; here is each pattern of deaths, with joblib's rule: a process that dies
-takes its neighbours with it, and nothing begins after that."""
+Engines that really kill are in tests/engines; here is each pattern of deaths, with joblib's rule: a
+process that dies takes its neighbours with it, and nothing starts after that.
+"""
 
 import itertools
 import subprocess
@@ -16,8 +17,10 @@ from nersweep.sweep import jobs
 
 @pytest.fixture
 def send(tmp_path, monkeypatch):
-    """send(runs, processes, culprits, stop): what went wrong with each run, the runs that were made, all launches. A
-    culprit is a run that dies so many times; one that fails is named bad."""
+    """send(runs, processes, culprits, stop): faults of each run, the runs made, all launches.
+
+    culprits: how many times a run dies. A run that fails is named bad.
+    """
 
     def do(runs, processes, culprits=None, stop=False):
         deaths, made, launches = dict(culprits or {}), [], []

@@ -29,7 +29,8 @@ from nersweep.tracking.tracker import make
 from nersweep.training.progress import TrainingProgress
 
 TINY = [
-    "data.train=24", "data.dev=8", "data.test=8", "model.hidden=8", "model.layers=1", "model.heads=2", "train.epochs=1",
+    "data.train=24", "data.dev=8", "data.test=8", "model.hidden=8", "model.layers=1",
+    "model.heads=2", "train.epochs=1",
     "train.precision=fp32", "device=cpu",
 ]  # fmt: skip
 DIVERGING = ["train.warmup=0", "train.max_grad_norm=1e30", "train.batch_size=2"]
@@ -37,13 +38,13 @@ DIVERGING = ["train.warmup=0", "train.max_grad_norm=1e30", "train.batch_size=2"]
 
 @pytest.fixture(scope="module")
 def output_dir(tmp_path_factory):
-    """One for all sweeps here, each of which has seeds of its own: to make a tracking store takes seconds."""
+    """One for all sweeps here, each with its own seeds: creating a tracking store takes seconds."""
     return tmp_path_factory.mktemp("outputs")
 
 
 @pytest.fixture
 def start(output_dir, tmp_path, capfd, monkeypatch):
-    """start(*typed): exit code, lines of standard output and of standard error of a sweep of tiny runs."""
+    """start(*typed): exit code, lines of standard output and error of a sweep of tiny runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
 
@@ -78,7 +79,7 @@ def asked(output_dir, query, *values):
 
 
 def sweeps(output_dir):
-    """By their lists of runs: the tracker's run of the sweep, and its children's names and statuses."""
+    """The tracker's run of each sweep with its children's names and statuses, by list of runs."""
     found = {}
     for file in (output_dir / "sweeps").glob("*/sweep.json"):
         told = json.loads(file.read_text("utf-8"))
@@ -161,8 +162,8 @@ def test_machines_do_not_choose_the_precision_of_a_sweep(start, made, engine):
     code, out, err = start("seed=1,2", f"hydra/launcher={engine}", "train.precision=auto")
     assert (code, out, made) == (1, [], [])
     assert err == [
-        "nersweep: train.precision=auto: each machine chooses for itself, and the runs go to others; "
-        "set train.precision=bf16 or fp32"
+        "nersweep: train.precision=auto: each machine chooses for itself, "
+        "and the runs go to others; set train.precision=bf16 or fp32"
     ]
 
 
@@ -239,8 +240,10 @@ def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, outpu
 
 @pytest.fixture
 def away(output_dir, monkeypatch):
-    """away(runs): MLflow's store cannot be opened from the training of the next run on, until so many were trained, or
-    away.end()."""
+    """away(runs): no MLflow store from the training of the next run on.
+
+    It is back after so many runs, or at away.end().
+    """
     file, aside = output_dir / "mlflow.db", output_dir / "aside"
 
     def end():
@@ -269,7 +272,10 @@ def away(output_dir, monkeypatch):
 
 def tracked(output_dir, name):
     """The metrics that MLflow has of a run, by name and step."""
-    query = "select metrics.key, step, value from metrics join runs on runs.run_uuid = metrics.run_uuid where runs.name = ?"
+    query = (
+        "select metrics.key, step, value from metrics "
+        "join runs on runs.run_uuid = metrics.run_uuid where runs.name = ?"
+    )
     return {(key, step): value for key, step, value in asked(output_dir, query, name)}
 
 
@@ -351,8 +357,8 @@ def test_a_sweep_that_stops_at_a_failure_says_what_was_not_begun(start, made):
     assert (code, made) == (1, ["cross_entropy-manual-s32"]) and "1 of 4 runs finished" in out
     assert "no class B-NOPE" in err[0]
     assert err[1:] == [
-        f"nersweep: cross_entropy-manual-s32 manual_weights={{{weights}}}: not started, after another run failed "
-        "(on_failure=stop)"
+        f"nersweep: cross_entropy-manual-s32 manual_weights={{{weights}}}: "
+        "not started, after another run failed (on_failure=stop)"
         for weights in ("B-NADA:1", "O:2")
     ]
 
@@ -429,8 +435,8 @@ def test_two_studies_are_launched_together(start, output_dir):
     assert (code, err) == (0, [])
     with sqlite3.connect(output_dir / "studies.db") as database:
         trials = database.execute(
-            "select study_name, count(*) from studies join trials using (study_id) where state = 'COMPLETE'"
-            " group by study_name order by study_name"
+            "select study_name, count(*) from studies join trials using (study_id)"
+            " where state = 'COMPLETE' group by study_name order by study_name"
         ).fetchall()
     assert [(name.rpartition("-")[0], count) for name, count in trials] == [
         ("focal_gamma", 2),
@@ -483,7 +489,7 @@ def command_of(runs, composer):
 
 @pytest.fixture
 def elsewhere(output_dir):
-    """elsewhere(seed, seconds): another process that works for so long on a run; returns run and process."""
+    """elsewhere(seed, seconds): a run, and another process that works on it for so long."""
     begun = []
 
     def hold(seed, seconds):
@@ -504,7 +510,8 @@ def elsewhere(output_dir):
 
 
 def waiting(member, process):
-    return f"{member.folder.name}: waiting for process {process.pid} on {os.uname().nodename}, which is running it"
+    holder = f"process {process.pid} on {os.uname().nodename}"
+    return f"{member.folder.name}: waiting for {holder}, which is running it"
 
 
 def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, made):

@@ -137,8 +137,15 @@ def test_a_preview_of_a_study_knows_what_is_done(typed):
     )  # in minutes, or tenths of hours
     _, out = typed(*STUDY, "study.trials=1", "dry_run=true")
     assert "1 of 1 trials done, 0 left" in out and seconds_of(out) == 0
-    _, out = typed("-m", *STUDY, "study.trials=21", "study.worker=range(4)", "hydra/launcher=joblib",
-                   "hydra.launcher.n_jobs=4", "dry_run=true")  # fmt: skip
+    _, out = typed(
+        "-m",
+        *STUDY,
+        "study.trials=21",
+        "study.worker=range(4)",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=4",
+        "dry_run=true",
+    )
     assert out.count(f"study {name} in ") == 1 and " with 4 at once, " in out
     assert {
         file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()

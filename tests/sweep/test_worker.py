@@ -1,4 +1,4 @@
-"""A worker knows its origin, asks for a checkpoint once, ends when the origin ends, and tells where it is."""
+"""A worker knows its origin, asks for a checkpoint once, ends with the origin, and signs in."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""A training that goes on from a checkpoint ends with the numbers of one that was never disturbed."""
+"""Training that resumes from a checkpoint ends with the numbers of undisturbed training."""
 
 import random
 import shutil
@@ -190,7 +190,7 @@ def restored(path):
 
 
 def damaged(whole: bytes):
-    """Ways in which a file can be wrong: a byte that is another, bytes that lack, none, those of something else."""
+    """Yield damaged files: a byte changed, bytes missing, no bytes, the bytes of something else."""
     draw = random.Random(1)
     header = 8 + int.from_bytes(whole[:8], "little")
     places = [

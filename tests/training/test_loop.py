@@ -32,7 +32,7 @@ CONFIG = TrainConfig(epochs=3, batch_size=8, lr=3e-3, precision="fp32")
 
 
 def corpus(sentences: int = 48, doubt: float = 0.0) -> Corpus:
-    """Sentences of words that each have one tag; with `doubt`, this share of the tags is drawn at random."""
+    """Sentences of words with one tag each; the share `doubt` of the tags is drawn at random."""
     rng = np.random.default_rng(1)
     words = {
         "Ada": "B-PER",
@@ -201,7 +201,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_says_where():
 
 
 def test_gradients_are_clipped():
-    # AdamW's first step is lr whatever the gradient's size, so a tiny norm shows from the second step on through eps.
+    # AdamW's first step is lr whatever the gradient's size; a tiny norm shows from the second on.
     clipped = train(replace(CONFIG, max_grad_norm=1e-12))[2]
     assert losses(clipped)[-1] > losses(train()[2])[-1] + 0.1
 

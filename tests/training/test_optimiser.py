@@ -96,7 +96,7 @@ def test_it_is_adamw_with_clipped_gradients(sparse, chunk, monkeypatch):
 
 
 def test_rows_without_a_gradient_keep_moving_as_they_do_in_the_dense_table():
-    # AdamW goes on with the average of past gradients: a row that is looked up once moves on in the next step.
+    # AdamW keeps averaging past gradients: a row that is looked up once moves in the next step.
     found = model(sparse=True)
     ours = AdamW([{"params": [found.table.weight], "lr": LR, "weight_decay": 0.0}])
     found(torch.tensor([3])).sum().backward()
@@ -129,7 +129,7 @@ def test_bf16_weights_are_the_rounded_float32_masters(sparse):
         for name, p in found.named_parameters():
             assert masters[name].dtype == torch.float32 and p.dtype == torch.bfloat16
             assert torch.equal(p, masters[name].bfloat16())
-    # The masters are finer than bf16, and follow the weights of float32 training up to the noise of bf16 gradients.
+    # The masters are finer than bf16, and follow float32 training up to the noise of gradients.
     assert any(not torch.equal(value, value.bfloat16().float()) for value in masters.values())
     reference, _ = by_torch()
     assert (
@@ -146,7 +146,7 @@ def test_steps_too_small_for_bf16_add_up():
         ours.step(1.0, 100.0)
         theirs.step()
     assert torch.equal(lost, torch.ones_like(lost))
-    # With a constant gradient every step is lr: 200 of them are .02, of which bf16 keeps the nearest 1/256.
+    # With a constant gradient every step is lr: 200 are .02, which bf16 rounds to 1/256.
     assert torch.allclose(weight.float(), torch.full((10,), 0.98), atol=1 / 512)
 
 

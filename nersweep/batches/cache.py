@@ -99,7 +99,7 @@ def write(file: Path, split: Tokenised) -> None:
     for name, ids in split.columns.items():
         arrays[f"column {name}"] = ids
     with files.in_place_of(file) as beside, open(beside, "wb") as whole:
-        np.savez(whole, **arrays)  # type: ignore[arg-type]  # all are arrays
+        np.savez(whole, **arrays)
 
 
 def read(file: Path, columns: Iterable[str]) -> Tokenised | None:

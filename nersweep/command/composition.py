@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nersweep.config.compose import COMPOSITION, Composer
 from nersweep.config.knobs import foreign_knob, knobs, options_of
-from nersweep.config.overrides import fault
+from nersweep.config.overrides import fault, text_of
 from nersweep.config.schema import SECTIONS, describe
 from nersweep.faults import Fault, reason
 
@@ -46,10 +46,10 @@ def sift(
         if lost & groups_behind(key):
             continue
         try:
-            composer([*taken, override.input_line])
-            taken.append(override.input_line)
+            composer([*taken, text_of(override)])
+            taken.append(text_of(override))
         except COMPOSITION as error:
-            faults[override.input_line] = explain(override, error, taken, composer)
+            faults[text_of(override)] = explain(override, error, taken, composer)
             if composer.options(key):
                 lost.add(key)
     return composer(taken), taken, [faults[o] for o in overrides if o in faults]
@@ -68,7 +68,7 @@ def explain(
     override: Override, error: Exception, taken: Sequence[str], composer: Composer
 ) -> Fault:
     """Return why an override cannot be added to those that were taken."""
-    text, key = override.input_line, override.key_or_group
+    text, key = text_of(override), override.key_or_group
     offered, choice = composer.options(key), composer.choice(taken)
     whole = composer.whole(composer.split(taken)[0])
     config = whole if override.is_hydra_override() else composer(taken)
@@ -102,9 +102,9 @@ def explain(
 
 def no_option(override: Override, offered: Sequence[str]) -> Fault:
     """Return the fault of an option that its group does not offer."""
-    text, key = override.input_line, override.key_or_group
-    if key == "hydra/launcher" and override.value() in PLUGINS:
-        return fault(text, "is not installed", f"run {PLUGINS[override.value()]}")
+    text, key = text_of(override), override.key_or_group
+    if key == "hydra/launcher" and (plugin := PLUGINS.get(str(override.value()))):
+        return fault(text, "is not installed", f"run {plugin}")
     return fault(text, "no such option", f"{key} takes {', '.join(offered)}")
 
 
@@ -123,9 +123,9 @@ def beside(config: DictConfig, key: str, choices: Mapping[str, str]) -> str:
         node = OmegaConf.select(config, section) if section else config
     feeding = {knob.feeds: knob.name for knob in knobs() if knob.option == choices.get(knob.group)}
     names = []
-    for name in node:
+    for name in map(str, node or ()):
         if name not in ("_target_", "hydra"):
-            names.append(feeding.get(f"{section}.{name}", str(name)))
+            names.append(feeding.get(f"{section}.{name}", name))
     group = section.replace(".", "/")
     where = f"{group}={choices[group]}" if group in choices else section or "the top level"
     return f"{where} has {', '.join(names) or 'no settings'}"

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from nersweep.command import untrusted
 from nersweep.command.composition import no_option, sift
 from nersweep.config.compose import COMPOSITION, Composer
-from nersweep.config.overrides import fault, for_hydra, setting_of, without_seed
+from nersweep.config.overrides import fault, for_hydra, setting_of, text_of, without_seed
 from nersweep.faults import Fault, UserError, reason
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def parse(texts: Iterable[str], command: Command) -> list[Override]:
 def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> None:
     """Set the runs of the command: one, or those into which Hydra's sweeper unfolds a multirun."""
     composer = command.composer
-    plain = tuple(o.input_line for o in overrides if not o.is_sweep_override())
+    plain = tuple(text_of(o) for o in overrides if not o.is_sweep_override())
     section = hydra_section(plain, composer)
     command.many = multirun or section.mode == RunMode.MULTIRUN
     if not command.many:
@@ -137,18 +137,18 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
         for override in overrides:
             if override.is_sweep_override():
                 remedy = "for one value put quotes around it"
-                command.faults.append(fault(override.input_line, "a sweep needs -m", remedy))
+                command.faults.append(fault(text_of(override), "a sweep needs -m", remedy))
         return
     count = len(command.faults)
     preset = parse((f"{key}={value}" for key, value in params(section).items()), command)
     for override in preset:
         if override.is_hydra_override():
             name = f"hydra.sweeper.params.{override.key_or_group}"
-            must, remedy = "is Hydra's own and no setting of a run", f"set {override.input_line}"
+            must, remedy = "is Hydra's own and no setting of a run", f"set {text_of(override)}"
             command.faults.append(Fault(name, must=must, remedy=remedy))
     every = [*preset, *overrides]  # of two for one setting, the later wins
     for override in every:
-        text, offered = override.input_line, composer.options(override.key_or_group)
+        text, offered = text_of(override), composer.options(override.key_or_group)
         if not override.is_sweep_override():
             continue
         if override.is_discrete_sweep() and any(True for _ in override.sweep_iterator()):

@@ -61,7 +61,7 @@ def run(door: Door) -> NoReturn:
     corpora.clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and its error becomes one line here
     parser = get_args_parser()
-    parser.error = refuse_usage
+    parser.error = refuse_usage  # type: ignore[method-assign]
     try:
         refuse_windows()
         serve(door, parser.parse_args())

@@ -6,10 +6,10 @@ from typing import Any
 
 from hydra._internal.defaults_list import create_defaults_list
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from nersweep.config.compose import MAIN, Composer
-from nersweep.config.flat import flat
+from nersweep.config.flat import flat, plain
 from nersweep.config.overrides import setting_of
 from nersweep.faults import Fault
 
@@ -47,11 +47,11 @@ def foreign_classes(config: DictConfig, section: DictConfig) -> list[Fault]:
     """Return a fault for each _target_ at a place that names no class, and in Hydra's own section
     for each that is not Hydra's. `check` looks at those of our sections."""
     found = []
-    for key, value in targets(OmegaConf.to_container(config)):
+    for key, value in targets(plain(config)):
         if not re.fullmatch(r"\w+\._target_|loss(\.terms\.\w+)+\._target_", key):
             must = "a class can be named only as SECTION._target_, or in loss.terms"
             found.append(Fault(key, value, must))
-    for key, value in targets(OmegaConf.to_container(section), "hydra."):
+    for key, value in targets(plain(section), "hydra."):
         if not str(value).startswith(HYDRA_ROOMS):
             found.append(Fault(key, value, "must be a class of Hydra's"))
     return found
@@ -74,7 +74,7 @@ def hydra_settings(options: Sequence[str], composer: Composer) -> set[str]:
     reaches every process. Looks at each file that Hydra would merge, at the place where it would
     merge it, whichever defaults list includes it.
     """
-    loader = GlobalHydra.instance().config_loader()
+    loader: Any = GlobalHydra.instance().config_loader()
     parsed, repository = loader._parse_overrides_and_create_caching_repo(
         MAIN, [*composer.more, *options]
     )
@@ -88,11 +88,12 @@ def hydra_settings(options: Sequence[str], composer: Composer) -> set[str]:
     strange = {path for path, file in files.items() if file.path.startswith("file://")}
     names = set()
     for default in defaults.defaults:
-        by_hydra = default.parent.startswith(("hydra/", "<root>")) and default.parent not in strange
+        by_hydra = (default.parent or "").startswith(("hydra/", "<root>"))
+        by_hydra = by_hydra and default.parent not in strange
         if default.config_path not in strange and by_hydra:
             continue
         prefix = f"{default.package}." if default.package else ""
-        values = OmegaConf.to_container(files[default.config_path].config)
+        values = plain(files[default.config_path].config)
         for leaf in flat(values):
             key = prefix + leaf
             allowed = any(f"{key}.".startswith(f"{name}.") for name in ALLOWED)
@@ -114,9 +115,9 @@ def hydra_choices(section: DictConfig, given: set[str], composer: Composer) -> s
 def foreign_values(config: DictConfig, given: set[str], composer: Composer) -> list[Fault]:
     """Return a fault for each address, and each resolver such as ${oc.env:TOKEN}, that was not
     given on the command line."""
-    usual = flat(OmegaConf.to_container(composer(())))
+    usual = flat(plain(composer(())))
     found = []
-    for key, value in flat(OmegaConf.to_container(config)).items():
+    for key, value in flat(plain(config)).items():
         if key in given or not value:
             continue
         if key in PLACES and value != usual[key]:

@@ -222,7 +222,7 @@ def argument_faults(
     section: str, target: type, arguments: Mapping[str, Any], names: Names
 ) -> dict[str, Fault]:
     """Return the faults in the names and types of arguments, by argument."""
-    hints = typing.get_type_hints(target.__init__)
+    hints = typing.get_type_hints(target.__init__)  # type: ignore[misc]
     waits = FACTS if section.startswith(WAITING) else set()
     settings = {key: p for key, p in signature(target).items() if key not in waits}
     faults: dict[str, Fault] = {}

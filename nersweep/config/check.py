@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nersweep.config import schema
 from nersweep.config.build import ROOMS, Names, Recipe, build, is_number, signature
 from nersweep.config.compose import Composer
-from nersweep.config.flat import flat
+from nersweep.config.flat import flat, plain
 from nersweep.config.knobs import foreign_knob, knob_of, refers_to
 from nersweep.config.settings import FIXED, Choice, Settings
 from nersweep.faults import Fault, UserError, reason, shown
@@ -71,14 +71,14 @@ def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
             faults.append(Fault(group, must=f"takes one option, as in {group}=NAME"))
     if faults:
         raise UserError(*faults)
-    raw, choice = OmegaConf.to_container(config), {group: choice[group] for group in ROOMS}
+    raw, choice = plain(config), {group: choice[group] for group in ROOMS}
     missing = sorted(key for key, value in flat(raw).items() if value == "???")
     for key in missing:
         faults.append(Fault(key, "???", f"must be given, as in {example(key, choice)}"))
     if any("." not in key for key in missing):  # a knob, from which other settings take their value
         raise UserError(*faults)
     try:
-        resolved = OmegaConf.to_container(config, resolve=True)
+        resolved = plain(config, resolve=True)
     except OmegaConfBaseException:
         raise UserError(*faults, *interpolation_faults(config, raw)) from None
     faults += dead_knobs(raw, resolved, choice)

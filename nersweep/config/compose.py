@@ -22,6 +22,7 @@ from yaml import YAMLError
 
 from nersweep.config.build import ROOMS
 from nersweep.config.knobs import CONF
+from nersweep.config.overrides import text_of
 
 MAIN = "config"  # conf/config.yaml
 # What Hydra raises while it composes.
@@ -101,14 +102,14 @@ class Composer:
                 for number, value in enumerate(values, 1):
                     if overlap(value, override):
                         before = number
-                options += [value.input_line for value in values[:before]]
+                options += [text_of(value) for value in values[:before]]
                 del values[:before]
-            options.append(override.input_line)
+            options.append(text_of(override))
         return tuple(options), values
 
     def parse(self, override: str) -> Override:
         parsed = self.grammar.parse_override(override)
-        parsed.config_loader = self  # which a glob asks for options
+        parsed.config_loader = self  # type: ignore[assignment]  # a glob asks it for options
         return parsed
 
     def get_group_options(self, group: str, **_: object) -> list[str]:
@@ -135,6 +136,7 @@ class Composer:
     def compose(self, overrides: tuple[str, ...], mode: RunMode = RunMode.RUN) -> DictConfig:
         """Return the configuration with Hydra's section. Raises as Hydra does."""
         hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
         return hydra.compose_config(MAIN, [*self.more, *overrides], mode, from_shell=False)
 
     def without_hydra(self, overrides: tuple[str, ...]) -> bytes:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from nersweep.config.flat import flat
+from nersweep.config.flat import flat, plain
 
 CONF = "nersweep.conf"
 
@@ -36,7 +36,9 @@ def knobs() -> tuple[Knob, ...]:
             text = file.read_text("utf-8")
             if "# @package _global_" not in text:
                 continue
-            keys = OmegaConf.to_container(OmegaConf.create(text))
+            content = OmegaConf.create(text)
+            assert isinstance(content, DictConfig), file
+            keys = plain(content)
             leaves = flat(keys)
             for name in sorted(keys.keys() - {folder.name, "defaults"}):
                 feeds = next((key for key, value in leaves.items() if refers_to(value, name)), None)

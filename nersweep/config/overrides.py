@@ -3,9 +3,17 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from hydra.core.override_parser.types import Override
+
 from nersweep.faults import UNSET, Fault, shown
 
 RESERVED = {"true", "false", "null", "nan", "inf"}  # words that Hydra does not read as text
+
+
+def text_of(override: Override) -> str:
+    """Return an override as it was given."""
+    assert override.input_line is not None, "parsed from text"
+    return override.input_line
 
 
 def setting_of(override: str) -> str:

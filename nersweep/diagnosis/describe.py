@@ -107,8 +107,8 @@ def class_weights(facts: Facts, chosen: str | None) -> dict[str, np.ndarray]:
 
 def count_windows(parts: Parts, facts: Facts) -> Windows:
     """Count the sentences that the chosen encoder reads in several windows."""
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     try:
         head: type[Head] = parts.head.target
         encoder = parts.model.build(head.outputs(facts.labels), facts.corpus)

@@ -94,7 +94,8 @@ class Layout:
         distance = np.arange(length)[:, None] - np.arange(length)
         near = (np.abs(distance) < (window or length)) & ((distance >= 0) | (not causal))
         # Empty places see themselves, as all must see some.
-        return (pieces & near) | np.eye(length, dtype=bool)
+        visible: np.ndarray = (pieces & near) | np.eye(length, dtype=bool)
+        return visible
 
     def bias(self, visible: np.ndarray, dtype: torch.dtype) -> Tensor:
         """Return 0 where a place is visible, and -inf elsewhere."""
@@ -162,8 +163,9 @@ def attend(
         if len(x) < heads:
             x = x.repeat_interleave(heads // len(x), 0)  # (H, T, D)
         rows = x.transpose(0, 1).reshape(-1, size)
-        split: tuple[Tensor, ...] = ToPlaces.apply(rows, places).split(counts)  # each (n·H·L, D)
-        return split
+        laid_out: Tensor = ToPlaces.apply(rows, places)  # type: ignore[no-untyped-call]
+        groups: tuple[Tensor, ...] = laid_out.split(counts)
+        return groups  # each (n·H·L, D)
 
     parts = zip(places.groups, by_group(query), by_group(key), by_group(value), strict=True)
     outputs = []
@@ -172,7 +174,7 @@ def attend(
         bias = group.bias.expand(-1, group.length, -1)
         scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=scaling)  # (n·H, L, L)
         outputs.append(torch.bmm(drop(scores.softmax(-1), dropout, masks), v).view(-1, size))
-    joined: Tensor = ToRows.apply(torch.cat(outputs), places)
+    joined: Tensor = ToRows.apply(torch.cat(outputs), places)  # type: ignore[no-untyped-call]
     return joined.view(1, -1, heads, size), None
 
 

@@ -25,8 +25,8 @@ def assemble(plan: Plan, tokenise: Callable[[Encoder], Splits]) -> tuple[Tagger,
 
     The first weights depend on the seed alone.
     """
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     labels, train = plan.facts.labels, plan.train
     head: type[Head] = plan.head.target
     torch.manual_seed(plan.identity.seed)

@@ -74,7 +74,8 @@ def entity_importance(tags: np.ndarray, sentence_words: np.ndarray, labels: Labe
     rareness = -np.log2(shares, where=shares > 0, out=np.zeros_like(shares))
     rareness[0] = 0.0  # O
     sums: np.ndarray = np.add.reduceat(rareness[types], sentence_words[:-1])
-    return np.sqrt(1 + sums)
+    importance: np.ndarray = np.sqrt(1 + sums)
+    return importance
 
 
 def absent_shares(

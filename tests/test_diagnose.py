@@ -156,7 +156,7 @@ def test_more_than_one_data_set_gets_one_line(diagnosed, typed, tmp_path):
 def test_faults_get_one_line_each(diagnosed, tmp_path):
     (tmp_path / "file").touch()
     code, _, errors = diagnosed(*SMALL, "output_dir=file")
-    assert code == 1 and errors.count("\n") == 1 and "type output_dir=DIR" in errors
+    assert code == 1 and errors.count("\n") == 1 and "set output_dir=DIR" in errors
     code, lines, errors = diagnosed("data=conll2003", "data.path=nowhere")
     assert (code, lines) == (1, []) and errors.startswith(
         "nersweep: data=conll2003: no train.txt under nowhere"

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import sys
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -121,20 +121,26 @@ def test_every_option_stands_in_the_readme():
         assert options <= set(re.findall(r"`(\w+)`", row)), group
 
 
+def defaults(section, schema):
+    """Yield the settings of a section, and of the sections in it, with their defaults."""
+    for item in fields(schema):
+        value = item.default_factory() if item.default is MISSING else item.default
+        if is_dataclass(value):
+            yield from defaults(f"{section}.{item.name}", type(value))
+        else:
+            yield f"{section}.{item.name}", value
+
+
 def test_every_setting_of_a_fixed_section_stands_in_the_readme_with_its_default():
+    rows = {}
+    for line in README.splitlines():
+        if line.startswith("| `"):
+            name, default = line.split("|")[1:3]
+            rows[name.strip(" `")] = default.split("(")[0].strip()
     for section, schema in SECTIONS.items():
-        for item in fields(schema):
-            row = next(
-                (
-                    line
-                    for line in README.splitlines()
-                    if line.startswith(f"| `{section}.{item.name}` |")
-                ),
-                "",
-            )
-            default = row.split("|")[2].split("(")[0].strip() if row else None
-            value = item.default_factory() if item.default is MISSING else item.default
-            shown = json.dumps(value) if isinstance(value, bool | None) else str(value)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            same = default == shown or (number and float(default) == float(shown))
-            assert same, f"{section}.{item.name}: {default}, not {shown}"
+        for name, value in defaults(section, schema):
+            text = json.dumps(value) if isinstance(value, bool | None) else str(value)
+            same = rows[name] == text
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                same = float(rows[name]) == value
+            assert same, f"{name}: {rows[name]}, not {text}"

@@ -51,7 +51,7 @@ def params(config: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = dict(config["choice"])
     fed = tuple(f"{k.feeds}." for k in knobs() if k.option == values.get(k.group))
     for name, value in flat(config).items():
-        repeats = f"{name}.".startswith(fed) or "_target_" in name
+        repeats = f"{name}.".startswith((*fed, "choice.")) or "_target_" in name
         if settings.matters(name) and value is not None and not repeats:
             values[name] = value
     return values

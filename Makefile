@@ -17,7 +17,7 @@ help:
 	@echo "make setup     create .venv and install what constraints.txt pins; the other targets do this if needed"
 	@echo "make run       compare four losses on generated data: python -m nersweep experiment=quickstart"
 	@echo "make quick     test the pure functions, in 20 seconds at most"
-	@echo "make test      run the tests that need no other process, in 4 minutes at most on 2 cores"
+	@echo "make test      run the tests except whole sweeps, studies and engines, in 4 minutes at most on 2 cores"
 	@echo "make test-all  run all tests: joblib, submitit, PostgreSQL if installed, browsers, Ray after make ray"
 	@echo "make check     lint, check the format and the types, then run make test"
 	@echo "make bench     measure the train loop, its engine, sweeps, growth and losses; DATA=DIR holds CoNLL-2003"
@@ -50,7 +50,7 @@ quick: $(ready)
 	$(pytest) $(quick)
 
 test: $(ready)
-	$(pytest) $(parallel) -m "not engine"
+	$(pytest) $(parallel) -m "not engine and not slow"
 
 test-all: $(ready)
 	NERSWEEP_STORES=20 $(python) -m pytest -rs
@@ -60,7 +60,7 @@ check: $(ready)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(pytest) $(parallel) -m "not engine"
+	$(pytest) $(parallel) -m "not engine and not slow"
 
 # The Ray launcher requires cloudpickle below 3, and thereby joblib below 1.6: these pins make way for its own.
 ray: .venv-ray/set-up

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[1]
 SMALL = ["data.train=60", "data.dev=20", "data.test=20", "train.epochs=1", "device=cpu"]
 HEAVY = {"torch", "transformers", "mlflow", "datasets", "optuna", "sklearn", "matplotlib"}

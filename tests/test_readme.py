@@ -14,6 +14,8 @@ from nersweep import diagnose
 from nersweep.config.schema import SECTIONS
 from nersweep.report import __main__ as report
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)

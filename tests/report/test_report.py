@@ -12,6 +12,8 @@ from nersweep.report.__main__ import main
 from nersweep.results.result import read_result
 from nersweep.tracking import state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):

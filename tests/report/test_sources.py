@@ -28,6 +28,8 @@ from nersweep.report.sources import (
 from nersweep.results.result import Status, read_result
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "data.train=40", "data.dev=20", "data.test=30", "model.hidden=8", "model.layers=1",
     "model.heads=2",

@@ -15,6 +15,8 @@ from nersweep.model.saved import SavedTagger
 from nersweep.run import execute
 from nersweep.tracking.reading import run_id_of
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 SMALL = [
     "train.precision=fp32",

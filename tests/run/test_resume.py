@@ -19,6 +19,8 @@ from nersweep.results import folder as folder_module
 from nersweep.tracking import stores
 from nersweep.tracking.reading import run_id_of
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "data.train=64", "data.dev=16", "data.test=16", "model.hidden=16", "model.layers=1",
     "model.heads=2",

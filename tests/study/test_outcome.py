@@ -18,6 +18,8 @@ from nersweep.run import execute
 from nersweep.study import loop
 from nersweep.study.metric import final_metrics
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def gamma_beta(output_dir):

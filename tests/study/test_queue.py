@@ -28,6 +28,8 @@ from nersweep.study import lease, loop
 from nersweep.tracking.reading import run_id_of
 from nersweep.training.progress import TrainingProgress
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_killed_worker_s_trial_is_resumed_by_another_from_its_checkpoint(output_dir):
     command = [

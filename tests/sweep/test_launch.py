@@ -28,6 +28,8 @@ from nersweep.tracking.syncing import is_complete
 from nersweep.tracking.tracker import make
 from nersweep.training.progress import TrainingProgress
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "data.train=24", "data.dev=8", "data.test=8", "model.hidden=8", "model.layers=1",
     "model.heads=2", "train.epochs=1",

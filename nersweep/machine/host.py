@@ -62,11 +62,19 @@ def host_folder() -> Path:
 
 
 def start_time(pid: int) -> float | None:
-    """Return when a process started, in seconds since 1970; None if there is no such process."""
+    """Return when a process started, in seconds; None if there is no such process.
+
+    On Linux they count from the boot, since there a step of the clock moves all times since 1970.
+    """
     try:
-        return psutil.Process(pid).create_time()
+        return since_boot(psutil.Process(pid).create_time())
     except psutil.Error:
         return None
+
+
+def since_boot(time: float) -> float:
+    """Return a start time, as psutil gives it, as `start_time` does."""
+    return time - psutil.boot_time() if sys.platform == "linux" else time
 
 
 def alive(pid: int, started: float | None = None) -> bool:
@@ -75,7 +83,7 @@ def alive(pid: int, started: float | None = None) -> bool:
         process = psutil.Process(pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return False
-        return started is None or abs(process.create_time() - started) < CLOCK_SECONDS
+        return started is None or abs(since_boot(process.create_time()) - started) < CLOCK_SECONDS
     except psutil.AccessDenied:
         return True
     except psutil.NoSuchProcess:

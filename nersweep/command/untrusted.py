@@ -39,7 +39,7 @@ def faults(
         must = f"{BY_FILE}, which may set only {' and '.join(ALLOWED)} there"
         for name in sorted(names):
             found.append(Fault(name, must=must, remedy=TYPE_IT))
-        found += foreign_values(config, given, composer)
+        found += foreign_values(config, section, given, composer)
     return found
 
 
@@ -92,10 +92,9 @@ def hydra_settings(options: Sequence[str], composer: Composer) -> set[str]:
         by_hydra = by_hydra and default.parent not in strange
         if default.config_path not in strange and by_hydra:
             continue
-        prefix = f"{default.package}." if default.package else ""
-        values = plain(files[default.config_path].config)
-        for leaf in flat(values):
-            key = prefix + leaf
+        # the package holds a file with a list as it is
+        values: Any = plain(files[default.config_path].config)
+        for key in flat({default.package: values} if default.package else values):
             allowed = any(f"{key}.".startswith(f"{name}.") for name in ALLOWED)
             if f"{key}.".startswith("hydra.") and not allowed:
                 names.add(".".join(key.split(".")[:2]))
@@ -112,12 +111,16 @@ def hydra_choices(section: DictConfig, given: set[str], composer: Composer) -> s
     return names
 
 
-def foreign_values(config: DictConfig, given: set[str], composer: Composer) -> list[Fault]:
+def foreign_values(
+    config: DictConfig, section: DictConfig, given: set[str], composer: Composer
+) -> list[Fault]:
     """Return a fault for each address, and each resolver such as ${oc.env:TOKEN}, that was not
-    given on the command line."""
+    given on the command line. What a preset sweeps is resolved before a run has it."""
     usual = flat(plain(composer(())))
+    values = flat(plain(config))
+    values |= flat({"hydra.sweeper.params": plain(section.sweeper).get("params")})
     found = []
-    for key, value in flat(plain(config)).items():
+    for key, value in values.items():
         if key in given or not value:
             continue
         if key in PLACES and value != usual[key]:

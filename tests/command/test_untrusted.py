@@ -98,6 +98,7 @@ PLACED = {  # a file that an experiment includes: its package, its text
     "data/y": ("hydra", ENV[1:-1]),
     "more/z": ("hydra.job", "env_set: {LD_PRELOAD: made.so}"),
     "more/deep/z": ("_global_.hydra", ENV[1:-1]),
+    "more/list": ("hydra.job.env_copy", "[HOME]"),
 }
 
 
@@ -114,6 +115,11 @@ def test_a_defaults_list_may_give_the_package_that_is_refused(faults, strangers)
     strangers("data/x", "env_set: {LD_PRELOAD: made.so}", "data")
     folder = strangers("experiment/mine", "defaults: [/data/x@hydra.job, _self_]")
     assert "hydra.job" in {fault.setting for fault in faults(folder, "experiment=mine")}
+
+
+def test_a_file_that_holds_a_list_is_no_preset(faults, strangers):
+    (fault,) = faults(strangers("experiment/mine", "[seed, 3]", "experiment"), "experiment=mine")
+    assert fault.setting == "experiment"
 
 
 def test_a_duplicate_key_is_refused(faults, strangers):
@@ -150,6 +156,9 @@ VALUES = {
     "tracking: {kind: os}": "tracking.kind=os",
     f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{tracking.uri: \"'{THERE}'\"}}}}}}": (
         f"tracking.uri={THERE}"
+    ),
+    "hydra: {mode: MULTIRUN, sweeper: {params: {tracking.experiment: '${oc.env:HOME}'}}}": (
+        "hydra.sweeper.params.tracking.experiment=${oc.env:HOME}"
     ),
     "output_dir: elsewhere": "output_dir=elsewhere",
     "hydra: {mode: MULTIRUN, sweeper: {params: {output_dir: elsewhere}}}": "output_dir=elsewhere",

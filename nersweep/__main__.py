@@ -66,13 +66,19 @@ def report(folder: Path, settings: "Settings") -> list[str]:
     return []
 
 
-def study_faults(
+def run_faults(
     config: DictConfig, choice: Mapping[str, Any], composer: Composer
 ) -> Iterable[Fault]:
-    """Return the faults of the study of a configuration, if it has one."""
+    """Return the faults of the tracker and of the study of a configuration, if it has one."""
     from nersweep.study import check
+    from nersweep.tracking import tracker
 
-    return check.study_faults(config, choice, composer)
+    faults: list[Fault] = []
+    try:
+        tracker.make(config.tracking.kind, config.tracking.uri, Path(config.output_dir))
+    except UserError as error:
+        faults += error.faults
+    return faults + check.study_faults(config, choice, composer)
 
 
 def recommend(checked: "Checked") -> list[tuple[str, ...]]:
@@ -83,7 +89,7 @@ def recommend(checked: "Checked") -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    run(Door(run_one, run_many, study_faults, recommend))
+    run(Door(run_one, run_many, run_faults, recommend))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nersweep.__main__ import study_faults
+from nersweep.__main__ import run_faults
 from nersweep.command.line import Command
 from nersweep.command.main import Door, run
 
@@ -26,7 +26,7 @@ def refuse(command: Command, text: str) -> list[str]:
 
 def main() -> None:
     """Run the command line."""
-    run(Door(diagnose, refuse, study_faults))
+    run(Door(diagnose, refuse, run_faults))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ PRESETS = {file.stem: file.read_text("utf-8") for file in sorted(FILES)}
 def read_line(arguments):
     """Return the command that these arguments give."""
     options = get_args_parser().parse_args(arguments)
-    return line.read(options, door.study_faults, door.recommend)
+    return line.read(options, door.run_faults, door.recommend)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def read():
         schema.register()
         options = get_args_parser().parse_args([str(argument) for argument in arguments])
         line.refuse(options)
-        return line.read(options, door.study_faults, door.recommend)
+        return line.read(options, door.run_faults, door.recommend)
 
     return read_line
 

@@ -50,6 +50,8 @@ LAST = [
     "+train.epocs=3",
     "train.epochs.x=3",
     "tracking.url=x",
+    "tracking.kind=mlfow",
+    "tracking.kind=tensorboard tracking.uri=x",
     "data.pth=x",
     "model.layer=3",
     "loss=focal loss.gama=3",

@@ -5,6 +5,7 @@ mlflow is imported inside the functions, because that alone costs 2 s.
 
 import json
 import logging
+import os
 import re
 import sys
 import tempfile
@@ -94,7 +95,10 @@ class MlflowTracker:
 
 def address(uri: str, output_dir: Path) -> str:
     """Return a store's address without its password, relative to an output_dir that may move."""
-    return public(uri).replace(f"{output_dir.absolute()}/", "")
+    file = sqlite_file(uri)
+    if file is not None:  # in the current folder, one of the same name is another store
+        uri = uri.replace(str(file), os.path.abspath(file), 1)
+    return public(uri).replace(f"{os.path.abspath(output_dir)}/", "")
 
 
 class Update:
@@ -151,7 +155,7 @@ class Update:
         return self.client.create_run(
             experiment_id,
             start_time=self._start_time(),
-            tags={"folder": self._folder(), "host": self.card.host},
+            tags={"folder": self._folder(), "host": self.card.host, **self._identity()},
             run_name=self.card.name,
         )
 
@@ -171,6 +175,8 @@ class Update:
         or it works on a study on another machine."""
         name = f"attributes.run_name = {quoted(self.card.name)}"
         query = f"{name} and attributes.start_time = {self._start_time()}"
+        for tag, text in self._identity().items():  # several runs of a sweep may start at once
+            query += f" and tags.{tag} = {quoted(text)}"
         return next(iter(self.client.search_runs([experiment_id], query, max_results=1)), None)
 
     def _end_earlier_attempts(self, experiment_id: str) -> None:
@@ -203,6 +209,11 @@ class Update:
             remedy = "restore it there, or choose another name"
             raise UserError(Fault("tracking.experiment", name, "deleted in MLflow", remedy))
         return str(experiment.experiment_id)
+
+    def _identity(self) -> dict[str, str]:
+        """Return the tag that tells a run from others of its name; none of a sweep or study."""
+        fingerprint = self.card.tags.get("fingerprint")
+        return {"fingerprint": fingerprint} if fingerprint else {}
 
     def _start_time(self) -> int:
         return int(self.card.started * 1000)

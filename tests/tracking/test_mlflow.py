@@ -15,7 +15,11 @@ from forked import FORKED
 from nersweep.faults import Unavailable, UserError
 from nersweep.results.card import Card, DataSource, read_card, remove_card, write_card
 from nersweep.tracking import state, syncing, tracker
+from nersweep.tracking.mlflow import address
 from nersweep.tracking.reading import run_id_of
+from nersweep.tracking.stores import store_uri
+
+KILLED = {"status": "killed"}
 
 
 @pytest.fixture
@@ -189,6 +193,31 @@ def test_a_run_that_begins_again_is_another_and_ends_what_a_killed_process_left(
     assert client.get_run(second).data.metrics["train/loss"] == 0.2
     (folder / state.TRACKED).unlink()  # its process died before it was written
     assert sync(folder) == second
+
+
+def test_runs_of_one_name_that_start_at_once_are_two(make_run, sync, client):
+    first = make_run([0.5], KILLED, name="twin", tags={"fingerprint": "a"})
+    second = Path(shutil.copytree(first, first.with_name("twin-87654321")))
+    write_card(second, replace(read_card(second), tags={"fingerprint": "b"}))
+    ids = sync(first), sync(second)
+    assert len(set(ids)) == 2 and steps(client, ids[1], "train/loss") == [1]
+    (second / state.TRACKED).unlink()
+    assert sync(second) == ids[1]
+
+
+def test_a_run_whose_model_was_deleted_is_shown_without_it(copy, sync, client):
+    shutil.rmtree(copy / "model")
+    run = client.get_run(sync(copy))
+    assert run.info.status == "FINISHED" and not (run.outputs and run.outputs.model_outputs)
+
+
+def test_an_address_names_one_file_wherever_the_command_is_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outputs, other = Path("outputs"), Path("mlflow.db").absolute()
+    default = address(store_uri(None, outputs), outputs)
+    assert default == "sqlite:///mlflow.db" == address(store_uri(None, outputs.absolute()), outputs)
+    assert address("sqlite:///mlflow.db", outputs) == address(f"sqlite:///{other}", outputs)
+    assert address("sqlite:///mlflow.db", outputs) != default
 
 
 def test_a_run_creates_its_sweep_and_both_know_each_other(make_run, sync, client, store):

@@ -11,6 +11,7 @@ from nersweep.command.keywords import keyword, run_door
 from nersweep.faults import Fault, UserError
 from nersweep.machine.files import writable, write_text
 from nersweep.results.card import Card, read_card
+from nersweep.results.folder import METRICS
 from nersweep.results.result import FinishedResult
 from nersweep.terminal import console
 from nersweep.tracking import facts
@@ -35,7 +36,7 @@ class ExportArguments:
 def export(arguments: ExportArguments) -> None:
     """Write curves.csv and scores.csv. Raises UserError if there are no runs."""
     output_dir = Path(arguments.output_dir)
-    folders = sorted(file.parent for file in output_dir.glob(f"runs/*/{facts.METRICS}"))
+    folders = sorted(file.parent for file in output_dir.glob(f"runs/*/{METRICS}"))
     if not folders:
         raise UserError(Fault("output_dir", output_dir, "no runs in it"))
     curves: list[Sequence[Any]] = []

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nersweep.command.keywords import keyword, run_door
-from nersweep.faults import Fault, UserError
+from nersweep.faults import Fault, Unavailable, UserError
 from nersweep.terminal import console
 from nersweep.tracking import syncing, tracker
 
@@ -23,7 +23,8 @@ class SyncArguments:
 def sync(arguments: SyncArguments) -> None:
     """Sync every folder of output_dir that the tracker lacks a part of, and print progress.
 
-    Raises UserError, and Unavailable for a tracker that does not answer.
+    Raises Unavailable for a tracker that does not answer, and, after all folders, UserError for
+    those that it refuses.
     """
     output_dir = Path(arguments.output_dir)
     if not output_dir.is_dir():
@@ -32,9 +33,17 @@ def sync(arguments: SyncArguments) -> None:
     chosen.open()
     folders = syncing.folders_in(output_dir)
     pending = [folder for folder in folders if not syncing.is_complete(chosen, folder)]
+    refusals: list[Fault] = []
     for number, folder in enumerate(pending, 1):
         console.print(f"{number}/{len(pending)} {folder}")
-        syncing.sync(chosen, folder)
+        try:
+            syncing.sync(chosen, folder)
+        except Unavailable:
+            raise
+        except UserError as error:
+            refusals += error.faults
+    if refusals:
+        raise UserError(*refusals)
     console.print(f"{chosen.name} has all of {len(folders)} runs, sweeps and studies")
 
 

@@ -10,8 +10,8 @@ from examples import finished
 from nersweep import export, sync
 from nersweep.export import ExportArguments
 from nersweep.results.card import Card, write_card
+from nersweep.results.folder import METRICS
 from nersweep.results.result import write_result
-from nersweep.tracking.facts import METRICS
 
 TRACKER = """
 def tracker(uri, output_dir):
@@ -92,6 +92,22 @@ def test_what_sync_cannot_do_is_one_line(outputs, ask, argument):
     code, _, err = ask(sync, argument)
     assert code == 1 and len(err) == 1 and err[0].startswith("nersweep: ")
     assert argument.partition("=")[0] in err[0]
+
+
+def test_a_folder_that_the_tracker_refuses_does_not_stop_the_others(outputs, ask):
+    refusal = """
+    def sync(self, folder):
+        from nersweep.faults import Fault, UserError
+
+        print("synced", folder.name)
+        raise UserError(Fault("tracking.experiment", folder.name, "deleted"))
+"""
+    accepting = '    def sync(self, folder):\n        print("synced", folder.name)\n'
+    text = TRACKER.replace(accepting, refusal)
+    (outputs.parent / "names_tracker.py").write_text(text)
+    code, out, err = ask(sync, "tracking.kind=names_tracker")
+    assert (code, len(err)) == (1, 2) and all("deleted" in line for line in err)
+    assert sum(line.startswith("synced") for line in out) == 2
 
 
 def test_export_writes_curves_and_scores(outputs, ask):

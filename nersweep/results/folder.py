@@ -8,9 +8,11 @@ from typing import TypeVar
 from nersweep.faults import Fault, UserError
 from nersweep.machine import locks, signals
 from nersweep.machine.files import UNFINISHED, writable
+from nersweep.results.card import remove_card
 from nersweep.terminal import console
 
 CHECKPOINT = "checkpoint.safetensors"
+METRICS = "metrics.jsonl"  # a record of each step and epoch
 LOCK = "lock"
 PATIENCE = 0.2  # seconds to wait for a process that only looks whether the folder is free
 T = TypeVar("T")
@@ -45,6 +47,13 @@ def claim(folder: Path) -> Iterator[None]:
             for leftover in folder.glob(pattern):  # by a process that was killed
                 leftover.unlink(missing_ok=True)
         yield
+
+
+def forget(folder: Path) -> None:
+    """Remove what a new attempt would continue, and what trackers would take for a part of it."""
+    remove_card(folder)
+    for name in (CHECKPOINT, METRICS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def retry_while_claimed(attempt: Callable[[], T]) -> T:

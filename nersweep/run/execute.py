@@ -20,8 +20,8 @@ from nersweep.faults import one_line
 from nersweep.machine import files, gpus, host
 from nersweep.model import saved
 from nersweep.model.tagger import Predictions, Tagger, predict
-from nersweep.results.card import remove_card, write_card
-from nersweep.results.folder import CHECKPOINT, claim
+from nersweep.results.card import write_card
+from nersweep.results.folder import CHECKPOINT, METRICS, claim, forget
 from nersweep.results.result import (
     DataFacts,
     FinishedResult,
@@ -129,17 +129,16 @@ def open_checkpoint(plan: Plan) -> Checkpoint:
     path, minutes = plan.folder / CHECKPOINT, plan.train.checkpoint_minutes
     checkpoint = Checkpoint(path, plan.fingerprint, minutes, plan.began)
     if plan.settings.rerun:
-        checkpoint.remove()
-        remove_card(plan.folder)
+        forget(plan.folder)
     return checkpoint
 
 
 def perform(plan: Plan, checkpoint: Checkpoint, sync: Syncing, watch: Watch) -> FinishedResult:
     """Train and score. Write the result, and show it to the tracker, however the run ends."""
     result: Result = describe_result(plan, Status.RUNNING)
-    sync.start()
     try:
-        write_result(plan.folder, result)  # a killed run leaves it
+        write_result(plan.folder, result)  # a killed run leaves it, and the tracker reads it
+        sync.start()
         config = OmegaConf.to_yaml(OmegaConf.create(plan.public_config))
         files.write_text(plan.folder / "config.yaml", config)
         finished = train_and_score(plan, checkpoint, sync, watch)
@@ -221,7 +220,7 @@ def train(plan: Plan, checkpoint: Checkpoint, sync: Syncing, watch: Watch) -> Tr
         print_engine(plan, tagger)
         setup_seconds = time.perf_counter() - plan.began - sync.seconds
         try:
-            with open(plan.folder / "metrics.jsonl", "w", encoding="utf-8") as file:
+            with open(plan.folder / METRICS, "w", encoding="utf-8") as file:
                 record = recorder(file, sync, watch)
                 history = fit(
                     tagger,

@@ -12,7 +12,7 @@ from nersweep.faults import Fault, UserError
 from nersweep.machine import files
 from nersweep.machine.databases import public
 from nersweep.results import folder as folder_module
-from nersweep.results.card import Card, remove_card, write_card
+from nersweep.results.card import Card, write_card
 from nersweep.results.result import FinishedResult, Result, Status, write_result
 from nersweep.sweep import jobs
 from nersweep.sweep.members import Member, distinct, members_of
@@ -111,12 +111,11 @@ def restart(members: Sequence[Member]) -> list[tuple[str, ...]]:
 
 
 def forget(member: Member) -> None:
-    """Mark a run as one to be made again, and remove its checkpoint; wait until it is free."""
+    """Mark a run as one to be made again, from its start; wait until it is free."""
 
     def mark() -> None:
         with folder_module.claim(member.folder):
-            (member.folder / folder_module.CHECKPOINT).unlink(missing_ok=True)
-            remove_card(member.folder)
+            folder_module.forget(member.folder)
             write_result(member.folder, member.result_without_scores(Status.RESTART))
 
     if member.folder.exists():

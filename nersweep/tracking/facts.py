@@ -6,10 +6,10 @@ from pathlib import Path
 
 from nersweep.faults import Fault, UserError
 from nersweep.results.card import CARD, Card, read_card
+from nersweep.results.folder import METRICS
 from nersweep.results.result import RESULT, FinishedResult, Result, Status, read_result
 from nersweep.training.history import EpochRecord, StepRecord, record_of
 
-METRICS = "metrics.jsonl"
 FILES = (  # of a finished run, by pattern
     "predictions/*",
     "config.yaml",
@@ -80,7 +80,7 @@ def run_facts(folder: Path, card: Card) -> Facts:
         scores=[(0, card.numbers), (step, dev), (step, test), (step, best)],
         test=(step, result.test.flat("test")),
         files=run_files(folder),
-        model=folder / "model",
+        model=folder / "model" if (folder / "model").is_dir() else None,
     )
 
 

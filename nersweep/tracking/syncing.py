@@ -48,14 +48,21 @@ def sync(tracker: Tracker, folder: Path, wait: bool = True) -> None:
 
 
 def sync_all(tracker: Tracker, folders: Sequence[Path]) -> bool:
-    """Sync folders until the tracker is unavailable. Return True if it has all of them."""
-    try:
-        for folder in folders:
+    """Sync folders until the tracker is unavailable. Return True if it has all of them.
+
+    A folder that it refuses is skipped, with a warning.
+    """
+    warnings: set[str] = set()
+    for folder in folders:
+        try:
             sync(tracker, folder)
-    except Unavailable as error:
-        log.warning("%s", error)
-        return False
-    return True
+        except UserError as error:
+            if str(error) not in warnings:
+                log.warning("%s", error)
+            warnings.add(str(error))
+            if isinstance(error, Unavailable):
+                break
+    return not warnings
 
 
 def folders_in(output_dir: Path) -> list[Path]:
@@ -87,7 +94,7 @@ class Syncing:
         self.tracker, self.folder, self.alone = tracker, folder, alone
         self.seconds = 0.0
         self.next_at = 0.0
-        self.warned = False
+        self.warned = self.refused = False
 
     def start(self) -> None:
         """Show that the work has begun. Raises UserError for what the tracker refuses."""
@@ -97,6 +104,7 @@ class Syncing:
             self._timed_sync(wait=False)
         except Exception as error:
             if isinstance(error, UserError) and not isinstance(error, Unavailable):
+                self.refused = True
                 raise
             self._note(error)
 
@@ -108,6 +116,8 @@ class Syncing:
     def finish(self) -> bool:
         """Show how the work has ended, in at most about 10 s. Return True if the tracker has it."""
         deadline = time.monotonic() + LAST_SECONDS
+        if self.refused:
+            return False
         if not self.alone and self._is_resting():
             return False  # whoever started the run syncs it later
         while not (done := self._attempt()) and self.alone and time.monotonic() + 2 < deadline:

@@ -11,8 +11,10 @@ from seqeval.metrics import f1_score
 from transformers import pipeline
 
 from nersweep import __main__ as cli
+from nersweep.faults import Fault, UserError
 from nersweep.model.saved import SavedTagger
 from nersweep.run import execute
+from nersweep.tracking import facts, tracker
 from nersweep.tracking.reading import run_id_of
 
 pytestmark = pytest.mark.slow
@@ -152,6 +154,50 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
     again, _ = result_of(out)
     assert run_id_of(folder, f"sqlite:///{output_dir}/mlflow.db") != run_id
     assert again["dev"] == result["dev"] and again["test"] == result["test"]
+
+
+class Recorder:
+    """A tracker that notes the status and the number of records of each sync."""
+
+    name = address = "recorder"
+
+    def __init__(self):
+        self.syncs, self.error = [], None
+
+    def open(self): ...
+
+    def sync(self, folder):
+        seen = facts.read(folder)
+        self.syncs.append((seen.status, len(seen.curves)))
+        if self.error:
+            raise self.error
+
+    def view(self):
+        return ""
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    recorder = Recorder()
+    monkeypatch.setattr(tracker, "of", lambda settings, output_dir: recorder)
+    return recorder
+
+
+def test_a_tracker_is_shown_nothing_of_an_earlier_attempt(shared, capsys, monkeypatch, recorder):
+    arguments = [f"output_dir={shared}", *SMALL, "train.epochs=1", "seed=200"]
+    for more in ([], ["rerun=true"]):
+        recorder.syncs.clear()
+        assert run(capsys, monkeypatch, *arguments, *more)[0] == 0
+        assert recorder.syncs[0] == ("running", 0) and recorder.syncs[-1][0] == "finished"
+
+
+def test_what_the_tracker_refuses_fails_the_run_at_once(shared, capsys, monkeypatch, recorder):
+    recorder.error = UserError(Fault("tracking.experiment", "x", "deleted"))
+    code, _, err = run(capsys, monkeypatch, f"output_dir={shared}", *SMALL, "seed=201")
+    assert (code, err) == (1, "nersweep: tracking.experiment=x: deleted\n")
+    assert recorder.syncs == [("running", 0)]
+    (file,) = shared.glob("runs/*-s201-*/result.json")
+    assert json.loads(file.read_text())["status"] == "failed"
 
 
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(

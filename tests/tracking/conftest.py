@@ -11,9 +11,9 @@ import pytest
 
 from nersweep import __main__ as program
 from nersweep.results.card import Card, read_card, remove_card, write_card
+from nersweep.results.folder import METRICS
 from nersweep.results.result import result_of, write_result
 from nersweep.tracking import tracker
-from nersweep.tracking.facts import METRICS
 
 TINY = [
     "data.train=24", "data.dev=8", "data.test=8", "model.hidden=8", "model.layers=1",

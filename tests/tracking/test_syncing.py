@@ -162,6 +162,29 @@ def test_after_a_failure_the_other_folders_are_left(make_run, recorder):
     assert not syncing.sync_all(recorder, folders) and recorder.syncs == []
 
 
+def test_a_folder_that_is_refused_keeps_no_other_from_the_tracker(make_run, recorder, caplog):
+    folders = [make_run([0.5], KILLED, name=name) for name in ("a", "b", "c")]
+    whole = recorder.sync
+
+    def sync(folder):
+        if not folder.name.startswith("c"):
+            raise UserError(Fault("tracking.experiment", "x", "deleted"))
+        whole(folder)
+
+    recorder.sync = sync
+    assert not syncing.sync_all(recorder, folders) and recorder.syncs == [1]
+    assert caplog.text.count("tracking.experiment=x") == 1
+
+
+def test_what_is_refused_at_the_start_is_not_tried_again_at_the_end(make_run, recorder):
+    sync = syncing.Syncing(recorder, make_run([0.5], KILLED))
+    recorder.error = UserError(Fault("tracking.experiment", "x", "deleted"))
+    with pytest.raises(UserError):
+        sync.start()
+    recorder.error = None
+    assert not sync.finish() and recorder.syncs == []
+
+
 def test_another_process_that_syncs_delays_no_training(make_run, recorder):
     folder = make_run([0.5])
     with state.locked(folder):

@@ -143,8 +143,8 @@ def card_of(
     )
     write_card(folder, card)
     sync = syncing.Syncing(tracker, folder)
-    sync.start()
     try:
+        sync.start()
         yield card
     except BaseException as error:
         card.status = "failed" if isinstance(error, Exception) else "killed"

@@ -200,6 +200,15 @@ def test_what_the_tracker_refuses_fails_the_run_at_once(shared, capsys, monkeypa
     assert json.loads(file.read_text())["status"] == "failed"
 
 
+def test_what_the_tracker_refuses_fails_the_sweep_at_once(tmp_path, capsys, monkeypatch, recorder):
+    recorder.error = UserError(Fault("tracking.experiment", "x", "deleted"))
+    code, _, err = run(capsys, monkeypatch, "-m", f"output_dir={tmp_path}", *SMALL, "seed=202,203")
+    assert (code, err) == (1, "nersweep: tracking.experiment=x: deleted\n")
+    assert recorder.syncs == [("running", 0)] and not (tmp_path / "runs").exists()
+    (file,) = tmp_path.glob("sweeps/*/card.json")
+    assert json.loads(file.read_text())["status"] == "failed"
+
+
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(
     tmp_path, capsys, monkeypatch
 ):

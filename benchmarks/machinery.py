@@ -107,7 +107,7 @@ def known(typed: list[str], runs: int, folder: Path) -> float:
         env=os.environ,
     )
     seconds = time.perf_counter() - started
-    if said.returncode or f"{runs} runs, {runs} of them made before" not in said.stdout:
+    if said.returncode or f"{runs} runs, {runs} already done" not in said.stdout:
         raise RuntimeError(said.stdout[-2000:] + said.stderr[-2000:])
     return seconds
 

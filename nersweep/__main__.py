@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from nersweep.command.line import Command
-from nersweep.command.main import Door, run
+from nersweep.command.main import Program, run
 from nersweep.config.compose import Composer
 from nersweep.faults import Fault, UserError, fault_lines
 
@@ -89,7 +89,7 @@ def recommend(checked: "Checked") -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    run(Door(run_one, run_many, run_faults, recommend))
+    run(Program(run_one, run_many, run_faults, recommend))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nersweep.__main__ import run_faults
 from nersweep.command.line import Command
-from nersweep.command.main import Door, run
+from nersweep.command.main import Program, run
 
 if TYPE_CHECKING:
     from nersweep.config.check import Checked
@@ -26,7 +26,7 @@ def refuse(command: Command, text: str) -> list[str]:
 
 def main() -> None:
     """Run the command line."""
-    run(Door(diagnose, refuse, run_faults))
+    run(Program(diagnose, refuse, run_faults))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nersweep.command.keywords import keyword, run_door
+from nersweep.command.keywords import keyword, run_program
 from nersweep.faults import Fault, UserError
 from nersweep.machine.files import writable, write_text
 from nersweep.results.card import Card, read_card
@@ -90,7 +90,7 @@ def cell(value: Any) -> Any:
 
 
 def main() -> None:
-    run_door(ExportArguments, COMMAND, export)
+    run_program(ExportArguments, COMMAND, export)
 
 
 if __name__ == "__main__":

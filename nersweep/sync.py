@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nersweep.command.keywords import keyword, run_door
+from nersweep.command.keywords import keyword, run_program
 from nersweep.faults import Fault, Unavailable, UserError
 from nersweep.terminal import console
 from nersweep.tracking import syncing, tracker
@@ -48,7 +48,7 @@ def sync(arguments: SyncArguments) -> None:
 
 
 def main() -> None:
-    run_door(SyncArguments, COMMAND, sync)
+    run_program(SyncArguments, COMMAND, sync)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from nersweep import __main__ as door
+from nersweep import __main__ as cli
 from nersweep.command import line
 from nersweep.config import schema as sections
 from nersweep.config.check import check_overrides
@@ -19,7 +19,7 @@ PRESETS = {file.stem: file.read_text("utf-8") for file in sorted(FILES)}
 def read_line(arguments):
     """Return the command that these arguments give."""
     options = get_args_parser().parse_args(arguments)
-    return line.read(options, door.run_faults, door.recommend)
+    return line.read(options, cli.run_faults, cli.recommend)
 
 
 @pytest.fixture

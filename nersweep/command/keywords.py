@@ -59,7 +59,7 @@ def print_help(kind: type, command: str) -> None:
         console.print(f"  {name + '=':15}{item.metadata['about']}")
 
 
-def run_door(kind: type[T], command: str, action: Callable[[T], None]) -> None:
+def run_program(kind: type[T], command: str, action: Callable[[T], None]) -> None:
     """Run an action with the arguments of the command line.
 
     Ends the process with exit code 1 after a fault, one line each on standard error, and with 130

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from nersweep.command import untrusted
-from nersweep.command.composition import no_option, sift
+from nersweep.command.explain import no_option, sift
 from nersweep.config.compose import COMPOSITION, Composer
 from nersweep.config.overrides import fault, for_hydra, setting_of, text_of, without_seed
 from nersweep.faults import Fault, UserError, reason
@@ -95,9 +95,9 @@ def read(
             raise UserError(Fault("", must=reason(error))) from error
         if recommend and command.many:
             command.runs = expand(command.runs, composer, recommend)
-        given = {override.key_or_group for override in overrides}
+        explicit = {override.key_or_group for override in overrides}
         for run in {without_seed(run): run for run in command.runs}.values():
-            check_run(command, run, given, asks_hydra(arguments), run_check)
+            check_run(command, run, explicit, asks_hydra(arguments), run_check)
     return command
 
 
@@ -192,18 +192,18 @@ def params(section: DictConfig) -> Mapping[str, Any]:
 
 def hydra_section(overrides: Sequence[str], composer: Composer) -> DictConfig:
     """Return Hydra's own section for the overrides that compose."""
-    _, taken, _ = sift(overrides, composer)
-    return composer.whole(composer.split(taken)[0]).hydra
+    _, valid, _ = sift(overrides, composer)
+    return composer.whole(composer.split(valid)[0]).hydra
 
 
 def check_run(
-    command: Command, run: tuple[str, ...], given: set[str], help_only: bool, run_check: RunCheck
+    command: Command, run: tuple[str, ...], explicit: set[str], help_only: bool, run_check: RunCheck
 ) -> None:
     """Keep what `check` gives for a run, or add what is wrong with it to the command's faults."""
     composer = command.composer
-    config, taken, faults = sift(run, composer)
-    foreign = untrusted.faults(config, taken, given, composer)
-    section, names = hydra_section(taken, composer), set(map(setting_of, run))
+    config, valid, faults = sift(run, composer)
+    foreign = untrusted.faults(config, valid, explicit, composer)
+    section, names = hydra_section(valid, composer), set(map(setting_of, run))
     unswept = []
     for key, value in params(section).items():
         if key not in names:
@@ -218,7 +218,7 @@ def check_run(
         return
     from nersweep.config.check import check
 
-    choice = composer.choice(taken)
+    choice = composer.choice(valid)
     try:
         command.checked[without_seed(run)] = check(config, choice)
     except UserError as error:

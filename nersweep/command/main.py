@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Door:
+class Program:
     """What a program does with its command line.
 
     run: with one run and its overrides. many: with a sweep, a study or a preview, and the command's
@@ -49,7 +49,7 @@ class Door:
     recommend: Recommend | None = None
 
 
-def run(door: Door) -> NoReturn:
+def run(program: Program) -> NoReturn:
     """Do what the command line asks, and end the process.
 
     Exit code 0, or 1 if anything failed, with one line per fault on standard error; 130 after
@@ -64,7 +64,7 @@ def run(door: Door) -> NoReturn:
     parser.error = refuse_usage  # type: ignore[method-assign]
     try:
         refuse_windows()
-        serve(door, parser.parse_args())
+        serve(program, parser.parse_args())
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and not signals.pending:  # after --help
             raise
@@ -80,7 +80,7 @@ def run(door: Door) -> NoReturn:
     sys.exit(1 if terminal.faults else 0)
 
 
-def serve(door: Door, arguments: Namespace) -> None:
+def serve(program: Program, arguments: Namespace) -> None:
     """Do what the arguments ask if they have no faults; print their faults otherwise."""
     if "hydra.verbose=true" in arguments.overrides:
         os.environ[TRACEBACK] = "1"
@@ -88,16 +88,16 @@ def serve(door: Door, arguments: Namespace) -> None:
     if arguments.shell_completion:
         ask_hydra()
         return
-    command = line.read(arguments, door.run_check, door.recommend)
+    command = line.read(arguments, program.run_check, program.recommend)
     terminal.print_faults(map(str, command.faults))
     if terminal.faults:
         return
     if line.asks_hydra(arguments):
         ask_hydra()
     elif command.is_more_than_a_run():
-        terminal.print_faults(door.many(command, this_command()))
+        terminal.print_faults(program.many(command, this_command()))
     else:
-        run_one(door, command)
+        run_one(program, command)
 
 
 def ask_hydra() -> None:
@@ -107,12 +107,12 @@ def ask_hydra() -> None:
     )()
 
 
-def run_one(door: Door, command: Command) -> None:
+def run_one(program: Program, command: Command) -> None:
     """Run one run as a job of Hydra's, with its logging, callbacks and environment (env_set)."""
 
     def job(config: DictConfig) -> None:
         try:
-            door.run(command.first(), config_overrides)
+            program.run(command.first(), config_overrides)
         except Exception as error:  # Hydra would print more than one line
             if signals.pending:
                 raise

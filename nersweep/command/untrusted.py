@@ -19,42 +19,43 @@ PLACES = ("output_dir", "tracking.kind", "tracking.uri", "study.storage", "study
 # Hydra's own classes. Not all of hydra.: hydra.utils.get_object would import anything.
 HYDRA_ROOMS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
 BY_FILE = "set by a file of --config-dir"
-TYPE_IT = "set it on the command line"
+REMEDY = "set it on the command line"
 
 
 def faults(
-    config: DictConfig, overrides: Sequence[str], given: set[str], composer: Composer
+    config: DictConfig, overrides: Sequence[str], explicit: set[str], composer: Composer
 ) -> list[Fault]:
     """Return what a composed run contains that is not allowed.
 
-    overrides: of the run. given: the names on the command line, to which what a preset sweeps does
-    not belong.
+    overrides: of the run. explicit: the names on the command line, without what a preset sweeps.
     """
     options, _ = composer.split(overrides)
     section = composer.whole(options).hydra
-    found = foreign_classes(config, section)
+    faults = foreign_classes(config, section)
     if composer.folder:
-        given_hydra = {setting_of(override) for override in overrides} & given
-        names = hydra_settings(options, composer) | hydra_choices(section, given_hydra, composer)
+        hydra_names = {setting_of(override) for override in overrides} & explicit
+        names = hydra_settings(options, composer) | hydra_choices(section, hydra_names, composer)
         must = f"{BY_FILE}, which may set only {' and '.join(ALLOWED)} there"
         for name in sorted(names):
-            found.append(Fault(name, must=must, remedy=TYPE_IT))
-        found += foreign_values(config, section, given, composer)
-    return found
+            faults.append(Fault(name, must=must, remedy=REMEDY))
+        faults += foreign_values(config, section, explicit, composer)
+    return faults
 
 
 def foreign_classes(config: DictConfig, section: DictConfig) -> list[Fault]:
-    """Return a fault for each _target_ at a place that names no class, and in Hydra's own section
-    for each that is not Hydra's. `check` looks at those of our sections."""
-    found = []
+    """Return a fault for each _target_ that is misplaced or, in Hydra's section, not Hydra's.
+
+    `check` looks at those of our sections.
+    """
+    faults = []
     for key, value in targets(plain(config)):
         if not re.fullmatch(r"\w+\._target_|loss(\.terms\.\w+)+\._target_", key):
             must = "a class can be named only as SECTION._target_, or in loss.terms"
-            found.append(Fault(key, value, must))
+            faults.append(Fault(key, value, must))
     for key, value in targets(plain(section), "hydra."):
         if not str(value).startswith(HYDRA_ROOMS):
-            found.append(Fault(key, value, "must be a class of Hydra's"))
-    return found
+            faults.append(Fault(key, value, "must be a class of Hydra's"))
+    return faults
 
 
 def targets(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -101,32 +102,34 @@ def hydra_settings(options: Sequence[str], composer: Composer) -> set[str]:
     return names
 
 
-def hydra_choices(section: DictConfig, given: set[str], composer: Composer) -> set[str]:
+def hydra_choices(section: DictConfig, explicit: set[str], composer: Composer) -> set[str]:
     """Return the groups of Hydra's whose option the defaults list of a file chose."""
     usual = composer.whole(()).hydra.runtime.choices
     names = set()
     for group, option in section.runtime.choices.items():
-        if group.startswith("hydra/") and group not in given and option != usual.get(group):
+        if group.startswith("hydra/") and group not in explicit and option != usual.get(group):
             names.add(group.replace("/", "."))
     return names
 
 
 def foreign_values(
-    config: DictConfig, section: DictConfig, given: set[str], composer: Composer
+    config: DictConfig, section: DictConfig, explicit: set[str], composer: Composer
 ) -> list[Fault]:
-    """Return a fault for each address, and each resolver such as ${oc.env:TOKEN}, that was not
-    given on the command line. What a preset sweeps is resolved before a run has it."""
+    """Return a fault for each address or resolver (${oc.env:TOKEN}) that only a file has set.
+
+    What a preset sweeps counts too: it is resolved before a run has it.
+    """
     usual = flat(plain(composer(())))
     values = flat(plain(config))
     values |= flat({"hydra.sweeper.params": plain(section.sweeper).get("params")})
-    found = []
+    faults = []
     for key, value in values.items():
-        if key in given or not value:
+        if key in explicit or not value:
             continue
         if key in PLACES and value != usual[key]:
-            found.append(Fault(key, value, BY_FILE, TYPE_IT))
+            faults.append(Fault(key, value, BY_FILE, REMEDY))
         rest = re.sub(r"\$\{hydra:runtime\.choices\.\w+\}", "", str(value))
         if "${" in rest and ":" in rest:
             must = "a file of --config-dir takes values only from other settings"
-            found.append(Fault(key, value, must, TYPE_IT))
-    return found
+            faults.append(Fault(key, value, must, REMEDY))
+    return faults

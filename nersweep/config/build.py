@@ -17,8 +17,8 @@ from nersweep.config.plugins import is_within, plugins
 from nersweep.config.schema import describe
 from nersweep.faults import Fault, UserError, reason
 
-# The sections that name a class, and the room in which it must be defined.
-ROOMS = {
+# The sections that name a class, and the module or package that must define it.
+COMPONENTS = {
     "data": "nersweep.data",
     "model": "nersweep.model.encoders",
     "head": "nersweep.model.heads",
@@ -26,7 +26,7 @@ ROOMS = {
     "weights": "nersweep.weights",
     "aux": "nersweep.model.auxiliary",
 }
-# The method that tells the classes of a section from others in the same room.
+# The method that only classes for this section have.
 METHOD = {
     "data": "load",
     "model": "build",
@@ -194,7 +194,7 @@ def locate(section: str, path: object) -> type:
     stranger, so nothing else is imported. Raises UserError.
     """
     group = section.partition(".")[0]
-    rooms = (ROOMS[group], *plugins())
+    rooms = (COMPONENTS[group], *plugins())
     allowed = f"must be a class of {' or '.join(rooms)}"
     refusal = UserError(Fault(f"{section}._target_", path, allowed))
     if not (re.fullmatch(r"\w+(\.[A-Za-z]\w*)+", str(path)) and is_within(str(path), rooms)):

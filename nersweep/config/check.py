@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nersweep.config import schema
-from nersweep.config.build import ROOMS, Names, Recipe, build, is_number, signature
+from nersweep.config.build import COMPONENTS, Names, Recipe, build, is_number, signature
 from nersweep.config.compose import Composer
 from nersweep.config.flat import flat, plain
 from nersweep.config.knobs import foreign_knob, knob_of, refers_to
@@ -66,12 +66,12 @@ def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
     for name in sorted(FIXED - config.keys()):
         remedy = f"set {name}=VALUE"
         faults.append(Fault(f"~{name}", must="cannot be left out", remedy=remedy))
-    for group in ROOMS:
+    for group in COMPONENTS:
         if group in config and choice.get(group) is None:
             faults.append(Fault(group, must=f"takes one option, as in {group}=NAME"))
     if faults:
         raise UserError(*faults)
-    raw, choice = plain(config), {group: choice[group] for group in ROOMS}
+    raw, choice = plain(config), {group: choice[group] for group in COMPONENTS}
     missing = sorted(key for key, value in flat(raw).items() if value == "???")
     for key in missing:
         faults.append(Fault(key, "???", f"must be given, as in {example(key, choice)}"))
@@ -85,7 +85,7 @@ def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
     faults += schema.faults(resolved)
     faults += scalar_faults(resolved)
     parts: dict[str, Any] = {}
-    for section in ROOMS:
+    for section in COMPONENTS:
         if any(key.startswith(f"{section}.") for key in missing):
             continue
         try:
@@ -224,7 +224,7 @@ def dead_knobs(
 ) -> list[Fault]:
     """Return the faults of top-level settings to which no other setting refers."""
     names = sorted(map(str, raw.keys() - FIXED))
-    alive = {key: value for key, value in raw.items() if key in ROOMS}
+    alive = {key: value for key, value in raw.items() if key in COMPONENTS}
     while more := {n: raw[n] for n in names if n not in alive and refers_to(alive, n)}:
         alive |= more
     faults = []

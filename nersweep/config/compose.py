@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from nersweep.config.build import ROOMS
+from nersweep.config.build import COMPONENTS
 from nersweep.config.knobs import CONF
 from nersweep.config.overrides import text_of
 
@@ -70,7 +70,7 @@ class Composer:
         with nullcontext() if GlobalHydra.instance().is_initialized() else self:
             options, _ = self.split(overrides)
             choices = self.whole(options).hydra.runtime.choices
-            return {group: choices.get(group) for group in ROOMS}
+            return {group: choices.get(group) for group in COMPONENTS}
 
     def job(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration of a single run with Hydra's section, as Hydra runs a job."""

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nersweep.config.build import ROOMS
+from nersweep.config.build import COMPONENTS
 from nersweep.config.schema import SECTIONS, StudyConfig, TrackingConfig, TrainConfig
 
 # Settings that do not enter the fingerprint: where, when and for whom a run takes place.
@@ -25,7 +25,7 @@ ELSEWHERE = {
 # Settings that enter it by content (checksum), not by value.
 SOURCES = {"data", "model.name", "model.revision", "model.package"}
 # The top level without knobs.
-FIXED = {"seed", *(name for name in ELSEWHERE if "." not in name), *SECTIONS, *ROOMS}
+FIXED = {"seed", *(name for name in ELSEWHERE if "." not in name), *SECTIONS, *COMPONENTS}
 
 
 @dataclass(frozen=True)

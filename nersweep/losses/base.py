@@ -73,9 +73,9 @@ class Loss(nn.Module, ABC):
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the value, a scalar."""
 
-    def terms(self, given: Mapping[str, object]) -> Terms:
+    def terms(self, available: Mapping[str, object]) -> Terms:
         """Return what is trained and logged, from everything that a head gives."""
-        return {"ner": (1.0, self(**{name: given[name] for name in self.needs}))}
+        return {"ner": (1.0, self(**{name: available[name] for name in self.needs}))}
 
 
 class TokenLoss(Loss):

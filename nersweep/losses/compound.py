@@ -46,13 +46,13 @@ class CompoundLoss(Loss):
         self.needs = tuple(needs)
         self.splits = all(loss.splits for loss in losses.values())
 
-    def terms(self, given: Mapping[str, object]) -> Terms:
+    def terms(self, available: Mapping[str, object]) -> Terms:
         terms: Terms = {}
         for name, part in self.parts.items():
             arguments = {}
             for need in cast(Loss, part).needs:
-                if need in given:
-                    arguments[need] = given[need]
+                if need in available:
+                    arguments[need] = available[need]
                 else:
                     require(need in OPTIONAL, need, None, f"given by name, as {name} needs it")
             terms[name] = self.weights[name], part(**arguments)

@@ -179,9 +179,9 @@ def from_sweep(options: ReportOptions) -> RunSelection:
 
 
 def member_of(values: dict[str, Any]) -> Result:
-    """Return a run of sweep.json, not begun. Raises KeyError if something is missing."""
+    """Return a run of sweep.json, not started. Raises KeyError if something is missing."""
     return Result(
-        status=Status.NOT_BEGUN,
+        status=Status.NOT_STARTED,
         name=values["name"],
         fingerprint=values["fingerprint"],
         setting=values["setting"],

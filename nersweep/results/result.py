@@ -19,10 +19,10 @@ RESULT = "result.json"
 
 
 class Status(StrEnum):
-    """What has become of a run."""
+    """The state of a run."""
 
-    NOT_BEGUN = "not begun"
-    RESTART = "to be made again"  # from its start, even if it has finished
+    NOT_STARTED = "not started"
+    RESTART = "to be run again"  # from its start, even if it has finished
     RUNNING = "running"  # or its process was killed
     FINISHED = "finished"
     DIVERGED = "diverged"
@@ -176,7 +176,7 @@ def read_run(folder: Path, fingerprint: str) -> Result | None:
         fault = f"{file}: it is of another run"
     if file not in reported:
         reported.add(file)
-        log.warning("%s; the run is made again", fault)
+        log.warning("%s; the run starts over", fault)
     return None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from nersweep.config.build import ROOMS
+from nersweep.config.build import COMPONENTS
 from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
 from nersweep.config.overrides import assignment
@@ -54,7 +54,7 @@ def changes(config: DictConfig, choice: Mapping[str, str], composer: Composer) -
     choice: the option of each group.
     """
     options: dict[str, str] = {}
-    for group in ("loss", *ROOMS):  # the loss first, because it may bring other options along
+    for group in ("loss", *COMPONENTS):  # the loss first, because it may bring other options along
         if composer.choice(option_overrides(options))[group] != choice[group]:
             options[group] = choice[group]
     default = plain(composer(option_overrides(options)))

@@ -19,7 +19,7 @@ from nersweep.study.changes import changes
 from nersweep.study.metric import is_final
 from nersweep.study.space import Dimension, Space, parse_space, seeds
 
-COMPOSITION = (HydraException, OmegaConfBaseException)  # errors of overrides that do not compose
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException)  # raised where overrides do not compose
 
 
 def study_faults(config: DictConfig, choice: Mapping[str, str], composer: Composer) -> list[Fault]:
@@ -45,7 +45,7 @@ def trial_faults(space: Space, choice: Mapping[str, str]) -> list[Fault]:
     """Compose and check trials that cover the space, and return their faults, each once."""
     try:
         probes = list(space.probes())
-    except COMPOSITION as error:
+    except HYDRA_ERRORS as error:
         return [Fault("study.space", must=reason(error))]
     faults = inactive_faults(space, choice)
     reasons = set()
@@ -56,7 +56,7 @@ def trial_faults(space: Space, choice: Mapping[str, str]) -> list[Fault]:
             for fault in error.faults:
                 if fault not in faults:
                     faults.append(fault)
-        except COMPOSITION as error:
+        except HYDRA_ERRORS as error:
             if reason(error) not in reasons:
                 reasons.add(reason(error))
                 must = f"{' '.join(overrides)}: {reason(error)}"
@@ -86,7 +86,7 @@ def option_faults(dimensions: Sequence[Dimension], composer: Composer) -> list[F
         for option in dimension.values:
             try:
                 composer([f"{dimension.name}={option}"])
-            except COMPOSITION:
+            except HYDRA_ERRORS:
                 setting = f"study.space.{dimension.name}"
                 faults.append(Fault(setting, dimension.text, f"no such option: {option}"))
     return faults

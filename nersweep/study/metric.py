@@ -1,22 +1,29 @@
 """The metric that a study optimises: a score of the development split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import is_dataclass
+from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 
 from nersweep.evaluation import metrics
-from nersweep.evaluation.analysis import KINDS
+from nersweep.evaluation.analysis import SplitAnalysis
 from nersweep.faults import Fault, UserError
 from nersweep.labels import LabelSet
 
 
 def final_metrics() -> Sequence[str]:
     """Return the names of scores that are known only after the last epoch."""
-    names = []
-    for subset in ("seen", "unseen"):
-        names += [f"{subset}/{rate}" for rate in metrics.Rates.from_counts(0, 0, 0).flat()]
-    names += [f"errors/{kind}" for kind in KINDS]
-    return [*names, "calibration_error/all", "calibration_error/entities", "illegal_transitions"]
+    return [name for name in flat_names(SplitAnalysis) if not name.endswith("/support")]
+
+
+def flat_names(kind: Any) -> Iterator[str]:
+    """Yield the names that `flat` gives to the numbers in a dataclass of dataclasses."""
+    for name, hint in get_type_hints(get_origin(kind) or kind).items():
+        if is_dataclass(get_origin(hint) or hint):
+            yield from (f"{name}/{inner}" for inner in flat_names(hint))
+        else:
+            yield name
 
 
 def short_name(metric: str) -> str:

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from nersweep.config import settings
-from nersweep.config.build import ROOMS
+from nersweep.config.build import COMPONENTS
 from nersweep.config.compose import Composer
 from nersweep.config.flat import flat, plain
 from nersweep.config.overrides import assignment, literal
@@ -52,7 +52,7 @@ class Dimension:
     @property
     def is_group(self) -> bool:
         """True for a choice between options, such as loss=focal."""
-        return self.name in ROOMS
+        return self.name in COMPONENTS
 
     @property
     def parameter(self) -> str:
@@ -260,7 +260,7 @@ def interval(name: str, text: str, sweep: IntervalSweep) -> Dimension:
     """Return the dimension of an interval of numbers."""
     low, high = sweep.start, sweep.end
     assert low is not None and high is not None
-    if name in ROOMS:
+    if name in COMPONENTS:
         raise invalid(name, text, "is a choice between options", "use choice(NAME,NAME)")
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise invalid(name, text, "is empty: the first number must be below the second")
@@ -291,7 +291,7 @@ def choice(name: str, text: str, sweep: list[Any] | ChoiceSweep | RangeSweep) ->
             values.append(value)
     if len(values) < 2:
         raise invalid(name, text, "has one value, so there is nothing to search", f"use {GRAMMAR}")
-    if name in ROOMS and not all(isinstance(value, str) for value in values):
+    if name in COMPONENTS and not all(isinstance(value, str) for value in values):
         raise invalid(name, text, "must name options", f"use choice({name}_a,{name}_b)")
     return Dimension(name, text, tuple(values))
 

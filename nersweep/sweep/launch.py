@@ -1,4 +1,4 @@
-"""Make many runs with one of Hydra's launchers: none is lost, and none is made twice."""
+"""Make many runs with one of Hydra's launchers, each exactly once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,7 +26,7 @@ HEADER = ["", "", "dev F1", "test F1", "s"]
 
 
 def launch(command: Command, text: str) -> tuple[Path, list[str]]:
-    """Make the runs of a command, but for those that are over.
+    """Make the runs of a command, except those that are over.
 
     text: the command, for people. Returns the folder of the sweep, and a line for each run that
     failed.
@@ -38,8 +38,8 @@ def launch(command: Command, text: str) -> tuple[Path, list[str]]:
         for member in members:
             if config.rerun or not member.result().status.over:
                 todo.append(member)
-        known = f"{len(members) - len(todo)} of them made before"
-        console.print(f"{len(members)} runs, {'all to be made again' if config.rerun else known}")
+        done = f"{len(members) - len(todo)} already done"
+        console.print(f"{len(members)} runs, {'all to be run again' if config.rerun else done}")
         output_dir = Path(config.output_dir)
         files.writable(output_dir)
         tracker = trackers.of(config.tracking, output_dir)
@@ -99,9 +99,9 @@ def claim(folder: Path) -> Iterator[None]:
 
 
 def restart(members: Sequence[Member]) -> list[tuple[str, ...]]:
-    """Forget what runs have done, and return the overrides that make them.
+    """Forget the progress of runs, and return the overrides to run them again.
 
-    With rerun=true among these a run that is killed would start again instead of going on.
+    These set rerun=false: with true, a run that is killed would start over instead of resuming.
     """
     overrides = []
     for member in members:
@@ -111,7 +111,7 @@ def restart(members: Sequence[Member]) -> list[tuple[str, ...]]:
 
 
 def forget(member: Member) -> None:
-    """Mark a run as one to be made again, from its start; wait until it is free."""
+    """Mark a run as to be run again from its start; wait until it is free."""
 
     def mark() -> None:
         with folder_module.claim(member.folder):
@@ -208,6 +208,6 @@ def explain_silence(faults: Sequence[str] | None) -> str:
     if faults is None:
         return "its process ended without an error"
     return (
-        "it was made, but with other code or data than when the sweep started; "
+        "it ran, but with other code or data than when the sweep started; "
         "run the same command again"
     )

@@ -32,7 +32,7 @@ class Member:
     def result(self) -> Result:
         """Return what the run's folder says of it."""
         result = read_run(self.folder, self.fingerprint)
-        return result or self.result_without_scores(Status.NOT_BEGUN)
+        return result or self.result_without_scores(Status.NOT_STARTED)
 
     def result_without_scores(self, status: Status) -> Result:
         return Result(status=status, **asdict(self.identity), name=self.name)

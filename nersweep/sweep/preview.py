@@ -37,15 +37,15 @@ def show_runs(command: Command, composer: Composer) -> None:
     for member in members_of(command):
         state = state_of(member, config.rerun)
         if member.fingerprint in fingerprints:
-            state = "the same as one above"
+            state = "same as above"
         fingerprints.add(member.fingerprint)
         rows.append([member.label, state, ""])
-        if state in ("to do", "goes on"):
+        if state in ("to do", "resumes"):
             cost = costs.cost(check_overrides(composer, member.overrides))
             rows[-1][2] = f"{cost.seconds:.0f}"
             sources.add(cost.source)
             todo, seconds, size = todo + 1, seconds + cost.seconds, size + cost.size
-    title = f"{len(rows)} run{'s' * (len(rows) > 1)}, {todo} to be made"
+    title = f"{len(rows)} run{'s' * (len(rows) > 1)}, {todo} to do"
     print_table(title, ["", "", "about s"], rows[:MOST_ROWS])
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS} more")
@@ -75,7 +75,7 @@ def show_study(
     failed = sum(trial.state == queue.FAILED for trial in trials)
     left, seeds = max(0, total - done), len(study.seeds)
     console.print(
-        f"study {study.name} in {public(study.url)}{'' if trials else ' (not begun)'}\n"
+        f"study {study.name} in {public(study.url)}{'' if trials else ' (not started)'}\n"
         f"{done} of {total} trials done{f', {failed} failed' if failed else ''}, {left} left: "
         f"each {seeds} seed{'s' * (seeds > 1)} × {study.example.train.epochs} epochs"
     )
@@ -107,11 +107,11 @@ def show_total(
 def state_of(member: Member, rerun: bool) -> str:
     """Return what a command would do with a run."""
     status = member.result().status
-    if rerun or status == Status.NOT_BEGUN:
+    if rerun or status == Status.NOT_STARTED:
         return "to do"
     if status.over:
         return "done" if status == Status.FINISHED else status
-    return "goes on" if (member.folder / CHECKPOINT).exists() else "to do"
+    return "resumes" if (member.folder / CHECKPOINT).exists() else "to do"
 
 
 def duration(seconds: float) -> str:

@@ -147,7 +147,7 @@ class Update:
         if self.entry.get("started") == self.card.started:
             if run := self._active_run(self.entry["run_id"]):
                 return run
-            log.warning("MLflow run %s is gone; a new one is made", self.entry["run_id"])
+            log.warning("MLflow run %s is gone; creating a new one", self.entry["run_id"])
         experiment_id = self._experiment()
         if run := self._run_of_attempt(experiment_id):
             return run

@@ -149,4 +149,4 @@ class Syncing:
         retry_at[self.tracker.address] = max(self.next_at, time.monotonic() + RETRY_SECONDS)
         if not self.warned:
             self.warned = True
-            log.warning("%s; the run goes on, and its folder has everything", one_line(error))
+            log.warning("%s; the run continues, and its folder has everything", one_line(error))

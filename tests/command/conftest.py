@@ -3,7 +3,7 @@
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from nersweep import __main__ as door
+from nersweep import __main__ as cli
 from nersweep.command import line
 from nersweep.config import schema
 from nersweep.faults import UserError
@@ -17,7 +17,7 @@ def read():
         schema.register()
         options = get_args_parser().parse_args([str(argument) for argument in arguments])
         line.refuse(options)
-        return line.read(options, door.run_faults, door.recommend)
+        return line.read(options, cli.run_faults, cli.recommend)
 
     return read_line
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from nersweep import terminal
-from nersweep.command.keywords import keyword, read_keywords, run_door
+from nersweep.command.keywords import keyword, read_keywords, run_program
 from nersweep.faults import UserError
 
 
@@ -29,10 +29,10 @@ def test_all_faults_are_raised_together():
 
 
 def test_help_lists_every_name_and_runs_nothing(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["door", "--help"])
-    run_door(Options, "python -m door", lambda options: pytest.fail("ran"))
+    monkeypatch.setattr(sys, "argv", ["program", "--help"])
+    run_program(Options, "python -m program", lambda options: pytest.fail("ran"))
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head == "python -m door [name=value …]"
+    assert head == "python -m program [name=value …]"
     assert [line.split() for line in lines] == [
         ["sweep=", "a", "sweep"],
         ["tracking.uri=", "a", "store"],
@@ -44,8 +44,8 @@ def test_errors_end_with_their_exit_code(error, code, monkeypatch):
     def action(options):
         raise error
 
-    monkeypatch.setattr(sys, "argv", ["door", "sweep=a"])
+    monkeypatch.setattr(sys, "argv", ["program", "sweep=a"])
     monkeypatch.setattr(terminal, "faults", [])
     with pytest.raises(SystemExit) as end:
-        run_door(Options, "python -m door", action)
+        run_program(Options, "python -m program", action)
     assert end.value.code == code

@@ -30,9 +30,9 @@ def jobs(tmp_path, monkeypatch):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
-        door = main.Door(look, lambda command, text: [], lambda config, choice, composer: [])
+        program = main.Program(look, lambda command, text: [], lambda config, choice, composer: [])
         with pytest.raises(SystemExit) as end:
-            main.run(door)
+            main.run(program)
         return seen, end.value.code
 
     return run

@@ -9,9 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from nersweep.command.composition import COMPOSITION
 from nersweep.config import schema as sections
-from nersweep.config.compose import Composer
+from nersweep.config.compose import COMPOSITION, Composer
 
 CONF = Path(__file__).parents[2] / "conf"
 # conf/reference is for the report, which compares what was measured with it.

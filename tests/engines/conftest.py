@@ -135,7 +135,7 @@ class Typed:
     @staticmethod
     def status(folder: Path) -> str:
         file = folder / "result.json"
-        return json.loads(file.read_text())["status"] if file.exists() else "not begun"
+        return json.loads(file.read_text())["status"] if file.exists() else "not started"
 
     def statuses(self) -> list[str]:
         """Of the runs by name."""

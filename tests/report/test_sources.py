@@ -237,7 +237,7 @@ def test_a_sweep_lists_runs_that_were_not_begun_and_a_damaged_one_is_a_fault(out
     options = ReportOptions(output_dir=str(folder))
     runs = [run for run in select_runs(options).runs if not isinstance(run, Record)]
     assert [(run.setting, run.seed, run.status) for run in runs] == [
-        ("focal-g2", 2, Status.NOT_BEGUN)
+        ("focal-g2", 2, Status.NOT_STARTED)
     ]
     (file,) = (folder / "sweeps").glob("*/sweep.json")
     assert select_runs(options).title == f"generated (sweep {file.parent.name})"

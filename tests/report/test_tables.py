@@ -170,9 +170,9 @@ def test_what_did_not_finish_is_shown_on_the_terminal_and_in_markdown(hostile):
 
 def test_runs_that_did_not_finish_have_a_line_for_each_row(comparison):
     runs = [unfinished("ghm", 3, "failed", "x")]
-    runs += [unfinished("ghm", seed, "not begun") for seed in (10, 9)]
+    runs += [unfinished("ghm", seed, "not started") for seed in (10, 9)]
     lines = note_unfinished([*comparison.rows, Row("ghm", (), tuple(runs))])
-    assert lines == ["ghm: seed 3 failed (x); seeds 9, 10 not begun"]
+    assert lines == ["ghm: seed 3 failed (x); seeds 9, 10 not started"]
 
 
 def test_a_small_bound_does_not_look_like_none(comparison):

@@ -61,7 +61,7 @@ def test_what_is_no_result_of_the_run_is_reported_once(content, tmp_path, caplog
     file.write_bytes(content.encode(errors="surrogateescape"))
     assert read_run(tmp_path, "a") is None and read_run(tmp_path, "a") is None
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"{file}: ") and line.endswith("; the run is made again")
+    assert line.startswith(f"{file}: ") and line.endswith("; the run starts over")
 
 
 def test_a_result_that_the_system_cannot_read_is_not_overwritten(tmp_path):

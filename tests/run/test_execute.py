@@ -264,7 +264,7 @@ def test_a_result_that_cannot_be_read_is_told_once_and_made_again(
     assert run(capsys, monkeypatch, *typed)[0] == 0
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"{file}: cannot be read (")
-    assert line.endswith("); the run is made again")
+    assert line.endswith("); the run starts over")
     after = json.loads(file.read_text())
     assert after["status"] == "finished" and after["dev"] == before["dev"]
 

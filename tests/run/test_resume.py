@@ -274,9 +274,7 @@ def test_a_sweep_that_is_ended_in_the_middle_is_finished_by_the_same_command(pla
         assert process.exitcode == code
     code, out, err = finish(MANY, folder)
     assert (
-        (code, err) == (0, "")
-        and "4 runs, 2 of them made before" in out
-        and "4 of 4 runs finished" in out
+        (code, err) == (0, "") and "4 runs, 2 already done" in out and "4 of 4 runs finished" in out
     )
     assert_same(folder, undisturbed)
     parents = "select distinct value from tags where key = 'mlflow.parentRunId'"

@@ -109,7 +109,7 @@ def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, outp
     code, out, err = start("loss=cross_entropy,focal", "seed=1,2")
     names = ["cross_entropy-s1", "cross_entropy-s2", "focal-g2-s1", "focal-g2-s2"]
     assert (code, err, made) == (0, [], names)
-    assert "4 runs, 0 of them made before" in out and "4 of 4 runs finished" in out
+    assert "4 runs, 0 already done" in out and "4 of 4 runs finished" in out
     parent, children = sweeps(output_dir)[tuple(names)]
     assert children == [(name, "FINISHED") for name in names]
     assert (parent, "FINISHED") in parents(output_dir)
@@ -117,7 +117,7 @@ def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, outp
     before = len(parents(output_dir))
     code, out, err = start("loss=cross_entropy,focal", "seed=1,2")
     assert (code, err, made) == (0, [], names)
-    assert "4 runs, 4 of them made before" in out and "4 of 4 runs finished" in out
+    assert "4 runs, 4 already done" in out and "4 of 4 runs finished" in out
     assert len(parents(output_dir)) == before and sweeps(output_dir)[tuple(names)] == (
         parent,
         children,
@@ -131,13 +131,13 @@ def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, outp
 
     code, out, err = start("loss=cross_entropy,focal", "seed=1,2,3")
     assert (code, err, made) == (0, [], [*names, "cross_entropy-s3", "focal-g2-s3"])
-    assert "6 runs, 4 of them made before" in out and "6 of 6 runs finished" in out
+    assert "6 runs, 4 already done" in out and "6 of 6 runs finished" in out
 
 
 def test_what_two_combinations_ask_for_runs_once(start, made):
     code, out, _ = start("loss=focal", "focal_gamma=2,2.0,2e0", "seed=11")
     assert (code, made) == (0, ["focal-g2-s11"])
-    assert "1 runs, 0 of them made before" in out and "1 of 1 runs finished" in out
+    assert "1 runs, 0 already done" in out and "1 of 1 runs finished" in out
 
 
 def test_what_makes_no_other_run_is_not_swept(start, made, tmp_path):
@@ -219,7 +219,7 @@ def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, outpu
     bad, good = "cross_entropy-inverse-s21", "cross_entropy-inverse_sqrt-s21"
     code, out, err = start(*typed)
     assert (code, made) == (1, [bad, good, bad, good])
-    assert "4 runs, 0 of them made before" in out and "2 of 4 runs finished" in out
+    assert "4 runs, 0 already done" in out and "2 of 4 runs finished" in out
     assert len(err) == 2
     for name, line in zip([bad, good], err, strict=True):
         assert line.startswith(f"nersweep: {name} train.lr=1e+30: the loss is ")
@@ -236,7 +236,7 @@ def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, outpu
 
     again, out, told = start(*typed)
     assert (again, told, len(made)) == (1, err, 4)
-    assert "4 runs, 4 of them made before" in out and "2 of 4 runs finished" in out
+    assert "4 runs, 4 already done" in out and "2 of 4 runs finished" in out
     assert len(parents(output_dir)) == count
 
 
@@ -297,7 +297,7 @@ def test_a_tracker_that_is_away_for_a_while_ends_no_run_and_has_all_in_the_end(
     code, out, _ = start(f"seed=range({first},{first + 4})", *typed)
     assert (code, made) == (0, names) and "4 of 4 runs finished" in out
     assert "syncing 4 runs with MLflow" in out  # it rests after a failure
-    assert "the run goes on, and its folder has everything" in caplog.text
+    assert "the run continues, and its folder has everything" in caplog.text
     assert sweeps(output_dir)[tuple(names)][1] == [(name, "FINISHED") for name in names]
     whole = tracked(output_dir, names[3]).keys()  # that of the run which was not disturbed
     for name in names:
@@ -351,7 +351,7 @@ def test_runs_that_failed_are_made_again_and_no_others(start, made, output_dir, 
         err,
         2,
         2,
-    ) and "4 runs, 2 of them made before" in out
+    ) and "4 runs, 2 already done" in out
 
 
 def test_a_sweep_that_stops_at_a_failure_says_what_was_not_begun(start, made):
@@ -370,7 +370,7 @@ def test_rerun_makes_all_again_under_the_same_parent(start, made, output_dir):
     names = "cross_entropy-s41", "cross_entropy-s42"
     parent, _ = sweeps(output_dir)[names]
     code, out, _ = start("seed=41,42", "rerun=true")
-    assert code == 0 and made == 2 * list(names) and "2 runs, all to be made again" in out
+    assert code == 0 and made == 2 * list(names) and "2 runs, all to be run again" in out
     assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in sorted(2 * names)])
 
 
@@ -405,7 +405,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
         0,
         [],
         list(names[1:]),
-    ) and "3 runs, 1 of them made before" in out
+    ) and "3 runs, 1 already done" in out
     assert "resuming after step 5 of 12" in out
     assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in names])
     assert (parent, "FINISHED") in parents(output_dir) and not (

@@ -40,9 +40,7 @@ def typed(tmp_path, monkeypatch, capsys):
 
 
 def states(out: str) -> dict[str, str]:
-    rows = re.findall(
-        r"^(\S+-s\d+)  +(done|to do|goes on|the same as one above)", out, re.MULTILINE
-    )
+    rows = re.findall(r"^(\S+-s\d+)  +(done|to do|resumes|same as above)", out, re.MULTILINE)
     return dict(reversed(rows))
 
 
@@ -62,7 +60,7 @@ def test_what_is_done_and_what_is_typed_twice_is_told(typed):
     typed("loss=focal")
     _, out = typed("-m", "loss=focal", "focal_gamma=2,2.0,3", "dry_run=true")
     assert states(out) == {"focal-g2-s1": "done", "focal-g3-s1": "to do"}
-    assert out.count("the same as one above") == 1 and "3 runs, 1 to be made" in out
+    assert out.count("same as above") == 1 and "3 runs, 1 to do" in out
     assert "1 run of that shape" in out
     _, out = typed("loss=focal", "rerun=true", "dry_run=true")
     assert states(out) == {"focal-g2-s1": "to do"}
@@ -112,7 +110,7 @@ def seconds_of(out: str) -> float:
 def test_a_preview_of_a_study_makes_nothing(typed):
     code, out = typed(*STUDY, "dry_run=true", "study.trials=5")
     assert code == 0 and not list(Path.cwd().iterdir())
-    name, storage = re.search(r"^study (\S+) in (\S+) \(not begun\)$", out, re.MULTILINE).groups()
+    name, storage = re.search(r"^study (\S+) in (\S+) \(not started\)$", out, re.MULTILINE).groups()
     assert storage == f"sqlite:///{Path.cwd()}/outputs/studies.db" and name.startswith(
         "focal_gamma-"
     )
@@ -125,7 +123,7 @@ def test_a_preview_of_a_study_knows_what_is_done(typed):
     (name,) = [folder.name for folder in Path("outputs/studies").iterdir()]
     before = {file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()}
     _, out = typed(*STUDY, "study.trials=2001", "dry_run=true")
-    assert f"study {name} in " in out and "not begun" not in out
+    assert f"study {name} in " in out and "not started" not in out
     assert (
         "1 of 2001 trials done, 2000 left: each 2 seeds × 2 epochs" in out
         and "2 runs of that shape" in out

@@ -24,10 +24,10 @@ class CRFHead(TokenHead):
         allowed = labels.legal_transitions() if constrained else ()
         self.crf = CRF(len(labels), *allowed)
 
-    def given(
+    def loss_arguments(
         self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold
     ) -> dict[str, object]:
-        return super().given(emissions, features, gold, step) | {"crf": self.crf}
+        return super().loss_arguments(emissions, features, gold, step) | {"crf": self.crf}
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         return Decoded(self.crf.decode(emissions, lengths))

@@ -54,8 +54,8 @@ class SpanHead(Head):
         pointers = zip(criteria, emissions.chunk(2, -1), targets, step_targets, strict=True)
         both = []
         for criterion, scores, target, step_target in pointers:
-            given = {"logits": scores, "targets": target, "features": features}
-            both.append(criterion.terms(given | {"step_targets": step_target}))
+            arguments = {"logits": scores, "targets": target, "features": features}
+            both.append(criterion.terms(arguments | {"step_targets": step_target}))
         start, end = both
         means: Terms = {}
         for name, (weight, value) in start.items():

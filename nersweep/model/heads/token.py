@@ -43,7 +43,7 @@ class TokenHead(Head):
     def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
         return (gold.labels,)
 
-    def given(
+    def loss_arguments(
         self, emissions: Tensor, features: Tensor, gold: Gold, step: Gold
     ) -> dict[str, object]:
         """Return what a loss may need, by the names of `Loss.needs`."""
@@ -60,7 +60,7 @@ class TokenHead(Head):
         self, criteria: Sequence[Loss], emissions: Tensor, features: Tensor, gold: Gold, step: Gold
     ) -> Terms:
         (criterion,) = criteria
-        return criterion.terms(self.given(emissions, features, gold, step))
+        return criterion.terms(self.loss_arguments(emissions, features, gold, step))
 
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         if not self.constrained:

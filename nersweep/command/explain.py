@@ -1,4 +1,4 @@
-"""Compose the overrides that can be composed, and explain the others."""
+"""Explain why overrides do not compose, beside those that do."""
 
 import typing
 from collections.abc import Mapping, Sequence
@@ -24,35 +24,35 @@ PLUGINS = {
 def sift(
     overrides: Sequence[str], composer: Composer
 ) -> tuple[DictConfig, Sequence[str], list[Fault]]:
-    """Return the configuration of the overrides that compose, these overrides, and the faults of
-    the others.
+    """Divide overrides into those that compose and faults that explain the others.
 
-    Hydra stops at its first fault. So overrides are added one by one, options of groups first,
-    because these decide which settings exist. What depends on an option that does not exist is
-    neither taken nor a fault.
+    Returns the configuration of those that compose, these overrides, and the faults. Hydra stops at
+    its first fault. So overrides are added one by one, options of groups first, because these
+    decide which settings exist. An override that depends on an option that does not exist is
+    dropped without a fault of its own.
     """
     try:
         return composer(overrides), overrides, []
     except COMPOSITION:
         pass
-    taken: list[str] = []
-    lost: set[str] = set()
+    valid: list[str] = []
+    missing: set[str] = set()
     faults: dict[str, Fault] = {}
     parsed = sorted(
         map(composer.parsed, overrides), key=lambda o: not composer.options(o.key_or_group)
     )
     for override in parsed:
         key = override.key_or_group
-        if lost & groups_behind(key):
+        if missing & groups_behind(key):
             continue
         try:
-            composer([*taken, text_of(override)])
-            taken.append(text_of(override))
+            composer([*valid, text_of(override)])
+            valid.append(text_of(override))
         except COMPOSITION as error:
-            faults[text_of(override)] = explain(override, error, taken, composer)
+            faults[text_of(override)] = explain(override, error, valid, composer)
             if composer.options(key):
-                lost.add(key)
-    return composer(taken), taken, [faults[o] for o in overrides if o in faults]
+                missing.add(key)
+    return composer(valid), valid, [faults[o] for o in overrides if o in faults]
 
 
 def groups_behind(key: str) -> set[str]:
@@ -65,17 +65,17 @@ def groups_behind(key: str) -> set[str]:
 
 
 def explain(
-    override: Override, error: Exception, taken: Sequence[str], composer: Composer
+    override: Override, error: Exception, valid: Sequence[str], composer: Composer
 ) -> Fault:
-    """Return why an override cannot be added to those that were taken."""
+    """Explain why an override cannot be added to the valid ones."""
     text, key = text_of(override), override.key_or_group
-    offered, choice = composer.options(key), composer.choice(taken)
-    whole = composer.whole(composer.split(taken)[0])
-    config = whole if override.is_hydra_override() else composer(taken)
-    exists = is_there(config, key)
+    offered, choice = composer.options(key), composer.choice(valid)
+    whole = composer.whole(composer.split(valid)[0])
+    config = whole if override.is_hydra_override() else composer(valid)
+    exists = has_setting(config, key)
     if override.package is not None:
         return fault(text, "an option stays at its place", f"set {key}=NAME")
-    if override.is_add() and (is_there(composer(taken), key) or offered):
+    if override.is_add() and (has_setting(composer(valid), key) or offered):
         return fault(text, f"{key} exists already", f"set {text.lstrip('+')}")
     if override.is_delete():
         return fault(text, "cannot be left out", f"set {key}=VALUE")
@@ -108,7 +108,7 @@ def no_option(override: Override, offered: Sequence[str]) -> Fault:
     return fault(text, "no such option", f"{key} takes {', '.join(offered)}")
 
 
-def is_there(config: DictConfig, key: str) -> bool:
+def has_setting(config: DictConfig, key: str) -> bool:
     """Return whether a setting exists."""
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config

@@ -123,7 +123,7 @@ def test_an_unknown_option_is_one_line(cli_run):
     assert line == "nersweep: unrecognized arguments: --nope; see python -m nersweep --help"
 
 
-def test_an_error_of_ours_says_so_and_how_to_see_the_traceback(cli_run, monkeypatch):
+def test_an_internal_error_says_so_and_how_to_see_the_traceback(cli_run, monkeypatch):
     def fail(*_):
         raise KeyError("lost")
 
@@ -309,7 +309,7 @@ def test_a_model_that_is_neither_a_folder_nor_a_name(name, column_files, assert_
     assert_refused(arguments, f"model.name={name}")
 
 
-def test_without_a_network_the_hub_is_asked_once(column_files, cli_run, monkeypatch):
+def test_without_a_network_the_hub_is_tried_once(column_files, cli_run, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -66,7 +66,7 @@ def curves(name):
     return ENTRIES[name].picture(Option(name, CONF)).curves
 
 
-def test_the_committed_catalogue_is_what_the_command_gives(written):
+def test_the_committed_catalogue_is_up_to_date(written):
     committed = CHECKOUT / "docs"
     same = (written / "losses.md").read_text("utf-8") == (committed / "losses.md").read_text(
         "utf-8"
@@ -110,7 +110,7 @@ def test_defaults_follow_the_yaml(conf):
     assert Option("focal", conf).default("focal_gamma") == "1.25"
 
 
-def test_ranges_are_what_the_classes_say(chapters):
+def test_ranges_are_those_of_the_classes(chapters):
     assert rows(chapters["focal"])["focal_gamma"][1] == "≥ 0 (0 is cross entropy)"
     assert rows(chapters["ghm"])["ghm_bins"][1] == "a whole number ≥ 1"
     assert rows(chapters["class_balanced"])["class_balance_beta"][1].startswith("in [0, 1)")
@@ -137,7 +137,7 @@ def test_sources_are_those_of_the_docstrings(name):
         assert citation in docstrings
 
 
-def test_whether_a_step_splits_is_what_the_losses_say(chapters):
+def test_a_step_splits_if_its_loss_does(chapters):
     splits = {name for name in OPTIONS if "**A step** can be split" in chapters[name]}
     batch = {"boundary", "compound", "contrastive", "dice", "embedding_smoothing", "ghm", "tversky"}
     assert splits == {*OPTIONS} - batch
@@ -165,7 +165,7 @@ def test_an_entry_without_an_option_is_refused(conf, tmp_path, faults_of):
     assert (fault.setting, fault.value) == ("loss", "poly1")
 
 
-def test_the_command_says_in_one_line_what_is_wrong(tmp_path, capsys):
+def test_the_command_reports_a_fault_in_one_line(tmp_path, capsys):
     (tmp_path / "docs").write_text("a file", encoding="utf-8")
     assert main([str(tmp_path / "docs")]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1

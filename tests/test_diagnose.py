@@ -66,9 +66,7 @@ def test_typed_weights_stand_beside_those_of_their_scheme(diagnosed):
     ) > 1  # β=0: all weigh the same
 
 
-def test_the_file_says_what_the_screen_says_and_the_counts_are_those_of_the_data(
-    diagnosed, tmp_path
-):
+def test_the_file_matches_the_screen_and_the_counts_match_the_data(diagnosed, tmp_path):
     texts = {
         "train": "x O\ny B-A\n\nx O\nx O\ny B-B\nz I-B\n",
         "dev": "x O\ny B-A\n",
@@ -92,14 +90,14 @@ def test_the_file_says_what_the_screen_says_and_the_counts_are_those_of_the_data
         assert any(line.startswith(shlex.join(setting)) for line in printed)
 
 
-def test_a_sentence_longer_than_the_window_is_told(diagnosed):
+def test_a_sentence_longer_than_the_window_is_reported(diagnosed):
     code, lines, errors = diagnosed(*SMALL, "model.max_length=8", "model.pieces=characters")
     assert code == 0, errors
     (line,) = (line for line in lines if line.startswith("longer than 8 pieces"))
     assert "60 train, 20 dev, 20 test" in line  # in characters, a sentence has more than six
 
 
-def test_the_command_keeps_what_was_typed_of_data_and_model_and_has_no_faults(diagnosed):
+def test_the_command_keeps_the_settings_of_data_and_model_and_has_no_faults(diagnosed):
     typed = [
         "loss=focal",
         "focal_gamma=3",

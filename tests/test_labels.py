@@ -48,7 +48,7 @@ def test_stray_inside_tags_do_not_make_iob2_data_iob1():
 
 
 @pytest.mark.parametrize("tag", ["PER", "X-PER", "B-", "B", "", "o", "BI-PER"])
-def test_what_is_no_tag_is_refused(tag, assert_refused_as):
+def test_malformed_tags_are_refused(tag, assert_refused_as):
     assert_refused_as(lambda: split_tag(tag), f"tag={tag}")
 
 

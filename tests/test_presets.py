@@ -86,7 +86,7 @@ def test_the_table_has_six_losses_with_five_seeds(presets):
     assert {c.values["focal_gamma"] for c in configs if c.choice.loss == "focal"} == {2}
 
 
-def test_what_is_typed_wins_over_a_preset_wherever_it_stands(presets):
+def test_the_command_line_wins_over_a_preset_in_any_order(presets):
     typed = [
         "seed=7",
         "loss=dice,focal",
@@ -172,7 +172,7 @@ def test_each_data_set_of_a_recommended_sweep_has_its_own_settings(presets):
     ]
 
 
-def test_what_is_typed_wins_over_what_is_recommended(presets):
+def test_the_command_line_wins_over_recommendations(presets):
     found = settings_of(
         presets(
             "experiment=recommended", *SKEWED, "train.sampler=random", "weights=none", "seed=4,5"
@@ -182,7 +182,7 @@ def test_what_is_typed_wins_over_what_is_recommended(presets):
     assert {weights for _, weights, _ in found[4]} == {"none"}
 
 
-def test_a_recommended_sweep_of_data_that_is_not_there_has_one_fault(tmp_path):
+def test_a_recommended_sweep_of_missing_data_has_one_fault(tmp_path):
     sections.register()
     typed = ["experiment=recommended", "data=conll2003", f"data.path={tmp_path}"]
     (fault,) = read_line(typed).faults

@@ -94,7 +94,7 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys):
     assert ends or module == "nersweep.diagnose"
 
 
-def test_the_readme_has_commands_and_they_were_found():
+def test_the_commands_of_the_readme_are_recognised():
     assert len(COMMANDS) >= 5
 
 
@@ -116,7 +116,7 @@ def test_the_make_targets_of_the_readme_exist():
     assert {"run", "test"} <= named <= targets
 
 
-def test_every_option_stands_in_the_readme():
+def test_every_option_is_in_the_readme():
     for group in ("data", "model", "head", "loss", "weights", "aux", "study", "experiment"):
         row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
         options = {file.stem for file in (CHECKOUT / "conf" / group).glob("*.yaml")}
@@ -133,7 +133,7 @@ def defaults(section, schema):
             yield f"{section}.{item.name}", value
 
 
-def test_every_setting_of_a_fixed_section_stands_in_the_readme_with_its_default():
+def test_every_setting_of_a_fixed_section_is_in_the_readme_with_its_default():
     rows = {}
     for line in README.splitlines():
         if line.startswith("| `"):

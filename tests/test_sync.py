@@ -88,7 +88,7 @@ def test_sync_brings_every_folder_up_to_date(outputs, ask):
         "folder=x",
     ],
 )
-def test_what_sync_cannot_do_is_one_line(outputs, ask, argument):
+def test_a_failed_sync_is_one_line(outputs, ask, argument):
     code, _, err = ask(sync, argument)
     assert code == 1 and len(err) == 1 and err[0].startswith("nersweep: ")
     assert argument.partition("=")[0] in err[0]

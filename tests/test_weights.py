@@ -65,7 +65,7 @@ def test_equal_counts_give_equal_weights():
         assert scheme(np.full(5, 17)) == pytest.approx(np.ones(5))
 
 
-def test_what_each_normaliser_fixes():
+def test_each_normaliser_fixes_its_mean():
     assert Inverse(normalize="mean")(CONLL).mean() == pytest.approx(1)
     assert Inverse(normalize="entity_mean")(CONLL)[1:].mean() == pytest.approx(1)
     weights = InverseSqrt(normalize="token_mean")(CONLL)

@@ -179,11 +179,11 @@ def test_a_word_longer_than_a_window_keeps_its_beginning(tokenizer):
     assert first == [tokenizer.convert_tokens_to_ids(p) for p in "abc"]
 
 
-def test_a_word_of_which_nothing_is_left_becomes_the_unknown_piece(tokenizer):
+def test_a_word_without_pieces_becomes_the_unknown_piece(tokenizer):
     assert word_pieces(["a", " ", "é"], tokenizer)[1:] == [[tokenizer.unk_token_id]] * 2
 
 
-def test_words_have_the_same_pieces_however_many_are_asked_for_at_once(tokenizer, monkeypatch):
+def test_words_have_the_same_pieces_in_groups_of_any_size(tokenizer, monkeypatch):
     words = ["a", "cab", "é", "bb", "abc", "c", "ba"]
     alone = [word_pieces([word], tokenizer)[0] for word in words]
     for at_once in (1, 3, 7, 8):
@@ -191,7 +191,7 @@ def test_words_have_the_same_pieces_however_many_are_asked_for_at_once(tokenizer
         assert word_pieces(words, tokenizer) == alone
 
 
-def test_byte_level_pieces_know_where_a_word_begins():
+def test_byte_level_pieces_know_where_a_word_starts():
     backend = Tokenizer(
         models.BPE({"Ġ": 0, "a": 1, "Ġa": 2, "<unk>": 3}, [("Ġ", "a")], unk_token="<unk>")
     )

@@ -112,12 +112,12 @@ def test_a_sentence_ends_where_it_ends(tokenizer):
     )
 
 
-def test_a_column_that_is_not_asked_for_changes_nothing(tokenizer):
+def test_a_column_that_is_not_used_changes_nothing(tokenizer):
     plain = [Sentence(sentence.words, sentence.tags) for sentence in SENTENCES]
     assert len({cache.digest(s, LABELS, tokenizer, 16, {}) for s in (SENTENCES, plain)}) == 1
 
 
-def test_a_file_that_is_broken_anywhere_is_made_again(tokenizer, tmp_path):
+def test_a_file_that_is_broken_anywhere_is_replaced(tokenizer, tmp_path):
     expected = tokenise(SENTENCES, LABELS, tokenizer, 16, POS)
     cache.tokenised(SENTENCES, LABELS, tokenizer, 16, POS, tmp_path)
     (file,) = tmp_path.iterdir()
@@ -197,7 +197,7 @@ def test_a_file_is_whole_while_another_process_writes_it(tmp_path):
     assert os.listdir(tmp_path) == ["split.npz"]
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tokenizer, tmp_path):
+def test_a_failed_write_leaves_the_old_file(tokenizer, tmp_path):
     file, split = tmp_path / "split.npz", tokenise(SENTENCES, LABELS, tokenizer, 16)
     cache.write(file, split)
     with pytest.raises(

@@ -229,9 +229,7 @@ def test_a_fault_reads_as_one_line(text, faults):
 
 
 @pytest.mark.parametrize("name", ["joblib", "submitit_slurm", "submitit_local", "ray"])
-def test_a_launcher_that_is_not_installed_is_reported_with_what_installs_it(
-    name, faults, monkeypatch
-):
+def test_a_missing_launcher_is_reported_with_its_install_command(name, faults, monkeypatch):
     launchers = ConfigStore.instance().repo["hydra"]["launcher"]
     monkeypatch.delitem(launchers, f"{name}.yaml", raising=False)
     (fault,) = faults("-m", f"hydra/launcher={name}", "hydra.launcher.n_jobs=2", "seed=1,2")

@@ -73,7 +73,7 @@ def test_callbacks_of_hydra_s_are_called(jobs, tmp_path):
     assert code == 0 and (tmp_path / "info" / "config.pickle").exists()
 
 
-def test_hydra_answers_for_what_it_would_run(jobs, capsys):
+def test_hydra_s_own_options_are_answered_by_hydra(jobs, capsys):
     seen, code = jobs("--cfg", "job", "--package", "train", "train.epochs=5")
     assert (seen, code) == ({}, 0)
     assert "epochs: 5" in capsys.readouterr().out.splitlines()

@@ -180,7 +180,7 @@ def test_a_file_does_not_choose_where_the_best_trial_is_written(faults, stranger
     assert "study.export=x/experiment/y.yaml" in map(subject, faults(folder, "study=mine"))
 
 
-def test_what_the_user_gives_beside_a_file_is_allowed(faults, strangers):
+def test_the_command_line_may_set_what_a_file_may_not(faults, strangers):
     folder = strangers("experiment/mine", "tracking: {uri: there}\noutput_dir: elsewhere")
     assert faults(folder, "experiment=mine", "tracking.uri=here", "output_dir=o") == []
     folder = strangers("experiment/mine", "tracking: {experiment: '${hydra:runtime.choices.loss}'}")

@@ -172,7 +172,7 @@ POOL = [
 ]
 
 
-def test_any_mixture_in_any_order_is_what_hydra_makes_of_it(composer):
+def test_any_mixture_in_any_order_composes_as_hydra_does(composer):
     mixtures, composed = random.Random(1), 0
     for _ in range(90):
         overrides = mixtures.sample(POOL, mixtures.randint(2, 6))

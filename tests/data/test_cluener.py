@@ -285,7 +285,7 @@ def test_counts_of_cluener(published):
 
 
 @pytest.mark.parametrize(("file", "left_out"), [("train.json", 2), ("dev.json", 0)])
-def test_the_tags_say_what_the_published_labels_say(file, left_out, published):
+def test_the_tags_agree_with_the_published_labels(file, left_out, published):
     examples = [
         json.loads(line) for line in (published / file).read_text(encoding="utf-8").splitlines()
     ]

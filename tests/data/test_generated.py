@@ -55,7 +55,7 @@ def mentions(sentences: Sequence[Sentence]) -> list[tuple[str, str]]:
 
 
 @settings
-def test_type_frequencies_are_a_geometric_progression_with_the_ratio_asked_for(asked):
+def test_type_frequencies_are_a_geometric_progression_with_the_set_ratio(asked):
     ratio = (DEFAULTS | asked)["imbalance"]
     for sentences in corpus(**asked).splits().values():
         counts = sorted(Counter(type_ for _, type_ in mentions(sentences)).values(), reverse=True)

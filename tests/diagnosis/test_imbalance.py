@@ -27,7 +27,7 @@ def test_absence_is_the_share_of_all_batches_without_the_class(size):
     assert imbalance.absent(PRESENCE, size) == pytest.approx(without / comb(5, min(size, 5)))
 
 
-def test_absence_of_drawn_batches_is_that_of_all_draws_by_their_probability():
+def test_absence_of_sampled_batches_averages_all_draws_by_their_probability():
     importance = np.array([1.0, 2.0, 1.0, 4.0, 2.0])
     chances = importance / 10
     expected = np.zeros(3)
@@ -43,7 +43,7 @@ def test_the_batch_that_is_enough_is_the_smallest():
     )  # one sentence of five has the class: absent from 2/5
 
 
-def test_ratio_and_entropy_leave_out_what_does_not_occur():
+def test_ratio_and_entropy_leave_out_absent_classes():
     assert imbalance.ratio(np.array([30, 0, 4, 10])) == 7.5
     assert imbalance.normalised_entropy(np.array([5, 5, 0, 5])) == pytest.approx(1)
     quarter = -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))  # bits, of one bit at most
@@ -94,7 +94,7 @@ def test_a_small_corpus_by_hand():
     assert found.copied == {"dev": 1 / 2, "test": 0}
 
 
-def test_a_class_that_does_not_occur_is_not_told_absent():
+def test_a_class_that_never_occurs_is_not_reported_as_absent():
     corpus = Corpus("small", "here", *([sentence("a b/B-X")] for _ in range(3)))
     words = Words(np.array([0, 1]), np.array([0, 2]))
     found = measure(

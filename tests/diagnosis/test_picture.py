@@ -13,7 +13,7 @@ COUNTS = {
 }
 
 
-def test_each_number_is_there_and_types_stand_by_their_count(tmp_path):
+def test_the_picture_has_every_number_and_orders_types_by_count(tmp_path):
     png, svg = draw(tmp_path, "small & <odd>", COUNTS)
     assert png.read_bytes().startswith(b"\x89PNG")
     told = re.findall(r">([^<>]+)</text>", svg.read_text("utf-8"))

@@ -83,7 +83,7 @@ def test_processes_that_start_at_once_on_empty_stores_all_write_to_them(empty, t
         assert study.n_trials == PROCESSES
 
 
-def test_a_server_that_is_not_there_is_told_in_a_line(tmp_path):
+def test_a_missing_server_is_reported_in_one_line(tmp_path):
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     with pytest.raises(
         Unavailable, match=r"^tracking\.uri=postgresql.*this store cannot be used"

@@ -51,7 +51,7 @@ def test_workers_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, num
     assert again == {entry["seed"]: entry["done"] for entry in checkpoints}
 
 
-def test_runs_whose_processes_were_killed_are_made_by_the_same_command(typed):
+def test_the_same_command_completes_runs_whose_processes_were_killed(typed):
     command = typed(*TWO, "seed=1,2,3")
     os.kill(command.reach(1), signal.SIGKILL)  # joblib ends its neighbour with it
     code, out, err = command.ends()
@@ -88,7 +88,7 @@ def test_a_study_outlives_its_workers(typed):
 
 
 @pytest.mark.long
-def test_a_trial_that_fails_in_a_worker_is_told_by_the_command(typed):
+def test_the_command_reports_a_trial_that_fails_in_a_worker(typed):
     command = typed(
         *TWO,
         "study.space.train.lr=choice(1e30,1e-2)",

@@ -128,7 +128,7 @@ def test_the_runs_are_in_a_table_with_their_f1_the_best_on_dev_first(table, resu
     assert best[0] > best[-1]
 
 
-def test_of_two_runs_the_comparison_shows_what_differs(browser, wait, table, tracked):
+def test_the_comparison_of_two_runs_shows_their_differences(browser, wait, table, tracked):
     for name in COMPARED:
         box = f"[row-id='{tracked[name].info.run_id}'] .ag-selection-checkbox input"
         browser.find_element("css selector", box).click()

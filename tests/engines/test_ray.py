@@ -67,9 +67,7 @@ def test_jobs_write_their_checkpoints_before_the_sweep_ends(sweep, cluster, seco
     assert not sweep.left() and {entry["seed"] for entry in sweep.log("checkpoint")} == {1, 2}
 
 
-def test_jobs_end_with_a_sweep_that_is_killed_and_go_on_from_their_last_checkpoint(
-    sweep, cluster, second
-):
+def test_jobs_end_with_a_killed_sweep_and_resume_from_their_last_checkpoint(sweep, cluster, second):
     process = sweep.start(2, 600, *on(cluster))
     sweep.reach("start", 2)
     time.sleep(1.5)
@@ -82,7 +80,7 @@ def test_jobs_end_with_a_sweep_that_is_killed_and_go_on_from_their_last_checkpoi
     assert all(entry["done"] >= 10 for entry in sweep.log("start")[2:])
 
 
-def test_jobs_of_a_node_that_dies_go_on_elsewhere(sweep, cluster, second):
+def test_jobs_of_a_node_that_dies_resume_elsewhere(sweep, cluster, second):
     sweep.start(3, 60, *on(cluster))
     started = sweep.reach("start", 2)
     time.sleep(3)
@@ -105,7 +103,7 @@ def node_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_runs_of_a_node_that_dies_go_on_elsewhere(typed, cluster, second):
+def test_runs_of_a_node_that_dies_resume_elsewhere(typed, cluster, second):
     command = typed("seed=1,2,3,4", *on(cluster))
     lost, deadline = [], time.monotonic() + 240
     while not lost:

@@ -80,7 +80,7 @@ def test_errors_of_random_tags_are_those_of_all_pairs(seed):
     assert errors(gold, overlapping) == slow_errors(*as_tuples)
 
 
-def test_an_entity_is_seen_by_its_words_alone():
+def test_an_entity_counts_as_seen_by_its_words_alone():
     sentences = [Sentence(("New", "York", "and", "Ada"), ("B-LOC", "I-LOC", "O", "B-PER"))]
     gold, found = spans((0, 2, LOC), (3, 4, PER)), spans((0, 2, PER), (3, 4, PER))
     scores = by_familiarity(gold, found, sentences, {("New", "York")}, 2)

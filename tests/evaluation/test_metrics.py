@@ -103,7 +103,7 @@ def test_macro_f1_is_the_mean_over_types_that_occur():
     assert score(gold, predicted, np.array([3]), LABELS).macro_f1 == 0.5
 
 
-def test_nothing_to_find_and_nothing_found_scores_zero():
+def test_no_entities_and_no_predictions_score_zero():
     nothing = np.zeros(3, dtype=int)
     assert score(nothing, nothing, np.array([3]), LABELS).f1 == 0
 

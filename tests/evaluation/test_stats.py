@@ -54,7 +54,7 @@ def test_resampled_scores_are_those_of_all_draws_of_sentences_the_same_for_all_r
         assert count / replicates == pytest.approx(chance, abs=0.01)
 
 
-def test_rows_share_their_draws_whether_given_at_once_or_alone():
+def test_rows_share_their_draws_whether_tested_together_or_alone():
     counts = generated(np.random.default_rng(4), 3, 2, 40)
     together = stats.resampled_f1(counts, 450, seed=7)
     assert together.shape == (450, 3, 2)
@@ -464,6 +464,6 @@ GOOD = np.array([[[1, 2, 2], [0, 1, 3]]])  # (seeds, sentences, 3)
         (lambda: stats.calibration_error([0.5], [0, 1]), "confidences"),
     ],
 )
-def test_what_cannot_be_is_refused(call, words):
+def test_impossible_values_are_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()

@@ -174,7 +174,7 @@ def test_a_step_cannot_be_split(make):
 @pytest.mark.parametrize(
     "make", [DiceLoss, lambda: DiceLoss(square=True), lambda: DiceLoss(log=True), TverskyLoss]
 )
-def test_a_better_prediction_tends_to_zero_and_is_still_told_from_a_perfect_one(make):
+def test_a_better_prediction_tends_to_zero_and_differs_from_a_perfect_one(make):
     targets = torch.arange(4)
     values = [make()(torch.eye(4) * scale, targets).item() for scale in (5.0, 10.0, 20.0, 30.0)]
     assert values == sorted(values, reverse=True) and 0 < values[-1] < 1e-11

@@ -156,7 +156,7 @@ def test_half_precision_agrees_with_float32_to_a_hundredth():
     assert (low_gradient - gradient).norm() < 0.01 * gradient.norm()
 
 
-def test_a_perfect_prediction_costs_nothing_and_is_still_told_from_a_nearly_perfect_one():
+def test_a_perfect_prediction_costs_nothing_and_differs_from_a_nearly_perfect_one():
     targets, loss = ids("B-LOC", "I-LOC", "O", "B-PER", "I-PER"), BoundaryIoULoss(LABELS)
     near, far = (torch.nn.functional.one_hot(targets, 5) * scale for scale in (30.0, 20.0))
     assert 0 < loss(near, targets) < loss(far, targets) < 1e-7  # 1 - (1-x) would be 0 in float32

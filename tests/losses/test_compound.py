@@ -102,7 +102,7 @@ def test_micro_batches_of_terms_that_split_add_up_to_the_step():
     assert total.item() == pytest.approx(loss(logits, targets).item())
 
 
-def test_what_a_term_lacks_is_named(assert_refused_as):
+def test_a_missing_argument_of_a_term_is_named(assert_refused_as):
     logits, targets, more = some()
     call = partial(four(), logits, targets)
     assert_refused_as(partial(call, lengths=more["lengths"]), "features=")

@@ -418,7 +418,7 @@ def test_smoothing_over_all_classes_at_inverse_temperature_zero_is_label_smoothi
     assert loss(logits, targets).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_what_the_gold_class_gets_of_the_smoothing():
+def test_the_gold_classs_share_of_the_smoothing():
     # Cosines of class 0: 1 with itself, ½ and 0 with the others.
     embeddings = torch.tensor([[2.0, 0.0], [0.5, math.sqrt(0.75)], [0.0, 3.0]])
     e = math.e
@@ -450,7 +450,7 @@ def test_targets_come_from_the_cosines_of_the_centroids():
     assert target[1].tolist() == pytest.approx([0.15, 0.15, 0.7], abs=1e-6)
 
 
-def test_centroids_move_before_the_target_is_made_and_stay_in_evaluation():
+def test_centroids_move_before_the_target_is_computed_and_stay_in_evaluation():
     given = EmbeddingSmoothingLoss(embeddings=torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]))
     logits, loss = torch.arange(12.0).reshape(4, 3).sin(), EmbeddingSmoothingLoss()
     first = loss(logits, TRAINED[0], features=TRAINED[1])
@@ -545,7 +545,7 @@ def test_at_its_optimum_the_logits_are_likelihoods_and_predict_as_if_classes_wer
     assert logits.argmax(-1).tolist() == [0, 1] and tokens.argmax(-1).tolist() == [0, 0]
 
 
-def test_a_class_without_training_tokens_is_taken_as_seen_once():
+def test_a_class_without_training_tokens_counts_as_seen_once():
     logits, targets = some()
     unseen, once = (LogitAdjustedLoss([50, n, 4, 3]) for n in (0, 1))
     value, gradient = value_and_gradient(unseen, logits, targets)

@@ -236,7 +236,7 @@ def test_weights_follow_the_logits_and_labels_too():
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_what_cannot_be_exact_is_refused_with_a_remedy(loss, subject, faults_of):
+def test_inexact_accumulation_is_refused_with_a_remedy(loss, subject, faults_of):
     (fault,) = faults_of(lambda: TrainerLoss(loss))
     assert f"{fault.setting}={fault.value}" == subject
     remedy = "token_mean" if fault.setting == "reduction" else "in plain PyTorch"

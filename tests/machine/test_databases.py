@@ -71,14 +71,14 @@ def test_this_folder_s_file_system_is_known(tmp_path):
     assert databases.file_system(tmp_path / "not" / "there")
 
 
-def test_the_lock_of_a_sqlite_file_lies_beside_it(tmp_path):
+def test_the_lock_of_a_sqlite_file_is_beside_it(tmp_path):
     lock = databases.lock_of(f"sqlite:///{tmp_path}/x.db")
     with lock("tables"):
         assert locks.is_held(tmp_path / "x.db.lock")
     assert not locks.is_held(tmp_path / "x.db.lock")
 
 
-def test_a_database_is_made_whole_or_not_at_all(tmp_path):
+def test_a_database_is_created_completely_or_not_at_all(tmp_path):
     file = tmp_path / "x.db"
     urls = []
 

@@ -24,7 +24,7 @@ with gpus.slot(1, 1, Path(sys.argv[1])) as device:
 
 
 @pytest.mark.parametrize("share", [1, 0.5, 0.25, 1 / 3, None])
-def test_shares_that_divide_a_gpu_are_taken(share):
+def test_shares_that_divide_a_gpu_are_accepted(share):
     assert gpus.fault(share) is None
 
 
@@ -41,7 +41,7 @@ def test_each_gpu_has_its_share_of_slots_and_runs_spread_first(count, share):
     assert len(set(slots)) == len(slots) and [gpu for gpu, _ in slots[:count]] == list(range(count))
 
 
-def test_runs_take_what_is_free(tmp_path):
+def test_runs_take_free_slots(tmp_path):
     with ExitStack() as held:
         devices = [held.enter_context(gpus.slot(2, 0.5, tmp_path)) for _ in range(4)]
         assert devices == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
@@ -78,7 +78,7 @@ def test_a_killed_process_gives_its_slot_back(tmp_path):
         assert device == "cuda:0"
 
 
-def test_a_gpu_is_the_same_one_whatever_each_process_calls_it(tmp_path, monkeypatch):
+def test_a_gpu_is_recognised_under_any_processs_numbering(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-8f")
     with gpus.slot(2, 1, tmp_path) as device:
         assert device == "cuda:0" and (tmp_path / "gpu-3-0").exists()

@@ -72,6 +72,6 @@ def test_a_signal_ends_a_wait(other, tmp_path):
     signal.signal(signal.SIGALRM, before)
 
 
-def test_a_lock_that_cannot_be_made_raises_at_once():
+def test_a_lock_that_cannot_be_created_raises_at_once():
     with pytest.raises(OSError), locks.hold(Path("/proc/lock")):
         pass

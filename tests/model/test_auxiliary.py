@@ -72,7 +72,7 @@ def test_learned_weights_are_those_of_kendall():
     assert total(terms).item() == pytest.approx(((-s).exp() * losses + s / 2).sum().item())
 
 
-def test_learned_weights_settle_where_theory_says():
+def test_learned_weights_converge_to_the_theoretical_values():
     # For a loss that does not change, exp(-s)·L + s/2 is least at s = log 2L.
     aux = heads("uncertainty")
     optimiser = torch.optim.Adam(aux.parameters(), lr=0.05)
@@ -87,7 +87,7 @@ def test_learned_weights_settle_where_theory_says():
     assert aux.log_variances[0].item() == pytest.approx(torch.tensor(6.0).log().item(), abs=1e-3)
 
 
-def test_what_is_logged_of_micro_batches_is_that_of_the_step():
+def test_micro_batches_log_the_values_of_the_step():
     aux = heads("uncertainty")
     aux.log_variances.data = torch.tensor([0.4, -0.2, 1.0])
     part = Gold(GOLD.labels[:2], torch.tensor([2]), {c: ids[:2] for c, ids in IDS.items()})

@@ -100,7 +100,7 @@ def test_roberta_has_fewer_positions_than_its_table():
     assert position_limit(AutoConfig.for_model("bert", max_position_embeddings=512)) == 512
 
 
-def test_the_scratch_vocabulary_spells_what_it_does_not_know():
+def test_the_scratch_vocabulary_spells_unknown_words():
     tokenizer = Scratch(
         hidden=16, layers=1, heads=2, dropout=0.0, max_length=32, min_count=2, pieces="words"
     ).tokenizer(CORPUS)

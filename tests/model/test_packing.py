@@ -125,7 +125,7 @@ def test_packed_and_padded_windows_have_the_same_features_and_gradients(family):
         assert (gradients[ATTENTION][name] - gradient).abs().max() <= 1e-5 * scale, name
 
 
-def test_attention_that_cannot_be_replaced_stays_and_is_told():
+def test_attention_that_cannot_be_replaced_stays_and_is_reported():
     encoder = random_encoder("deberta-v2", relative_attention=True, pos_att_type=["c2p", "p2c"])
     before = encoder.model.config._attn_implementation
     assert before != ATTENTION and not encoder.packs()
@@ -174,7 +174,7 @@ def test_a_window_does_not_see_its_neighbours(family):
 
 
 @pytest.mark.parametrize("family", CAUSAL)
-def test_a_causal_model_sees_what_stands_before_and_nothing_that_follows(family):
+def test_a_causal_model_sees_only_earlier_pieces(family):
     encoder = random_encoder(family)
     assert encoder.packs()
     windows = random_windows(encoder, (5, 20))
@@ -208,7 +208,7 @@ def test_attention_of_another_form_is_noticed(family, monkeypatch):
 
 
 @pytest.mark.parametrize("causal, window", [(False, None), (True, None), (False, 5), (True, 5)])
-def test_attention_is_a_softmax_over_the_pieces_that_are_seen(causal, window):
+def test_attention_is_a_softmax_over_the_visible_pieces(causal, window):
     sizes, heads, groups, size = np.array([3, 20, 16, 1, 17]), 4, 2, 8
     total = int(sizes.sum())
     generator = torch.Generator().manual_seed(3)

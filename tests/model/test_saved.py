@@ -139,7 +139,7 @@ def test_a_head_that_is_none_of_ours_is_refused(option, tmp_path):
 @pytest.mark.parametrize(
     "damage", ["no folder", "no head", "not json", "no weights", "other weights"]
 )
-def test_a_damaged_folder_is_told_in_one_line(damage, tmp_path):
+def test_a_damaged_folder_is_reported_in_one_line(damage, tmp_path):
     save(tmp_path, HEADS["crf"])
     if damage == "no head":
         (tmp_path / saved.HEAD).unlink()

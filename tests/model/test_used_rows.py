@@ -135,7 +135,7 @@ def test_pieces_that_are_not_in_use_are_themselves_again_once_restored():
     assert torch.equal(encoder.features(unseen), before)
 
 
-def test_what_is_saved_has_every_row(tmp_path):
+def test_a_saved_model_has_every_row(tmp_path):
     encoder, split = encoder_and_split()
     encoder.use_rows(split.pieces)
     train(encoder, split, packed=False, steps=2)

@@ -45,7 +45,7 @@ def shown(browser, file):
     return browser
 
 
-def test_all_is_drawn_and_nothing_is_asked_for_or_complained_of(shown, asked, pictures, file):
+def test_the_page_draws_everything_without_requests_or_errors(shown, asked, pictures, file):
     widths = shown.execute_script(
         "return [...document.images].map((image) => image.complete && image.naturalWidth)"
     )

@@ -155,7 +155,7 @@ def test_precisions_are_settings_also_where_a_machine_chose_them():
     ]
 
 
-def test_what_is_not_the_same_code_is_told():
+def test_different_code_is_reported():
     runs = [record("focal", seed) for seed in (1, 2)]
     runs[1].result.versions = {"nersweep": "0.1.0", "code": "c0de"}
     assert any(
@@ -307,7 +307,7 @@ def test_of_several_rows_each_needs_more(seeds, interval, begins, holds, monkeyp
     assert line.startswith(begins) and holds in line, line
 
 
-def test_seeds_that_are_not_shared_or_did_not_finish_are_told_beside_the_verdict():
+def test_the_verdict_mentions_unshared_and_unfinished_seeds():
     base = [record("cross_entropy", seed, 600 + seed) for seed in (1, 2, 3)]
     others = [record("focal", seed, 700) for seed in (1, 2)] + [failed("focal", 3, "diverged")]
     others += [record("dice", 1), record("ghm", 9)]
@@ -344,7 +344,7 @@ def test_seeds_needed_are_those_of_the_t_test_and_enough_for_the_sign_flip_test(
     assert seeds_to_detect(0.003, 0.002, 5) > 9 and seeds_to_detect(0.003, 0, 5) == 8
 
 
-def test_a_baseline_that_is_not_there_or_is_several_is_told():
+def test_a_missing_or_ambiguous_baseline_is_reported():
     with_rivals = compare(
         [record(train__lr=lr, seed=seed) for lr in (1.0, 2.0) for seed in (1, 2)], "focal"
     )

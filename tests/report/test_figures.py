@@ -74,7 +74,7 @@ def drawn(figure, panel=0):
     return dict(zip(labels, handles, strict=True))
 
 
-def test_f1_shows_means_intervals_seeds_the_baseline_and_what_is_claimed():
+def test_f1_shows_means_intervals_seeds_the_baseline_and_claims():
     shown = compared(
         row("focal", 0.7, 0.9, interval=(0.61, 0.99), claim=Claim(f1=91.2)),
         row("cross_entropy", 0.5, 0.6, interval=(0.45, 0.65)),
@@ -117,7 +117,7 @@ def test_lines_of_equal_f1_have_it():
     assert drawn(figure)["focal"].get_xydata() == pytest.approx(np.array([[80, 80]]))
 
 
-def test_curves_go_on_with_the_seeds_still_in_training():
+def test_curves_continue_with_the_seeds_still_in_training():
     rows = [run("focal", 1, history=(0.2, 0.4)), run("focal", 2, history=(0.4, 0.6, 0.9))]
     figure = learning_curves(compared(Row("focal", tuple(rows)), baseline=None))
     assert drawn(figure)["focal"].get_xydata() == pytest.approx(
@@ -172,7 +172,7 @@ def test_confusion_takes_the_labels_of_a_type_together():
     assert shown == {(0, 0): "100", (1, 1): "50", (2, 1): "50"}  # (predicted, gold)
 
 
-def test_a_knob_is_drawn_where_three_values_of_one_loss_are_there():
+def test_a_knob_is_drawn_for_three_values_of_one_loss():
     focal = [row("focal", 0.1 * g, 0.1 * g, name=f"g{g}", focal_gamma=g) for g in (1, 2, 4)]
     plain = row("cross_entropy", 0.5, 0.5)
     assert over_knob(compared(*focal[:2], plain)) is None
@@ -204,7 +204,7 @@ def test_the_lines_of_a_knob_are_in_the_order_of_the_other():
     ]
 
 
-def test_beta_is_drawn_over_the_logarithm_of_what_it_lacks_to_1():
+def test_beta_is_drawn_over_the_logarithm_of_one_minus_beta():
     pairs = [(0.5, 0.9), (1.5, 0.99), (2.5, 0.999)]
     rows = [
         row("class_balanced", 0.5, name=str(p), focal_gamma=p[0], class_balance_beta=p[1])
@@ -251,14 +251,14 @@ def test_of_many_rows_the_baseline_and_the_best_are_told_apart_in_grey_too():
     assert len({look["marker"] for look in named.values()}) == 6
 
 
-def test_a_sentence_of_what_is_not_there_is_not_said():
+def test_captions_leave_out_what_a_figure_does_not_show():
     rows = [row("focal", 0.5, 0.6), row("cross_entropy", 0.5, 0.5)]
     sentences = ("{seeds}.", "Over {knob}.", "By {baseline}.")
     assert complete(sentences, facts(compared(*rows))) == "2 seeds. By cross_entropy."
     assert complete(sentences, facts(compared(*rows, baseline=None))) == "2 seeds."
 
 
-def test_an_interval_is_told_to_be_over_seeds_only_where_there_are_several():
+def test_captions_mention_seeds_only_where_there_are_several():
     one, two = row("focal", 0.5), row("dice", 0.5, 0.6)
     shared = row("crf", 0.5, 0.6, contrast=replace(against(0.1, 0, 0.2), seeds=(1,)))
     alone, both = "over sentences alone", "over seeds and sentences"

@@ -96,7 +96,7 @@ def read(text):
     return Read(text)
 
 
-def test_what_data_and_settings_hold_is_text(harmful, read, pictures):
+def test_data_and_settings_appear_as_text(harmful, read, pictures):
     assert {element["tag"] for element in read.elements} <= set(
         re.findall(r"<(\w+)", page.resource("page.html"))
     )
@@ -110,7 +110,7 @@ def test_what_data_and_settings_hold_is_text(harmful, read, pictures):
     assert {"LOC", "ORG", "</style><b>PER"} <= {element["text"] for element in read.all("small")}
 
 
-def test_the_policy_lets_nothing_run_or_load_but_what_is_in_the_page(read):
+def test_the_policy_allows_only_what_is_in_the_page(read):
     (policy,) = [
         e["content"] for e in read.all("meta") if e.get("http-equiv") == "Content-Security-Policy"
     ]
@@ -130,7 +130,7 @@ def test_the_policy_lets_nothing_run_or_load_but_what_is_in_the_page(read):
     assert not re.search(r"@import|url\(", read.all("style")[0]["text"])
 
 
-def test_sentences_show_gold_and_what_each_setting_says(harmful, read):
+def test_sentences_show_gold_and_the_prediction_of_each_setting(harmful, read):
     lines = [element["text"] for element in read.all("div", **{"class": "line"})]
     for sentence in find_disagreements(harmful).sentences:
         for entities in [sentence.gold, *(reading.entities for reading in sentence.readings)]:
@@ -143,12 +143,12 @@ def test_sentences_show_gold_and_what_each_setting_says(harmful, read):
     assert not lines
 
 
-def test_without_a_script_all_sentences_are_there_and_no_filter(read):
+def test_without_scripts_all_sentences_show_and_no_filter(read):
     assert "hidden" in read.all("form", id="filter")[0]
     assert not [item for item in read.all("li") if "hidden" in item]
 
 
-def test_all_tables_are_there_with_their_headers(harmful, read):
+def test_the_page_has_all_tables_with_their_headers(harmful, read):
     made = tables.make_tables(harmful)
     assert [e["text"] for e in read.all("td")] == [
         x for table in made for row in table.rows for x in row[1:]
@@ -163,7 +163,7 @@ def test_all_tables_are_there_with_their_headers(harmful, read):
     assert all(what in about for table in made for what in table.about)
 
 
-def test_pictures_are_in_it_and_say_what_they_show(comparison, pictures, tmp_path):
+def test_the_page_has_pictures_with_captions(comparison, pictures, tmp_path):
     large = tmp_path / "large.svg"
     large.write_bytes(b"<svg>" + b" " * page.SVG_BYTES)
     shown = [*pictures, replace(pictures[0], svg=large, caption="The same, from points.")]
@@ -241,7 +241,7 @@ def test_a_word_that_turns_the_direction_turns_no_other(comparison):
     assert read.all("div", **{"class": "line"})[0]["text"] == f"see {turned} Ada {turned} {arabic}"
 
 
-def test_on_paper_are_the_first_sentences_which_is_told(comparison):
+def test_print_shows_the_first_sentences_and_says_so(comparison):
     sentence = find_disagreements(comparison).sentences[0]
     for count in (page.PRINTED, page.PRINTED + 1):
         read = Read(page.page(comparison, Disagreements(1, count, (sentence,) * count), [], "", ""))

@@ -74,7 +74,7 @@ def test_the_same_runs_give_the_same_files_also_from_an_archive(sweep, call, tmp
     assert first[0] != second[0] and first[1] == second[1]
 
 
-def test_a_report_is_made_while_the_tracker_is_away(sweep, call, tmp_path):
+def test_a_report_is_written_while_the_tracker_is_away(sweep, call, tmp_path):
     state.write_entry(sweep, "sqlite:///mlflow.db", {"run_id": 32 * "0"})
     (tmp_path / "outputs" / "mlflow.db").mkdir()
     code, out, err = call("folder=a")

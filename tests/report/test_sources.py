@@ -180,7 +180,7 @@ def test_the_settings_of_a_study_are_counted_although_pruned_runs_share_a_name()
     assert count_settings(runs) == 4
 
 
-def test_what_the_tracker_lacks_or_does_not_understand_is_one_fault(output_dir, server, tmp_path):
+def test_what_the_tracker_lacks_or_cannot_parse_is_one_fault(output_dir, server, tmp_path):
     store = Store(server)
     run = next(run for run in store.runs() if "fingerprint" in run.tags)
     (fault,) = faults_of(store.fetch, run, ("gone.json",), tmp_path)
@@ -213,7 +213,7 @@ def test_of_a_run_started_several_times_the_last_that_finished_counts(tmp_path):
     assert not read_stored([parent], options)
 
 
-def test_a_run_is_found_by_folder_name_and_tracker_id(output_dir, server):
+def test_a_run_can_be_selected_by_folder_name_and_tracker_id(output_dir, server):
     folder = min((output_dir / "runs").iterdir())
     options = ReportOptions(output_dir=str(output_dir), tracking_uri=server)
     name = read_result(folder / "result.json").name
@@ -231,7 +231,9 @@ def test_a_run_is_found_by_folder_name_and_tracker_id(output_dir, server):
         assert fault.must == "no such run"
 
 
-def test_a_sweep_lists_runs_that_were_not_begun_and_a_damaged_one_is_a_fault(output_dir, tmp_path):
+def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
+    output_dir, tmp_path
+):
     folder = shutil.copytree(output_dir, tmp_path / "copy")
     shutil.rmtree(next((folder / "runs").glob("focal-g2-s2-*")))
     options = ReportOptions(output_dir=str(folder))

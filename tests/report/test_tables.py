@@ -77,7 +77,7 @@ def latex_tables(text):
     return tables
 
 
-def test_markdown_and_latex_hold_the_tables_whatever_the_names(hostile):
+def test_markdown_and_latex_hold_the_tables_with_any_names(hostile):
     expected = [[table.header, *table.rows] for table in tables.make_tables(hostile)]
     assert expected[0][1][0] == HARM
     assert markdown_tables(formats.markdown(hostile, HARM)) == expected
@@ -146,7 +146,7 @@ def test_csv_holds_the_numbers_unrounded(hostile):
         assert values["difference_high"] == (str(contrast.interval[1]) if contrast else "")
 
 
-def test_what_did_not_finish_is_shown_on_the_terminal_and_in_markdown(hostile):
+def test_unfinished_runs_are_shown_on_the_terminal_and_in_markdown(hostile):
     first, second, *others = hostile.rows
     partly = replace(
         hostile, rows=(first, replace(second, unfinished=(unfinished(status="killed"),)), *others)
@@ -202,7 +202,7 @@ def test_the_terminal_shows_all_columns_in_parts_that_fit(comparison):
             assert all(part[0] == 0 for part in parts)
 
 
-def test_claims_stand_beside_what_was_measured(comparison):
+def test_claims_are_beside_the_measured_values(comparison):
     claim = Claim(f1=91.2, precision=90.8, recall=91.6, time=1.0, types={"LOC": 65.68})
     rows = (replace(comparison.rows[0], claim=claim), *comparison.rows[1:])
     reference = Reference("a paper", rows={"crf": claim})

@@ -35,7 +35,7 @@ def test_a_result_comes_back_as_it_was_written(result, tmp_path):
     assert read_result(tmp_path / "result.json") == read_run(tmp_path, "a") == result
 
 
-def test_a_run_that_was_never_begun_has_no_result(tmp_path, caplog):
+def test_a_run_that_never_started_has_no_result(tmp_path, caplog):
     assert read_run(tmp_path, "a") is None and read_run(tmp_path / "none", "a") is None
     assert not caplog.records
 
@@ -56,7 +56,7 @@ FAILED = Result(status=Status.FAILED, name="x", fingerprint="a")
         json.dumps(sealed(finished())).replace("0.5", "0.6"),
     ],
 )
-def test_what_is_no_result_of_the_run_is_reported_once(content, tmp_path, caplog):
+def test_a_result_of_another_run_is_reported_once(content, tmp_path, caplog):
     file = tmp_path / "result.json"
     file.write_bytes(content.encode(errors="surrogateescape"))
     assert read_run(tmp_path, "a") is None and read_run(tmp_path, "a") is None
@@ -87,7 +87,7 @@ def sealed_values(values):
     return values | {"checksum": fingerprint(values)}
 
 
-def test_an_archive_of_an_older_version_reads_as_it_stands():
+def test_an_archive_of_an_older_version_is_readable():
     lines = ARCHIVE.read_text(encoding="utf-8").splitlines()
     for line in lines:
         values = json.loads(line)["result"]

@@ -252,7 +252,7 @@ def test_fingerprints_follow_what_can_change_a_result(shared, capsys, monkeypatc
     assert len({first, *others}) == 5
 
 
-def test_a_result_that_cannot_be_read_is_told_once_and_made_again(
+def test_a_result_that_cannot_be_read_is_reported_once_and_the_run_starts_over(
     shared, capsys, monkeypatch, caplog
 ):
     typed = ["-m", f"output_dir={shared}", *SMALL, "seed=100"]
@@ -301,7 +301,7 @@ def predicted(folder):
 @pytest.mark.parametrize(
     "loss", sorted(file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml"))
 )
-def test_every_loss_trains_and_what_it_trained_comes_back(loss, shared, capsys, monkeypatch):
+def test_every_loss_trains_and_its_model_loads(loss, shared, capsys, monkeypatch):
     """A new conf/loss/*.yaml is covered by existing."""
     code, out, err = run(
         capsys, monkeypatch, f"loss={loss}", f"output_dir={shared}", *SMALL, "seed=7"
@@ -316,7 +316,7 @@ def test_every_loss_trains_and_what_it_trained_comes_back(loss, shared, capsys, 
     assert [found for found, _ in SavedTagger(folder / "model").predict(words)] == tags
 
 
-def test_a_run_that_ends_while_the_tracker_is_away_is_told_by_the_same_command(
+def test_the_same_command_syncs_a_run_that_ended_while_the_tracker_was_away(
     shared, capsys, monkeypatch
 ):
     file, aside, perform = shared / "mlflow.db", shared / "aside", execute.perform

@@ -62,7 +62,7 @@ def test_training_counts_reach_the_prior():
         )
 
 
-def test_counts_are_of_what_the_loss_sees():
+def test_counts_are_of_the_classes_the_loss_sees():
     words, entities = planned("head=token").facts, planned("head=span").facts
     labels = dict(zip(words.classes, words.counts.tolist(), strict=True))
     types = dict(zip(entities.classes, entities.counts.tolist(), strict=True))
@@ -72,7 +72,7 @@ def test_counts_are_of_what_the_loss_sees():
     assert all(types[name] == labels[f"B-{name}"] for name in words.labels.types)
 
 
-def test_the_fingerprint_holds_what_can_change_a_result(tmp_path):
+def test_the_fingerprint_covers_what_can_change_a_result(tmp_path):
     # The same words and tags, and a column of another name.
     for split in ("train", "dev", "test"):
         (tmp_path / split).write_text("Ada X B-PER\nsaw Y O\nPau X B-LOC\n\n" * 4)
@@ -97,7 +97,7 @@ def test_the_fingerprint_holds_what_can_change_a_result(tmp_path):
     assert len({planned(*typed, data=files).fingerprint for typed in settings}) == len(settings)
 
 
-def test_where_and_when_a_run_is_made_is_no_part_of_it(tmp_path):
+def test_where_and_when_a_run_happens_is_not_part_of_its_identity(tmp_path):
     """Nor where its data lies."""
     files = {}
     for place in ("a", "b"):
@@ -124,7 +124,7 @@ def test_where_and_when_a_run_is_made_is_no_part_of_it(tmp_path):
         assert planned(setting, data=files["a"]).fingerprint != first.fingerprint, setting
 
 
-def test_what_is_no_part_of_the_encoder_has_a_learning_rate_of_its_own():
+def test_parameters_outside_the_encoder_have_their_own_learning_rate():
     made = planned("loss=crf", "train.lr=1e-4", "train.head_lr=1e-2", "train.weight_decay=0.1")
     labels = made.facts.labels
     scratch = Scratch(
@@ -161,7 +161,7 @@ def test_the_formula_of_a_loss_is_a_part_of_its_run(tmp_path, monkeypatch):
     identity.source.cache_clear()
 
 
-def test_the_source_of_a_head_is_that_of_all_that_it_is_made_from(monkeypatch):
+def test_the_source_of_a_head_includes_its_base_classes(monkeypatch):
     read, files = Path.read_bytes, []
     monkeypatch.setattr(Path, "read_bytes", lambda path: files.append(path.name) or read(path))
     identity.source.__wrapped__(CRFHead)

@@ -222,7 +222,7 @@ def short(tmp_path_factory, empty_store):
     return folder, int((folder / "commits").read_text())
 
 
-def test_a_damaged_checkpoint_is_told_and_the_run_ends_with_the_same_numbers(
+def test_a_damaged_checkpoint_is_reported_and_the_run_ends_with_the_same_numbers(
     short, place, start, finish
 ):
     undisturbed, _ = short
@@ -286,7 +286,7 @@ def test_a_sweep_that_is_ended_in_the_middle_is_finished_by_the_same_command(pla
 @pytest.mark.parametrize(
     "typed", [[*TINY, "train.epochs=30"], ["-m", *TINY, "train.epochs=30", "seed=1,2"]]
 )
-def test_of_two_processes_one_makes_the_runs_and_the_other_says_so(typed, place, start, finish):
+def test_of_two_processes_one_runs_and_the_other_says_so(typed, place, start, finish):
     folder = place("both")
     first = start(typed, folder)
     while first.is_alive() and not list(
@@ -307,7 +307,7 @@ def test_of_two_processes_one_makes_the_runs_and_the_other_says_so(typed, place,
 
 
 @pytest.mark.parametrize("typed", [SHORT, ["-m", *SHORT, "seed=1,2"]])
-def test_of_two_processes_that_start_at_once_no_run_is_made_twice(typed, place, start):
+def test_two_processes_that_start_at_once_repeat_no_run(typed, place, start):
     folder = place("both")
     processes = [start(typed, folder) for _ in range(2)]
     for process in processes:

@@ -164,7 +164,7 @@ def test_a_diverging_trial_is_printed_and_ends_no_other(output_dir, capsys):
     assert "1 complete, 1 failed" in capsys.readouterr().out
 
 
-def test_on_failure_stop_begins_no_other_trial(output_dir):
+def test_on_failure_stop_starts_no_other_trial(output_dir):
     command = [
         f"output_dir={output_dir}",
         f"{LR}choice(1e30,0.02)",

@@ -44,7 +44,7 @@ def test_an_unusable_storage_is_one_fault_without_password(tmp_path):
     assert "secret" not in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_half_made_database_of_a_killed_process_is_replaced(tmp_path):
+def test_a_half_created_database_of_a_killed_process_is_replaced(tmp_path):
     (tmp_path / "studies.db.new").write_bytes(b"half")
     url = f"sqlite:///{tmp_path}/studies.db"
     storage.open_storage(url)

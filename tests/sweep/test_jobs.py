@@ -57,7 +57,7 @@ def send(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "culprits", [c for n in range(4) for c in itertools.combinations("abcde", n)], ids="".join
 )
-def test_only_culprits_fail_and_every_other_run_is_made_once(culprits, processes, send, tmp_path):
+def test_only_culprits_fail_and_every_other_run_happens_once(culprits, processes, send, tmp_path):
     told, made, launches = send(list("abcde"), processes, dict.fromkeys(culprits, 99))
     assert [run for run, lines in zip("abcde", told, strict=True) if lines] == list(culprits)
     assert sorted(made) == sorted(set("abcde") - set(culprits))
@@ -67,12 +67,12 @@ def test_only_culprits_fail_and_every_other_run_is_made_once(culprits, processes
 
 
 @pytest.mark.parametrize("run", "abcde")
-def test_a_run_that_was_killed_once_is_made(run, send):
+def test_a_run_that_was_killed_once_finishes(run, send):
     told, made, _ = send(list("abcde"), 2, {run: 1})
     assert told == [[]] * 5 and sorted(made) == list("abcde")
 
 
-def test_nothing_begins_after_a_failure_that_stops(send):
+def test_nothing_starts_after_a_failure_with_on_failure_stop(send):
     told, made, _ = send(["a", "bad", "c", "d"], 1, {"a": 1}, stop=True)
     after = "after another run failed (on_failure=stop)"
     assert told == [[f"killed, {after}"], ["bad"], *2 * [[f"not started, {after}"]]] and made == [
@@ -85,7 +85,7 @@ def test_a_death_for_good_stops_too(send):
     assert told[0][0].startswith("its process was killed 2 times") and sorted(made) == ["b", "c"]
 
 
-def test_a_launcher_that_begins_nothing_is_told_for_each_run(send, monkeypatch):
+def test_a_launcher_that_starts_nothing_is_reported_for_each_run(send, monkeypatch):
     monkeypatch.setattr(jobs, "read_ends", lambda folder: {})
     told, _, launches = send(["a", "b"], 1)
     assert told == 2 * [["its launcher did not start it"]] and len(launches) == 1
@@ -101,7 +101,7 @@ with locks.hold(Path(sys.argv[1])):
 """
 
 
-def test_a_launch_is_waited_for_while_a_process_of_its_jobs_lives(tmp_path):
+def test_a_launch_lasts_while_a_process_of_its_jobs_lives(tmp_path):
     (tmp_path / "0").touch()
     command = [sys.executable, "-c", HOLD, jobs.lock_of(tmp_path / "0")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -134,13 +134,13 @@ def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, outp
     assert "6 runs, 4 already done" in out and "6 of 6 runs finished" in out
 
 
-def test_what_two_combinations_ask_for_runs_once(start, made):
+def test_a_run_of_two_combinations_happens_once(start, made):
     code, out, _ = start("loss=focal", "focal_gamma=2,2.0,2e0", "seed=11")
     assert (code, made) == (0, ["focal-g2-s11"])
     assert "1 runs, 0 already done" in out and "1 of 1 runs finished" in out
 
 
-def test_what_makes_no_other_run_is_not_swept(start, made, tmp_path):
+def test_a_setting_that_changes_no_run_cannot_be_swept(start, made, tmp_path):
     places = f"{tmp_path / 'a'},{tmp_path / 'b'}"
     code, out, err = start(f"output_dir={places}", "train.checkpoint_minutes=5,6", "seed=12")
     what = "does not change the run, so it cannot be swept; give one value"
@@ -214,7 +214,7 @@ def test_a_seed_that_no_run_takes_is_a_bad_combination(seeds, start, made, tmp_p
     )
 
 
-def test_a_diverging_run_stops_no_other_and_is_not_made_again(start, made, output_dir):
+def test_a_diverging_run_stops_no_other_and_is_not_repeated(start, made, output_dir):
     typed = [*DIVERGING, "train.lr=1e30,1e-3", "weights=inverse,inverse_sqrt", "seed=21"]
     bad, good = "cross_entropy-inverse-s21", "cross_entropy-inverse_sqrt-s21"
     code, out, err = start(*typed)
@@ -306,7 +306,7 @@ def test_a_tracker_that_is_away_for_a_while_ends_no_run_and_has_all_in_the_end(
         assert known["test/f1", found["best_epoch"]] == found["test"]["f1"]
 
 
-def test_of_what_a_tracker_has_missed_the_same_command_tells_it_and_trains_nothing(
+def test_the_same_command_syncs_what_a_tracker_missed_and_trains_nothing(
     start, made, away, output_dir
 ):
     typed = [*DIVERGING, "train.lr=1e30,1e-3", "seed=320,321"]
@@ -332,7 +332,7 @@ UNFIT = [
 ]  # only the data can tell
 
 
-def test_runs_that_failed_are_made_again_and_no_others(start, made, output_dir, monkeypatch):
+def test_only_runs_that_failed_are_repeated(start, made, output_dir, monkeypatch):
     code, out, err = start(*UNFIT, "seed=31")
     assert (code, made) == (1, 2 * ["cross_entropy-manual-s31"])
     assert "2 of 4 runs finished" in out
@@ -354,7 +354,7 @@ def test_runs_that_failed_are_made_again_and_no_others(start, made, output_dir, 
     ) and "4 runs, 2 already done" in out
 
 
-def test_a_sweep_that_stops_at_a_failure_says_what_was_not_begun(start, made):
+def test_a_sweep_that_stops_at_a_failure_lists_the_runs_not_started(start, made):
     code, out, err = start(*UNFIT, "seed=32", "on_failure=stop")
     assert (code, made) == (1, ["cross_entropy-manual-s32"]) and "1 of 4 runs finished" in out
     assert "no class B-NOPE" in err[0]
@@ -413,7 +413,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
     ).exists()
 
 
-def test_what_would_make_again_what_is_made_already_does_not_tell_to_repeat_it(start):
+def test_rerun_is_left_out_of_the_command_that_resumes(start):
     code, out, _ = start(*UNFIT, "seed=35", "rerun=true")
     (told,) = [line for line in out if line.startswith("to retry the runs that failed")]
     assert code == 1 and "seed=35" in told and "rerun" not in told
@@ -553,7 +553,7 @@ def test_a_signal_ends_a_wait_at_once(elsewhere, start, made, meanwhile):
 @pytest.mark.parametrize(
     ("status", "seed", "again"), [("diverged", 67, False), ("pruned", 68, True)]
 )
-def test_a_run_that_ends_elsewhere_is_made_again_where_a_start_would(
+def test_a_run_that_ends_elsewhere_is_repeated_where_a_start_would_repeat_it(
     status, seed, again, elsewhere, start, made, meanwhile
 ):
     member, process = elsewhere(seed, 60)
@@ -576,7 +576,7 @@ def test_a_run_that_ends_elsewhere_is_made_again_where_a_start_would(
     assert row(out, member.name)[0] == ("finished" if again else "diverged")
 
 
-def test_a_report_that_cannot_be_made_is_told_before_the_runs(start, made, monkeypatch):
+def test_a_report_that_lacks_a_package_fails_before_the_runs(start, made, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("nersweep.report")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "jinja2", None)  # as if it were not installed

@@ -31,6 +31,6 @@ def test_how_many_jobs_run_at_once(launcher, jobs, expected, monkeypatch):
     assert launchers.concurrency(launcher, jobs) == expected
 
 
-def test_a_job_is_given_its_own_overrides_without_hydra_s():
+def test_a_job_gets_its_own_overrides_without_hydra_s():
     overrides = ("seed=1", "hydra/launcher=joblib", "+hydra.launcher.x=1", "~hydra.y", "+hydrate=1")
     assert launchers.without_hydra(overrides) == ["seed=1", "+hydrate=1"]

@@ -56,7 +56,7 @@ def test_a_preview_of_one_run(typed):
     assert not list(Path.cwd().iterdir())
 
 
-def test_what_is_done_and_what_is_typed_twice_is_told(typed):
+def test_done_and_repeated_runs_are_marked(typed):
     typed("loss=focal")
     _, out = typed("-m", "loss=focal", "focal_gamma=2,2.0,3", "dry_run=true")
     assert states(out) == {"focal-g2-s1": "done", "focal-g3-s1": "to do"}
@@ -66,7 +66,7 @@ def test_what_is_done_and_what_is_typed_twice_is_told(typed):
     assert states(out) == {"focal-g2-s1": "to do"}
 
 
-def test_what_a_run_took_counts_on_hardware_like_its_own(typed):
+def test_measured_costs_count_on_the_same_hardware(typed):
     sections.register()
     config = OmegaConf.to_container(Composer()(SMALL), resolve=True)
     for folder, hardware, seconds in (
@@ -95,7 +95,7 @@ def test_runs_of_one_name_are_told_apart_by_what_they_do_not_share(typed):
     assert [line.partition("  ")[0] for line in out.splitlines() if "-s1" in line] == names
 
 
-def test_a_fault_is_told_before_a_preview(typed):
+def test_a_fault_is_reported_before_a_preview(typed):
     assert typed("loss=focal", "focal_gamma=-1", "dry_run=true")[0] == 1
 
 
@@ -118,7 +118,7 @@ def test_a_preview_of_a_study_makes_nothing(typed):
     assert "8 steps of it" in out and out.endswith("nothing was done\n")
 
 
-def test_a_preview_of_a_study_knows_what_is_done(typed):
+def test_a_preview_of_a_study_counts_finished_trials(typed):
     assert typed(*STUDY, "study.trials=1")[0] == 0
     (name,) = [folder.name for folder in Path("outputs/studies").iterdir()]
     before = {file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()}

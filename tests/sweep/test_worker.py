@@ -132,14 +132,14 @@ def test_a_worker_that_is_stuck_is_ended(other, place):
     assert worker.POLL_SECONDS + worker.GRACE_SECONDS < 10
 
 
-def test_a_worker_does_not_begin_without_its_origin(other, place):
+def test_a_worker_does_not_start_without_its_origin(other, place):
     other[0].kill()
     other[0].wait()
     process = started(other[1], place / "file")
     assert process.wait(5) == 143 and not (place / "file").exists()
 
 
-def test_what_ends_the_origin_is_passed_on_first(place):
+def test_a_signal_to_the_origin_ends_the_workers_first(place):
     origin = Origin.here()
     worker_process = started(origin, place / "file")
     with pytest.raises(SystemExit), ending(origin):
@@ -149,7 +149,7 @@ def test_what_ends_the_origin_is_passed_on_first(place):
     assert not Path(origin.folder).exists() and signals.pending == [signal.SIGTERM]
 
 
-def test_no_job_begins_while_the_origin_leaves(place):
+def test_no_job_starts_while_the_origin_leaves(place):
     origin = Origin.here()
     origin.end_workers()
     assert started(origin, place / "file").wait(5) == 143 and not (place / "file").exists()
@@ -178,7 +178,7 @@ def test_a_second_signal_to_the_origin_does_not_wait(place):
     process.wait()
 
 
-def test_folders_of_killed_origins_are_taken_away():
+def test_folders_of_killed_origins_are_removed():
     origin = Origin.here()
     dead = Path(origin.folder).with_name(f"{2**22 + 1}-1")
     dead.mkdir(parents=True)

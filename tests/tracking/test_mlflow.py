@@ -160,7 +160,7 @@ def test_the_status_says_how_a_run_ended(make_run, sync, client, status, shown):
     assert run.data.metrics["train/loss"] == 0.5
 
 
-def test_a_killed_run_goes_on_where_it_stopped(make_run, sync, client):
+def test_a_killed_run_continues_where_it_stopped(make_run, sync, client):
     killed = {"status": "killed", "error": "Ctrl-C"}
     folder = make_run([3, 2], killed, params={"seed": 1, "device": "cpu"})
     run_id = sync(folder)
@@ -174,16 +174,14 @@ def test_a_killed_run_goes_on_where_it_stopped(make_run, sync, client):
     assert steps(client, run_id, "train/loss") == [1, 2, 3]
 
 
-def test_a_run_that_is_gone_is_made_again(make_run, sync, client, caplog):
+def test_a_run_that_is_gone_is_created_again(make_run, sync, client, caplog):
     folder = make_run([3, 2], {"status": "running"}, name="gone")
     run_id = sync(folder)
     client.delete_run(run_id)
     assert sync(folder) != run_id and "is gone" in caplog.text
 
 
-def test_a_run_that_begins_again_is_another_and_ends_what_a_killed_process_left(
-    make_run, sync, client
-):
+def test_a_run_that_starts_over_is_new_and_ends_the_killed_one(make_run, sync, client):
     folder = make_run([0.1], {"status": "running"}, name="again")
     first = sync(folder)
     remove_card(folder)

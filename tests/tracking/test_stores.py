@@ -43,7 +43,7 @@ def test_four_processes_open_an_empty_store_at_once_without_a_word(tmp_path, rou
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_a_store_that_was_killed_half_made_is_made_again(tmp_path):
+def test_a_store_that_was_killed_half_created_is_replaced(tmp_path):
     making = subprocess.Popen([sys.executable, "-c", ONE_PROCESS, str(tmp_path), "killed"])
     while making.poll() is None and not (tmp_path / "mlflow.db.new").exists():
         time.sleep(0.01)
@@ -57,7 +57,7 @@ def test_a_store_that_was_killed_half_made_is_made_again(tmp_path):
     ]
 
 
-def test_a_server_that_does_not_answer_is_told_within_ten_seconds(tmp_path):
+def test_a_server_that_does_not_answer_is_reported_within_ten_seconds(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, nobody replies
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
@@ -84,7 +84,7 @@ def test_a_uri_of_another_kind_is_refused_in_one_line(tmp_path, uri):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_that_cannot_be_used_is_told_in_one_line(tmp_path):
+def test_a_store_that_cannot_be_used_is_reported_in_one_line(tmp_path):
     (tmp_path / "mlflow.db").write_text(
         "this is no database, but long enough to be looked at" * 100
     )

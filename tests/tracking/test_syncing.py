@@ -85,7 +85,7 @@ def test_a_kind_that_is_no_tracker_is_refused(kind, tmp_path):
     assert refused.value.faults[0].setting == "tracking.kind"
 
 
-def test_a_folder_that_is_complete_is_not_asked_about_again(make_run, recorder):
+def test_a_complete_folder_needs_no_request(make_run, recorder):
     folder = make_run([0.5])
     for _ in range(2):  # while it runs, each time
         syncing.sync(recorder, folder)
@@ -131,7 +131,7 @@ def test_no_error_of_a_tracker_ends_the_work(make_run, recorder, error, monkeypa
     assert not sync.finish()
 
 
-def test_what_the_tracker_refuses_at_the_start_is_the_user_s(make_run, recorder):
+def test_a_refusal_of_the_tracker_at_the_start_is_a_user_error(make_run, recorder):
     recorder.error = UserError(Fault("tracking.experiment", "x", "deleted"))
     with pytest.raises(UserError):
         syncing.Syncing(recorder, make_run([0.5])).start()

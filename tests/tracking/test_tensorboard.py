@@ -56,7 +56,7 @@ def test_an_event_that_was_cut_off_is_completed(make_run, sync):
     assert sync(folder).read_bytes() == whole
 
 
-def test_a_run_that_begins_again_replaces_its_events(make_run, sync):
+def test_a_run_that_starts_over_replaces_its_events(make_run, sync):
     folder = make_run([3, 2])
     sync(folder)
     remove_card(folder)

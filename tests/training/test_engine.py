@@ -65,7 +65,7 @@ def trained(engine: EngineConfig) -> tuple[list[float], dict[str, torch.Tensor]]
     [EngineConfig(packing=False), EngineConfig(used_rows=False), OFF],
     ids=["packing", "used rows", "all"],
 )
-def test_without_it_the_losses_are_the_same_but_for_rounding(engine):
+def test_without_it_the_losses_are_the_same_up_to_rounding(engine):
     assert trained(engine)[0] == pytest.approx(trained(EngineConfig())[0], rel=1e-5)
 
 

@@ -46,7 +46,7 @@ def test_the_focal_loss_pulls_less_at_easy_words():
         assert 0 < sum(focal[kind][: BINS // 5]) < 0.2 * sum(plain[kind][: BINS // 5])
 
 
-def test_reading_begins_anew():
+def test_reading_starts_a_new_count():
     norms, _, _ = shown(CrossEntropyLoss())
     assert sum(map(sum, norms.read().words)) == 200
     assert sum(map(sum, norms.read().words)) == 0

@@ -48,7 +48,7 @@ def test_targets_are_the_first_and_the_last_word_of_each_entity():
     assert ends.tolist() == [NONE, PER, NONE, LOC, LOC, NONE, LOC, NONE, PER]
 
 
-def test_targets_come_back_as_the_entities_they_were_made_of():
+def test_targets_decode_to_the_entities_they_encode():
     rng = np.random.default_rng(0)
     for _ in range(50):
         tags = [str(rng.choice(LABELS.names)) for _ in range(12)]

@@ -59,7 +59,7 @@ def test_viterbi_is_argmax_where_argmax_is_legal():
     )
 
 
-def test_an_unconstrained_crf_may_say_what_iob2_does_not_allow():
+def test_an_unconstrained_crf_may_predict_illegal_transitions():
     lengths = torch.tensor([40])
     decoded = CRFHead(Encoder(), LABELS, constrained=False).decode(scores(), lengths)
     assert decoded.labels.tolist() == scores().argmax(-1).tolist()  # its transitions are 0

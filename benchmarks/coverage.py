@@ -62,9 +62,9 @@ def two_settings(rng: np.random.Generator, seeds: int, chance: float, shift: flo
         )
         for run in setting:
             score = common + np.sqrt(chance) * rng.normal(size=len(where))
-            found = score + special.ndtri(FOUND) + shift * rng.normal() > 0
-            run[:, 0] = np.bincount(where, found, SENTENCES)
-            run[:, 1] = np.bincount(where, found | replaced, SENTENCES)
+            hits = score + special.ndtri(FOUND) + shift * rng.normal() > 0
+            run[:, 0] = np.bincount(where, hits, SENTENCES)
+            run[:, 1] = np.bincount(where, hits | replaced, SENTENCES)
             run[:, 2] = gold
     return counts
 
@@ -72,10 +72,10 @@ def two_settings(rng: np.random.Generator, seeds: int, chance: float, shift: flo
 def true_f1(shift: float) -> float:
     """The mean over runs of F1 on endlessly many sentences."""
     points, weights = np.polynomial.hermite_e.hermegauss(21)
-    found = special.ndtr(special.ndtri(FOUND) + shift * points)
+    hits = special.ndtr(special.ndtri(FOUND) + shift * points)
     return float(
         np.average(
-            f1(np.stack([found, found + REPLACED * (1 - found), np.ones(21)], -1)), weights=weights
+            f1(np.stack([hits, hits + REPLACED * (1 - hits), np.ones(21)], -1)), weights=weights
         )
     )
 
@@ -93,12 +93,12 @@ def main(trials: int, seeds: list[int]) -> None:
                 variances += scores.var(1, ddof=1).mean() / trials
                 cases = [(resampled[:, 0], scores[0], true_f1(shift))]
                 cases.append((resampled[:, 1] - resampled[:, 0], scores[1] - scores[0], 0.0))
-                found = [
+                hits = [
                     (*interval(*case[:2]), case[2])
                     for case in cases
                     for interval in INTERVALS.values()
                 ]
-                low, high, truth = np.transpose(found)
+                low, high, truth = np.transpose(hits)
                 held += (low <= truth) & (truth <= high)
                 widths += 100 * (high - low)
             cells = [

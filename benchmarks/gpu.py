@@ -302,7 +302,7 @@ def brief(value: object) -> str:
 
 def environment(device: str) -> dict:
     """Describe versions and hardware."""
-    found = {
+    results = {
         "device": device,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -314,14 +314,14 @@ def environment(device: str) -> dict:
     }
     if device == "cuda":
         about = torch.cuda.get_device_properties(0)
-        found["name"] = about.name
-        found["capability"] = f"{about.major}.{about.minor}"
-        found["multiprocessors"] = about.multi_processor_count
-        found["memory_gib"] = round(about.total_memory / 2**30, 1)
+        results["name"] = about.name
+        results["capability"] = f"{about.major}.{about.minor}"
+        results["multiprocessors"] = about.multi_processor_count
+        results["memory_gib"] = round(about.total_memory / 2**30, 1)
         query = ("--query-gpu=driver_version,clocks.max.sm,power.limit", "--format=csv,noheader")
-        found["driver, clock, power"] = output_of("nvidia-smi", *query)
-        found["tf32"] = torch.backends.cuda.matmul.allow_tf32
-    return found
+        results["driver, clock, power"] = output_of("nvidia-smi", *query)
+        results["tf32"] = torch.backends.cuda.matmul.allow_tf32
+    return results
 
 
 def output_of(*command: str) -> str | None:
@@ -432,16 +432,16 @@ def trained(loop: Loop, overrides: list[str], saved: Path | None = None, kill: b
 
 def on_cpu(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Copy floating-point tensors to the CPU, in float64."""
-    found = {}
+    results = {}
     for name, weight in weights.items():
         if weight.is_floating_point():
-            found[name] = weight.detach().to("cpu", torch.float64, copy=True)
-    return found
+            results[name] = weight.detach().to("cpu", torch.float64, copy=True)
+    return results
 
 
-def compared(found, expected, first: dict[str, torch.Tensor] | None, precision: str) -> dict:
+def compared(results, expected, first: dict[str, torch.Tensor] | None, precision: str) -> dict:
     """Tell how far two runs are apart. first: the weights from which `expected` began."""
-    losses = [step.loss for step in found.steps]
+    losses = [step.loss for step in results.steps]
     wanted = [step.loss for step in expected.steps]
     apart = []
     for loss, want in zip(losses, wanted, strict=True):
@@ -450,7 +450,7 @@ def compared(found, expected, first: dict[str, torch.Tensor] | None, precision: 
     worst = {"name": None, "relative": 0.0}
     finite = True
     for name, want in expected.weights.items():
-        weight = found.weights[name]
+        weight = results.weights[name]
         finite = finite and bool(weight.isfinite().all())
         distance = float((weight - want).norm())
         difference += distance**2
@@ -460,7 +460,7 @@ def compared(found, expected, first: dict[str, torch.Tensor] | None, precision: 
         relative = distance / max(float(want.norm()), 1e-12)
         if relative > worst["relative"]:
             worst = {"name": name, "relative": relative}
-    same = found.dev_predictions.labels == expected.dev_predictions.labels
+    same = results.dev_predictions.labels == expected.dev_predictions.labels
     result = {
         "losses": losses,
         "expected_losses": wanted,
@@ -487,12 +487,12 @@ def against_cpu(loop: Loop, material: Material, precision: str) -> dict:
     """Compare a run of MiniLM without dropout to the same on CPU in float32."""
     first, expected = trained(loop, material.overrides("without_dropout", "few", "cpu", "fp32"))
     overrides = material.overrides("without_dropout", "few", material.device, precision)
-    _, found = trained(loop, overrides)
-    result = compared(found, expected, first, precision)
+    _, results = trained(loop, overrides)
+    result = compared(results, expected, first, precision)
     if precision == "bf16":  # which rounds as much on CPU
         overrides = material.overrides("without_dropout", "few", "cpu", "bf16")
         first, expected = trained(loop, overrides)
-        same = compared(found, expected, first, precision)
+        same = compared(results, expected, first, precision)
         result["against_bf16_on_cpu"] = same
         result["faults"] += same["faults"]
     return result
@@ -502,8 +502,8 @@ def same_seed(loop: Loop, material: Material, precision: str) -> dict:
     """Compare two runs of MiniLM with dropout and the same seed."""
     overrides = material.overrides("minilm", "few", material.device, precision)
     first, expected = trained(loop, overrides)
-    _, found = trained(loop, overrides)
-    return compared(found, expected, first, precision)
+    _, results = trained(loop, overrides)
+    return compared(results, expected, first, precision)
 
 
 def resumed(loop: Loop, material: Material, precision: str) -> dict:
@@ -516,8 +516,8 @@ def resumed(loop: Loop, material: Material, precision: str) -> dict:
     with suppress(Killed):
         trained(loop, overrides, saved, kill=True)
     size = saved.stat().st_size
-    _, found = trained(loop, overrides, saved)
-    return {"checkpoint_bytes": size, **compared(found, expected, first, precision)}
+    _, results = trained(loop, overrides, saved)
+    return {"checkpoint_bytes": size, **compared(results, expected, first, precision)}
 
 
 def predicted(loop: Loop, material: Material, precision: str) -> dict:
@@ -529,9 +529,9 @@ def predicted(loop: Loop, material: Material, precision: str) -> dict:
     prepared = loop.prepare(material.overrides("minilm", "few", material.device, precision))
     tagger, splits = loop.assemble(prepared)
     tagger.load_state_dict(fitted.weights)
-    found = loop.predict(prepared, tagger, splits["dev"])
-    same = float((found.labels == expected.labels).mean())
-    largest = abs(found.emissions - expected.emissions).max() / abs(expected.emissions).max()
+    results = loop.predict(prepared, tagger, splits["dev"])
+    same = float((results.labels == expected.labels).mean())
+    largest = abs(results.emissions - expected.emissions).max() / abs(expected.emissions).max()
     result = {"words": len(expected.labels), "same_tags": same, "emissions": float(largest)}
     result["faults"] = []
     if not same >= SAME_TAGS_LIMIT[precision]:
@@ -548,26 +548,26 @@ def one_choice(loop: Loop, material: Material, choice: list[str]) -> dict:
         return {"refused": str(error)}
     first, expected = trained(loop, overrides)
     overrides = [*material.overrides("two_layers", "few", material.device, "fp32"), *choice]
-    _, found = trained(loop, overrides)
-    return compared(found, expected, first, "fp32")
+    _, results = trained(loop, overrides)
+    return compared(results, expected, first, "fp32")
 
 
 def choices() -> dict[str, list[str]]:
     """Name every loss with every head, and what else changes the path of a step."""
-    found = {}
+    results = {}
     for file in sorted((ROOT / "conf" / "loss").glob("*.yaml")):
         for head in HEADS:
-            found[f"{file.stem} {head}"] = [f"loss={file.stem}", f"head={head}"]
-    found["cross_entropy token viterbi"] = ["head.decode=viterbi"]
-    found["cross_entropy token pos"] = ["aux=pos"]
-    found["cross_entropy token pos uncertainty"] = ["aux=pos", "aux_weight=uncertainty"]
-    found["cross_entropy token accumulation"] = ["train.accumulation=2"]
-    found["cross_entropy token weight_decay"] = ["train.weight_decay=0.01"]
-    found["compound token all terms"] = [
+            results[f"{file.stem} {head}"] = [f"loss={file.stem}", f"head={head}"]
+    results["cross_entropy token viterbi"] = ["head.decode=viterbi"]
+    results["cross_entropy token pos"] = ["aux=pos"]
+    results["cross_entropy token pos uncertainty"] = ["aux=pos", "aux_weight=uncertainty"]
+    results["cross_entropy token accumulation"] = ["train.accumulation=2"]
+    results["cross_entropy token weight_decay"] = ["train.weight_decay=0.01"]
+    results["compound token all terms"] = [
         "loss=compound",
         "compound_weights={focal:1.0,dice:1.0,boundary:0.5,contrastive:0.1}",
     ]
-    return found
+    return results
 
 
 def right(loop: Loop, material: Material, report: Report) -> None:
@@ -620,7 +620,7 @@ def timed_run(loop: Loop, material: Material, model: str, precision: str) -> dic
     pieces = loop.pieces(splits["train"]) / steps
     dev_pieces = loop.pieces(splits["dev"])
     median = statistics.median(step_ms)
-    found = {
+    results = {
         "step_ms": spread(step_ms),
         "steps": steps,
         "pieces_per_step": round(pieces, 1),
@@ -631,10 +631,10 @@ def timed_run(loop: Loop, material: Material, model: str, precision: str) -> dic
         "pieces_per_second": dev_pieces / statistics.median(prediction_s),
     }
     if device == "cuda":
-        found["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        results["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
     sizes = loop.sizes(tagger)
     del tagger, splits, fitted
-    return {**found, **share_of_products(sizes, pieces, device, precision, median)}
+    return {**results, **share_of_products(sizes, pieces, device, precision, median)}
 
 
 def spread(values: list[float]) -> dict[str, float]:

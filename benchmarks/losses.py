@@ -213,8 +213,10 @@ def main() -> None:
     print("|---" * (2 + len(steps)) + "|")
     for name in sorted(losses, key=middle.get):
         shares = [middle[name] / middle[f"step {step}"] for step in steps]
-        told = " | ".join(f"{s:.2%}" + (" (above the limit)" if s >= LIMIT else "") for s in shares)
-        print(f"| {name} | {milliseconds(seconds[name])} | {told} |")
+        cells = " | ".join(
+            f"{s:.2%}" + (" (above the limit)" if s >= LIMIT else "") for s in shares
+        )
+        print(f"| {name} | {milliseconds(seconds[name])} | {cells} |")
     print(
         "\nNot in this table: "
         + "; ".join(f"{name} {reason}" for name, reason in left_out.items())
@@ -224,11 +226,11 @@ def main() -> None:
         f"\n| CRF, {SENTENCES} × {CRF_WORDS} × {len(LABELS)} | ours, ms | pytorch-crf, ms | ratio |"
         "\n|---|---|---|---|"
     )
-    for what, told in (("CRF", "forward and backward"), ("CRF decode", "decoding")):
+    for what, title in (("CRF", "forward and backward"), ("CRF decode", "decoding")):
         ours, theirs = seconds[f"{what}, ours"], seconds[f"{what}, theirs"]
         ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
         spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
-        print(f"| {told} | {milliseconds(ours)} | {milliseconds(theirs)} | {spread} |")
+        print(f"| {title} | {milliseconds(ours)} | {milliseconds(theirs)} | {spread} |")
     apart, our_error, their_error = fields.errors()
     print(
         f"\nRelative difference of the values: {apart:.1e}. "

@@ -99,7 +99,7 @@ def known(typed: list[str], runs: int, folder: Path) -> float:
             about = {"name": member.name, "fingerprint": member.fingerprint}
             result.write_result(member.folder, SCORES | about)
     started = time.perf_counter()
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-m", "nersweep", *arguments],
         capture_output=True,
         text=True,
@@ -107,8 +107,8 @@ def known(typed: list[str], runs: int, folder: Path) -> float:
         env=os.environ,
     )
     seconds = time.perf_counter() - started
-    if said.returncode or f"{runs} runs, {runs} already done" not in said.stdout:
-        raise RuntimeError(said.stdout[-2000:] + said.stderr[-2000:])
+    if output.returncode or f"{runs} runs, {runs} already done" not in output.stdout:
+        raise RuntimeError(output.stdout[-2000:] + output.stderr[-2000:])
     return seconds
 
 

@@ -83,8 +83,8 @@ def finished(commands: list[Command], folder: Path) -> tuple[float, float]:
     """
     started, running = time.perf_counter(), []
     for number, (command, cores) in enumerate(commands):
-        said = folder / f"said-{number}.txt"
-        with open(said, "w") as file:
+        output = folder / f"said-{number}.txt"
+        with open(output, "w") as file:
             process = subprocess.Popen(
                 [sys.executable, *command],
                 stdout=file,
@@ -93,17 +93,19 @@ def finished(commands: list[Command], folder: Path) -> tuple[float, float]:
                 env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
                 preexec_fn=lambda cores=cores: os.sched_setaffinity(0, cores),
             )
-        running.append((process, said))
+        running.append((process, output))
     memory, failed = 0.0, []
-    for process, said in running:
+    for process, output in running:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         memory = max(memory, usage.ru_maxrss / 1e6)  # KiB on Linux
-        failed += [said] * (process.returncode != 0)
+        failed += [output] * (process.returncode != 0)
     seconds = time.perf_counter() - started
     if failed:
         raise RuntimeError(
-            "\n".join(said.read_text(encoding="utf-8", errors="replace")[-4000:] for said in failed)
+            "\n".join(
+                output.read_text(encoding="utf-8", errors="replace")[-4000:] for output in failed
+            )
         )
     return seconds, memory
 

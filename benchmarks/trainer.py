@@ -93,14 +93,17 @@ def run(corpus: Corpus, seed: int, given: argparse.Namespace) -> dict:
         started = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - started
-        found = {split: scores(trainer, examples[split], labels) for split in ("dev", "test")}
+        results = {split: scores(trainer, examples[split], labels) for split in ("dev", "test")}
         if given.tracking:
-            track(given.tracking, arguments, trainer.state.log_history, found)
-        return {"seed": seed, "train_seconds": seconds} | found
+            track(given.tracking, arguments, trainer.state.log_history, results)
+        return {"seed": seed, "train_seconds": seconds} | results
 
 
 def track(
-    uri: str, arguments: TrainingArguments, history: list[dict[str, float]], found: dict[str, dict]
+    uri: str,
+    arguments: TrainingArguments,
+    history: list[dict[str, float]],
+    results: dict[str, dict],
 ) -> None:
     import mlflow
 
@@ -113,7 +116,11 @@ def track(
                 {k: v for k, v in logged.items() if k not in ("step", "epoch")}, step=logged["step"]
             )
         mlflow.log_metrics(
-            {f"{split}/{name}": v for split, values in found.items() for name, v in values.items()}
+            {
+                f"{split}/{name}": v
+                for split, values in results.items()
+                for name, v in values.items()
+            }
         )
 
 

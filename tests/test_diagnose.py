@@ -77,16 +77,16 @@ def test_the_file_matches_the_screen_and_the_counts_match_the_data(diagnosed, tm
     files = [f"data.{split}={split}.txt" for split in texts]
     code, lines, errors = diagnosed("data=conll", *files, "model.hidden=32", "output_dir=here")
     assert code == 0, errors
-    told = json.loads((tmp_path / lines[-1].partition(": ")[2]).read_text("utf-8"))
-    assert told["counts"]["train"] == {"O": 3, "B-A": 1, "I-A": 0, "B-B": 1, "I-B": 1}
-    assert told["o_share"] == 0.5 and told["ratio"] == 3 and told["absent"]["I-A"] is None
-    assert (told["unseen"]["dev"]["mentions"], told["unseen"]["test"]["mentions"]) == (0, 1)
-    assert told["entity_words"] == {"1": 1, "2": 1}
-    assert told["windows"] == {"pieces": 256, "train": 0, "dev": 0, "test": 0}
-    assert [finding["name"] for finding in told["findings"]] == ["rare classes", "new names"]
+    numbers = json.loads((tmp_path / lines[-1].partition(": ")[2]).read_text("utf-8"))
+    assert numbers["counts"]["train"] == {"O": 3, "B-A": 1, "I-A": 0, "B-B": 1, "I-B": 1}
+    assert numbers["o_share"] == 0.5 and numbers["ratio"] == 3 and numbers["absent"]["I-A"] is None
+    assert (numbers["unseen"]["dev"]["mentions"], numbers["unseen"]["test"]["mentions"]) == (0, 1)
+    assert numbers["entity_words"] == {"1": 1, "2": 1}
+    assert numbers["windows"] == {"pieces": 256, "train": 0, "dev": 0, "test": 0}
+    assert [finding["name"] for finding in numbers["findings"]] == ["rare classes", "new names"]
     assert any("50.0%" in line for line in lines if line.startswith("words outside"))
     printed = [" ".join(line.split()) for line in lines]
-    for setting in told["sweep"]:
+    for setting in numbers["sweep"]:
         assert any(line.startswith(shlex.join(setting)) for line in printed)
 
 

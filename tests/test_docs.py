@@ -9,10 +9,12 @@ DOCS = Path(__file__).parents[1] / "docs"
 # A block of Python, and where a block of text follows it, the end of what it prints.
 EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.S | re.M)
 EXAMPLES = [
-    pytest.param(found[1], found[2], id=f"{file.name}:{text[: found.start()].count(chr(10)) + 1}")
+    pytest.param(
+        result[1], result[2], id=f"{file.name}:{text[: result.start()].count(chr(10)) + 1}"
+    )
     for file in sorted(DOCS.glob("*.md"))
     for text in [file.read_text(encoding="utf-8")]
-    for found in EXAMPLE.finditer(text)
+    for result in EXAMPLE.finditer(text)
 ]
 
 

@@ -61,14 +61,14 @@ def test_a_preset_begins_with_its_command_which_is_a_sweep(preset, presets):
     assert package == "# @package _global_"
     start = f"# python -m nersweep experiment={preset}"
     assert typed.startswith(start)
-    made = presets(f"experiment={preset}", *typed.removeprefix(start).split())
-    assert made.many and len(set(made.runs)) == len(made.runs) > 1
+    composed = presets(f"experiment={preset}", *typed.removeprefix(start).split())
+    assert composed.many and len(set(composed.runs)) == len(composed.runs) > 1
 
 
 def test_the_table_has_six_losses_with_five_seeds(presets):
-    made = presets("experiment=conll2003_table", "data.path=DIR")
-    with made.composer as composer:
-        configs = [check_overrides(composer, run).settings for run in made.runs]
+    composed = presets("experiment=conll2003_table", "data.path=DIR")
+    with composed.composer as composer:
+        configs = [check_overrides(composer, run).settings for run in composed.runs]
     losses = [
         "focal",
         "batch_balanced",
@@ -95,9 +95,9 @@ def test_the_command_line_wins_over_a_preset_in_any_order(presets):
         "experiment=conll2003_table",
         "data=generated",
     ]
-    made = presets(*typed)
-    with made.composer as composer:
-        configs = [check_overrides(composer, run).settings for run in made.runs]
+    composed = presets(*typed)
+    with composed.composer as composer:
+        configs = [check_overrides(composer, run).settings for run in composed.runs]
     assert [(c.choice.loss, c.seed) for c in configs] == [("dice", 7), ("focal", 7)]
     assert {(c.choice.data, c.choice.model, c.train.epochs) for c in configs} == {
         ("generated", "tiny", 1)
@@ -108,7 +108,9 @@ def test_a_run_is_the_same_with_a_preset_and_without(presets):
     small = ["data.train=20", "data.dev=5", "data.test=5"]
     sweeps = ["experiment=quickstart"], ["-m", "loss=weighted_cross_entropy,focal", "seed=2"]
     preset, typed = (presets(*arguments, *small) for arguments in sweeps)
-    one, other = ({m.name: m.fingerprint for m in members_of(made)} for made in (preset, typed))
+    one, other = (
+        {m.name: m.fingerprint for m in members_of(composed)} for composed in (preset, typed)
+    )
     assert len(other) == 2 and other.items() <= one.items()
 
 
@@ -123,14 +125,14 @@ EVEN = [
 ]
 
 
-def settings_of(made):
+def settings_of(composed):
     """The choices of each run, by its seed."""
-    with made.composer as composer:
-        configs = [check_overrides(composer, run).settings for run in made.runs]
-    found = {}
+    with composed.composer as composer:
+        configs = [check_overrides(composer, run).settings for run in composed.runs]
+    result = {}
     for c in configs:
-        found.setdefault(c.seed, []).append((c.choice.loss, c.choice.weights, c.train.sampler))
-    return found
+        result.setdefault(c.seed, []).append((c.choice.loss, c.choice.weights, c.train.sampler))
+    return result
 
 
 def test_the_recommended_sweep_is_that_of_its_data(presets):
@@ -140,9 +142,9 @@ def test_the_recommended_sweep_is_that_of_its_data(presets):
         ("cross_entropy", "inverse_sqrt", "random"),
         ("cross_entropy", "none", "entity_balanced"),
     ]
-    found = settings_of(presets("experiment=recommended", *SKEWED))
-    assert set(found) == {1, 2, 3} and found[1] == found[2] == found[3]
-    assert found[1][:5] == [plain, smooth, *for_all]
+    result = settings_of(presets("experiment=recommended", *SKEWED))
+    assert set(result) == {1, 2, 3} and result[1] == result[2] == result[3]
+    assert result[1][:5] == [plain, smooth, *for_all]
     assert settings_of(presets("experiment=recommended", *EVEN))[1] == [
         plain,
         smooth,
@@ -159,9 +161,9 @@ def test_each_data_set_of_a_recommended_sweep_has_its_own_settings(presets):
         "seed=5",
         "experiment=recommended",
     ]
-    made = presets(*swept)
-    with made.composer as composer:
-        configs = [check_overrides(composer, run).settings for run in made.runs]
+    composed = presets(*swept)
+    with composed.composer as composer:
+        configs = [check_overrides(composer, run).settings for run in composed.runs]
     assert [c.choice.loss for c in configs if c.values["data"]["imbalance"] == 1] == [
         "cross_entropy",
         "label_smoothing",
@@ -173,13 +175,13 @@ def test_each_data_set_of_a_recommended_sweep_has_its_own_settings(presets):
 
 
 def test_the_command_line_wins_over_recommendations(presets):
-    found = settings_of(
+    result = settings_of(
         presets(
             "experiment=recommended", *SKEWED, "train.sampler=random", "weights=none", "seed=4,5"
         )
     )
-    assert set(found) == {4, 5} and {sampler for _, _, sampler in found[4]} == {"random"}
-    assert {weights for _, weights, _ in found[4]} == {"none"}
+    assert set(result) == {4, 5} and {sampler for _, _, sampler in result[4]} == {"random"}
+    assert {weights for _, weights, _ in result[4]} == {"none"}
 
 
 def test_a_recommended_sweep_of_missing_data_has_one_fault(tmp_path):

@@ -80,8 +80,8 @@ def explain(
     if override.is_delete():
         return fault(text, "cannot be left out", f"set {key}=VALUE")
     if offered:
-        known = override.value() in offered
-        return fault(text, reason(error)) if known else no_option(override, offered)
+        is_option = override.value() in offered
+        return fault(text, reason(error)) if is_option else no_option(override, offered)
     section, _, name = key.partition(".")
     if exists and section in SECTIONS and name in typing.get_type_hints(SECTIONS[section]):
         hint = typing.get_type_hints(SECTIONS[section])[name]

@@ -66,8 +66,8 @@ class Names:
     def rename(self, fault: Fault) -> Fault:
         """Return a fault that a class raised, under the user's name of the argument."""
         argument = fault.setting.partition(".")[0]
-        known = self.alias.get(argument, argument) in self.raw
-        return replace(fault, setting=self.of(fault.setting)) if known else fault
+        is_argument = self.alias.get(argument, argument) in self.raw
+        return replace(fault, setting=self.of(fault.setting)) if is_argument else fault
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -228,8 +228,8 @@ def argument_faults(
     faults: dict[str, Fault] = {}
     for name, value in arguments.items():
         if name not in settings:
-            known = ", ".join(names.of(key).removeprefix(f"{section}.") for key in settings)
-            remedy = f"{section} has {known or 'no settings'}"
+            others = ", ".join(names.of(key).removeprefix(f"{section}.") for key in settings)
+            remedy = f"{section} has {others or 'no settings'}"
             faults[name] = Fault(f"{section}.{name}", value, "no such setting", remedy)
         elif name in hints and not fits(value, hints[name]):
             faults[name] = Fault(names.of(name), value, f"expected {describe(hints[name])}")

@@ -59,8 +59,8 @@ def make(kind: str, uri: str | None, output_dir: Path) -> Tracker:
         if is_module(name):
             module = import_module(name)
             if hasattr(module, "tracker"):
-                made: Tracker = module.tracker(uri, output_dir)
-                return made
+                tracker: Tracker = module.tracker(uri, output_dir)
+                return tracker
     must = f"must be one of {', '.join(KINDS)}, or a module with a function tracker"
     raise UserError(Fault("tracking.kind", kind, must))
 

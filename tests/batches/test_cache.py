@@ -134,8 +134,8 @@ def test_a_file_that_is_broken_anywhere_is_replaced(tokenizer, tmp_path):
     broken += [b"", b"no archive", bytes(len(whole))]
     for content in broken:
         file.write_bytes(content)
-        found = cache.read(file, POS)
-        assert found is None or same(found, expected)
+        result = cache.read(file, POS)
+        assert result is None or same(result, expected)
     assert cache.read(file, POS) is None  # the last was of zeros
 
     cache.recent.clear()
@@ -189,8 +189,8 @@ def test_a_file_is_whole_while_another_process_writes_it(tmp_path):
     while not done.is_set():
         assert other.is_alive() or done.is_set()
         if file.exists():
-            found = cache.read(file, [])
-            assert found is not None and len(found) == 20_000
+            result = cache.read(file, [])
+            assert result is not None and len(result) == 20_000
             seen += 1
     other.join(60)
     assert other.exitcode == 0 and seen > 3

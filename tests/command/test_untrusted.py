@@ -88,8 +88,8 @@ OF_HYDRA = {  # what a stranger's file sets, and the sections of Hydra's that ar
 @pytest.mark.parametrize("options", [[], ["--help"], ["-m", "seed=1,2"]], ids=str)
 @pytest.mark.parametrize("text", OF_HYDRA)
 def test_a_file_sets_nothing_of_hydra_s_but_a_sweep(text, options, faults, strangers):
-    found = faults(strangers("experiment/mine", text), *options, "experiment=mine")
-    settings = {fault.setting for fault in found if fault.setting.startswith("hydra.")}
+    result = faults(strangers("experiment/mine", text), *options, "experiment=mine")
+    settings = {fault.setting for fault in result if fault.setting.startswith("hydra.")}
     assert settings == set(OF_HYDRA[text])
 
 
@@ -107,8 +107,8 @@ def test_a_file_that_another_includes_sets_nothing_of_hydra_s(file, faults, stra
     package, text = PLACED[file]
     strangers(file, text, package)
     folder = strangers("experiment/mine", f"defaults: [/{file}, _self_]")
-    found = faults(folder, "experiment=mine")
-    assert "hydra.job" in {fault.setting for fault in found}
+    result = faults(folder, "experiment=mine")
+    assert "hydra.job" in {fault.setting for fault in result}
 
 
 def test_a_defaults_list_may_give_the_package_that_is_refused(faults, strangers):

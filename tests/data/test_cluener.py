@@ -35,10 +35,10 @@ def line(text, **label):
 
 
 def by_surface(text, places):
-    found = {}
+    result = {}
     for start, end in places:
-        found.setdefault(text[start : end + 1], []).append([start, end])
-    return found
+        result.setdefault(text[start : end + 1], []).append([start, end])
+    return result
 
 
 PLAIN = line("abc", name=[[0, 1]])
@@ -299,7 +299,7 @@ def test_the_tags_agree_with_the_published_labels(file, left_out, published):
             for places in surfaces.values()
             for start, end in places
         }
-        found = set(spans(sentence.tags))
-        assert found <= expected
-        missing += expected - found
+        result = set(spans(sentence.tags))
+        assert result <= expected
+        missing += expected - result
     assert sorted(missing) == [(16, 20, "company"), (23, 27, "company")][:left_out]

@@ -70,38 +70,38 @@ def test_a_small_corpus_by_hand():
     for split, sentences in corpus.splits().items():
         ids = np.array([classes.index(tag) for s in sentences for tag in s.tags])
         words[split] = Words(ids, np.cumsum([0, *(len(s.words) for s in sentences)]))
-    found = measure(corpus, classes, words, batch_size=2, importance=np.ones(8))
+    result = measure(corpus, classes, words, batch_size=2, importance=np.ones(8))
 
-    assert found.train.tolist() == [12, 3, 3, 1]
-    assert found.counts["dev"].tolist() == [4, 0, 3, 0] and found.counts["test"].tolist() == [
+    assert result.train.tolist() == [12, 3, 3, 1]
+    assert result.counts["dev"].tolist() == [4, 0, 3, 0] and result.counts["test"].tolist() == [
         2,
         1,
         2,
         1,
     ]
-    assert (found.o_share, found.ratio, found.entity_ratio) == (12 / 19, 12, 3)
-    assert found.rarest == ("I-PER", 1)
-    assert found.most_absent == ("I-PER", pytest.approx(7 / 8 * 6 / 7))
-    assert found.batch_enough == 4
+    assert (result.o_share, result.ratio, result.entity_ratio) == (12 / 19, 12, 3)
+    assert result.rarest == ("I-PER", 1)
+    assert result.most_absent == ("I-PER", pytest.approx(7 / 8 * 6 / 7))
+    assert result.batch_enough == 4
     # ANN and Bo are new as they are written; with the case aside, Bo alone.
-    assert found.unseen["dev"] == imbalance.Unseen(2 / 3, 2 / 3, 1 / 3)
-    assert found.unseen["test"] == imbalance.Unseen(2 / 3, 1 / 2, 2 / 3)
-    assert found.entity_words == {1: 5, 2: 1}
+    assert result.unseen["dev"] == imbalance.Unseen(2 / 3, 2 / 3, 1 / 3)
+    assert result.unseen["test"] == imbalance.Unseen(2 / 3, 1 / 2, 2 / 3)
+    assert result.entity_words == {1: 5, 2: 1}
     assert (
-        found.other_type == 2 / 6
+        result.other_type == 2 / 6
     )  # Paris is a person once in three, Ann is as often a place as a person
-    assert (found.repeated, found.repeated_differing) == (2, 1)
-    assert found.copied == {"dev": 1 / 2, "test": 0}
+    assert (result.repeated, result.repeated_differing) == (2, 1)
+    assert result.copied == {"dev": 1 / 2, "test": 0}
 
 
 def test_a_class_that_never_occurs_is_not_reported_as_absent():
     corpus = Corpus("small", "here", *([sentence("a b/B-X")] for _ in range(3)))
     words = Words(np.array([0, 1]), np.array([0, 2]))
-    found = measure(
+    result = measure(
         corpus, ("O", "B-X", "I-X"), dict.fromkeys(("train", "dev", "test"), words), 1, np.ones(1)
     )
-    assert np.isnan(found.absent[2]) and np.isnan(found.absent_balanced[2])
-    assert found.most_absent[1] == 0 and found.batch_enough == 1 and found.rarest == ("B-X", 1)
+    assert np.isnan(result.absent[2]) and np.isnan(result.absent_balanced[2])
+    assert result.most_absent[1] == 0 and result.batch_enough == 1 and result.rarest == ("B-X", 1)
 
 
 def test_the_shuffled_epochs_of_a_run_agree_with_the_expectation():

@@ -16,9 +16,9 @@ COUNTS = {
 def test_the_picture_has_every_number_and_orders_types_by_count(tmp_path):
     png, svg = draw(tmp_path, "small & <odd>", COUNTS)
     assert png.read_bytes().startswith(b"\x89PNG")
-    told = re.findall(r">([^<>]+)</text>", svg.read_text("utf-8"))
-    assert {"40.0%", "75.0%", "25.0%", "1,182", "22", "11", "3", "7", "30"} <= set(told)
-    assert [x for x in told if x in ("$often$", "RARE", "&lt;new&gt;")] == [
+    texts = re.findall(r">([^<>]+)</text>", svg.read_text("utf-8"))
+    assert {"40.0%", "75.0%", "25.0%", "1,182", "22", "11", "3", "7", "30"} <= set(texts)
+    assert [x for x in texts if x in ("$often$", "RARE", "&lt;new&gt;")] == [
         "$often$",
         "RARE",
         "&lt;new&gt;",
@@ -36,5 +36,5 @@ def test_a_data_set_without_words_of_a_kind_draws_without_a_warning(tmp_path):
         _, svg = draw(
             tmp_path, "one word each", {split: Counter({"O": 5, "B-PER": 3}) for split in COUNTS}
         )
-    told = re.findall(r">([^<>]+)</text>", svg.read_text("utf-8"))
-    assert (told.count("3"), told.count("0")) == (3, 3)  # of B- and of I-, in each split
+    texts = re.findall(r">([^<>]+)</text>", svg.read_text("utf-8"))
+    assert (texts.count("3"), texts.count("0")) == (3, 3)  # of B- and of I-, in each split

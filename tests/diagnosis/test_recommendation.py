@@ -100,23 +100,25 @@ def outcomes() -> list[list[Finding]]:
         for ons in product((0, 1), repeat=5)
     ]
     return [
-        told for told in subsets if not {"even classes", "rare classes"} <= {f.name for f in told}
+        outcome
+        for outcome in subsets
+        if not {"even classes", "rare classes"} <= {f.name for f in outcome}
     ]
 
 
 def test_a_sweep_has_at_most_six_settings_and_cross_entropy_and_smoothing_always():
     assert len(outcomes()) == 24
-    for told in outcomes():
-        sweep = recommend(told, "token")
+    for outcome in outcomes():
+        sweep = recommend(outcome, "token")
         assert tuple(sweep[:2]) == ALWAYS and len(set(sweep)) == len(sweep) <= 6
-        assert set(recommend(told, "span")) == set(sweep) - {CRF}
+        assert set(recommend(outcome, "span")) == set(sweep) - {CRF}
 
 
 @pytest.mark.parametrize("head", [[], ["head=span"], ["head.decode=viterbi"]], ids=" ".join)
 def test_each_setting_is_a_run_without_faults(head):
     sections.register()
     chosen = "span" if "head=span" in head else "token"
-    every = {setting for told in outcomes() for setting in recommend(told, chosen)}
+    every = {setting for outcome in outcomes() for setting in recommend(outcome, chosen)}
     assert len(every) == 6 + (chosen == "token")
     for setting in every:
         if setting == CRF and head == ["head.decode=viterbi"]:
@@ -148,11 +150,11 @@ def test_the_figures_of_known_data(name, local_data):
         parts = check.check_overrides(
             composer, [f"data={name}", f"data.path={local_data(name)}"]
         ).parts
-    found = examine(parts, plan.learn(parts), batch_size=32)
-    assert found.o_share == pytest.approx(o_share, abs=0.001)
-    assert round(found.ratio) == ratio
-    assert found.entity_ratio == pytest.approx(
+    result = examine(parts, plan.learn(parts), batch_size=32)
+    assert result.o_share == pytest.approx(o_share, abs=0.001)
+    assert round(result.ratio) == ratio
+    assert result.entity_ratio == pytest.approx(
         entity_ratio, abs=0.4 if entity_ratio >= 10 else 0.05
     )
-    assert unseen is None or round(100 * found.unseen["test"].any_case) == unseen
-    assert [finding.name for finding in findings(found)] == names
+    assert unseen is None or round(100 * result.unseen["test"].any_case) == unseen
+    assert [finding.name for finding in findings(result)] == names

@@ -106,19 +106,19 @@ class Typed:
 
     def makers(self, seed: int) -> list[int]:
         """The processes that train with this seed: one, or more for several trials of a study."""
-        found = []
+        result = []
         for folder in self.outputs.glob(f"runs/*-s{seed}-*"):
             words = (folder / "lock").read_text().split()
             if words and self.status(folder) == "running" and host.alive(int(words[1]), None):
-                found.append(int(words[1]))
-        return found
+                result.append(int(words[1]))
+        return result
 
     def reach(self, seed: int) -> int:
         """Waits for such a process."""
         deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self.process.poll() is None:
-            if found := self.makers(seed):
-                return found[0]
+            if result := self.makers(seed):
+                return result[0]
             time.sleep(0.02)
         pytest.fail(f"nobody trains with seed {seed}: {self.statuses()}")
 
@@ -177,6 +177,6 @@ def typed(tmp_path):
 def sweep(tmp_path):
     folder = tmp_path / "sweep"
     folder.mkdir()
-    made = Sweep(folder)
-    yield made
-    made.clean()
+    small_sweep = Sweep(folder)
+    yield small_sweep
+    small_sweep.clean()

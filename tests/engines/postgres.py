@@ -22,8 +22,8 @@ CONNECTIONS = 400  # at once: each of four processes keeps its own to each of 40
 def server():
     """The address of a server, up to the database's name. Root runs it as the user postgres."""
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-    found = shutil.which("initdb")
-    binaries = BINARIES[-1] if BINARIES else Path(found).parent if found else None
+    result = shutil.which("initdb")
+    binaries = BINARIES[-1] if BINARIES else Path(result).parent if result else None
     if binaries is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     user, folder = [], Path(tempfile.mkdtemp(prefix="nersweep-postgres-"))

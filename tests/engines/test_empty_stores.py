@@ -72,8 +72,8 @@ def test_processes_that_start_at_once_on_empty_stores_all_write_to_them(empty, t
         process.start()
     for process in processes:
         process.join(30 + 30 * STORES)
-    told = [answers.get(timeout=1) for _ in range(answers.qsize())]
-    assert [line for line in told if line] == [] and len(told) == PROCESSES * STORES
+    errors = [answers.get(timeout=1) for _ in range(answers.qsize())]
+    assert [line for line in errors if line] == [] and len(errors) == PROCESSES * STORES
     for uri, url in zip(tracked, searched, strict=True):
         client = MlflowClient(stores.open_store(uri, tmp_path))
         (experiment,) = client.search_experiments(filter_string="name = 'all'")

@@ -33,8 +33,8 @@ def sweep(tmp_path_factory):
 @pytest.fixture(scope="module")
 def results(sweep):
     """What the runs left in result.json, by their names."""
-    found = [json.loads(file.read_text("utf-8")) for file in sweep.glob("runs/*/result.json")]
-    return {result["name"]: result for result in found}
+    actual = [json.loads(file.read_text("utf-8")) for file in sweep.glob("runs/*/result.json")]
+    return {result["name"]: result for result in actual}
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +175,8 @@ def test_a_run_shows_its_command_and_its_charts_over_steps(browser, wait, ui, re
         const chart = lines.find((line) => line.metricKey === "dev/f1" && line.x.length);
         return chart && [[...chart.x], [...chart.y]];
     """
-    found, scores = wait(steps)
-    assert found == [1, 2, 3]
+    actual, scores = wait(steps)
+    assert actual == [1, 2, 3]
     assert scores[result["best_epoch"] - 1] == pytest.approx(result["dev"]["f1"])
 
 

@@ -35,9 +35,9 @@ def cluster():
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": MEMORY}
-        made = Cluster(initialize_head=True, head_node_args=head)
-        yield made
-        made.shutdown()
+        nodes = Cluster(initialize_head=True, head_node_args=head)
+        yield nodes
+        nodes.shutdown()
 
 
 @pytest.fixture

@@ -38,31 +38,31 @@ def spans(*rows):
 
 def test_a_wrong_entity_has_one_kind():
     gold = spans((0, 2, PER), (4, 5, LOC), (6, 8, LOC), (10, 12, PER))
-    found = spans((0, 2, PER), (4, 5, PER), (7, 9, LOC), (13, 14, LOC))
-    assert [kinds.tolist() for kinds in judged(gold, found)] == [
+    predicted = spans((0, 2, PER), (4, 5, PER), (7, 9, LOC), (13, 14, LOC))
+    assert [kinds.tolist() for kinds in judged(gold, predicted)] == [
         ["", "type", "boundary", "spurious"],
         ["", "", "", "missed"],
     ]
-    assert errors(gold, found) == Errors(1, 1, 1, 1)
+    assert errors(gold, predicted) == Errors(1, 1, 1, 1)
     assert errors(gold, gold) == Errors(0, 0, 0, 0)
     assert errors(gold, spans()) == Errors(0, 0, 0, 4)
-    assert errors(spans(), found) == Errors(0, 0, 4, 0)
+    assert errors(spans(), predicted) == Errors(0, 0, 4, 0)
 
 
 def test_neighbours_do_not_overlap():
     assert errors(spans((0, 2, PER)), spans((2, 3, PER))) == Errors(0, 0, 1, 1)
 
 
-def slow_errors(gold, found):
+def slow_errors(gold, predicted):
     """Pair by pair."""
     counts = dict.fromkeys(KINDS, 0)
-    for one in found:
+    for one in predicted:
         if one in gold:
             continue
         over = [other for other in gold if one[0] < other[1] and other[0] < one[1]]
         same = [other for other in over if other[2] == one[2]]
         counts["boundary" if same else "type" if over else "spurious"] += 1
-    counts["missed"] = sum(not any(a[0] < b[1] and b[0] < a[1] for b in found) for a in gold)
+    counts["missed"] = sum(not any(a[0] < b[1] and b[0] < a[1] for b in predicted) for a in gold)
     return Errors(**counts)
 
 
@@ -70,11 +70,11 @@ def slow_errors(gold, found):
 def test_errors_of_random_tags_are_those_of_all_pairs(seed):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 9, size=12)
-    gold, found = (
+    gold, predicted = (
         entities(rng.integers(len(LABELS), size=lengths.sum()), lengths, LABELS) for _ in range(2)
     )
     overlapping = (
-        spans(*found.tolist(), (0, int(lengths.sum()), PER)) if seed % 2 else found
+        spans(*predicted.tolist(), (0, int(lengths.sum()), PER)) if seed % 2 else predicted
     )  # as a span head may say
     as_tuples = [[tuple(row) for row in rows.tolist()] for rows in (gold, overlapping)]
     assert errors(gold, overlapping) == slow_errors(*as_tuples)
@@ -82,8 +82,8 @@ def test_errors_of_random_tags_are_those_of_all_pairs(seed):
 
 def test_an_entity_counts_as_seen_by_its_words_alone():
     sentences = [Sentence(("New", "York", "and", "Ada"), ("B-LOC", "I-LOC", "O", "B-PER"))]
-    gold, found = spans((0, 2, LOC), (3, 4, PER)), spans((0, 2, PER), (3, 4, PER))
-    scores = by_familiarity(gold, found, sentences, {("New", "York")}, 2)
+    gold, predicted = spans((0, 2, LOC), (3, 4, PER)), spans((0, 2, PER), (3, 4, PER))
+    scores = by_familiarity(gold, predicted, sentences, {("New", "York")}, 2)
     assert scores["seen"] == TypeScores(0.0, 0.0, 0.0, support=1)
     assert scores["unseen"] == TypeScores(1.0, 1.0, 1.0, support=1)
 
@@ -97,10 +97,10 @@ def test_illegal_is_what_iob2_does_not_allow_at_the_start_and_after_another_labe
 def test_words_outside_entities_hide_what_is_uncertain():
     # 8 words rightly O at .9; of 2 words predicted PER at .6 one is.
     probabilities = np.array([[[0.9, 0.1]]] * 8 + [[[0.4, 0.6]]] * 2)  # (W, P, C)
-    found = calibration(probabilities, (torch.tensor([0] * 8 + [1, 0]),))
-    assert found.entities.error == pytest.approx(0.1)
-    assert found.all.error == pytest.approx(0.8 * 0.1 + 0.2 * 0.1)
-    shown = diagram(found.entities)
+    result = calibration(probabilities, (torch.tensor([0] * 8 + [1, 0]),))
+    assert result.entities.error == pytest.approx(0.1)
+    assert result.all.error == pytest.approx(0.8 * 0.1 + 0.2 * 0.1)
+    shown = diagram(result.entities)
     assert [
         (n, c, a)
         for n, c, a in zip(shown.counts, shown.confidence, shown.accuracy, strict=True)
@@ -118,7 +118,7 @@ def test_no_shift_changes_nothing_and_a_large_one_finds_more(make):
     gold = entities(rng.integers(len(LABELS), size=lengths.sum()), lengths, LABELS)
     counts = np.array([900, *[20] * (len(head.classes(LABELS)) - 1)])
     decoded = head.decode(torch.from_numpy(emissions), torch.from_numpy(lengths))
-    found = (
+    predicted = (
         entities(decoded.labels.numpy(), lengths, LABELS)
         if decoded.spans is None
         else decoded.spans.numpy()
@@ -127,7 +127,7 @@ def test_no_shift_changes_nothing_and_a_large_one_finds_more(make):
     def at(tau):
         return shifted_counts(head, tau, counts, LABELS, emissions, lengths, gold, CPU)
 
-    assert at(0.0).tolist() == entity_counts(gold, found, len(emissions), 2).sum(0).tolist()
+    assert at(0.0).tolist() == entity_counts(gold, predicted, len(emissions), 2).sum(0).tolist()
     predicted = [at(tau)[1] for tau in (-1.0, 0.0, 0.3)]
     assert predicted == sorted(set(predicted))
 
@@ -137,8 +137,8 @@ def test_one_shift_is_that_of_the_prior():
     head, labels = TokenHead(Encoder(), LabelSet(["PER"])), LabelSet(["PER"])
     emissions = np.log(np.array([[0.8, 0.2, 1e-9]], dtype=np.float32))
     gold, counts, lengths = spans((0, 1, 1)), np.array([90, 10, 0]), np.array([1])
-    found = [
+    result = [
         shifted_counts(head, tau, counts, labels, emissions, lengths, gold, CPU).tolist()
         for tau in (0.5, 1.0)
     ]
-    assert found == [[0, 0, 1], [1, 1, 1]]  # log .8/.2 = 1.39; log 9 = 2.2
+    assert result == [[0, 0, 1], [1, 1, 1]]  # log .8/.2 = 1.39; log 9 = 2.2

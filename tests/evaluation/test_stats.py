@@ -98,11 +98,11 @@ def test_student_interval_is_that_of_t_where_all_sentences_are_alike(seeds):
     run = np.array([[3, 4, 5], [4, 4, 5], [2, 4, 5], [3, 3, 5], [4, 5, 5]])[:seeds]
     counts = np.repeat(run[:, None], 30, axis=1)
     scores = stats.f1(counts.sum(1))
-    found = np.array(stats.student_interval(stats.resampled_f1(counts, 2000), scores))
+    result = np.array(stats.student_interval(stats.resampled_f1(counts, 2000), scores))
     expected = np.array(
         scipy.stats.t.interval(0.95, seeds - 1, scores.mean(), scipy.stats.sem(scores))
     )
-    assert found - scores.mean() == pytest.approx(expected - scores.mean(), rel=0.01)
+    assert result - scores.mean() == pytest.approx(expected - scores.mean(), rel=0.01)
 
 
 def test_both_intervals_are_over_sentences_where_all_runs_are_alike():
@@ -129,8 +129,8 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     rng, truth, trials = np.random.default_rng(10), 1.4 / 1.7, 300
     held = np.zeros(2)
     for trial in range(trials):
-        found = rng.random((8, 150)) < rng.beta(3.5, 1.5, size=150)
-        counts = np.stack([found, found, np.ones_like(found)], axis=-1).astype(int)
+        result = rng.random((8, 150)) < rng.beta(3.5, 1.5, size=150)
+        counts = np.stack([result, result, np.ones_like(result)], axis=-1).astype(int)
         resampled = stats.resampled_f1(counts, 400, seed=trial)
         intervals = (
             stats.bootstrap_interval(resampled),
@@ -270,9 +270,9 @@ def test_the_correction_for_few_runs_in_closed_form(n, correction):
 
 def test_hedges_g_is_unbiased():
     rng = np.random.default_rng(40)
-    found = [stats.hedges_g(a + 1, b) for a, b in rng.normal(size=(8000, 2, 4))]
-    assert np.mean(found) == pytest.approx(1, abs=4 * np.std(found) / sqrt(8000))
-    assert np.std(found) / sqrt(8000) < 0.015  # without J the mean is 1.15
+    result = [stats.hedges_g(a + 1, b) for a, b in rng.normal(size=(8000, 2, 4))]
+    assert np.mean(result) == pytest.approx(1, abs=4 * np.std(result) / sqrt(8000))
+    assert np.std(result) / sqrt(8000) < 0.015  # without J the mean is 1.15
 
 
 def test_hedges_g_pools_by_degrees_of_freedom():
@@ -397,21 +397,23 @@ def test_almost_stochastic_order_at_its_ends():
 
 
 def test_no_predictions_are_not_miscalibrated():
-    found = stats.calibration_error([], [], bins=3)
+    result = stats.calibration_error([], [], bins=3)
     assert (
-        found.error == 0 and found.counts.tolist() == [0, 0, 0] and np.isnan(found.confidence).all()
+        result.error == 0
+        and result.counts.tolist() == [0, 0, 0]
+        and np.isnan(result.confidence).all()
     )
 
 
 def test_calibration_error_by_hand():
-    found = stats.calibration_error([0.9, 0.9, 0.5, 0.3], [1, 0, 1, 0], bins=5)
+    result = stats.calibration_error([0.9, 0.9, 0.5, 0.3], [1, 0, 1, 0], bins=5)
     # Bins of .2: two at .9 are right half the time, one at .5 is right, one at .3 is wrong:
     # (2·.4 + .5 + .3) / 4.
-    assert found.error == pytest.approx(0.4)
-    assert found.counts.tolist() == [0, 1, 1, 0, 2]
-    assert found.accuracy == pytest.approx([np.nan, 0, 1, np.nan, 0.5], nan_ok=True)
-    assert found.confidence == pytest.approx([np.nan, 0.3, 0.5, np.nan, 0.9], nan_ok=True)
-    assert found.edges == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert result.error == pytest.approx(0.4)
+    assert result.counts.tolist() == [0, 1, 1, 0, 2]
+    assert result.accuracy == pytest.approx([np.nan, 0, 1, np.nan, 0.5], nan_ok=True)
+    assert result.confidence == pytest.approx([np.nan, 0.3, 0.5, np.nan, 0.9], nan_ok=True)
+    assert result.edges == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
 
 
 def test_bins_are_closed_above_and_the_first_below_too():

@@ -63,8 +63,8 @@ def gradients(crf, emissions, value):
     return torch.autograd.grad(value(emissions), [emissions, *crf.parameters()])
 
 
-def close(found, expected, atol=1e-10):
-    return all(torch.allclose(a, b, atol=atol) for a, b in zip(found, expected, strict=True))
+def close(result, expected, atol=1e-10):
+    return all(torch.allclose(a, b, atol=atol) for a, b in zip(result, expected, strict=True))
 
 
 MASKS = {
@@ -97,12 +97,12 @@ def test_the_gradient_is_that_of_the_sum_over_all_paths(allowed):
     of_each = torch.tensor(
         [1.0, -0.5, 2.0, 0.0, 0.3], dtype=torch.float64
     )  # each sentence has its own
-    found = gradients(
+    result = gradients(
         crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS) @ of_each
     )
     expected = gradients(crf, emissions, lambda x: by_enumeration(crf, x, targets) @ of_each)
-    assert close(found, expected)
-    for gradient, mask in zip(found[1:3], (crf.start_allowed, crf.step_allowed), strict=True):
+    assert close(result, expected)
+    for gradient, mask in zip(result[1:3], (crf.start_allowed, crf.step_allowed), strict=True):
         assert not gradient[~mask].any()
 
 
@@ -136,8 +136,8 @@ def test_gradcheck(allowed):
 def test_the_decoded_path_is_the_best_of_all(allowed):
     for seed in range(5):
         crf, emissions, _ = drawn(allowed=allowed, seed=seed)
-        found = crf.decode(emissions, LENGTHS).split(LENGTHS.tolist())
-        for rows, labels in zip(emissions.split(LENGTHS.tolist()), found, strict=True):
+        result = crf.decode(emissions, LENGTHS).split(LENGTHS.tolist())
+        for rows, labels in zip(emissions.split(LENGTHS.tolist()), result, strict=True):
             paths, scores = every_score(crf, rows)
             assert tuple(labels.tolist()) == paths[scores.argmax()]
 
@@ -179,12 +179,12 @@ def test_a_forbidden_gold_path_has_an_infinite_loss_and_finite_gradients():
     crf = CRF(len(LABELS), *LABELS.legal_transitions())
     gold = torch.tensor(LABELS.encode(["O", "I-PER", "O"]))
     assert crf.neg_log_likelihood(torch.zeros(3, 5), gold, torch.tensor([3])) == torch.inf
-    found = gradients(
+    result = gradients(
         crf,
         torch.zeros(3, 5),
         lambda x: crf.neg_log_likelihood(x, gold, torch.tensor([3])).clamp(max=1e9).sum(),
     )
-    assert all(gradient.isfinite().all() for gradient in found)
+    assert all(gradient.isfinite().all() for gradient in result)
 
 
 def test_viterbi_takes_scores_of_minus_infinity():
@@ -215,8 +215,8 @@ def test_extreme_emissions_stay_exact(allowed, scale):
     emissions = emissions.float()
     value = crf.neg_log_likelihood(emissions, targets, LENGTHS)
     assert value.isfinite().all() and torch.allclose(value.double(), expected, rtol=1e-5, atol=1e-3)
-    found = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS).sum())
-    assert close([g.double() for g in found], [g.double() for g in expected_gradients], atol=2e-3)
+    result = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS).sum())
+    assert close([g.double() for g in result], [g.double() for g in expected_gradients], atol=2e-3)
 
 
 @pytest.mark.parametrize("parameter", ["start", "transitions", "end"])
@@ -245,11 +245,11 @@ def test_the_only_way_may_lead_through_an_improbable_word():
             lambda x, y=targets, n=lengths: by_enumeration(crf, x, y, n).sum(),
         )
         value = crf.float().neg_log_likelihood(emissions, targets, lengths)
-        found = gradients(
+        result = gradients(
             crf, emissions, lambda x, y=targets, n=lengths: crf.neg_log_likelihood(x, y, n).sum()
         )
         assert torch.allclose(value.double(), expected, atol=1e-3)
-        assert close([g.double() for g in found], of_all, atol=1e-3)
+        assert close([g.double() for g in result], of_all, atol=1e-3)
 
 
 def test_scores_of_any_size_lose_nothing():
@@ -310,12 +310,12 @@ def test_a_long_sentence_of_extreme_emissions_stays_finite():
     crf, emissions, targets = drawn(lengths, 5, LABELS.legal_transitions(), torch.float32)
     for scale in (1.0, 1000.0):
         value = crf.neg_log_likelihood(emissions.sign() * scale, targets, lengths)
-        found = gradients(
+        result = gradients(
             crf,
             emissions.sign() * scale,
             lambda x: crf.neg_log_likelihood(x, targets, lengths).sum(),
         )
-        assert value.isfinite().all() and all(gradient.isfinite().all() for gradient in found)
+        assert value.isfinite().all() and all(gradient.isfinite().all() for gradient in result)
 
 
 def test_a_certain_gold_path_costs_nothing():
@@ -336,11 +336,11 @@ def test_a_sentence_alone_is_the_same_among_others(allowed):
     sizes = LENGTHS.tolist()
     together = crf.neg_log_likelihood(emissions, targets, LENGTHS)
     labels = crf.decode(emissions, LENGTHS)
-    found = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS).sum())[
+    result = gradients(crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, LENGTHS).sum())[
         0
     ]
     rows = zip(
-        *(x.split(sizes) for x in (emissions, targets, labels, found)), together, strict=True
+        *(x.split(sizes) for x in (emissions, targets, labels, result)), together, strict=True
     )
     for x, y, decoded, gradient, value in rows:
         alone = torch.tensor([len(x)])
@@ -381,14 +381,14 @@ def test_half_precision_agrees_with_float32_to_a_hundredth():
     )
     with torch.autocast("cpu", torch.bfloat16):
         low = crf.neg_log_likelihood(emissions.bfloat16(), targets, lengths).sum()
-        found = gradients(
+        result = gradients(
             crf, emissions, lambda x: crf.neg_log_likelihood(x.bfloat16(), targets, lengths).sum()
         )
         same = gradients(
             crf, emissions, lambda x: crf.neg_log_likelihood(x, targets, lengths).sum()
         )
     assert low.dtype == torch.float32 and low.item() == pytest.approx(value.item(), rel=0.01)
-    for gradient, other, exact in zip(found, same, expected, strict=True):
+    for gradient, other, exact in zip(result, same, expected, strict=True):
         assert (gradient - exact).norm() < 0.01 * exact.norm()
         assert torch.equal(other, exact)  # only the emissions' own rounding is lost
 
@@ -430,8 +430,8 @@ def test_micro_batches_add_up_to_the_step(reduction, parts):
     assert in_parts(emissions).item() == pytest.approx(
         loss(emissions, targets, lengths, crf).item(), rel=1e-6
     )
-    for found, exact in zip(gradients(crf, emissions, in_parts), expected, strict=True):
-        assert (found - exact).norm() <= 1e-6 * exact.norm()
+    for result, exact in zip(gradients(crf, emissions, in_parts), expected, strict=True):
+        assert (result - exact).norm() <= 1e-6 * exact.norm()
 
 
 @pytest.mark.parametrize("reduction", ["token_mean", "mean", "sum"])
@@ -499,8 +499,8 @@ def test_arguments_outside_their_range_are_refused_by_name(make, subject, assert
 def test_marginals_are_sums_over_paths(allowed):
     classes = len(LABELS) if allowed else 3
     crf, emissions, _ = drawn(torch.tensor([3, 1, 4]), classes, allowed)
-    found = crf.marginals(emissions, torch.tensor([3, 1, 4])).split([3, 1, 4])
-    for rows, marginals in zip(emissions.split([3, 1, 4]), found, strict=True):
+    result = crf.marginals(emissions, torch.tensor([3, 1, 4])).split([3, 1, 4])
+    for rows, marginals in zip(emissions.split([3, 1, 4]), result, strict=True):
         paths, scores = every_score(crf, rows)
         shares = scores.softmax(0)
         expected = torch.zeros_like(rows)

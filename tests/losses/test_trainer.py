@@ -100,10 +100,10 @@ def parameters(network: nn.Module) -> Tensor:
 
 def trained(*arguments, **options) -> Tensor:
     """The parameters after two epochs, 6 steps."""
-    made = trainer(*arguments, **options)
-    made.train()
-    assert made.state.global_step == 6
-    return parameters(made.model)
+    hf_trainer = trainer(*arguments, **options)
+    hf_trainer.train()
+    assert hf_trainer.state.global_step == 6
+    return parameters(hf_trainer.model)
 
 
 def trained_by_hand(loss: Loss) -> Tensor:
@@ -148,10 +148,10 @@ def test_several_devices_in_one_process_change_nothing(tmp_path):
 
 def test_the_loss_of_an_evaluation_is_the_loss(tmp_path):
     loss = LOSSES["weighted focal"]
-    made = trainer(tmp_path, TrainerLoss(loss), 8, 1)
-    logits = made.model(input_ids=torch.stack([x["input_ids"] for x in DATA[:8]])).logits
+    hf_trainer = trainer(tmp_path, TrainerLoss(loss), 8, 1)
+    logits = hf_trainer.model(input_ids=torch.stack([x["input_ids"] for x in DATA[:8]])).logits
     expected = loss(logits, torch.stack([x["labels"] for x in DATA[:8]])).item()
-    assert made.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-6)
+    assert hf_trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def some() -> tuple[Tensor, Tensor]:

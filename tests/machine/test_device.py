@@ -116,10 +116,10 @@ class Copies(TorchFunctionMode):
         self.waits = waits
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
+        tensor = function(*args, **(kwargs or {}))
         from_numbers = (
             function in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor)
-            and made.device == META
+            and tensor.device == META
         )
         by_list = function in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(
             args[1], list
@@ -128,7 +128,7 @@ class Copies(TorchFunctionMode):
             by_list and args[0].device == META
         ):
             self.waits.note("copy")
-        return made
+        return tensor
 
 
 def as_places(index):
@@ -151,17 +151,17 @@ def waits_of_an_epoch(monkeypatch, *overrides: str, aux: Multitask | None = None
         choices = config.hydra.runtime.choices
         with open_dict(config):
             del config["hydra"]
-        made = plan.make(check(config, choices))
-    corpus, labels = made.facts.corpus, made.facts.labels
+        prepared = plan.make(check(config, choices))
+    corpus, labels = prepared.facts.corpus, prepared.facts.labels
     corpus = replace(corpus, train=[replace(s, columns={"tag": s.tags}) for s in corpus.train])
     vocabularies = aux.vocabularies(corpus) if aux else {}
-    encoder = made.encoder.build(made.head.target.outputs(labels), corpus)
+    encoder = prepared.encoder.build(prepared.head.target.outputs(labels), corpus)
     heads = aux.build(encoder.model.config.hidden_size, vocabularies) if aux else None
     split = tokenise(corpus.train, labels, encoder.tokenizer, encoder.max_length, vocabularies)
     encoder.use_rows(split.pieces)
     assert encoder.on(CPU).packed
     tagger = tagger_module.Tagger(
-        encoder, made.head.make(encoder=encoder, labels=labels), made.loss, heads
+        encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, heads
     ).to(META)
 
     def read(losses):
@@ -173,7 +173,7 @@ def waits_of_an_epoch(monkeypatch, *overrides: str, aux: Multitask | None = None
     monkeypatch.setattr(optimiser, "adamw", lambda *_: None)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     with pytest.raises(EndOfEpoch), Waits() as waits, Copies(waits):
-        loop.fit(tagger, split, split, labels, made.train, 1, META, lambda _: None)
+        loop.fit(tagger, split, split, labels, prepared.train, 1, META, lambda _: None)
     return waits.found
 
 

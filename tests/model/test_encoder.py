@@ -132,12 +132,12 @@ def test_characters_alone_spell_every_word():
 def test_a_checkpoint_that_is_kept_gives_the_numbers_of_one_that_is_loaded(tmp_path):
     SCRATCH.build(LABELS.names, CORPUS).save(tmp_path)
     other = LabelSet(["EVENT", "LOC", "PER"])  # a classifier of other labels is drawn
-    found = []
+    result = []
     for _ in range(2):
         torch.manual_seed(5)
         encoder = Pretrained(name=str(tmp_path)).build(other.names, CORPUS)
-        found.append([*encoder.model.classifier.parameters(), torch.rand(3)])
-    for first, second in zip(*found, strict=True):
+        result.append([*encoder.model.classifier.parameters(), torch.rand(3)])
+    for first, second in zip(*result, strict=True):
         assert torch.equal(first, second)
 
 
@@ -148,11 +148,11 @@ def test_a_saved_encoder_is_a_pipeline_and_loads_again(tmp_path):
     assert (tmp_path / "model.safetensors").exists() and not list(tmp_path.glob("*.bin"))
     split = tokenise(SENTENCES[:1], LABELS, encoder.tokenizer, encoder.max_length)
     expected = encoder.classify(encoder.features(split.batch([0], packed=False))).softmax(-1)
-    found = pipeline("token-classification", model=str(tmp_path), ignore_labels=[])(
+    result = pipeline("token-classification", model=str(tmp_path), ignore_labels=[])(
         " ".join(WORDS[0])
     )
-    assert [entry["entity"] for entry in found] == LABELS.decode(expected.argmax(-1).tolist())
-    assert [entry["score"] for entry in found] == pytest.approx(
+    assert [entry["entity"] for entry in result] == LABELS.decode(expected.argmax(-1).tolist())
+    assert [entry["score"] for entry in result] == pytest.approx(
         expected.max(-1).values.tolist(), rel=1e-4
     )
 

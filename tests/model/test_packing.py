@@ -217,7 +217,7 @@ def test_attention_is_a_softmax_over_the_visible_pieces(causal, window):
         for n in (heads, groups, groups)
     )
     layout = Layout(sizes, torch.device("cpu"))
-    found, _ = attend(
+    result, _ = attend(
         nn.Module(), q, k, v, None, 0.5, layout, sliding_window=window, is_causal=causal
     )
     owner = np.repeat(np.arange(len(sizes)), sizes)
@@ -226,7 +226,7 @@ def test_attention_is_a_softmax_over_the_visible_pieces(causal, window):
         seen = [u for u in seen if window is None or abs(u - t) < window]
         for head in range(heads):
             weights = (k[0, head // 2, seen] @ q[0, head, t] * 0.5).softmax(0)
-            assert torch.allclose(found[0, t, head], weights @ v[0, head // 2, seen], atol=1e-12)
+            assert torch.allclose(result[0, t, head], weights @ v[0, head // 2, seen], atol=1e-12)
 
 
 def test_dropped_attention_is_right_on_average_and_dropped_for_training_alone():

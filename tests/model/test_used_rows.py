@@ -64,11 +64,11 @@ def test_training_the_rows_in_use_gives_the_weights_of_training_all(packed):
         assert encoder.packs() if packed else True
         train(encoder, split, packed)
     compact.restore_rows()
-    expected, found = whole.state_dict(), compact.state_dict()
-    assert found.keys() == expected.keys()
+    expected, result = whole.state_dict(), compact.state_dict()
+    assert result.keys() == expected.keys()
     for name, value in expected.items():
         if not name.endswith("key.bias"):  # has no effect, and a gradient of nothing but rounding
-            assert (found[name] - value).norm() <= 1e-6 * value.norm(), name
+            assert (result[name] - value).norm() <= 1e-6 * value.norm(), name
     table, used = compact.model.get_input_embeddings().weight, np.unique(split.pieces)
     unused = np.setdiff1d(np.arange(len(table)), used)
     assert len(unused) > 10 and torch.equal(table[unused], before[unused])

@@ -82,7 +82,7 @@ def test_the_filter_leaves_the_sentences_with_such_errors(shown, comparison):
     asked += [
         dict(zip(there, values, strict=True)) for values in zip(*there.values(), strict=False)
     ]
-    found = set()
+    result = set()
     for chosen in asked:
         expected = [
             sentence.number
@@ -98,8 +98,8 @@ def test_the_filter_leaves_the_sentences_with_such_errors(shown, comparison):
             name: 1 + there[name].index(value) if value else 0 for name, value in chosen.items()
         }
         assert visible(shown, **places) == (expected, f"{len(expected)} of {len(sentences)} shown")
-        found.add(len(expected))
-    assert len(found) > 5  # of sentences: all, some, fewer
+        result.add(len(expected))
+    assert len(result) > 5  # of sentences: all, some, fewer
 
 
 def test_the_search_leaves_the_sentences_with_these_words(shown, comparison):

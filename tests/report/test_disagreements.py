@@ -80,7 +80,7 @@ def test_sentences_on_which_more_pairs_of_settings_differ_come_first(compare_tag
         for one, two, three in zip(most.split(), half.split(), twice.split(), strict=True)
     ]
     comparison = compare_tags(
-        gold, {name: {1: said} for name, said in zip("abcd", tags, strict=True)}
+        gold, {name: {1: by_setting} for name, by_setting in zip("abcd", tags, strict=True)}
     )
     assert [sentence.number for sentence in find_disagreements(comparison).sentences] == [3, 2, 1]
     cut = find_disagreements(comparison, limit=2)
@@ -126,13 +126,13 @@ def test_entities_that_a_head_predicts_may_overlap(compare_tags):
             spans,
         )
     )
-    said = {
+    by_setting = {
         name: group.entities
         for group in disagreements.sentences[0].readings
         for name in group.settings
     }
-    assert said["pointers"] == (Entity(0, 1, "PER"), Entity(0, 3, "LOC", "type"))
-    assert said["tags"] == (Entity(0, 1, "PER", "missed"),)
+    assert by_setting["pointers"] == (Entity(0, 1, "PER"), Entity(0, 3, "LOC", "type"))
+    assert by_setting["tags"] == (Entity(0, 1, "PER", "missed"),)
 
 
 def judge_slowly(gold, predicted):

@@ -222,8 +222,8 @@ def test_beta_is_drawn_over_the_logarithm_of_one_minus_beta():
     grid.append(row("class_balanced", 0.3, name="more", focal_gamma=3, class_balance_beta=0.9))
     grid.append(row("class_balanced", 0.35, name="most", focal_gamma=3, class_balance_beta=0.99))
     (axes,) = over_two_knobs(compared(*grid, baseline=None)).axes
-    told = {text.get_position(): text.get_text() for text in axes.texts}
-    assert told == {
+    labels_at = {text.get_position(): text.get_text() for text in axes.texts}
+    assert labels_at == {
         (0, 0): "10.00",
         (1, 0): "20.00",
         (2, 0): "30.00",
@@ -262,13 +262,13 @@ def test_captions_mention_seeds_only_where_there_are_several():
     one, two = row("focal", 0.5), row("dice", 0.5, 0.6)
     shared = row("crf", 0.5, 0.6, contrast=replace(against(0.1, 0, 0.2), seeds=(1,)))
     alone, both = "over sentences alone", "over seeds and sentences"
-    for rows, told in (
+    for rows, expected in (
         ([one], f"{alone}, as there is one seed"),
         ([two], both),
         ([one, two], f"{both} (where there is one seed, {alone})"),
         ([two, shared], f"{both} (where there is one seed, {alone})"),
     ):
-        assert facts(compared(*rows, baseline=None))["interval"] == told
+        assert facts(compared(*rows, baseline=None))["interval"] == expected
 
 
 def test_signs_that_no_font_has_are_drawn_without_a_warning(tmp_path):

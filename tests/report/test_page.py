@@ -67,13 +67,13 @@ def harmful(comparison):
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """What is in their files does not matter here."""
-    made = []
+    all_pictures = []
     for name in ("curves", "bars"):
         files = [tmp_path_factory.getbasetemp() / f"{name}.{kind}" for kind in ("png", "svg")]
         for file in files:
             file.write_bytes(file.name.encode())
-        made.append(Picture(name, f"Title of {name}", f"What {name} show.", *files))
-    return made
+        all_pictures.append(Picture(name, f"Title of {name}", f"What {name} show.", *files))
+    return all_pictures
 
 
 @pytest.fixture(scope="module")
@@ -149,18 +149,18 @@ def test_without_scripts_all_sentences_show_and_no_filter(read):
 
 
 def test_the_page_has_all_tables_with_their_headers(harmful, read):
-    made = tables.make_tables(harmful)
+    all_tables = tables.make_tables(harmful)
     assert [e["text"] for e in read.all("td")] == [
-        x for table in made for row in table.rows for x in row[1:]
+        x for table in all_tables for row in table.rows for x in row[1:]
     ]
     assert [e["text"] for e in read.all("th", scope="col")] == [
-        name for table in made for name in table.header
+        name for table in all_tables for name in table.header
     ]
     assert [e["text"] for e in read.all("th", scope="row")] == [
-        row[0] for table in made for row in table.rows
+        row[0] for table in all_tables for row in table.rows
     ]
     about = " ".join(element["text"] for element in read.all("p", **{"class": "about"}))
-    assert all(what in about for table in made for what in table.about)
+    assert all(what in about for table in all_tables for what in table.about)
 
 
 def test_the_page_has_pictures_with_captions(comparison, pictures, tmp_path):
@@ -191,11 +191,11 @@ def test_the_same_runs_give_the_same_page_and_the_day_is_in_it(comparison, pictu
 
 
 def test_the_page_gives_a_reason_if_there_are_no_sentences(comparison):
-    for found, line in (
+    for actual, line in (
         (Disagreements(reason="an archive holds no words"), "an archive holds no words"),
         (Disagreements(seed=3), "with seed 3 all settings predict the same"),
     ):
-        read = Read(page.page(comparison, found, [], "", ""))
+        read = Read(page.page(comparison, actual, [], "", ""))
         assert line in read.all("main")[0]["text"]
         assert not read.all("form") and not read.all("img")
 
@@ -227,9 +227,11 @@ def test_entities_that_overlap_stand_in_lines_of_their_own():
 
 def test_a_word_that_turns_the_direction_turns_no_other(comparison):
     turned, arabic = "\u202egpj.exe", "\u0628\u062a"
-    said = Reading(("cross_entropy",), (Entity(2, 4, "LOC"),))
-    found = Disagreements(1, 1, (Dispute(1, ("see", turned, "Ada", turned, arabic), (), (said,)),))
-    read = Read(page.page(comparison, found, [], "", ""))
+    one_reading = Reading(("cross_entropy",), (Entity(2, 4, "LOC"),))
+    actual = Disagreements(
+        1, 1, (Dispute(1, ("see", turned, "Ada", turned, arabic), (), (one_reading,)),)
+    )
+    read = Read(page.page(comparison, actual, [], "", ""))
     alone = [element["text"] for element in read.all("bdi")]
     assert alone == [
         turned,
@@ -245,15 +247,15 @@ def test_print_shows_the_first_sentences_and_says_so(comparison):
     sentence = find_disagreements(comparison).sentences[0]
     for count in (page.PRINTED, page.PRINTED + 1):
         read = Read(page.page(comparison, Disagreements(1, count, (sentence,) * count), [], "", ""))
-        told = [f"On paper at most {page.PRINTED} of them are printed; the screen shows all."]
-        assert [e["text"] for e in read.all("p", **{"class": "paper"})] == told * (
+        hints = [f"On paper at most {page.PRINTED} of them are printed; the screen shows all."]
+        assert [e["text"] for e in read.all("p", **{"class": "paper"})] == hints * (
             count > page.PRINTED
         )
 
 
 def test_characters_stand_close(comparison):
-    said = Reading(("cross_entropy",), (Entity(0, 2, "LOC"),))
+    one_reading = Reading(("cross_entropy",), (Entity(0, 2, "LOC"),))
     for words, line in (("北京好", "北京 LOC好"), (("北京", "很", "好"), "北京 很 LOC 好")):
-        found = Disagreements(1, 1, (Dispute(1, tuple(words), (), (said,)),))
-        lines = Read(page.page(comparison, found, [], "", "")).all("div", **{"class": "line"})
+        actual = Disagreements(1, 1, (Dispute(1, tuple(words), (), (one_reading,)),))
+        lines = Read(page.page(comparison, actual, [], "", "")).all("div", **{"class": "line"})
         assert lines[1]["text"] == line

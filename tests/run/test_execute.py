@@ -94,8 +94,8 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
     assert f1_score(gold, predicted) == pytest.approx(result["test"]["f1"])
     tagger = pipeline("token-classification", model=str(folder / "model"), ignore_labels=[])
     for sentence, tags in zip(rows[:10], predicted, strict=False):
-        found = tagger(" ".join(row[0] for row in sentence))
-        assert [entry["entity"] for entry in found if not entry["word"].startswith("##")] == tags
+        actual = tagger(" ".join(row[0] for row in sentence))
+        assert [entry["entity"] for entry in actual if not entry["word"].startswith("##")] == tags
 
     # Metrics: a line per optimiser step and a line per epoch.
     lines = [
@@ -313,7 +313,7 @@ def test_every_loss_trains_and_its_model_loads(loss, shared, capsys, monkeypatch
     ]
     assert losses[-1] < losses[0] and result["config"]["choice"]["loss"] == loss
     words, tags = predicted(folder)
-    assert [found for found, _ in SavedTagger(folder / "model").predict(words)] == tags
+    assert [actual for actual, _ in SavedTagger(folder / "model").predict(words)] == tags
 
 
 def test_the_same_command_syncs_a_run_that_ended_while_the_tracker_was_away(
@@ -340,10 +340,10 @@ def test_the_same_command_syncs_a_run_that_ended_while_the_tracker_was_away(
     code, out, _ = run(capsys, monkeypatch, *arguments)
     assert code == 0 and "finished before" in out and "MLflow did not answer" not in out
     result, folder = result_of(out)
-    told = MlflowClient(f"sqlite:///{file}").get_run(run_id_of(folder, f"sqlite:///{file}"))
-    assert told.info.status == "FINISHED" and told.data.metrics["test/f1"] == pytest.approx(
-        result["test"]["f1"]
-    )
+    mlflow_run = MlflowClient(f"sqlite:///{file}").get_run(run_id_of(folder, f"sqlite:///{file}"))
+    assert mlflow_run.info.status == "FINISHED" and mlflow_run.data.metrics[
+        "test/f1"
+    ] == pytest.approx(result["test"]["f1"])
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
 
 
@@ -412,11 +412,11 @@ def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
     assert "the test split" in out.replace("\n", " ") or "test is dev.json" in out
     _, folder = result_of(out)
     words, tags = predicted(folder)
-    found = SavedTagger(folder / "model").predict(words)
-    assert len(words) == 120 and [of_words for of_words, _ in found] == tags
+    actual = SavedTagger(folder / "model").predict(words)
+    assert len(words) == 120 and [of_words for of_words, _ in actual] == tags
     written = (folder / "predictions" / "test.spans.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in written] == [
-        [list(span) for span in spans] for _, spans in found
+        [list(span) for span in spans] for _, spans in actual
     ]
 
 

@@ -31,21 +31,23 @@ def planned(*overrides, data=FEW):
     "typed", ["loss=focal weights=inverse", "loss=weighted_cross_entropy", "loss=class_balanced"]
 )
 def test_class_weights_reach_the_loss(typed, head):
-    made = planned(f"head={head}", *typed.split())
-    assert made.facts.weights.std() > 0.01
-    assert made.loss.weight.tolist() == pytest.approx(made.facts.weights)
-    assert len(made.facts.classes) == len(made.facts.counts) == len(made.loss.weight)
+    prepared = planned(f"head={head}", *typed.split())
+    assert prepared.facts.weights.std() > 0.01
+    assert prepared.loss.weight.tolist() == pytest.approx(prepared.facts.weights)
+    assert len(prepared.facts.classes) == len(prepared.facts.counts) == len(prepared.loss.weight)
 
 
 def test_class_weights_reach_the_terms_of_a_compound_loss():
-    made = planned("loss=boundary", "weights=inverse")
-    assert made.loss.parts["cross_entropy"].weight.tolist() == pytest.approx(made.facts.weights)
+    prepared = planned("loss=boundary", "weights=inverse")
+    assert prepared.loss.parts["cross_entropy"].weight.tolist() == pytest.approx(
+        prepared.facts.weights
+    )
 
 
 def test_alpha_is_a_weight_for_each_label():
-    made = planned("loss=focal", "focal_alpha={O: 0.25, B-PER: 3}")
-    expected = [{"O": 0.25, "B-PER": 3}.get(name, 1) for name in made.facts.classes]
-    assert made.loss.weight.tolist() == expected == made.facts.weights.tolist()
+    prepared = planned("loss=focal", "focal_alpha={O: 0.25, B-PER: 3}")
+    expected = [{"O": 0.25, "B-PER": 3}.get(name, 1) for name in prepared.facts.classes]
+    assert prepared.loss.weight.tolist() == expected == prepared.facts.weights.tolist()
 
 
 def test_without_weights_the_loss_has_none():
@@ -53,11 +55,11 @@ def test_without_weights_the_loss_has_none():
 
 
 def test_training_counts_reach_the_prior():
-    made = planned("loss=logit_adjusted", "logit_adjusted_tau=1")
-    logits = torch.zeros(1, len(made.facts.classes))
-    prior = made.facts.counts / made.facts.counts.sum()
+    prepared = planned("loss=logit_adjusted", "logit_adjusted_tau=1")
+    logits = torch.zeros(1, len(prepared.facts.classes))
+    prior = prepared.facts.counts / prepared.facts.counts.sum()
     for label in (0, 3):  # at equal logits, -log of the prior
-        assert made.loss(logits, torch.tensor([label])).item() == pytest.approx(
+        assert prepared.loss(logits, torch.tensor([label])).item() == pytest.approx(
             -np.log(prior[label]), rel=1e-5
         )
 
@@ -125,17 +127,17 @@ def test_where_and_when_a_run_happens_is_not_part_of_its_identity(tmp_path):
 
 
 def test_parameters_outside_the_encoder_have_their_own_learning_rate():
-    made = planned("loss=crf", "train.lr=1e-4", "train.head_lr=1e-2", "train.weight_decay=0.1")
-    labels = made.facts.labels
+    prepared = planned("loss=crf", "train.lr=1e-4", "train.head_lr=1e-2", "train.weight_decay=0.1")
+    labels = prepared.facts.labels
     scratch = Scratch(
         hidden=8, layers=1, heads=2, dropout=0.0, max_length=16, min_count=1, pieces="words"
     )
-    encoder = scratch.build(labels.names, made.facts.corpus)
-    head = made.head.make(encoder=encoder, labels=labels)
-    tagger = Tagger(encoder, head, made.loss)
+    encoder = scratch.build(labels.names, prepared.facts.corpus)
+    head = prepared.head.make(encoder=encoder, labels=labels)
+    tagger = Tagger(encoder, head, prepared.loss)
     rate = {
         p: (g["lr"], g["weight_decay"])
-        for g in parameter_groups(tagger, made.train)
+        for g in parameter_groups(tagger, prepared.train)
         for p in g["params"]
     }
     assert len(rate) == len(list(tagger.parameters()))

@@ -116,7 +116,7 @@ def finish(start):
 
 def numbers(folder):
     """All scores and losses of its runs, by their folders."""
-    found = {}
+    actual = {}
     for file in (folder / "outputs" / "runs").glob("*/result.json"):
         result, lines = (
             json.loads(file.read_text("utf-8")),
@@ -127,12 +127,12 @@ def numbers(folder):
             key: result[key]
             for key in ("status", "best_epoch", "epochs", "dev", "test", "absent", "padding")
         }
-        found[file.parent.name] = (
+        actual[file.parent.name] = (
             kept,
             [json.loads(line) for line in lines.splitlines()],
             predictions,
         )
-    return found
+    return actual
 
 
 def asked(folder, query):
@@ -312,14 +312,14 @@ def test_two_processes_that_start_at_once_repeat_no_run(typed, place, start):
     processes = [start(typed, folder) for _ in range(2)]
     for process in processes:
         process.join(60)
-    said = [
+    errors = [
         "".join(file.read_text() for file in folder.glob(f"err-{process.pid}"))
         for process in processes
     ]
     assert {process.exitcode for process in processes} <= {0, 1} and 0 in [
         process.exitcode for process in processes
     ]
-    for process, err in zip(processes, said, strict=True):
+    for process, err in zip(processes, errors, strict=True):
         assert process.exitcode == 0 or err.endswith(
             (" is running it\n", "wait for it, or end it\n")
         )

@@ -23,7 +23,7 @@ def send(tmp_path, monkeypatch):
     """
 
     def do(runs, processes, culprits=None, stop=False):
-        deaths, made, launches = dict(culprits or {}), [], []
+        deaths, done, launches = dict(culprits or {}), [], []
 
         def launch(runs, notes, parent_id, stop, composer):
             launches.append(list(runs))
@@ -41,14 +41,14 @@ def send(tmp_path, monkeypatch):
                     return "a process was terminated"
                 if at_work:
                     number, run = at_work.pop(0)
-                    made.append(run)
+                    done.append(run)
                     files.write_json(notes / str(number), ["bad"] if run == "bad" else [])
                     if run == "bad" and stop:
                         (notes / jobs.STOP).touch()
             return ""
 
         monkeypatch.setattr(jobs, "launch", launch)
-        return jobs.send(runs, tmp_path, "", stop, None), made, launches
+        return jobs.send(runs, tmp_path, "", stop, None), done, launches
 
     return do
 
@@ -58,37 +58,37 @@ def send(tmp_path, monkeypatch):
     "culprits", [c for n in range(4) for c in itertools.combinations("abcde", n)], ids="".join
 )
 def test_only_culprits_fail_and_every_other_run_happens_once(culprits, processes, send, tmp_path):
-    told, made, launches = send(list("abcde"), processes, dict.fromkeys(culprits, 99))
-    assert [run for run, lines in zip("abcde", told, strict=True) if lines] == list(culprits)
-    assert sorted(made) == sorted(set("abcde") - set(culprits))
+    faults, done, launches = send(list("abcde"), processes, dict.fromkeys(culprits, 99))
+    assert [run for run, lines in zip("abcde", faults, strict=True) if lines] == list(culprits)
+    assert sorted(done) == sorted(set("abcde") - set(culprits))
     assert not any((tmp_path / "launches").iterdir())
-    assert all(line.startswith("its process was killed ") for lines in told for line in lines)
+    assert all(line.startswith("its process was killed ") for lines in faults for line in lines)
     assert len(launches) <= 3 * 5
 
 
 @pytest.mark.parametrize("run", "abcde")
 def test_a_run_that_was_killed_once_finishes(run, send):
-    told, made, _ = send(list("abcde"), 2, {run: 1})
-    assert told == [[]] * 5 and sorted(made) == list("abcde")
+    faults, done, _ = send(list("abcde"), 2, {run: 1})
+    assert faults == [[]] * 5 and sorted(done) == list("abcde")
 
 
 def test_nothing_starts_after_a_failure_with_on_failure_stop(send):
-    told, made, _ = send(["a", "bad", "c", "d"], 1, {"a": 1}, stop=True)
+    faults, done, _ = send(["a", "bad", "c", "d"], 1, {"a": 1}, stop=True)
     after = "after another run failed (on_failure=stop)"
-    assert told == [[f"killed, {after}"], ["bad"], *2 * [[f"not started, {after}"]]] and made == [
+    assert faults == [[f"killed, {after}"], ["bad"], *2 * [[f"not started, {after}"]]] and done == [
         "bad"
     ]
 
 
 def test_a_death_for_good_stops_too(send):
-    told, made, _ = send(["a", "b", "c"], 1, {"a": 99}, stop=True)
-    assert told[0][0].startswith("its process was killed 2 times") and sorted(made) == ["b", "c"]
+    faults, done, _ = send(["a", "b", "c"], 1, {"a": 99}, stop=True)
+    assert faults[0][0].startswith("its process was killed 2 times") and sorted(done) == ["b", "c"]
 
 
 def test_a_launcher_that_starts_nothing_is_reported_for_each_run(send, monkeypatch):
     monkeypatch.setattr(jobs, "read_ends", lambda folder: {})
-    told, _, launches = send(["a", "b"], 1)
-    assert told == 2 * [["its launcher did not start it"]] and len(launches) == 1
+    faults, _, launches = send(["a", "b"], 1)
+    assert faults == 2 * [["its launcher did not start it"]] and len(launches) == 1
 
 
 HOLD = """

@@ -63,7 +63,7 @@ def start(output_dir, tmp_path, capfd, monkeypatch):
 
 
 @pytest.fixture
-def made(monkeypatch):
+def trained_runs(monkeypatch):
     """The names of the runs whose training was begun."""
     names, perform = [], execute.perform
 
@@ -82,9 +82,9 @@ def asked(output_dir, query, *values):
 
 def sweeps(output_dir):
     """The tracker's run of each sweep with its children's names and statuses, by list of runs."""
-    found = {}
+    actual = {}
     for file in (output_dir / "sweeps").glob("*/sweep.json"):
-        told = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
         run_id = run_id_of(file.parent, f"sqlite:///{output_dir}/mlflow.db")
         children = asked(
             output_dir,
@@ -92,8 +92,8 @@ def sweeps(output_dir):
             " where tags.key = 'mlflow.parentRunId' and tags.value = ? order by name, status",
             run_id,
         )
-        found[tuple(member["name"] for member in told["runs"])] = run_id, children
-    return found
+        actual[tuple(member["name"] for member in content["runs"])] = run_id, children
+    return actual
 
 
 def parents(output_dir):
@@ -105,10 +105,10 @@ def row(out, name):
     return next(line.split()[1:] for line in reversed(out) if line.split()[:1] == [name])
 
 
-def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, output_dir):
+def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, trained_runs, output_dir):
     code, out, err = start("loss=cross_entropy,focal", "seed=1,2")
     names = ["cross_entropy-s1", "cross_entropy-s2", "focal-g2-s1", "focal-g2-s2"]
-    assert (code, err, made) == (0, [], names)
+    assert (code, err, trained_runs) == (0, [], names)
     assert "4 runs, 0 already done" in out and "4 of 4 runs finished" in out
     parent, children = sweeps(output_dir)[tuple(names)]
     assert children == [(name, "FINISHED") for name in names]
@@ -116,7 +116,7 @@ def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, outp
 
     before = len(parents(output_dir))
     code, out, err = start("loss=cross_entropy,focal", "seed=1,2")
-    assert (code, err, made) == (0, [], names)
+    assert (code, err, trained_runs) == (0, [], names)
     assert "4 runs, 4 already done" in out and "4 of 4 runs finished" in out
     assert len(parents(output_dir)) == before and sweeps(output_dir)[tuple(names)] == (
         parent,
@@ -130,21 +130,21 @@ def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, made, outp
         assert row(out, name)[:3] == ["finished", *shown]
 
     code, out, err = start("loss=cross_entropy,focal", "seed=1,2,3")
-    assert (code, err, made) == (0, [], [*names, "cross_entropy-s3", "focal-g2-s3"])
+    assert (code, err, trained_runs) == (0, [], [*names, "cross_entropy-s3", "focal-g2-s3"])
     assert "6 runs, 4 already done" in out and "6 of 6 runs finished" in out
 
 
-def test_a_run_of_two_combinations_happens_once(start, made):
+def test_a_run_of_two_combinations_happens_once(start, trained_runs):
     code, out, _ = start("loss=focal", "focal_gamma=2,2.0,2e0", "seed=11")
-    assert (code, made) == (0, ["focal-g2-s11"])
+    assert (code, trained_runs) == (0, ["focal-g2-s11"])
     assert "1 runs, 0 already done" in out and "1 of 1 runs finished" in out
 
 
-def test_a_setting_that_changes_no_run_cannot_be_swept(start, made, tmp_path):
+def test_a_setting_that_changes_no_run_cannot_be_swept(start, trained_runs, tmp_path):
     places = f"{tmp_path / 'a'},{tmp_path / 'b'}"
     code, out, err = start(f"output_dir={places}", "train.checkpoint_minutes=5,6", "seed=12")
     what = "does not change the run, so it cannot be swept; give one value"
-    assert (code, out, made) == (1, [], []) and not (tmp_path / "a").exists()
+    assert (code, out, trained_runs) == (1, [], []) and not (tmp_path / "a").exists()
     assert err == [
         f"nersweep: output_dir={places}: {what}",
         f"nersweep: train.checkpoint_minutes=5,6: {what}",
@@ -152,7 +152,7 @@ def test_a_setting_that_changes_no_run_cannot_be_swept(start, made, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["submitit_slurm", "ray"])
-def test_machines_do_not_choose_the_precision_of_a_sweep(start, made, engine):
+def test_machines_do_not_choose_the_precision_of_a_sweep(start, trained_runs, engine):
     # The launching machine may have no GPU: it would look for its runs under other fingerprints.
     if engine == "ray":
         pytest.importorskip(
@@ -162,7 +162,7 @@ def test_machines_do_not_choose_the_precision_of_a_sweep(start, made, engine):
         "hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed"
     )
     code, out, err = start("seed=1,2", f"hydra/launcher={engine}", "train.precision=auto")
-    assert (code, out, made) == (1, [], [])
+    assert (code, out, trained_runs) == (1, [], [])
     assert err == [
         "nersweep: train.precision=auto: each machine chooses for itself, "
         "and the runs go to others; set train.precision=bf16 or fp32"
@@ -192,12 +192,14 @@ def test_every_run_and_trial_of_a_sweep_has_its_precision(typed, refused):
     ]
 
 
-def test_one_bad_combination_stops_the_sweep_before_anything_is_written(start, made, tmp_path):
+def test_one_bad_combination_stops_the_sweep_before_anything_is_written(
+    start, trained_runs, tmp_path
+):
     place = tmp_path / "nothing"
     code, out, err = start(
         f"output_dir={place}", "loss=focal", "focal_gamma=1,-1,-2", "train.lr=1e-3,0", "seed=1,2"
     )
-    assert (code, out, made) == (1, [], []) and not place.exists()
+    assert (code, out, trained_runs) == (1, [], []) and not place.exists()
     assert sorted(err) == [
         "nersweep: focal_gamma=-1: must be ≥ 0 (0 is cross entropy)",
         "nersweep: focal_gamma=-2: must be ≥ 0 (0 is cross entropy)",
@@ -206,26 +208,26 @@ def test_one_bad_combination_stops_the_sweep_before_anything_is_written(start, m
 
 
 @pytest.mark.parametrize("seeds", ["1,-1,2", "1,007,2", "1,4294967296,2", "1,a,2"])
-def test_a_seed_that_no_run_takes_is_a_bad_combination(seeds, start, made, tmp_path):
+def test_a_seed_that_no_run_takes_is_a_bad_combination(seeds, start, trained_runs, tmp_path):
     code, _, err = start(f"output_dir={tmp_path / 'nothing'}", f"seed={seeds}")
-    assert (code, made, len(err)) == (1, [], 1) and not (tmp_path / "nothing").exists()
+    assert (code, trained_runs, len(err)) == (1, [], 1) and not (tmp_path / "nothing").exists()
     assert err[0].startswith("nersweep: seed=") and err[0].endswith(
         ": must be a whole number in [0, 2^32)"
     )
 
 
-def test_a_diverging_run_stops_no_other_and_is_not_repeated(start, made, output_dir):
+def test_a_diverging_run_stops_no_other_and_is_not_repeated(start, trained_runs, output_dir):
     typed = [*DIVERGING, "train.lr=1e30,1e-3", "weights=inverse,inverse_sqrt", "seed=21"]
     bad, good = "cross_entropy-inverse-s21", "cross_entropy-inverse_sqrt-s21"
     code, out, err = start(*typed)
-    assert (code, made) == (1, [bad, good, bad, good])
+    assert (code, trained_runs) == (1, [bad, good, bad, good])
     assert "4 runs, 0 already done" in out and "2 of 4 runs finished" in out
     assert len(err) == 2
     for name, line in zip([bad, good], err, strict=True):
         assert line.startswith(f"nersweep: {name} train.lr=1e+30: the loss is ")
-    told = [line.split()[:3] for line in out if line.startswith((f"{bad} ", f"{good} "))]
-    assert told[:2] == [[name, "train.lr=1e+30", "diverged"] for name in (bad, good)]
-    assert told[2:] == [[name, "train.lr=0.001", "finished"] for name in (bad, good)]
+    rows = [line.split()[:3] for line in out if line.startswith((f"{bad} ", f"{good} "))]
+    assert rows[:2] == [[name, "train.lr=1e+30", "diverged"] for name in (bad, good)]
+    assert rows[2:] == [[name, "train.lr=0.001", "finished"] for name in (bad, good)]
     assert not any(line.startswith("to retry the runs") for line in out)
     (parent, children), count = sweeps(output_dir)[bad, good, bad, good], len(parents(output_dir))
     assert children == [(bad, "FAILED"), (bad, "FINISHED"), (good, "FAILED"), (good, "FINISHED")]
@@ -234,8 +236,8 @@ def test_a_diverging_run_stops_no_other_and_is_not_repeated(start, made, output_
         output_dir, "select value from tags where run_uuid = ? and key = 'error'", parent
     ) == [("2 of 4 runs did not finish",)]
 
-    again, out, told = start(*typed)
-    assert (again, told, len(made)) == (1, err, 4)
+    again, out, errors = start(*typed)
+    assert (again, errors, len(trained_runs)) == (1, err, 4)
     assert "4 runs, 4 already done" in out and "2 of 4 runs finished" in out
     assert len(parents(output_dir)) == count
 
@@ -290,36 +292,36 @@ def results(output_dir, pattern):
 
 @pytest.mark.parametrize(("first", "typed"), [(300, []), (310, ["rerun=true"])])
 def test_a_tracker_that_is_away_for_a_while_ends_no_run_and_has_all_in_the_end(
-    first, typed, start, made, away, output_dir, caplog
+    first, typed, start, trained_runs, away, output_dir, caplog
 ):
     names = [f"cross_entropy-s{first + i}" for i in range(4)]
     away(3)
     code, out, _ = start(f"seed=range({first},{first + 4})", *typed)
-    assert (code, made) == (0, names) and "4 of 4 runs finished" in out
+    assert (code, trained_runs) == (0, names) and "4 of 4 runs finished" in out
     assert "syncing 4 runs with MLflow" in out  # it rests after a failure
     assert "the run continues, and its folder has everything" in caplog.text
     assert sweeps(output_dir)[tuple(names)][1] == [(name, "FINISHED") for name in names]
     whole = tracked(output_dir, names[3]).keys()  # that of the run which was not disturbed
     for name in names:
-        (found,), known = results(output_dir, name), tracked(output_dir, name)
+        (actual,), known = results(output_dir, name), tracked(output_dir, name)
         assert known.keys() == whole
-        assert known["test/f1", found["best_epoch"]] == found["test"]["f1"]
+        assert known["test/f1", actual["best_epoch"]] == actual["test"]["f1"]
 
 
 def test_the_same_command_syncs_what_a_tracker_missed_and_trains_nothing(
-    start, made, away, output_dir
+    start, trained_runs, away, output_dir
 ):
     typed = [*DIVERGING, "train.lr=1e30,1e-3", "seed=320,321"]
     names = ("cross_entropy-s320", "cross_entropy-s321") * 2
     away(9)
     code, out, err = start(*typed)
-    assert (code, tuple(made)) == (1, names)
+    assert (code, tuple(trained_runs)) == (1, names)
     assert any(line.startswith("to sync MLflow: ") for line in out)
     tracker = make("mlflow", None, output_dir)
     folders = list((output_dir / "runs").glob("cross_entropy-s32[01]-*"))
     assert len(folders) == 4 and not any(is_complete(tracker, folder) for folder in folders)
     away.end()
-    assert start(*typed)[::2] == (1, err) and tuple(made) == names
+    assert start(*typed)[::2] == (1, err) and tuple(trained_runs) == names
     assert all(is_complete(tracker, folder) for folder in folders)
     assert sweeps(output_dir)[names][1] == [
         (name, status) for name in names[:2] for status in ("FAILED", "FINISHED")
@@ -332,9 +334,9 @@ UNFIT = [
 ]  # only the data can tell
 
 
-def test_only_runs_that_failed_are_repeated(start, made, output_dir, monkeypatch):
+def test_only_runs_that_failed_are_repeated(start, trained_runs, output_dir, monkeypatch):
     code, out, err = start(*UNFIT, "seed=31")
-    assert (code, made) == (1, 2 * ["cross_entropy-manual-s31"])
+    assert (code, trained_runs) == (1, 2 * ["cross_entropy-manual-s31"])
     assert "2 of 4 runs finished" in out
     for name, line in zip(["B-NOPE", "B-NADA"], err, strict=True):
         assert line.startswith(f"nersweep: cross_entropy-manual-s31 manual_weights={{{name}:1}}: ")
@@ -345,8 +347,8 @@ def test_only_runs_that_failed_are_repeated(start, made, output_dir, monkeypatch
 
     learn, tried = plan.learn, []
     monkeypatch.setattr(plan, "learn", lambda parts: tried.append(parts) or learn(parts))
-    again, out, told = start(*UNFIT, "seed=31")
-    assert (again, told, len(made), len(tried)) == (
+    again, out, errors = start(*UNFIT, "seed=31")
+    assert (again, errors, len(trained_runs), len(tried)) == (
         1,
         err,
         2,
@@ -354,9 +356,12 @@ def test_only_runs_that_failed_are_repeated(start, made, output_dir, monkeypatch
     ) and "4 runs, 2 already done" in out
 
 
-def test_a_sweep_that_stops_at_a_failure_lists_the_runs_not_started(start, made):
+def test_a_sweep_that_stops_at_a_failure_lists_the_runs_not_started(start, trained_runs):
     code, out, err = start(*UNFIT, "seed=32", "on_failure=stop")
-    assert (code, made) == (1, ["cross_entropy-manual-s32"]) and "1 of 4 runs finished" in out
+    assert (code, trained_runs) == (
+        1,
+        ["cross_entropy-manual-s32"],
+    ) and "1 of 4 runs finished" in out
     assert "no class B-NOPE" in err[0]
     assert err[1:] == [
         f"nersweep: cross_entropy-manual-s32 manual_weights={{{weights}}}: "
@@ -365,12 +370,12 @@ def test_a_sweep_that_stops_at_a_failure_lists_the_runs_not_started(start, made)
     ]
 
 
-def test_rerun_makes_all_again_under_the_same_parent(start, made, output_dir):
+def test_rerun_makes_all_again_under_the_same_parent(start, trained_runs, output_dir):
     start("seed=41,42")
     names = "cross_entropy-s41", "cross_entropy-s42"
     parent, _ = sweeps(output_dir)[names]
     code, out, _ = start("seed=41,42", "rerun=true")
-    assert code == 0 and made == 2 * list(names) and "2 runs, all to be run again" in out
+    assert code == 0 and trained_runs == 2 * list(names) and "2 runs, all to be run again" in out
     assert sweeps(output_dir)[names] == (parent, [(name, "FINISHED") for name in sorted(2 * names)])
 
 
@@ -378,7 +383,7 @@ def test_rerun_makes_all_again_under_the_same_parent(start, made, output_dir):
     ("number", "code", "seed"), [(signal.SIGTERM, 143, 51), (signal.SIGINT, 130, 54)]
 )
 def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
-    number, code, seed, start, made, output_dir, monkeypatch
+    number, code, seed, start, trained_runs, output_dir, monkeypatch
 ):
     typed = ["train.batch_size=2", f"seed={seed},{seed + 1},{seed + 2}"]  # 12 steps each
     names = tuple(f"cross_entropy-s{seed + i}" for i in range(3))
@@ -392,7 +397,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
 
     monkeypatch.setattr(TrainingProgress, "step", step_and_signal)
     ended, out, err = start(*typed)
-    assert ended == code and made == list(names[:2])
+    assert ended == code and trained_runs == list(names[:2])
     assert len(err) == 1 and err[0].endswith(f"; the same command resumes: {this_command()}")
     parent, children = sweeps(output_dir)[names]
     assert children == [(names[0], "FINISHED"), (names[1], "KILLED")]
@@ -401,7 +406,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
     assert (folder / folder_module.CHECKPOINT).exists()
 
     again, out, err = start(*typed)
-    assert (again, err, made[2:]) == (
+    assert (again, err, trained_runs[2:]) == (
         0,
         [],
         list(names[1:]),
@@ -415,16 +420,16 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
 
 def test_rerun_is_left_out_of_the_command_that_resumes(start):
     code, out, _ = start(*UNFIT, "seed=35", "rerun=true")
-    (told,) = [line for line in out if line.startswith("to retry the runs that failed")]
-    assert code == 1 and "seed=35" in told and "rerun" not in told
+    (hint,) = [line for line in out if line.startswith("to retry the runs that failed")]
+    assert code == 1 and "seed=35" in hint and "rerun" not in hint
 
 
 @pytest.mark.parametrize("seeds", ["1", "1,2"])
-def test_a_study_and_a_run_are_not_launched_together(seeds, start, made, tmp_path):
+def test_a_study_and_a_run_are_not_launched_together(seeds, start, trained_runs, tmp_path):
     code, out, err = start(
         f"output_dir={tmp_path / 'nothing'}", "study=none,focal_gamma", f"seed={seeds}"
     )
-    assert (code, out, made) == (1, [], []) and not (tmp_path / "nothing").exists()
+    assert (code, out, trained_runs) == (1, [], []) and not (tmp_path / "nothing").exists()
     assert err == [
         "nersweep: study=none and study=focal_gamma: a run and a study; use a command for each"
     ]
@@ -457,7 +462,7 @@ def test_a_trial_that_fails_is_a_failure_of_the_command(start):
 @pytest.mark.parametrize(
     "workers", [[], ["loss=focal", "study=focal_gamma", "study.trials=1"]], ids=["runs", "workers"]
 )
-def test_a_sweep_that_another_process_makes_is_left_to_it(workers, start, made, output_dir):
+def test_a_sweep_that_another_process_makes_is_left_to_it(workers, start, trained_runs, output_dir):
     typed, before = [*workers, "seed=61"], set((output_dir / "sweeps").glob("*"))
     assert start(*typed)[0] == 0
     (folder,) = set((output_dir / "sweeps").glob("*")) - before
@@ -516,10 +521,10 @@ def waiting(member, process):
     return f"{member.folder.name}: waiting for {holder}, which is running it"
 
 
-def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, made):
+def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, trained_runs):
     member, process = elsewhere(62, 4)
     code, out, err = start("seed=62,63", "on_failure=stop")
-    assert (code, err, made) == (0, [], ["cross_entropy-s62", "cross_entropy-s63"])
+    assert (code, err, trained_runs) == (0, [], ["cross_entropy-s62", "cross_entropy-s63"])
     assert process.poll() is not None and out.count(waiting(member, process)) == 1
     assert "2 of 2 runs finished" in out
 
@@ -527,11 +532,11 @@ def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, made):
 @pytest.fixture
 def meanwhile(monkeypatch):
     """meanwhile(act): does that as soon as a run is waited for."""
-    said = folder_module.console.print
+    print_line = folder_module.console.print
 
     def do(act):
         def say(line=""):
-            said(line)
+            print_line(line)
             if "waiting for" in line:
                 act()
 
@@ -540,11 +545,11 @@ def meanwhile(monkeypatch):
     return do
 
 
-def test_a_signal_ends_a_wait_at_once(elsewhere, start, made, meanwhile):
+def test_a_signal_ends_a_wait_at_once(elsewhere, start, trained_runs, meanwhile):
     member, process = elsewhere(64, 60)
     meanwhile(lambda: subprocess.Popen(["sh", "-c", f"sleep .3; kill -TERM {os.getpid()}"]))
     code, out, err = start("seed=64,65")
-    assert (code, made, len(err)) == (143, [], 1) and process.poll() is None
+    assert (code, trained_runs, len(err)) == (143, [], 1) and process.poll() is None
     assert waiting(member, process) in out and err[0].startswith(
         "nersweep: stopped by SIGTERM; the same command"
     )
@@ -554,7 +559,7 @@ def test_a_signal_ends_a_wait_at_once(elsewhere, start, made, meanwhile):
     ("status", "seed", "again"), [("diverged", 67, False), ("pruned", 68, True)]
 )
 def test_a_run_that_ends_elsewhere_is_repeated_where_a_start_would_repeat_it(
-    status, seed, again, elsewhere, start, made, meanwhile
+    status, seed, again, elsewhere, start, trained_runs, meanwhile
 ):
     member, process = elsewhere(seed, 60)
 
@@ -571,17 +576,17 @@ def test_a_run_that_ends_elsewhere_is_repeated_where_a_start_would_repeat_it(
     meanwhile(end)
     code, out, err = start(f"seed={seed}")
     assert waiting(member, process) in out
-    assert (code, made) == ((0, [member.name]) if again else (1, []))
+    assert (code, trained_runs) == ((0, [member.name]) if again else (1, []))
     assert err == ([] if again else [f"nersweep: {member.name}: it was nan"])
     assert row(out, member.name)[0] == ("finished" if again else "diverged")
 
 
-def test_a_report_that_lacks_a_package_fails_before_the_runs(start, made, monkeypatch):
+def test_a_report_that_lacks_a_package_fails_before_the_runs(start, trained_runs, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("nersweep.report")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "jinja2", None)  # as if it were not installed
     code, _, err = start("seed=66", "report=true")
-    assert (code, made, len(err)) == (1, [], 1) and "jinja2" in err[0]
+    assert (code, trained_runs, len(err)) == (1, [], 1) and "jinja2" in err[0]
 
 
 PLANNED = [
@@ -601,10 +606,10 @@ def test_runs_are_planned_under_the_names_that_they_will_have(typed):
     sections.register()
     runs = [(*TINY, *one.split(" ")) for one in typed]
     with Composer() as composer:
-        made = [plan.make(check.check_overrides(composer, overrides)) for overrides in runs]
+        plans = [plan.make(check.check_overrides(composer, overrides)) for overrides in runs]
     with Composer() as composer:
         members = members_of(command_of(runs, composer))
     assert [member.overrides for member in members] == runs
     assert [(member.name, member.fingerprint, member.folder) for member in members] == [
-        (one.name, one.fingerprint, one.folder) for one in made
+        (one.name, one.fingerprint, one.folder) for one in plans
     ]

@@ -48,9 +48,9 @@ def copy(finished, tmp_path):
 def store(tmp_path_factory):
     """One MLflow store for all tests of a module: to make its tables takes seconds."""
     output_dir = tmp_path_factory.mktemp("store")
-    made = tracker.make("mlflow", None, output_dir)
-    made.open()
-    return made.uri
+    mlflow_tracker = tracker.make("mlflow", None, output_dir)
+    mlflow_tracker.open()
+    return mlflow_tracker.uri
 
 
 @pytest.fixture

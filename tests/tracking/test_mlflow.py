@@ -127,9 +127,9 @@ def test_a_second_sync_changes_nothing_and_does_not_ask(copy, sync, client, monk
 
 
 def sync_at(barrier, uri, folder):
-    made = tracker.make("mlflow", uri, folder.parents[1])
+    mlflow_tracker = tracker.make("mlflow", uri, folder.parents[1])
     barrier.wait(60)
-    syncing.sync(made, folder)
+    syncing.sync(mlflow_tracker, folder)
 
 
 def test_processes_that_sync_a_folder_at_once_send_nothing_twice(make_run, store, client):
@@ -298,18 +298,18 @@ def test_a_server_that_dies_gets_everything_later(make_run, client, serve, store
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     folder = make_run([0.5], name="server")
-    made = tracker.make("mlflow", address, folder.parents[1])
+    mlflow_tracker = tracker.make("mlflow", address, folder.parents[1])
     server = serve(store, port)
     try:
-        syncing.sync(made, folder)
+        syncing.sync(mlflow_tracker, folder)
         run_id = run_id_of(folder, address)
         kill(server)
         make_run([0.5] * 1999, {"status": "killed"}, name="server")
         with pytest.raises(Unavailable) as refused:
-            syncing.sync(made, folder)
+            syncing.sync(mlflow_tracker, folder)
         assert "\n" not in str(refused.value) and str(port) in str(refused.value)
         server = serve(store, port)
-        syncing.sync(made, folder)
+        syncing.sync(mlflow_tracker, folder)
     finally:
         kill(server)
     assert client.get_run(run_id).info.status == "KILLED"
@@ -323,6 +323,6 @@ def kill(server):
 
 def test_a_password_is_in_no_file(make_run):
     folder = make_run([0.5])
-    made = tracker.make("mlflow", "postgresql://ada:secret@db/runs", folder.parents[1])
-    assert "secret" not in made.address and "secret" not in made.view()
+    mlflow_tracker = tracker.make("mlflow", "postgresql://ada:secret@db/runs", folder.parents[1])
+    assert "secret" not in mlflow_tracker.address and "secret" not in mlflow_tracker.view()
     shutil.rmtree(folder)

@@ -72,8 +72,8 @@ def test_a_tracker_is_one_file(make_run, tmp_path, monkeypatch):
     (tmp_path / "lines_tracker.py").write_text(LINES)
     monkeypatch.syspath_prepend(tmp_path)
     folder = make_run([0.5, 0.25])
-    made = tracker.make("lines_tracker", None, folder.parents[1])
-    syncing.sync(made, folder)
+    lines_tracker = tracker.make("lines_tracker", None, folder.parents[1])
+    syncing.sync(lines_tracker, folder)
     assert (folder.parents[1] / "lines.txt").read_text() == "focal-s1 1 0.5\nfocal-s1 2 0.25"
     sys.modules.pop("lines_tracker")
 

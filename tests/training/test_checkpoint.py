@@ -106,9 +106,9 @@ def test_from_any_step_on_the_end_is_the_same(case, tmp_path):
     assert len(steps) > 4
     for step in steps:
         shutil.copy(tmp_path / str(step), tmp_path / "checkpoint")
-        again, told, resumed = train(tmp_path / "checkpoint", **CASES[case])
+        again, replayed, resumed = train(tmp_path / "checkpoint", **CASES[case])
         assert numbers(again) == numbers(whole), step
-        assert told == records, step
+        assert replayed == records, step
         assert weights.keys() == resumed.keys()
         for name, x in weights.items():
             assert torch.equal(x, resumed[name]), (step, name)
@@ -183,10 +183,10 @@ def restored(path):
     predictions = fitted.dev_predictions._asdict() if fitted.dev_predictions else {}
     arrays = {name: x.numpy().tobytes() for name, x in fitted.weights.items()}
     arrays |= {name: x.tobytes() for name, x in predictions.items() if x is not None}
-    told = {
+    contents = {
         name: x for name, x in vars(fitted).items() if name not in ("weights", "dev_predictions")
     }
-    return everything(*state), arrays, told
+    return everything(*state), arrays, contents
 
 
 def damaged(whole: bytes):
@@ -224,12 +224,12 @@ def test_a_damaged_checkpoint_is_refused_in_a_line_or_restored_exactly(tmp_path,
     for what, content in damaged(whole):
         path.write_bytes(content)
         caplog.clear()
-        found = restored(path)
+        result = restored(path)
         lines = [record.getMessage() for record in caplog.records]
         if lines:
             (line,) = lines
             assert line.startswith(f"{path}: cannot be read (") and "\n" not in line, what
-        assert found == (untouched if lines else as_saved), what
+        assert result == (untouched if lines else as_saved), what
         refused += bool(lines)
     assert refused > 150
 

@@ -22,20 +22,20 @@ def shown(loss, words: int = 200, classes: int = 5):
 
 def test_cross_entropy_pulls_as_hard_as_a_word_is_hard():
     norms, _, _ = shown(CrossEntropyLoss())
-    found = norms.read()
-    assert sum(map(sum, found.norms)) > 1
-    for norm, pull in zip(found.norms, found.pulls, strict=True):
+    result = norms.read()
+    assert sum(map(sum, result.norms)) > 1
+    for norm, pull in zip(result.norms, result.pulls, strict=True):
         assert pull == pytest.approx(norm)
 
 
 def test_words_are_counted_in_the_bin_of_their_norm_and_apart_where_they_are_in_no_entity():
     norms, g, targets = shown(FocalLoss(gamma=2.0))
-    found = norms.read()
+    result = norms.read()
     for row, mine in enumerate((targets == 0, targets > 0)):
         for i in range(BINS):
             inside = mine & (g >= i / BINS) & (g < (i + 1) / BINS)
-            assert found.words[row][i] == inside.sum()
-            assert found.norms[row][i] == pytest.approx(float(g[inside].sum()))
+            assert result.words[row][i] == inside.sum()
+            assert result.norms[row][i] == pytest.approx(float(g[inside].sum()))
 
 
 def test_the_focal_loss_pulls_less_at_easy_words():
@@ -57,6 +57,6 @@ def test_two_pointers_count_each_word_twice():
         [[[0.9, 0.1], [0.25, 0.75]], [[0.5, 0.5], [1.0, 0.0]]]
     )  # (P, W, C)
     targets = torch.tensor([0, 1]), torch.tensor([1, 0])
-    found = histogram(probabilities.movedim(0, 1).numpy(), targets)
-    outside, entities = (torch.tensor(row).nonzero().flatten().tolist() for row in found.words)
+    result = histogram(probabilities.movedim(0, 1).numpy(), targets)
+    outside, entities = (torch.tensor(row).nonzero().flatten().tolist() for row in result.words)
     assert outside == [0, 3] and entities == [7, 15]  # g = 0, .1; .25, .5

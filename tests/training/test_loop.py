@@ -48,9 +48,13 @@ def corpus(sentences: int = 48, doubt: float = 0.0) -> Corpus:
         [str(rng.choice(LABELS.names)) if rng.random() < doubt else words[word] for word in x]
         for x in chosen
     ]
-    made = [Sentence(tuple(x), tuple(t)) for x, t in zip(chosen, tags, strict=True)]
+    all_sentences = [Sentence(tuple(x), tuple(t)) for x, t in zip(chosen, tags, strict=True)]
     return Corpus(
-        "names", "here", made[: sentences // 2], made[sentences // 2 :], made[sentences // 2 :]
+        "names",
+        "here",
+        all_sentences[: sentences // 2],
+        all_sentences[sentences // 2 :],
+        all_sentences[sentences // 2 :],
     )
 
 

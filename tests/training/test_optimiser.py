@@ -73,8 +73,8 @@ def by_us(of: Model) -> list[float]:
     return norms
 
 
-def assert_same(found: Model, expected: Model, tolerance: float = 1e-6) -> None:
-    for (name, p), q in zip(found.named_parameters(), expected.parameters(), strict=True):
+def assert_same(result: Model, expected: Model, tolerance: float = 1e-6) -> None:
+    for (name, p), q in zip(result.named_parameters(), expected.parameters(), strict=True):
         assert (p - q).norm() <= tolerance * q.norm(), name
 
 
@@ -83,50 +83,50 @@ def assert_same(found: Model, expected: Model, tolerance: float = 1e-6) -> None:
 def test_it_is_adamw_with_clipped_gradients(sparse, chunk, monkeypatch):
     monkeypatch.setattr(optimiser, "CHUNK", chunk)
     reference, expected = by_torch()
-    found = model(sparse)
-    norms = by_us(found)
+    result = model(sparse)
+    norms = by_us(result)
     assert min(expected) < MAX_NORM < max(expected)
     assert norms == pytest.approx(expected, rel=1e-5)
-    assert_same(found, reference)
+    assert_same(result, reference)
     before = model()
-    assert torch.equal(found.idle, before.idle)
-    moved = (found.table.weight - before.table.weight).abs().amax(1)
+    assert torch.equal(result.idle, before.idle)
+    moved = (result.table.weight - before.table.weight).abs().amax(1)
     assert (moved[1:] > 0).all()  # rows out of use decay
-    assert torch.equal(found.table.weight[0], torch.zeros(8))  # and the padding row is zero
+    assert torch.equal(result.table.weight[0], torch.zeros(8))  # and the padding row is zero
 
 
 def test_rows_without_a_gradient_keep_moving_as_they_do_in_the_dense_table():
     # AdamW keeps averaging past gradients: a row that is looked up once moves in the next step.
-    found = model(sparse=True)
-    ours = AdamW([{"params": [found.table.weight], "lr": LR, "weight_decay": 0.0}])
-    found(torch.tensor([3])).sum().backward()
+    result = model(sparse=True)
+    ours = AdamW([{"params": [result.table.weight], "lr": LR, "weight_decay": 0.0}])
+    result(torch.tensor([3])).sum().backward()
     ours.step(1.0, MAX_NORM)
-    once = found.table.weight.detach().clone()
-    found(torch.tensor([4])).sum().backward()
+    once = result.table.weight.detach().clone()
+    result(torch.tensor([4])).sum().backward()
     ours.step(1.0, MAX_NORM)
-    moved = (found.table.weight - once).abs().amax(1)
+    moved = (result.table.weight - once).abs().amax(1)
     assert moved[3] > 0 and moved[4] > 0 and moved[5] == 0
 
 
 def test_a_parameter_without_a_gradient_does_not_move():
-    found = model()
-    before = copy.deepcopy(found.state_dict())
-    ours = AdamW(groups(found))
-    found.scale.grad = torch.tensor(2.0)
+    result = model()
+    before = copy.deepcopy(result.state_dict())
+    ours = AdamW(groups(result))
+    result.scale.grad = torch.tensor(2.0)
     assert float(ours.step(1.0, MAX_NORM)) == 2.0
-    for name, value in found.state_dict().items():
+    for name, value in result.state_dict().items():
         assert torch.equal(value, before[name]) == (name != "scale")
 
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 def test_bf16_weights_are_the_rounded_float32_masters(sparse):
-    found = model(sparse).bfloat16()
-    ours = AdamW(groups(found))
+    result = model(sparse).bfloat16()
+    ours = AdamW(groups(result))
     for i, factor in enumerate(FACTORS):
-        backward(found, i)
+        backward(result, i)
         ours.step(factor, MAX_NORM)
-        masters = ours.weights_of(found)
-        for name, p in found.named_parameters():
+        masters = ours.weights_of(result)
+        for name, p in result.named_parameters():
             assert masters[name].dtype == torch.float32 and p.dtype == torch.bfloat16
             assert torch.equal(p, masters[name].bfloat16())
     # The masters are finer than bf16, and follow float32 training up to the noise of gradients.
@@ -152,21 +152,21 @@ def test_steps_too_small_for_bf16_add_up():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_weights_that_were_copied_stay(dtype):
-    found = model().to(dtype)
-    found.register_buffer("places", torch.arange(4))
-    ours = AdamW(groups(found))
-    backward(found, 0)
+    result = model().to(dtype)
+    result.register_buffer("places", torch.arange(4))
+    ours = AdamW(groups(result))
+    backward(result, 0)
     ours.step(1.0, MAX_NORM)
-    weights = ours.weights_of(found)
-    assert list(weights) == list(found.state_dict()) and torch.equal(
+    weights = ours.weights_of(result)
+    assert list(weights) == list(result.state_dict()) and torch.equal(
         weights["places"], torch.arange(4)
     )
     kept = {name: value.clone() for name, value in weights.items()}
-    backward(found, 1)
+    backward(result, 1)
     ours.step(1.0, MAX_NORM)
     assert all(torch.equal(weights[name], kept[name]) for name in kept)
     assert not any(value.requires_grad for value in weights.values())
-    assert not torch.equal(ours.weights_of(found)["layer.weight"], kept["layer.weight"])
+    assert not torch.equal(ours.weights_of(result)["layer.weight"], kept["layer.weight"])
     again = model().float()
     again.register_buffer("places", torch.zeros(4, dtype=torch.long))
     again.load_state_dict(weights)

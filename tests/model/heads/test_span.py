@@ -58,8 +58,8 @@ def test_targets_decode_to_the_entities_they_encode():
         ]
         true = gold(" ".join(tags))
         decoded = head().decode(emissions(*SpanHead.targets(true, LABELS)), true.lengths)
-        found = [(a, b, LABELS.types[t - 1]) for a, b, t in decoded.spans.tolist()]
-        assert found == spans(tags)
+        result = [(a, b, LABELS.types[t - 1]) for a, b, t in decoded.spans.tolist()]
+        assert result == spans(tags)
         assert decoded.labels.tolist() == true.labels.tolist()
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run_one(checked: "Checked", overrides: Sequence[str]) -> None:
-    """Run one run."""
+    """Execute a single run."""
     from nersweep.run import execute, plan
 
     execute.execute(plan.make(checked), overrides)

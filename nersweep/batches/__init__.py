@@ -1,1 +1,1 @@
-"""Sentences to batches of pieces."""
+"""From sentences to batches of pieces."""

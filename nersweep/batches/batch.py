@@ -1,4 +1,4 @@
-"""Sentences to tensors."""
+"""Turn sentences into tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ PADDED_TO, PACKED_TO = 16, 64
 
 @dataclass(frozen=True)
 class Batch:
-    """What the encoder sees of some sentences.
+    """The encoder's input for some sentences.
 
     Words stand one after another (W,), in the order of their sentences, whatever windows they lie
     in. Packed, all windows stand in one row (1, T); padded, each has a row (R, T).

@@ -1,4 +1,4 @@
-"""Tokenised splits, kept in the process and on disk under a hash of what they are made of."""
+"""Cache tokenised splits in the process and on disk, by a hash of everything they depend on."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def tokenised(
     vocabularies: Vocabularies,
     folder: Path,
 ) -> Tokenised:
-    """Return what `tokenise` gives, from the process or the folder if it is there.
+    """Return what `tokenise` gives, from the process or the folder if cached.
 
     Several processes may share the folder: each file is whole, and replaced if it cannot be read.
     """
@@ -94,7 +94,7 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def write(file: Path, split: Tokenised) -> None:
-    """Write a split to a file, which is then whole."""
+    """Write a split to a file, whole or not at all."""
     arrays = {name: value for name, value in vars(split).items() if name != "columns"}
     for name, ids in split.columns.items():
         arrays[f"column {name}"] = ids

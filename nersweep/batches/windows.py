@@ -1,4 +1,4 @@
-"""Words to pieces, and long sentences to windows."""
+"""Split words into pieces, and long sentences into windows."""
 
 import json
 from array import array

@@ -52,11 +52,11 @@ class Command:
     checked: dict[Setting, "Checked"] = field(default_factory=dict)
 
     def first(self) -> "Checked":
-        """Return the first run, up to its seed."""
+        """Return what `check` gave for the first run."""
         return self.checked[without_seed(self.runs[0])]
 
     def is_more_than_a_run(self) -> bool:
-        """Return whether it asks for a sweep, a study, or a preview."""
+        """Return whether the command asks for a sweep, a study or a preview."""
         settings = self.first().settings
         return bool(self.many or settings.dry_run or settings.study.space)
 
@@ -102,7 +102,7 @@ def read(
 
 
 def asks_hydra(arguments: argparse.Namespace) -> bool:
-    """Return whether Hydra itself is asked: for help, or for what it would run."""
+    """Return whether the options are for Hydra itself: help, or printing the configuration."""
     options = ("cfg", "info", "help", "hydra_help", "resolve")
     return any(getattr(arguments, option) for option in options)
 
@@ -199,7 +199,7 @@ def hydra_section(overrides: Sequence[str], composer: Composer) -> DictConfig:
 def check_run(
     command: Command, run: tuple[str, ...], explicit: set[str], help_only: bool, run_check: RunCheck
 ) -> None:
-    """Keep what `check` gives for a run, or add what is wrong with it to the command's faults."""
+    """Check a run: keep the result, or add its faults to those of the command."""
     composer = command.composer
     config, valid, faults = sift(run, composer)
     foreign = untrusted.faults(config, valid, explicit, composer)

@@ -25,7 +25,7 @@ REMEDY = "set it on the command line"
 def faults(
     config: DictConfig, overrides: Sequence[str], explicit: set[str], composer: Composer
 ) -> list[Fault]:
-    """Return what a composed run contains that is not allowed.
+    """Return the faults of a composed run that sets what it must not.
 
     overrides: of the run. explicit: the names on the command line, without what a preset sweeps.
     """

@@ -62,7 +62,7 @@ def refers_to(value: object, name: str) -> bool:
 
 
 def foreign_knob(name: str, choice: Mapping[str, str]) -> str | None:
-    """Return what is wrong with a knob whose option is not chosen; None if no option has it."""
+    """Explain a knob whose option is not chosen; None if no option has this knob."""
     owners = [knob for knob in knobs() if knob.name == name]
     if not owners:
         return None

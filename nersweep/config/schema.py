@@ -127,7 +127,7 @@ def faults(config: Mapping[str, Any]) -> list[Fault]:
 def requirement(
     value: Any, bounds: Sequence[tuple[str, float]] = (), choices: Sequence[str] = ()
 ) -> str:
-    """Return what a value violates; nothing for a good one."""
+    """Return the requirement that a value violates; empty for a valid value."""
     if choices and value not in choices:
         return f"must be one of {', '.join(choices)}"
     if not bounds or value is None:
@@ -140,7 +140,7 @@ def requirement(
 
 
 def describe(hint: Any) -> str:
-    """Return in words what a type takes."""
+    """Describe a type in words."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return " or ".join(map(describe, inner))

@@ -1,4 +1,4 @@
-"""The author of a generated corpus: draws names, writes sentences, adds label noise."""
+"""Write a generated corpus: draw names, write sentences, add label noise."""
 
 import math
 from collections import Counter, defaultdict
@@ -128,7 +128,7 @@ class Author:
         return [self.sentence(chunks) for chunks in sentences]
 
     def fill(self, sentences: Sequence[list[list[Word]]], o_words: int) -> None:
-        """Add this many O words where sentences of 5 to 22 words want them."""
+        """Add this many O words, so that sentences have 5 to 22 words."""
         wanted = [max(1.0, 5 + 17 * self.random() - sum(map(len, chunks))) for chunks in sentences]
         total, target, added = math.fsum(wanted), 0.0, 0
         for chunks, words in zip(sentences, wanted, strict=True):

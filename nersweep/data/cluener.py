@@ -190,7 +190,7 @@ def refuse_overlaps(entities: set[Span]) -> None:
 
 
 def error_in(subject: str, must: str) -> UserError:
-    """Return the fault of a part of a line, or of the whole line if the subject is empty."""
+    """Return the fault of a part of a line; of the whole line if the subject is empty."""
     return UserError(Fault(subject, must=must))
 
 

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: asked once before anything is fetched, and its data sets."""
+"""The Hugging Face hub: one request before anything is downloaded, and its data sets."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ SPLITS = {"train": "train", "dev": "validation", "test": "test"}  # ours to the 
 
 
 class HubError(OSError):
-    """Raised when the hub does not give what was asked for; str() says why in a few words."""
+    """Raised when the hub does not deliver a file; str() gives the reason in a few words."""
 
 
 def ask(name: str, file: str, revision: str | None, kind: str = "model") -> None:

@@ -1,1 +1,1 @@
-"""From finished runs to what a person reads: tables and pictures."""
+"""From finished runs to a report: tables, pictures, a page."""

@@ -1,4 +1,4 @@
-"""What may be concluded from a comparison, in plain words."""
+"""Conclude from a comparison, in plain words."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def conclude(rows: Sequence[Row], baseline: Row | None) -> list[str]:
 
 
 def conclusion(row: Row, baseline: Row) -> str:
-    """Return what may be said of a row against the baseline.
+    """Return the conclusion on a row against the baseline.
 
     A difference is called real if its interval, corrected for the number of rows, excludes 0 and
     the test over seeds agrees; it "seems" real if there are too few seeds for that test to agree.

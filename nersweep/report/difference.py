@@ -64,7 +64,7 @@ def configuration(record: Record) -> dict[str, Any]:
 
 
 def surroundings(record: Record) -> dict[str, Any]:
-    """Return what is no configuration and may change the numbers."""
+    """Return facts outside the configuration that may change the numbers."""
     result = record.result
     return flat(
         {
@@ -92,7 +92,7 @@ def print_scores(names: list[str], a: Record, b: Record) -> None:
 
 
 def print_sentences(names: list[str], a: TaggedSplit, b: TaggedSplit) -> None:
-    """Print how often which run is right, and some sentences on which only one is."""
+    """Print how often each run is right, and some sentences on which only one is."""
     first, second, same = all_correct(a), all_correct(b), alike(a, b)
     only = {
         f"only {names[0]} right": first & ~second,

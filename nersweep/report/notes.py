@@ -93,7 +93,7 @@ def note_baseline(rows: Sequence[Row], baseline: Row | None, name: str) -> list[
 
 
 def note_seeds(rows: Sequence[Row], baseline: Row) -> list[str]:
-    """Say which rows have other seeds than the baseline, and what so many seeds can show."""
+    """Note rows whose seeds differ from the baseline's, and what this number of seeds can show."""
     notes: list[str] = []
     others = [row for row in rows if row.seeds != baseline.seeds]
     if others:
@@ -128,7 +128,7 @@ def note_seeds(rows: Sequence[Row], baseline: Row) -> list[str]:
 
 
 def note_unfinished(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each row with unfinished runs: its seeds by what became of them."""
+    """Return a line for each row with unfinished runs: its seeds by outcome."""
     lines: list[str] = []
     for row in rows:
         seeds: dict[str, list[str]] = {}

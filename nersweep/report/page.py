@@ -96,7 +96,7 @@ def data_address(picture: Picture) -> str:
 
 
 def word_gap(sentences: Iterable[Dispute]) -> str:
-    """Return what separates words: nothing if all have one character, as in Chinese text."""
+    """Return the separator of words: empty if all have one character, as in Chinese text."""
     for sentence in sentences:
         if any(len(word) > 1 for word in sentence.words):
             return " "

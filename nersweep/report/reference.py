@@ -1,4 +1,4 @@
-"""Published scores of a data set, from conf/reference, to stand beside the measured ones."""
+"""Published scores of a data set, from conf/reference, to show beside the measured ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from nersweep.config.knobs import CONF
 
 @dataclass(frozen=True)
 class Claim:
-    """What a source claims of a loss. Scores are percent; time is a multiple of another loss's."""
+    """What a source claims for a loss. Scores are percent; time is a multiple of another loss's."""
 
     f1: float | None = None
     precision: float | None = None
@@ -35,7 +35,7 @@ NO_REFERENCE = Reference()
 
 
 def read_reference(data: str) -> Reference:
-    """Return what is claimed of a data set; NO_REFERENCE if nothing is."""
+    """Return the published claims for a data set; NO_REFERENCE without any."""
     file = files(CONF) / "reference" / f"{data}.yaml"
     if not file.is_file():
         return NO_REFERENCE

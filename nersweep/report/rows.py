@@ -115,7 +115,7 @@ def points(share: float) -> str:
 
 
 def outcome(run: Result) -> str:
-    """Return what became of a run that did not finish."""
+    """Describe the end of a run that did not finish."""
     status = "not finished" if run.status == Status.RUNNING else str(run.status)
     return f"{status} ({run.error})" if run.error else status
 

@@ -149,7 +149,7 @@ def count_settings(runs: Iterable[Run]) -> int:
 
 
 def from_sweep(options: ReportOptions) -> RunSelection:
-    """Select the runs of a sweep, also those that did not finish or were never begun."""
+    """Select the runs of a sweep, including those that did not finish or never started."""
     folder = find_sweep(options.sweep, Path(options.output_dir))
     file, output_dir = folder / "sweep.json", folder.absolute().parents[1]  # the sweep's own
     runs: list[Run] = []

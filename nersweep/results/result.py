@@ -155,7 +155,7 @@ def read_result(file: Path) -> Result:
 
 
 def read_run(folder: Path, fingerprint: str) -> Result | None:
-    """Read the result of a run; None if the run was never begun.
+    """Read the result of a run; None if the run never started.
 
     A result that is damaged, or of another run, counts as none; a warning says so once per process.
     Raises UserError for a file that the system cannot read.

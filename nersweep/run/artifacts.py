@@ -1,4 +1,4 @@
-"""Write what people read of a run: predictions in columns, a table of scores, pictures."""
+"""Write a run's files for people: predictions in columns, a table of scores, pictures."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -69,7 +69,7 @@ def data_sources(facts: Facts) -> list[DataSource]:
 
 
 def class_numbers(facts: Facts) -> dict[str, float]:
-    """Return how often each class is in training, and its weight."""
+    """Return the training count and the weight of each class."""
     numbers: dict[str, float] = {}
     for name, count, weight in zip(facts.classes, facts.counts, facts.weights, strict=True):
         numbers[f"train/{name}/count"] = float(count)

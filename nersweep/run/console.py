@@ -1,4 +1,4 @@
-"""Print what a run is, and what it has measured."""
+"""Print a run: its data, its engine, its scores."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ GET_CONLL = (
 
 
 def introduce(plan: Plan, brief: bool) -> None:
-    """Print the name of a run that starts, its data unless brief, and what is odd about it."""
+    """Print the name of a run that starts, its data unless brief, and notes on its settings."""
     console.print(f"{plan.name}:")
     if not brief:
         print_facts(plan.facts)

@@ -1,4 +1,4 @@
-"""What tells a run from others: its name, its seed, and a fingerprint of all that can change it."""
+"""The identity of a run: name, seed, and a fingerprint of everything that can change it."""
 
 import hashlib
 import inspect
@@ -75,7 +75,7 @@ def code(parts: Parts) -> list[type]:
 
 @cache
 def source(part: type) -> str:
-    """Return the checksum of the files of a class, and of nersweep's and plug-ins' it inherits."""
+    """Return the checksum of the files of a class and of its bases in nersweep and plug-ins."""
     rooms = ("nersweep", *plugins())
     paths: dict[str, None] = {}
     for base in part.__mro__:
@@ -88,7 +88,7 @@ def source(part: type) -> str:
 
 
 def setting_name(config: Mapping[str, Any]) -> str:
-    """Return the loss, options that are no defaults, and numeric knobs by initials: focal-g3."""
+    """Return the loss, options other than the defaults, and numeric knobs by initials: focal-g3."""
     choice = config["choice"]
     parts = [choice["loss"]]
     for group, default in DEFAULTS.items():

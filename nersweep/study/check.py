@@ -23,7 +23,7 @@ HYDRA_ERRORS = (HydraException, OmegaConfBaseException)  # raised where override
 
 
 def study_faults(config: DictConfig, choice: Mapping[str, str], composer: Composer) -> list[Fault]:
-    """Return what is wrong with the study of a configuration; nothing if it has no study.
+    """Return the faults of the study of a configuration; none without a study.
 
     choice: the option of each group.
     """

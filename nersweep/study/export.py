@@ -41,7 +41,7 @@ def write_experiment(file: Path, trial: FrozenTrial, trials: int, plan: StudyPla
 
 
 def seeds_remark(trial: FrozenTrial, plan: StudyPlan) -> str:
-    """Say which seeds the value of a trial comes from."""
+    """Name the seeds behind the value of a trial."""
     if len(plan.seeds) == 1:
         return f", seed {plan.seeds[0]}"
     values = ", ".join(f"{value:.4f}" for value in trial.user_attrs.get("values", []))

@@ -1,4 +1,4 @@
-"""What a study leaves in its folder: a card for trackers, the best trial, pictures; and a table."""
+"""What a study leaves: its folder with a card, the best trial and pictures; a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -149,7 +149,7 @@ class Outcome:
         )
 
     def write_final_card(self, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial]) -> None:
-        """Write the card of a study that is over; draw its pictures unless the card is there."""
+        """Write the card of a study that is over; draw its pictures unless it has this card."""
         card = self.card("finished" if best else "failed")
         card.step = sum(trial.state in FINISHED for trial in trials)
         card.numbers = self.numbers(trials, best)
@@ -193,7 +193,7 @@ class Outcome:
         return actual, planned
 
     def print(self, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial]) -> None:
-        """Print the best trials, what pruning saved, and the commands to go on with."""
+        """Print the best trials, what pruning saved, and the next commands."""
         counts = []
         for state, word in STATES.items():
             if number := count(trials, state):

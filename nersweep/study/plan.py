@@ -1,4 +1,4 @@
-"""What a study is, before it starts: its space, its seeds, its name, and all that identifies it."""
+"""The plan of a study: its space, its seeds, its name, and everything that identifies it."""
 
 import shlex
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The trials of a study, shared by its workers: who runs which, and when there are enough."""
+"""The trials of a study, shared by its workers: which to run next, and when to stop."""
 
 import warnings
 import zlib

@@ -1,4 +1,4 @@
-"""The time and disk that runs will take: measured on earlier runs, else on a few steps."""
+"""Estimate time and disk space of runs, from earlier runs or else from a few steps."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ class Costs:
         self.rates: dict[str, Rate] = {}
 
     def cost(self, checked: Checked) -> Cost:
-        """Return what a run costs."""
+        """Return the cost of a run."""
         settings = checked.settings
         shape = shape_of(settings.values)
         if shape not in self.rates:
@@ -95,7 +95,7 @@ def finished(output_dir: Path) -> Iterator[tuple[str, Rate]]:
 
 
 def shape_of(config: Mapping[str, Any]) -> str:
-    """Return what decides a run's speed on given hardware: its data, model, head and batches."""
+    """Return what determines a run's speed on given hardware: data, model, head and batches."""
     parts = {name: config[name] for name in ("data", "model", "head", "aux")}
     deciding = ("batch_size", "accumulation", "precision", "engine")
     train = {name: config["train"].get(name) for name in deciding}

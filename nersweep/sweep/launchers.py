@@ -1,4 +1,4 @@
-"""Hydra's launchers, which run the jobs of a sweep: what differs between them."""
+"""Differences between Hydra's launchers, which run the jobs of a sweep."""
 
 import os
 import time
@@ -34,7 +34,7 @@ def runs_elsewhere(launcher: Mapping[str, Any]) -> bool:
 
 
 def concurrency(launcher: Mapping[str, Any], jobs: int) -> int | None:
-    """Return how many of so many jobs run at once on this host, given hydra.launcher.
+    """Return how many of `jobs` jobs run at once on this host, given hydra.launcher.
 
     None if an engine decides it (Ray, SLURM). submitit_local starts all jobs at once.
     """
@@ -46,7 +46,7 @@ def concurrency(launcher: Mapping[str, Any], jobs: int) -> int | None:
 
 
 def threads(processes: int) -> int:
-    """Return the number of threads for each of so many processes on this host, at least 1.
+    """Return the number of threads for each of `processes` processes on this host, at least 1.
 
     OMP_NUM_THREADS decides; if it is not set, the cores are shared out.
     """
@@ -81,7 +81,7 @@ def launch(launcher: Any, config: DictConfig, overrides: Sequence[Sequence[str]]
 
 
 def without_hydra(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides but for Hydra's own, which it adds itself: it refuses a + twice."""
+    """Return the overrides without Hydra's own, which it adds itself: it refuses a + twice."""
     jobs = []
     for override in overrides:
         if not is_hydra(override):

@@ -1,4 +1,4 @@
-"""The runs of a sweep: which there are, and how far each has got."""
+"""The runs of a sweep and their state."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from nersweep.run.identity import Identity, identify
 
 @dataclass(frozen=True)
 class Member:
-    """A run of a sweep. label: for people, its name and what tells it from others of that name."""
+    """A run of a sweep. label: for people, its name and how it differs from namesakes."""
 
     overrides: tuple[str, ...]
     identity: Identity
@@ -30,7 +30,7 @@ class Member:
         return self.identity.fingerprint
 
     def result(self) -> Result:
-        """Return what the run's folder says of it."""
+        """Return the result in the run's folder."""
         result = read_run(self.folder, self.fingerprint)
         return result or self.result_without_scores(Status.NOT_STARTED)
 

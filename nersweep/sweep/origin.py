@@ -1,4 +1,4 @@
-"""The process that launched a sweep, and what it leaves on its host for its workers.
+"""The process that launched a sweep, and the folder in which its workers sign in.
 
 Each worker signs in: a file in the origin's folder has its process id and start time as its name.
 So the origin finds it whether it is a child (joblib), a grandchild (submitit) or neither (Ray).

@@ -20,7 +20,7 @@ from nersweep.terminal import console, print_table
 
 
 def show(command: Command) -> None:
-    """Print what each run or study would do, and the time and disk it would take."""
+    """Print what each run or study would do, and the time and disk space it would take."""
     with command.composer as composer:
         if composer(command.runs[0]).study.space:
             show_studies(command, composer)

@@ -392,7 +392,7 @@ class Update:
 
     @contextmanager
     def _refusable(self) -> Iterator[None]:
-        """Go on after a request that MLflow refuses for what it says."""
+        """Continue after a request that MLflow refuses for its content."""
         from mlflow.exceptions import MlflowException
 
         try:

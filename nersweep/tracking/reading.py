@@ -1,4 +1,4 @@
-"""Read MLflow: the runs that a store holds, and their files."""
+"""Read an MLflow store: its runs and their files."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -87,7 +87,7 @@ class Store:
 
 
 def run_id_of(folder: Path, uri: str) -> str | None:
-    """Return a store's id of the run, sweep or study in a folder; None if it does not know it."""
+    """Return the store's id of the run, sweep or study in a folder; None without one."""
     output_dir = folder.absolute().parents[1]
     run_id: str | None = state.read_entry(folder, address(uri, output_dir)).get("run_id")
     return run_id

@@ -1,4 +1,4 @@
-"""What trackers know a folder as: its tracked.json, an entry for each tracker, without secrets."""
+"""The trackers' ids of a folder: tracked.json, an entry for each tracker, without secrets."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def read_all(folder: Path) -> dict[str, Entry]:
 
 @contextmanager
 def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock for syncing a folder; give False if wait=False and another process holds it."""
+    """Hold the lock for syncing a folder; yield False if wait=False and another process has it."""
     with ExitStack() as held:
         try:
             held.enter_context(locks.hold(folder / LOCK, -1 if wait else 0))

@@ -1,4 +1,4 @@
-"""MLflow's store: its address, its tables, and one line for what is wrong with it."""
+"""MLflow's store: its address, its tables, and its errors in one line."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Keep a tracker up to date with folders, politely: a tracker that fails ends no training."""
+"""Keep a tracker up to date with folders; a tracker that fails never ends a training."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ retry_at: dict[str, float] = {}  # when this process tries a tracker that failed
 
 
 def is_complete(tracker: Tracker, folder: Path) -> bool:
-    """True if the tracker has everything of a folder. Does not ask it."""
+    """Return whether the tracker has everything of a folder, without a request to it."""
     if not tracker.address or not (folder / CARD).exists():
         return True
     entry = state.read_entry(folder, tracker.address)

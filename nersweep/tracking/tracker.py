@@ -1,4 +1,4 @@
-"""What a tracker is, and how one is chosen: tracking.kind=mlflow|tensorboard|none, or a module."""
+"""The interface of trackers, and their choice by tracking.kind."""
 
 import re
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The state of a training on disk: a killed run resumes from it, to the numbers of a whole one."""
+"""Checkpoints: a killed run resumes from one, with the numbers of an uninterrupted run."""
 
 import logging
 import time
@@ -52,7 +52,7 @@ class Checkpoint:
     def save(
         self, tagger: Tagger, optimiser: AdamW, observers: Sequence[Observer], history: History
     ) -> None:
-        """Write the state, in place of the one before."""
+        """Write the state, replacing the previous one."""
         masks, device = tagger.encoder.masks, next(tagger.parameters()).device
         sections: dict[str, Mapping[str, Tensor]] = {
             "optimiser": optimiser.state(),
@@ -77,7 +77,7 @@ class Checkpoint:
         self.saved, self.own = time.monotonic(), True
 
     def restore(self, tagger: Tagger, optimiser: AdamW, observers: Sequence[Observer]) -> History:
-        """Put all of them into the saved state, and return the history up to there.
+        """Restore the saved state of all of them, and return the history up to there.
 
         If there is no file of this run that can be read, they stay as they are, and the history is
         empty.

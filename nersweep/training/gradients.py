@@ -1,4 +1,4 @@
-"""How hard the words of training are, and how hard each pulls: histograms of gradient norms."""
+"""Histograms of gradient norms: how hard words are, and how strongly each pulls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

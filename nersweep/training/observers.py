@@ -1,4 +1,4 @@
-"""What watches training and takes no part in it: losses, gradient norms, padding, time."""
+"""Observers of training, without influence on it: losses, gradient norms, padding, time."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -128,7 +128,7 @@ class Padding(Observer):
 
 
 class GradientNorms(Observer):
-    """Counts the words of every tenth training step in a histogram."""
+    """Counts the words of every tenth training step by their gradient norm."""
 
     def __init__(self, head: Head, device: torch.device):
         self.head, self.histogram = head, GradientHistogram(device)

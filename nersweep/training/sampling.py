@@ -1,4 +1,4 @@
-"""Which sentences an optimiser step sees, and in which parts it goes through the model."""
+"""Choose the sentences of each optimiser step and its micro-batches."""
 
 from array import array
 from collections.abc import Iterator, Sequence

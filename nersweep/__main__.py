@@ -61,7 +61,7 @@ def report(folder: Path, settings: "Settings") -> list[str]:
     )
     try:
         report_module.report(options)
-    except UserError as error:
+    except Exception as error:  # whatever it is, the failed runs are listed too
         return fault_lines(error)
     return []
 

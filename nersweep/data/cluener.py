@@ -145,11 +145,12 @@ def parse(line: str) -> Any:
     """Return the JSON value of a line. Raises UserError for anything else."""
     try:
         example = json.loads(line, object_pairs_hook=without_repeats)
-        # Fails for half a surrogate pair, which no file can hold.
         json.dumps(example, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise error_in("", f"not valid JSON ({error.msg}, column {error.colno})") from None
-    except (UnicodeEncodeError, RecursionError) as error:
+    except UserError:  # of `without_repeats`
+        raise
+    except (ValueError, RecursionError) as error:  # half a surrogate, a number of 4,301 digits
         raise error_in("", f"not valid JSON ({error})") from None
     return example
 

@@ -80,7 +80,7 @@ class Record:
         analysis = self.result.analysis.split(self.split)
         return self.result.scores(self.split).flat() | analysis.flat()
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """All settings that identify the run but its seed, under dotted names.
 

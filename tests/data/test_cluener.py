@@ -113,6 +113,7 @@ FAULTS = {
     "{": "not valid JSON (Expecting property name enclosed in double quotes, column 2)",
     "abc": "not valid JSON (Expecting value, column 1)",
     "[" * 200_000: "not valid JSON (",
+    f'{{"text": "a", "label": {{}}, "id": {"1" * 5_000}}}': "not valid JSON (Exceeds the limit",
     '{"text": "a", "text": "b", "label": {}}': 'not valid JSON (key "text" occurs twice)',
     r'{"text": "a\ud800", "label": {}}': "not valid JSON ('utf-8' codec can't encode character "
     "'\\ud800'",

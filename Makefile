@@ -17,8 +17,8 @@ quick := tests/losses tests/evaluation tests/test_labels.py tests/test_weights.p
 help:
 	@echo "make setup     create .venv and install what constraints.txt pins; the other targets do this if needed"
 	@echo "make run       compare four losses on generated data: python -m nersweep experiment=quickstart"
-	@echo "make quick     test the pure functions, in 20 seconds at most"
-	@echo "make test      run the tests except whole sweeps, studies and engines, in 4 minutes at most on 2 cores"
+	@echo "make quick     test the pure functions"
+	@echo "make test      run the tests except whole sweeps, studies and engines"
 	@echo "make test-all  run all tests: joblib, submitit, PostgreSQL if installed, browsers, Ray after make ray"
 	@echo "make check     lint, check the format and the types, then run make test"
 	@echo "make bench     measure the train loop, its engine, sweeps, growth and losses; DATA=DIR holds CoNLL-2003"

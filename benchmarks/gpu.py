@@ -1,11 +1,12 @@
 """Check today's train loop on CUDA: does it run, is it right, and how fast is it.
 
-    python benchmarks/gpu.py pack FOLDER [--data CONLL_DIR]
+    python benchmarks/gpu.py pack FOLDER [--data CONLL_DIR] [--python VERSION]
     python benchmarks/gpu.py run FOLDER --out OUT.json [--seconds 480] [--device cuda]
 
-`pack` needs the project's own environment. It fills FOLDER (about 50 MB) with all that a GPU
-machine may lack: MiniLM in fp16, sentences, and a few pure-Python packages. Without --data the
-sentences are generated; CONLL_DIR holds train.txt, valid.txt and test.txt of CoNLL-2003.
+`pack` needs the project's own environment. It fills FOLDER (about 55 MB) with all that a GPU
+machine may lack: MiniLM in fp16, sentences, and a few packages. Without --data the sentences are
+generated; CONLL_DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. VERSION is the Python of
+the GPU machine (x86-64 Linux), for compiled packages; by default it is the one that packs.
 
 `run` needs this checkout, FOLDER, torch and transformers. It uses no network, no MLflow, and ends
 by its own clock. OUT.json is written after every finding, so that nothing is lost if the machine
@@ -44,7 +45,18 @@ import torch
 import transformers
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("hydra-core", "omegaconf", "antlr4-python3-runtime", "rich")
+PACKAGES = (
+    "hydra-core",
+    "omegaconf",
+    "antlr4-python3-runtime",
+    "rich",
+    "pydantic",
+    "annotated-types",
+    "typing-inspection",
+    "typing-extensions",
+)
+COMPILED = ("pydantic-core",)  # pip fetches them for the GPU machine's Python
+PLATFORM = "manylinux2014_x86_64"
 TOKENISER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 SPLITS = ("train", "dev", "test")
 PACKED = {"train": 4000, "dev": 3000, "test": 100}  # sentences, at most
@@ -146,13 +158,15 @@ class Loop:
 # --- pack ----------------------------------------------------------------------------------------
 
 
-def pack(folder: Path, data: Path | None) -> None:
+def pack(folder: Path, data: Path | None, python: str) -> None:
     """Fill the folder with all that must travel beside the checkout."""
     folder.mkdir(parents=True, exist_ok=True)
     pack_model(folder / "minilm")
     pack_sentences(folder / "data", data)
     for package in PACKAGES:
         pack_package(package, folder / "site")
+    for package in COMPILED:
+        fetch_package(package, folder / "site", python)
     size = 0
     for file in folder.rglob("*"):
         size += file.stat().st_size if file.is_file() else 0
@@ -210,6 +224,14 @@ def pack_package(name: str, folder: Path) -> None:
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file.locate(), target)
+
+
+def fetch_package(name: str, folder: Path, python: str) -> None:
+    """Install a compiled package, in the version of this environment, for another Python."""
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder))
+    options = ("--no-deps", "--no-compile", "--only-binary=:all:", "--platform", PLATFORM)
+    wanted = ("--python-version", python, f"{name}=={distribution(name).version}")
+    subprocess.run([*pip, *options, *wanted], check=True)
 
 
 # --- run: clock and report -----------------------------------------------------------------------
@@ -755,6 +777,8 @@ def main() -> None:
     packing = commands.add_parser("pack", help="gather what a GPU machine may lack")
     packing.add_argument("folder", type=Path)
     packing.add_argument("--data", type=Path, help="folder of CoNLL-2003; else it is generated")
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    packing.add_argument("--python", default=here, help=f"the GPU machine's version, here {here}")
     running = commands.add_parser("run", help="check and time the loop")
     running.add_argument("folder", type=Path)
     running.add_argument("--out", type=Path, required=True)
@@ -762,7 +786,7 @@ def main() -> None:
     running.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     given = parser.parse_args()
     if given.command == "pack":
-        pack(given.folder, given.data)
+        pack(given.folder, given.data, given.python)
     elif given.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no CUDA device")
     else:

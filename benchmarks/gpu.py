@@ -442,6 +442,8 @@ def trained(loop: Loop, overrides: list[str], saved: Path | None = None, kill: b
     prepared = loop.prepare(overrides)
     tagger, splits = loop.assemble(prepared)
     first = on_cpu(tagger.state_dict())
+    if tagger.aux is not None:
+        tagger.aux.dropout.p = 0.0  # which no setting switches off; devices draw other masks
 
     def record(values: object) -> None:
         if kill and getattr(values, "step", None) == KILLED_AT:

@@ -141,6 +141,15 @@ def test_a_checkpoint_that_is_kept_gives_the_numbers_of_one_that_is_loaded(tmp_p
         assert torch.equal(first, second)
 
 
+def test_loading_a_checkpoint_seeds_no_other_device(tmp_path, monkeypatch):
+    SCRATCH.build(LABELS.names, CORPUS).save(tmp_path)
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    torch.manual_seed(5)
+    Pretrained(name=str(tmp_path)).build(LABELS.names, CORPUS)
+    assert seeds == [5]
+
+
 def test_a_saved_encoder_is_a_pipeline_and_loads_again(tmp_path):
     torch.manual_seed(3)
     encoder = SCRATCH.build(LABELS.names, CORPUS).eval()

@@ -128,9 +128,9 @@ def checkpoint(
     same_outputs = config.id2label == dict(enumerate(outputs))
     config.update(label_names(outputs))
     # A kept model draws nothing, so the first load must not either: the same seed gives the same
-    # run, whatever ran before it in this process.
+    # run, whatever ran before it in this process. torch.manual_seed would seed CUDA too.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         model, info = AutoModelForTokenClassification.from_pretrained(
             where,
             config=config,

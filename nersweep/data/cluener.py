@@ -27,9 +27,10 @@ class Cluener:
     """CLUENER from the folder `path`, else from $NERSWEEP_DATA/cluener: a word is one character.
 
     A line is {"text": str, "label": {type: {surface: [[start, end], ...]}}}, offsets in characters,
-    end inclusive. Other keys are ignored. White space in a text becomes the word ␣, so that column
-    files of words stay readable; every other character stays itself. (The published files have no
-    white space, control or zero-width characters.)
+    end inclusive. "document", text or a whole number, may say which document the line is of; the
+    published files do not. Other keys are ignored. White space in a text becomes the word ␣, so
+    that column files of words stay readable; every other character stays itself. (The published
+    files have no white space, control or zero-width characters.)
 
     The public test file has no labels. So dev.json is the test split, and a tenth of train.json,
     drawn with `dev_seed` (≥ 0), is the development split; both parts keep the order of the file, on
@@ -98,7 +99,7 @@ def read_file(path: Path) -> tuple[list[Sentence], list[str]]:
         if not line.strip():
             continue
         try:
-            text, entities = read_line(line)
+            text, entities, document = read_line(line)
             if {TITLE, *WITHIN} <= entities:
                 entities -= WITHIN
                 within = " and ".join(map(shown, sorted(WITHIN)))
@@ -108,14 +109,18 @@ def read_file(path: Path) -> tuple[list[Sentence], list[str]]:
         except UserError as error:
             raise at_line(path, number, error) from None
         words = tuple(SPACE if character.isspace() else character for character in text)
-        sentences.append(Sentence(words, tuple(tags_from_spans(entities, len(words)))))
+        tags = tuple(tags_from_spans(entities, len(words)))
+        sentences.append(Sentence(words, tags, document=document))
     if not sentences:
         raise UserError(Fault(str(path), must="no sentence in it"))
     return sentences, notes
 
 
-def read_line(line: str) -> tuple[str, set[Span]]:
-    """Return the text of a line and its entities, end exclusive. Raises UserError."""
+def read_line(line: str) -> tuple[str, set[Span], str | int | None]:
+    """Return the text of a line, its entities, end exclusive, and its document.
+
+    Raises UserError.
+    """
     example = parse(line)
     if not isinstance(example, dict) or "text" not in example:
         raise error_in("", f'no text; expected {{"text": ..., "label": {LABEL}}}')
@@ -138,7 +143,10 @@ def read_line(line: str) -> tuple[str, set[Span]]:
             for place in places:
                 start, end = offsets(place, name, surface, text)
                 entities.add((start, end, type_))
-    return text, entities
+    document = example.get("document")
+    if document is not None and not isinstance(document, str | int):
+        raise error_in(f"document {quoted(document)}", "must be text or a whole number")
+    return text, entities, document
 
 
 def parse(line: str) -> Any:

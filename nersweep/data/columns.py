@@ -17,9 +17,9 @@ from nersweep.labels import split_tag
 class LocalFiles:
     """A user's own column files, one for each split.
 
-    columns: names from left to right; "word" and "tag" are needed, others are kept. Without them
-    the first column is the word and the last the tag. Raises UserError for columns without word
-    or tag, and for a missing file.
+    columns: names from left to right; "word" and "tag" are needed, others are kept, and "document"
+    says which document a word is of. Without them the first column is the word and the last the
+    tag. Raises UserError for columns without word or tag, and for a missing file.
     """
 
     train: str
@@ -94,19 +94,29 @@ def read_corpus(
 def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence]:
     """Return the sentences of a file, with the tags as written.
 
+    A document begins at a -DOCSTART- row or a "# newdoc" line of CoNLL-U. Other comments of CoNLL-U
+    before a sentence, "# KEY = …" and "# newpar", are skipped. A column "document" counts instead
+    of such marks, with its value for the first word of a sentence.
+
     Raises UserError with file and line for a row of another width, a tag that is none, text that is
     no UTF-8, and a file without sentences.
     """
     sentences: list[Sentence] = []
     rows: list[tuple[str, ...]] = []
+    document: int | None = None  # the line that began it
     for number, line in enumerate([*read_utf8(path).split("\n"), ""], start=1):
         # Split on spaces and tabs alone: words of web text may hold other white space. WNUT-17
         # separates sentences with a line that holds a tab.
         row = shared(filter(None, line.rstrip("\r").replace("\t", " ").split(" ")))
-        if not row or row[0] == "-DOCSTART-":
+        is_start = row[:1] == ("-DOCSTART-",) or row[:2] == ("#", "newdoc")
+        if not row or is_start:
             if columns is not None and rows:
-                sentences.append(sentence_of(rows, columns))
+                sentences.append(sentence_of(rows, columns, document))
             rows = []
+            if is_start:
+                document = number
+            continue
+        if not rows and is_comment(row):
             continue
         if columns is None:
             columns = ["word", *(f"column{i}" for i in range(2, len(row))), "tag"]
@@ -123,6 +133,15 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence
     return sentences
 
 
-def sentence_of(rows: Sequence[tuple[str, ...]], columns: Sequence[str]) -> Sentence:
+def is_comment(row: tuple[str, ...]) -> bool:
+    """Return whether a row is a comment of CoNLL-U: "# sent_id = 3", "# newpar"."""
+    return row[0] == "#" and (row[1:2] == ("newpar",) or row[2:3] == ("=",))
+
+
+def sentence_of(
+    rows: Sequence[tuple[str, ...]], columns: Sequence[str], document: int | None
+) -> Sentence:
+    """Return a sentence. document: the one that the marks give, if no column does."""
     values = dict(zip(columns, zip(*rows, strict=True), strict=True))
-    return Sentence(values.pop("word"), values.pop("tag"), values)
+    ids = values.get("document", (document,))
+    return Sentence(values.pop("word"), values.pop("tag"), values, ids[0])

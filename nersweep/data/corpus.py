@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 SPLITS = ("train", "dev", "test")
 
 
@@ -14,12 +17,14 @@ SPLITS = ("train", "dev", "test")
 class Sentence:
     """A sentence: words, their IOB2 tags, and further columns of the data ("pos", "chunk").
 
-    All have one length.
+    All have one length. document: what identifies its document within the split; None if the data
+    do not say.
     """
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    document: str | int | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,17 @@ class Corpus:
 
     def splits(self) -> dict[str, Sequence[Sentence]]:
         return {"train": self.train, "dev": self.dev, "test": self.test}
+
+    def sizes(self) -> str:
+        """Return the number of sentences of each split, and of documents where they are marked."""
+        sentences: list[str] = []
+        documents: list[str] = []
+        for split, group in self.splits().items():
+            sentences.append(f"{len(group):,} {split}")
+            if has_documents(group):
+                documents.append(f"{document_numbers(group).max() + 1:,} {split}")
+        text = f"{', '.join(sentences)} sentences"
+        return f"{text}; {', '.join(documents)} documents" if documents else text
 
     @cached_property
     def checksum(self) -> str:
@@ -66,6 +82,25 @@ def read(data: DataSet) -> Corpus:
         corpora.clear()  # one is enough for a sweep, and two large ones may be too much
         corpora[key] = data.load()
     return corpora[key]
+
+
+def has_documents(sentences: Sequence[Sentence]) -> bool:
+    """Return whether the data mark documents in a split."""
+    return any(sentence.document is not None for sentence in sentences)
+
+
+def document_numbers(sentences: Sequence[Sentence]) -> NDArray[np.int64]:
+    """Return the number of each sentence's document (S,), from 0 in order of first appearance.
+
+    Sentences before the first mark of a file are one document. Where nothing is marked, each
+    sentence is its own.
+    """
+    if not has_documents(sentences):
+        return np.arange(len(sentences))
+    numbers: dict[str | int | None, int] = {}
+    for sentence in sentences:
+        numbers.setdefault(sentence.document, len(numbers))
+    return np.array([numbers[sentence.document] for sentence in sentences])
 
 
 def tag_counts(sentences: Sequence[Sentence]) -> Counter[str]:

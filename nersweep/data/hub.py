@@ -45,9 +45,11 @@ def ask(name: str, file: str, revision: str | None, kind: str = "model") -> None
 
 
 def load_dataset(path: str, revision: str, columns: Mapping[str, str]) -> dict[str, list[Sentence]]:
-    """Return the splits of a data set on the hub. columns: our names to the hub's.
+    """Return the splits of a data set on the hub.
 
-    Label ids differ between copies, so labels are mapped by name. Raises HubError.
+    columns: our names to the hub's; "document" is one value for each sentence, the others are one
+    for each word. Label ids differ between copies, so labels are mapped by name.
+    Raises HubError.
     """
     import datasets  # costs a second, and most runs read local files
 
@@ -56,6 +58,8 @@ def load_dataset(path: str, revision: str, columns: Mapping[str, str]) -> dict[s
         parts = datasets.load_dataset(path, revision=revision)
     except Exception as error:  # the hub's errors share no base class
         raise HubError(reason(error)) from None
+    columns = dict(columns)
+    document = columns.pop("document", None)
     splits: dict[str, list[Sentence]] = {}
     for split, hub_split in SPLITS.items():
         part = parts[hub_split]
@@ -72,5 +76,6 @@ def load_dataset(path: str, revision: str, columns: Mapping[str, str]) -> dict[s
                 values[column] = tuple(cells)
             words, tags = values.pop("word"), values.pop("tag")
             if words:
-                splits[split].append(Sentence(words, tags, values))
+                id_ = example[document] if document else None
+                splits[split].append(Sentence(words, tags, values, id_))
     return splits

@@ -1,6 +1,7 @@
 """Normalise the tags of a corpus to IOB2."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from sys import intern
 
 from nersweep import labels
@@ -23,7 +24,8 @@ def assemble(name: str, source: str, splits: Mapping[str, Sequence[Sentence]]) -
             tags = labels.tags_from_spans(spans, len(sentence.tags))
             for old, new in zip(sentence.tags, tags, strict=True):
                 repaired += old != new
-            normal[split].append(Sentence(shared(sentence.words), shared(tags), sentence.columns))
+            text = shared(sentence.words)
+            normal[split].append(replace(sentence, words=text, tags=shared(tags)))
         if repaired and scheme == "IOB2":
             notes.append(f"{split}: {repaired} I- tags began an entity and are read as B-")
     train_tags = tag_counts(normal["train"])

@@ -122,8 +122,7 @@ def count_windows(parts: Parts, facts: Facts) -> Windows:
 
 
 def print_data(corpus: Corpus) -> None:
-    sizes = ", ".join(f"{len(sentences):,} {split}" for split, sentences in corpus.splits().items())
-    print_text(f"{corpus.name} ({corpus.source}): {sizes} sentences")
+    print_text(f"{corpus.name} ({corpus.source}): {corpus.sizes()}")
     for note in corpus.notes:
         print_text(f"note: {note}")
     print_text("")

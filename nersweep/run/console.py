@@ -36,8 +36,7 @@ def print_facts(facts: Facts) -> None:
     With two pointers an entity counts once, at its first word.
     """
     corpus = facts.corpus
-    sizes = [f"{len(sentences):,} {split}" for split, sentences in corpus.splits().items()]
-    console.print(f"{corpus.name} ({corpus.source}): {', '.join(sizes)} sentences")
+    console.print(f"{corpus.name} ({corpus.source}): {corpus.sizes()}")
     for note in corpus.notes:
         console.print(f"note: {note}")
     if corpus.name == "generated":

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from nersweep.data.cluener import Cluener, read_file
-from nersweep.data.corpus import tag_counts
+from nersweep.data.corpus import document_numbers, tag_counts
 from nersweep.faults import Fault
 from nersweep.labels import spans
 
@@ -89,6 +89,13 @@ def test_a_text_without_entities_is_a_sentence(tmp_path):
     assert [s.tags for s in read(tmp_path, line("ab"), line("c", name=[]))] == [("O", "O"), ("O",)]
 
 
+def test_a_line_may_name_its_document(tmp_path):
+    lines = [f'{PLAIN[:-1]}, "document": {name}}}' for name in ('"x"', 3, '"x"', "null", 3)]
+    sentences = read(tmp_path, *lines)
+    assert document_numbers(sentences).tolist() == [0, 1, 0, 2, 1]
+    assert document_numbers(read(tmp_path, PLAIN, PLAIN)).tolist() == [0, 1]
+
+
 def test_white_space_is_a_word_that_can_be_seen_and_no_character_is_dropped(tmp_path):
     text = "a b\u3000c\td\ne\u00a0\u2028\u200b\ufeff\x00 "
     (sentence,) = read(tmp_path, line(text, name=[[0, 2]]))
@@ -147,6 +154,7 @@ FAULTS = {
     ONE % '{"ba": [[1, 0]]}': 'name "ba" [1, 0]: ends before it starts',
     ONE % '{"ab": [[1, 2]]}': 'name "ab" [1, 2]: the text has "bc" there',
     ONE % '{"abc": [[0, 1]]}': 'name "abc" [0, 1]: the text has "ab" there',
+    '{"text": "a", "label": {}, "document": [1]}': ("document [1]: must be text or a whole number"),
     line("abcd", name=[[1, 2]], game=[[2, 3]]): "name [1, 2] and game [2, 3] overlap",
     line("abcd", game=[[2, 3]], name=[[0, 2]]): "name [0, 2] and game [2, 3] overlap",
     line("abcd", name=[[0, 1], [1, 2]]): "name [0, 1] and name [1, 2] overlap",

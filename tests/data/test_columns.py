@@ -3,10 +3,12 @@
 from functools import partial
 from pathlib import Path
 
+import datasets
 import pytest
 
+from nersweep.data import hub
 from nersweep.data.columns import Catalogued, LocalFiles, read_file
-from nersweep.data.corpus import Sentence, tag_counts
+from nersweep.data.corpus import Corpus, Sentence, document_numbers, tag_counts
 from nersweep.data.normalise import assemble
 from nersweep.faults import Fault
 
@@ -37,6 +39,83 @@ def test_tabs_spaces_carriage_returns_and_a_byte_order_mark_are_read(tmp_path):
 def test_white_space_of_other_kinds_stays_inside_a_word(tmp_path):
     write(tmp_path, a="Ada\u00a0L\u2028x B-PER\n")
     assert read_file(tmp_path / "a")[0].words == ("Ada\u00a0L\u2028x",)
+
+
+ROW = "Ada NNP B-NP B-PER\n"
+WHOLE = ["word", "pos", "chunk", "tag"]
+
+
+def numbers(folder, text, columns=WHOLE):
+    """The numbers of the documents of a file's sentences."""
+    write(folder, a=text)
+    return document_numbers(read_file(folder / "a", columns)).tolist()
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "-DOCSTART- -X- -X- O\n\n",
+        "-DOCSTART-\t-X-\t-1-\tO\n\n",
+        "-DOCSTART-\n",
+        "# newdoc\n",
+        "# newdoc id = weblog-1\n# sent_id = 1\n# text = Ada\n",
+        "# newdoc id = O\n# newpar id = 2\n",
+    ],
+)
+def test_a_mark_begins_a_document(mark, tmp_path):
+    two, one = f"{mark}{ROW}\n{ROW}\n", f"{mark}{ROW}\n"
+    assert numbers(tmp_path, two + one + two) == [0, 0, 1, 2, 2]
+    assert numbers(tmp_path, mark + two + one) == [0, 0, 1]  # an empty document is none
+    assert numbers(tmp_path, f"{ROW}\n{ROW}\n{one}") == [0, 0, 1]  # the first one needs no mark
+    assert numbers(tmp_path, f"{ROW}{mark}{ROW}") == [0, 1]  # a mark ends a sentence
+    assert {s.words for s in read_file(tmp_path / "a", WHOLE)} == {("Ada",)}
+
+
+def test_without_marks_each_sentence_is_its_own_document(tmp_path):
+    assert numbers(tmp_path, f"{ROW}\n{ROW}\n{ROW}") == [0, 1, 2]
+
+
+def test_a_column_says_which_document_a_sentence_is_of(tmp_path):
+    text = "-DOCSTART- -X- O\n\nAda b B-PER\nran b O\n\nPau a B-LOC\n\nKim b B-PER\n"
+    assert numbers(tmp_path, text, ["word", "document", "tag"]) == [0, 1, 0]
+
+
+def test_a_hash_in_the_text_is_a_word(tmp_path):
+    write(tmp_path, a="# O\n= O\n\n# O\nnewdoc B-PER\n\na O\n# O\n")
+    words = [sentence.words for sentence in read_file(tmp_path / "a")]
+    assert words == [("#", "="), ("#", "newdoc"), ("a", "#")]
+
+
+def test_marks_survive_normalising_and_do_not_change_the_checksum(tmp_path):
+    marked = "-DOCSTART- O\n\na B-PER\n\nb I-PER\n\n# newdoc\nc O\n"
+    files = write(tmp_path, marked=marked, plain="a B-PER\n\nb I-PER\n\nc O\n")
+    one, other = (LocalFiles(train=f, dev=f, test=f).load() for f in files.values())
+    assert [document_numbers(s).tolist() for s in one.splits().values()] == [[0, 0, 1]] * 3
+    assert one.checksum == other.checksum
+    assert other.sizes() == "3 train, 3 dev, 3 test sentences"
+    assert one.sizes() == f"{other.sizes()}; 2 train, 2 dev, 2 test documents"
+    mixed = Corpus("a", "here", other.train, other.dev, one.test)
+    assert mixed.sizes() == f"{other.sizes()}; 2 test documents"
+
+
+def test_a_data_set_of_the_hub_may_name_a_column_of_documents(tmp_path, monkeypatch):
+    label = datasets.ClassLabel(names=["O", "B-PER"])
+    features = {
+        "tokens": datasets.List(datasets.Value("string")),
+        "tags": datasets.List(label),
+        "file": datasets.Value("string"),
+    }
+    rows = {"tokens": [["a"], ["b"], ["c"]], "tags": [[0], [1], [0]], "file": ["x", "x", "y"]}
+    table = datasets.Dataset.from_dict(rows, datasets.Features(features))
+    splits = dict.fromkeys(("train", "validation", "test"), table)
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, revision: splits)
+    monkeypatch.setattr(hub, "ask", lambda *_: None)
+    columns = {"word": "tokens", "tag": "tags"}
+    plain = hub.load_dataset("some/set", "main", columns)
+    sentences = hub.load_dataset("some/set", "main", {**columns, "document": "file"})["dev"]
+    assert [sentence.tags for sentence in sentences] == [("O",), ("B-PER",), ("O",)]
+    assert document_numbers(sentences).tolist() == [0, 0, 1]
+    assert document_numbers(plain["dev"]).tolist() == [0, 1, 2]
 
 
 def test_equal_strings_are_in_memory_once(tmp_path):
@@ -162,6 +241,7 @@ def test_counts_of_conll_2003(local_data):
         51362,
         46435,
     ]
+    assert corpus.sizes().endswith("; 946 train, 216 dev, 231 test documents")  # -DOCSTART- lines
     assert tag_counts(corpus.train)["B-LOC"] == 7140 and tag_counts(corpus.train)["O"] == 169578
     assert not corpus.notes
 

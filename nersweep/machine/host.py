@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,16 +37,17 @@ def cpu_name() -> str:
     return platform.machine()
 
 
-def host() -> str:
-    """Return a name shared by the processes that see each other's ids.
+def host() -> dict[str, str]:
+    """Return what the processes that see each other's ids share: fields that are equal for them.
 
-    On Linux: host name, boot and process namespace, which differ between containers.
+    host: the name, which two machines or containers may share. On Linux also boot: of the last
+    start, and processes: the namespace of the ids.
     """
-    try:
+    fields = {"host": socket.gethostname()}
+    with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return socket.gethostname()
+        fields |= {"boot": boot, "processes": os.readlink("/proc/self/ns/pid")}
+    return fields
 
 
 def host_folder() -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, Trial
 
-from nersweep.machine import host as host_module
+from nersweep.machine.host import alive, host, start_time
 
 RENEW_SECONDS = 60
 STALE_SECONDS = 600  # for other hosts, whose processes are invisible and whose clocks may differ
@@ -17,12 +17,8 @@ STALE_SECONDS = 600  # for other hosts, whose processes are invisible and whose 
 
 def current() -> dict[str, Any]:
     """Return the lease of this process, as of now."""
-    return {
-        "host": host_module.host(),
-        "pid": os.getpid(),
-        "started": host_module.start_time(os.getpid()),
-        "time": time.time(),
-    }
+    pid = os.getpid()
+    return host() | {"pid": pid, "started": start_time(pid), "time": time.time()}
 
 
 def is_dead(trial: FrozenTrial, local: bool) -> bool:
@@ -30,26 +26,23 @@ def is_dead(trial: FrozenTrial, local: bool) -> bool:
     lease: dict[str, Any] | None = trial.user_attrs.get("lease")
     if lease is None:  # the process died within Queue.ask, before it could set the lease
         return True
-    if lease["host"] == host_module.host():
-        return not host_module.alive(lease["pid"], lease["started"])
-    if local and is_before_boot(lease["host"]):
+    here = host()
+    if here.items() <= lease.items():
+        return not alive(lease["pid"], lease["started"])
+    before, now = lease.get("boot"), here.get("boot")
+    restarted = lease["host"] == here["host"] and before and now and before != now
+    if local and restarted:  # else another machine may have the same name
         return True
     return bool(time.time() - lease["time"] > STALE_SECONDS)
 
 
-def is_before_boot(host: str) -> bool:
-    """True for this host before it was restarted. Another machine may have the same name."""
-    then, now = host.split(), host_module.host().split()
-    return len(then) == len(now) == 3 and then[0] == now[0] and then[1] != now[1]
-
-
 def is_foreign(trial: FrozenTrial, local: bool) -> bool:
     """True if a process other than this one runs the trial."""
-    own = current()
     lease: dict[str, Any] | None = trial.user_attrs.get("lease")
     if lease is None or is_dead(trial, local):
         return False
-    return any(lease[key] != own[key] for key in ("host", "pid"))
+    own = host() | {"pid": os.getpid()}
+    return not own.items() <= lease.items()
 
 
 @contextmanager

@@ -121,9 +121,6 @@ class Worker:
 
         Reports each epoch of the first seed or, for Wilcoxon's test, each seed. Raises Pruned.
         """
-        while self.queue.has_twin(trial):
-            signals.end()
-            time.sleep(POLL_SECONDS)
         name = self.plan.config.study.metric
         by_seed = self.plan.config.study.pruner == "wilcoxon"
         by_epoch = not by_seed and not metric.is_final(name)

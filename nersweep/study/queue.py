@@ -173,16 +173,6 @@ class Queue:
             return True
         return bool(self.points) and not pending and self.next_point(trials) is None
 
-    def has_twin(self, trial: Trial) -> bool:
-        """True while another worker runs an earlier trial with the same parameters."""
-        order = (trial.datetime_start, trial.number)
-        for other in self.running():
-            is_earlier = (other.datetime_start, other.number) < order
-            same = other.params == trial.params
-            if is_earlier and same and not lease.is_dead(other, self.is_local):
-                return True
-        return False
-
     def has_other_workers(self) -> bool:
         """True while another process runs a trial."""
         return any(lease.is_foreign(trial, self.is_local) for trial in self.running())

@@ -128,8 +128,8 @@ class Space:
         """
         key = tuple(options)
         if key not in self._active:
-            config = self.composer([*self.fixed, *key])
-            self._active[key] = [d for d in self.settings if has_setting(config, d.name)]
+            config = plain(self.composer([*self.fixed, *key]))
+            self._active[key] = [d for d in self.settings if contains(config, d.name)]
         return self._active[key]
 
     def ever_active(self) -> set[str]:
@@ -191,14 +191,12 @@ class Space:
         return overrides
 
 
-def has_setting(config: DictConfig, name: str) -> bool:
-    """True if the configuration has this setting or, with a dot, this part of a mapping."""
-    node: Any = plain(config)
-    for part in name.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            return False
-        node = node[part]
-    return True
+def contains(config: Mapping[str, Any], name: str) -> bool:
+    """True if nested settings contain this dotted name, be it that of a value or of a mapping."""
+    section, dot, rest = name.partition(".")
+    if not dot or section not in config:
+        return section in config
+    return isinstance(config[section], Mapping) and contains(config[section], rest)
 
 
 def seeds(config: DictConfig) -> list[int]:

@@ -11,6 +11,9 @@ from nersweep.config.overrides import value_of, without_seed
 from nersweep.results.result import Result, Status, read_run
 from nersweep.run.identity import Identity, identify
 
+# An interpolation that is surely independent of the seed: the plain name of another setting.
+REFERENCE = re.compile(r"\$\{(?!\.*seed\})[\w.]+\}")
+
 
 @dataclass(frozen=True)
 class Member:
@@ -61,13 +64,13 @@ def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
     """Return the run of some overrides.
 
     The command has checked runs that differ in their seed once. That holds for each of them,
-    unless another setting takes its value from the seed.
+    unless another setting may take its value from the seed.
     """
     setting = without_seed(overrides)
     checked = command.checked[setting]
     settings = checked.settings
     seed_elsewhere = any(re.match(r"\+*seed=", override) for override in setting)
-    if seed_elsewhere or "seed}" in str(checked.raw):
+    if seed_elsewhere or "${" in REFERENCE.sub("", str(checked.raw)):
         checked = check_overrides(command.composer, overrides)
         settings = checked.settings
     else:

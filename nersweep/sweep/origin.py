@@ -30,7 +30,7 @@ class Origin:
     folder: where the workers on this host sign in.
     """
 
-    host: str
+    host: dict[str, str]
     pid: int
     started: float | None
     folder: str

@@ -22,7 +22,7 @@ from nersweep.config.check import check_overrides
 from nersweep.machine import signals
 from nersweep.results import folder as folder_module
 from nersweep.results.result import RESULT, Status, read_result
-from nersweep.run import plan
+from nersweep.run import execute, plan
 from nersweep.run.execute import Pruned
 from nersweep.study import lease, loop
 from nersweep.tracking.reading import run_id_of
@@ -97,15 +97,19 @@ def test_a_lease_of_another_host_ends_without_renewal(tmp_path):
     assert queue.ask()[0].number == trial.number
 
 
-def test_a_lease_from_before_a_reboot_ends_in_a_local_file(tmp_path):
+@pytest.mark.parametrize("name", ["laptop", "my laptop of 2026"])
+def test_a_lease_from_before_a_reboot_ends_in_a_local_file(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: name)
     queue = make_queue(tmp_path, f"{LR}interval(0.1,1)", "study.trials=1")
-    name, boot, space = lease.current()["host"].split()
     trial, _ = queue.ask()
-    for host in (f"another-{name} 1-2-3 {space}", f"{name} {boot} pid:[1]", name):
-        trial.set_user_attr("lease", lease.current() | {"host": host})
+    own = lease.current()
+    without_boot = {key: own[key] for key in own.keys() - {"boot", "processes"}}
+    another_machine = own | {"host": "another", "boot": "1-2-3"}
+    another_container = own | {"processes": "pid:[1]"}
+    for alive in (another_machine, another_container, without_boot):
+        trial.set_user_attr("lease", alive)
         assert queue.ask() is None
-    before = lease.current() | {"host": f"{name} 1-2-3 {space}"}
-    trial.set_user_attr("lease", before)
+    trial.set_user_attr("lease", own | {"boot": "1-2-3"})
     (stored,) = queue.trials()
     # machines that share a database may share a name
     assert not lease.is_dead(stored, local=False)
@@ -143,6 +147,34 @@ def test_a_resumed_trial_is_pruned_at_its_last_reported_epoch_or_later(tmp_path)
         reporter(2, scores(0.7))
     (stored,) = queue.trials()
     assert stored.intermediate_values == {1: 0.5, 2: 0.5} and stored.user_attrs["epochs"] == [2]
+
+
+def test_workers_that_draw_the_same_setting_make_its_run_once(output_dir):
+    log = output_dir / "performed"
+    space = ["study.space.loss=dice,ghm", "study.sampler=random", "study.trials=3"]
+    command = [*SMALL, f"output_dir={output_dir}", "study.name=twins", "seed=9", *space]
+    workers = [FORKED.Process(target=log_work, args=[command, log]) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    trials = trials_of(output_dir, "twins")
+    assert states(trials) == ["COMPLETE"] * 3
+    losses = {trial.params["loss"] for trial in trials}  # two at most, so two trials share one
+    assert len(losses) < 3 and len(log.read_text().split()) == len(losses)
+
+
+def log_work(arguments, log):
+    """Work on a study, and log the name of each run that this process trains."""
+    perform = execute.perform
+
+    def logged(prepared, *rest):
+        with log.open("a") as file:
+            file.write(f"{prepared.name}\n")
+        return perform(prepared, *rest)
+
+    execute.perform = logged
+    work_from(arguments)
 
 
 def test_a_trial_waits_for_a_run_of_another_process(output_dir):

@@ -592,6 +592,9 @@ def test_a_report_that_lacks_a_package_fails_before_the_runs(start, trained_runs
 PLANNED = [
     ["seed=1", "seed=2", "seed=3"],
     ["data.seed=${seed} seed=1", "data.seed=${seed} seed=2"],
+    ["data.seed=${..seed} seed=1", "data.seed=${..seed} seed=2"],
+    [f"train.batch_size=${{oc.select:seed,8}} seed={seed}" for seed in (1, 2)],
+    [f"train.batch_size='${{oc.select:${{oc.decode:seed}}}}' seed={seed}" for seed in (1, 2)],
     ["loss=focal focal_gamma=${seed} seed=1", "loss=focal focal_gamma=${seed} seed=2"],
     ["seed=1 seed=2", "seed=2 seed=1"],
     ["seed=2", "device=cpu", "seed=3"],

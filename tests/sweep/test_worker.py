@@ -89,7 +89,7 @@ def test_an_origin_travels_and_is_known_by_its_start_as_well():
 
 
 def test_nothing_is_known_of_another_host():
-    there = Origin("elsewhere", 2**22 + 1, 1.0, "/nowhere")
+    there = Origin({"host": "elsewhere"}, 2**22 + 1, 1.0, "/nowhere")
     assert not (there.is_here() or there.is_gone() or there.is_leaving())
 
 
@@ -213,7 +213,7 @@ def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_j
     signal.signal(signal.SIGTERM, ignoring)
     worker.listen()
     assert (signal.getsignal(signal.SIGTERM) == ignoring) == stays
-    worker.origins.append(Origin("elsewhere", 1, 1.0, "/nowhere"))
+    worker.origins.append(Origin({"host": "elsewhere"}, 1, 1.0, "/nowhere"))
     monkeypatch.setattr(worker, "leave", lambda: queued.append("left"))
     with pytest.raises(SystemExit), signals.deferral():
         signal.raise_signal(signal.SIGUSR2)
@@ -223,7 +223,7 @@ def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_j
 
 
 def test_a_failure_of_a_job_does_not_end_its_worker(monkeypatch):
-    worker.origins.append(Origin("elsewhere", 1, 1.0, "/nowhere"))
+    worker.origins.append(Origin({"host": "elsewhere"}, 1, 1.0, "/nowhere"))
     monkeypatch.setattr(worker, "leave", lambda: pytest.fail("left"))
     worker.end(ValueError("a fault"))
 
@@ -236,7 +236,7 @@ from nersweep.sweep import worker
 worker.begin(pickle.loads(bytes.fromhex(sys.argv[1])), {threads})
 import torch
 print(torch.get_num_threads())"""
-    origin = pickle.dumps(Origin("elsewhere", 1, 1.0, "/nowhere")).hex()
+    origin = pickle.dumps(Origin({"host": "elsewhere"}, 1, 1.0, "/nowhere")).hex()
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(
         [sys.executable, "-c", code, origin], env=environment, capture_output=True, text=True

@@ -58,21 +58,22 @@ class LossReader(Observer):
 
     def __init__(self, history: History, record: Callable[[StepRecord], None]):
         self.history, self.record = history, record
-        self.values: dict[str, Tensor] = {}  # of the step under way: the loss, then its terms
-        self.unread: list[tuple[float, Tensor, dict[str, Tensor]]] = []
+        self.loss: float | Tensor = 0.0  # of the step under way, and its terms
+        self.terms: dict[str, Tensor] = {}
+        self.unread: list[tuple[float, list[str], Tensor]] = []
 
     def see_backward(self, backward: Backward) -> None:
-        self.add("loss", backward.loss)
+        device = backward.emissions.device
+        self.loss = self.loss + backward.loss.detach().to(device, non_blocking=True)
         for name, (_, value) in backward.terms.items():
-            self.add(name, value)
-
-    def add(self, name: str, value: Tensor) -> None:
-        value = value.detach()
-        self.values[name] = self.values[name] + value if name in self.values else value
+            value = value.detach().to(device, non_blocking=True)
+            self.terms[name] = self.terms[name] + value if name in self.terms else value
 
     def see_step(self, lr: float, norm: Tensor) -> None:
-        self.unread.append((lr, norm, self.values))
-        self.values = {}
+        assert isinstance(self.loss, Tensor)
+        row = torch.stack([norm, self.loss, *self.terms.values()])
+        self.unread.append((lr, list(self.terms), row))
+        self.loss, self.terms = 0.0, {}
         if len(self.unread) == READ_EVERY:
             self.read()
 
@@ -80,13 +81,14 @@ class LossReader(Observer):
         """Record all steps that are not in the history yet. Raises Diverged."""
         if not self.unread:
             return
-        rows = [torch.stack([norm, *values.values()]) for _, norm, values in self.unread]
-        for (lr, _, values), row in zip(self.unread, torch.stack(rows).tolist(), strict=True):
-            norm, loss, *terms = row
+        values = iter(torch.cat([row for _, _, row in self.unread]).tolist())
+        for lr, names, _ in self.unread:
+            norm, loss = next(values), next(values)
+            terms = {name: next(values) for name in names}
             self.check(lr, norm, loss)
             step = StepRecord(len(self.history.steps) + 1, loss, lr, norm)
             if len(terms) > 1:
-                step.terms = dict(zip(list(values)[1:], terms, strict=True))
+                step.terms = terms
             self.history.steps.append(step)
             self.record(step)
         self.unread.clear()

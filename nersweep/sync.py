@@ -16,7 +16,9 @@ class SyncArguments:
     """What the command takes, as name=value."""
 
     output_dir: str = keyword("where the runs are (outputs)", "outputs")
-    uri: str | None = keyword("MLflow's address (mlflow.db in output_dir)", name="tracking.uri")
+    uri: str | None = keyword(
+        "MLflow's address (mlflow.db in output_dir)", name="tracking.uri", nullable=True
+    )
     kind: str = keyword("mlflow (the default) or tensorboard", "mlflow", name="tracking.kind")
 
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import field, fields
+from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
 from nersweep.faults import Fault, UserError, fault_lines
@@ -13,20 +13,20 @@ from nersweep.terminal import console, print_faults
 T = TypeVar("T")
 
 
-def keyword(about: str, default: str | None = None, name: str | None = None) -> Any:
+def keyword(
+    about: str, default: str | None = None, name: str | None = None, nullable: bool = False
+) -> Any:
     """Return a field of a dataclass of arguments.
 
     about: for the help. name: what the user writes, if it is not the field's name: tracking.uri.
+    nullable: an empty value and null are None, as they are in training.
     """
-    return field(default=default, metadata={"about": about, "name": name})
+    return field(default=default, metadata={"about": about, "name": name, "nullable": nullable})
 
 
-def keywords(kind: type) -> dict[str, str]:
+def keywords(kind: type) -> dict[str, Field[Any]]:
     """Return what the user writes for each field of a dataclass of arguments, and the field."""
-    names: dict[str, str] = {}
-    for item in fields(kind):
-        names[item.metadata["name"] or item.name] = item.name
-    return names
+    return {item.metadata["name"] or item.name: item for item in fields(kind)}
 
 
 def read_keywords(kind: type[T], arguments: Sequence[str]) -> T:
@@ -35,17 +35,19 @@ def read_keywords(kind: type[T], arguments: Sequence[str]) -> T:
     Raises UserError, with all faults, for arguments that are not name=value of a known name.
     """
     names = keywords(kind)
-    values: dict[str, str] = {}
+    values: dict[str, str | None] = {}
     faults: list[Fault] = []
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name not in names:
             remedy = f"use one of {', '.join(names)}"
             faults.append(Fault(argument, must="no such setting", remedy=remedy))
+        elif names[name].metadata["nullable"] and argument in (f"{name}=", f"{name}=null"):
+            values[names[name].name] = None
         elif not value:
             faults.append(Fault(argument, must=f"expected {name}=VALUE"))
         else:
-            values[names[name]] = value
+            values[names[name].name] = value
     if faults:
         raise UserError(*faults)
     return kind(**values)
@@ -54,8 +56,7 @@ def read_keywords(kind: type[T], arguments: Sequence[str]) -> T:
 def print_help(kind: type, command: str) -> None:
     """Print the command and its arguments."""
     console.print(f"{command} [name=value …]")
-    for item in fields(kind):
-        name = item.metadata["name"] or item.name
+    for name, item in keywords(kind).items():
         console.print(f"  {name + '=':15}{item.metadata['about']}")
 
 

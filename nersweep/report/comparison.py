@@ -1,6 +1,7 @@
 """From runs to rows: settings over their seeds, each against the baseline, and the conclusions."""
 
 import json
+import math
 import re
 import statistics
 from collections.abc import Callable, Sequence
@@ -75,8 +76,11 @@ class Comparison:
     ) -> float:
         """Return the time of a row's optimiser step as a multiple of the time unit's median.
 
-        average: over seeds; min and max give the range.
+        average: over seeds; min and max give the range. NaN unless all runs of both rows had the
+        same hardware.
         """
+        if len(row.hardware | self.time_unit.hardware) > 1:
+            return math.nan
         return average(row.step_seconds) / statistics.median(self.time_unit.step_seconds)
 
 

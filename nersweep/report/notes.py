@@ -39,7 +39,7 @@ def write_notes(
     machines = sorted({f"{record.result.device}, {record.result.hardware}" for record in records})
     if len(machines) > 1:
         notes.append(
-            "the runs come from different machines, so their times cannot be compared: "
+            "the runs come from different machines; times are compared within one kind only: "
             + "; ".join(machines)
         )
     for row in rows:

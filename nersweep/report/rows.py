@@ -104,6 +104,14 @@ class Row:
         """Time of an optimiser step, by seed. CPU time if the row was trained on CPUs."""
         return [record.step_seconds for record in self.records]
 
+    @property
+    def hardware(self) -> set[tuple[str, str]]:
+        """The hardware that trained the row: cpu or cuda, with the name of the device."""
+        hardware: set[tuple[str, str]] = set()
+        for record in self.records:
+            hardware.add((record.result.device.partition(":")[0], record.result.hardware))
+        return hardware
+
 
 def points(share: float) -> str:
     """Return a difference of F1 in points, with its sign. A small one gets up to four digits."""

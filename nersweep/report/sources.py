@@ -14,7 +14,7 @@ from nersweep.faults import Fault, UserError
 from nersweep.report.archive import read_archive
 from nersweep.report.records import Record, Run, read_run
 from nersweep.results.folder import run_folder
-from nersweep.results.result import RESULT, Result, Status
+from nersweep.results.result import RESULT, Result, Status, result_of
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 from nersweep.tracking.stores import open_store, store_uri
 
@@ -42,7 +42,9 @@ class ReportOptions:
     )
     save: str | None = keyword("a file to write the runs to, without the words of the data")
     tracking_uri: str | None = keyword(
-        "the tracking store, as in training (mlflow.db in output_dir)", name="tracking.uri"
+        "the tracking store, as in training (mlflow.db in output_dir)",
+        name="tracking.uri",
+        nullable=True,
     )
 
     @property
@@ -122,7 +124,10 @@ def from_tracker(options: ReportOptions) -> RunSelection:
 
 def from_study(options: ReportOptions, name: str) -> RunSelection:
     store, output_dir = options.store, Path(options.output_dir)
-    studies = {run.tags["study"]: run for run in store.runs('tags.kind = "study"')}
+    studies: dict[str, StoredRun] = {}
+    for run in store.runs('tags.kind = "study"'):
+        if "study" in run.tags:  # else another program logged it
+            studies[run.tags["study"]] = run
     if name not in studies:
         others = ", ".join(sorted(studies)) or "none"
         raise UserError(Fault("study", name, f"no such study in the tracker; it has {others}"))
@@ -155,7 +160,7 @@ def from_sweep(options: ReportOptions) -> RunSelection:
     runs: list[Run] = []
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        command = content["command"]
+        command = str(content["command"])
         members = [member_of(values) for values in content["runs"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason, remedy = f"cannot be read ({error})", "repeat the sweep's command to write it again"
@@ -179,14 +184,12 @@ def from_sweep(options: ReportOptions) -> RunSelection:
 
 
 def member_of(values: dict[str, Any]) -> Result:
-    """Return a run of sweep.json, not started. Raises KeyError if something is missing."""
-    return Result(
-        status=Status.NOT_STARTED,
-        name=values["name"],
-        fingerprint=values["fingerprint"],
-        setting=values["setting"],
-        seed=values["seed"],
-    )
+    """Return a run of sweep.json, not started.
+
+    Raises KeyError if something is missing, and ValueError or TypeError if something is wrong.
+    """
+    names = ("name", "fingerprint", "setting", "seed")
+    return result_of({"status": Status.NOT_STARTED} | {name: values[name] for name in names})
 
 
 def data_name(runs: Iterable[Run]) -> str:
@@ -216,17 +219,24 @@ def find_sweep(name: str | None, output_dir: Path) -> Path:
 def read_stored(stored: Iterable[StoredRun], options: ReportOptions) -> list[Run]:
     """Read runs of the tracker, the last first, from their folders or else from the tracker.
 
-    Of a run that was started several times, the last that finished counts, or else the last.
+    Runs of other programs are skipped. Of a run that was started several times, the last that
+    finished counts, or else the last.
     """
     latest: dict[str, StoredRun] = {}
     for run in stored:
         fingerprint = run.tags.get("fingerprint")
-        if not fingerprint:
+        if not fingerprint or is_foreign(run):
             continue
         other = latest.setdefault(fingerprint, run)
         if is_finished(run) and not is_finished(other):
             latest[fingerprint] = run
     return [read_stored_run(run, options) for run in latest.values()]
+
+
+def is_foreign(run: StoredRun) -> bool:
+    """True if another program logged the run: its status or its seed is none of ours."""
+    status, seed = run.tags.get("status", Status.RUNNING), run.tags.get("seed", "0")
+    return status not in list(Status) or not re.fullmatch(r"-?[0-9]+", seed)
 
 
 def is_finished(run: StoredRun) -> bool:
@@ -277,7 +287,7 @@ def find_run(name: str, options: ReportOptions) -> Run:
     if folders:
         return read_run(folders[0], options.scored_split)
     for run in options.store.runs():
-        if run.id == name:
+        if run.id == name and not is_foreign(run):
             return read_stored_run(run, options)
     remedy = f"set a folder, a name in {runs}, or the tracker's id"
     raise UserError(Fault("compare", name, "no such run", remedy))

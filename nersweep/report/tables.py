@@ -171,7 +171,7 @@ def other_columns(comparison: Comparison) -> list[Column]:
         Column("unseen", mean("unseen/f1"), "F1 over the other entities"),
         Column(
             "step",
-            lambda row: f"{comparison.time_ratio(row):.2f}×",
+            lambda row: number(comparison.time_ratio(row), ".2f", "×"),
             f"time of an optimiser step, median over seeds, as a multiple of that of {unit}",
         ),
     ]
@@ -224,8 +224,8 @@ def percent(share: float) -> str:
     return number(100 * share, ".2f")
 
 
-def number(value: float, form: str) -> str:
-    return NOTHING if math.isnan(value) else format(value, form)
+def number(value: float, form: str, unit: str = "") -> str:
+    return NOTHING if math.isnan(value) else f"{value:{form}}{unit}"
 
 
 def p_value(p: float) -> str:

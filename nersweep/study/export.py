@@ -21,11 +21,13 @@ def write_experiment(file: Path, trial: FrozenTrial, trials: int, plan: StudyPla
     """
     space, composer = plan.space, plan.space.composer
     overrides = [*space.fixed, *space.overrides(trial.params), f"seed={plan.seeds[0]}"]
-    difference = changes(composer(overrides), composer.choice(overrides), composer)
+    config = composer(overrides)
+    difference = changes(config, composer.choice(overrides), composer)
+    OmegaConf.resolve(config)  # a file of --config-dir may not read the environment
     values: dict[str, Any] = {"seed": plan.seeds[0]}
     for change in difference.settings:
         if change.name != "seed" and settings.matters(change.name):
-            set_nested(values, change.name, change.value)
+            set_nested(values, change.name, OmegaConf.select(config, change.name))
     defaults: list[Any] = []
     for group, option in difference.options.items():
         defaults.append({f"override /{group}": option})

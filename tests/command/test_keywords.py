@@ -13,7 +13,7 @@ from nersweep.faults import UserError
 @dataclass
 class Options:
     sweep: str | None = keyword("a sweep")
-    uri: str = keyword("a store", "sqlite", name="tracking.uri")
+    uri: str | None = keyword("a store", "sqlite", name="tracking.uri", nullable=True)
 
 
 def test_values_are_text_and_defaults_stay():
@@ -21,10 +21,16 @@ def test_values_are_text_and_defaults_stay():
     assert read_keywords(Options, ["tracking.uri=http://x?a=b"]) == Options(None, "http://x?a=b")
 
 
+@pytest.mark.parametrize("empty", ["tracking.uri=", "tracking.uri=null"])
+def test_an_address_can_be_left_empty_as_in_training(empty):
+    assert read_keywords(Options, [empty]) == Options(None, None)
+
+
 def test_all_faults_are_raised_together():
     with pytest.raises(UserError) as error:
-        read_keywords(Options, ["swep=x", "sweep", "sweep=", "uri=x"])
-    assert [fault.setting for fault in error.value.faults] == ["swep=x", "sweep", "sweep=", "uri=x"]
+        read_keywords(Options, ["swep=x", "sweep", "sweep=", "tracking.uri", "uri=x"])
+    settings = [fault.setting for fault in error.value.faults]
+    assert settings == ["swep=x", "sweep", "sweep=", "tracking.uri", "uri=x"]
     assert error.value.faults[0].remedy == "use one of sweep, tracking.uri"
 
 

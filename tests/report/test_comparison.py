@@ -1,5 +1,6 @@
 """Settings over their seeds: groups, tests worked out by hand, and no overstated conclusion."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from nersweep.report import rows as row_module
 from nersweep.report.power import seeds_to_detect
 from nersweep.report.records import Record
 from nersweep.report.reference import NO_REFERENCE, Claim, Reference
+from nersweep.report.tables import make_tables
 from nersweep.results.result import DataFacts
 
 SENTENCES = 400
@@ -188,6 +190,21 @@ def test_a_single_seed_is_not_tested_and_the_table_says_why():
         contrast.difference > 0
         and np.isnan([contrast.p_seeds, contrast.p_sentences, contrast.adjusted_seeds]).all()
     )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"device": "cuda:1"}, {"hardware": "another CPU"}], ids=["device", "hardware"]
+)
+def test_times_of_unlike_hardware_are_not_compared(changes):
+    runs = [record("cross_entropy"), record("dice"), record("focal", 1), record("focal", 2)]
+    for name, value in changes.items():
+        setattr(runs[3].result, name, value)  # one seed of two
+    answer = compare(runs, "cross_entropy")
+    rows = {row.setting: row for row in answer.rows}
+    assert math.isnan(answer.time_ratio(rows["focal"])) and answer.time_ratio(rows["dice"]) == 1
+    (table,) = [table for table in make_tables(answer) if "step" in table.header]
+    steps = {cells[0]: cells[table.header.index("step")] for cells in table.rows}
+    assert steps == {"cross_entropy": "1.00×", "dice": "1.00×", "focal": "–"}
 
 
 def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():

@@ -234,6 +234,27 @@ def test_beta_is_drawn_over_the_logarithm_of_one_minus_beta():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0.9", "0.99"]
 
 
+def test_values_of_a_knob_that_differ_in_the_seventh_digit_are_two_lines():
+    rows = []
+    for lr in (0.1, 0.10000001):
+        rows += [row("focal", 0.5, name=f"{lr} {g}", focal_gamma=g, rate=lr) for g in (1, 2, 3)]
+    rows.append(row("focal", 0.5, name="none", focal_gamma=None, rate=None))
+    labels = list(drawn(over_knob(compared(*rows, baseline=None))))
+    assert labels == ["focal rate=0.1", "focal rate=0.10000001"]
+    (axes,) = over_two_knobs(compared(*rows, baseline=None)).axes
+    ticks = [label.get_text() for label in axes.get_yticklabels()]
+    assert ticks == ["0.1", "0.10000001"]
+
+
+def test_only_times_of_the_same_hardware_are_drawn():
+    rows = [row(name, 0.5) for name in ("crf", "dice", "cross_entropy")]
+    rows[0].records[0].result.device = "cuda:0"
+    assert list(drawn(time(compared(*rows)))) == ["dice", "cross_entropy"]
+    mixed = row("cross_entropy", 0.5, 0.6)
+    mixed.records[0].result.device = "cuda"
+    assert time(compared(*rows[:2], mixed)) is None
+
+
 def test_time_is_a_multiple_of_the_baselines():
     slow, plain = row("crf", 0.5), row("cross_entropy", 0.4)
     slow.records[0].result.cpu_seconds, plain.records[0].result.cpu_seconds = 25.0, 5.0

@@ -1,6 +1,7 @@
 """The same runs give the same tables from folders, from a tracking server and from an archive."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -213,6 +214,14 @@ def test_of_a_run_started_several_times_the_last_that_finished_counts(tmp_path):
     assert not read_stored([parent], options)
 
 
+@pytest.mark.parametrize("tag", [{"status": "COMPLETED"}, {"seed": "first"}, {"seed": "1.5"}])
+def test_runs_that_another_program_logged_are_skipped(tag, tmp_path):
+    ours = StoredRun("1", "focal-s1", "", {"fingerprint": "f", "status": "failed", "seed": "1"})
+    foreign = StoredRun("2", "theirs", "", {"fingerprint": "g"} | tag)
+    (run,) = read_stored([foreign, ours], ReportOptions(output_dir=str(tmp_path)))
+    assert (run.name, run.status, run.seed) == ("focal-s1", Status.FAILED, 1)
+
+
 def test_a_run_can_be_selected_by_folder_name_and_tracker_id(output_dir, server):
     folder = min((output_dir / "runs").iterdir())
     options = ReportOptions(output_dir=str(output_dir), tracking_uri=server)
@@ -246,6 +255,11 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     content = file.read_text("utf-8").replace("-m loss=", "-m experiment=conll2003_table loss=")
     file.write_text(content, encoding="utf-8")
     assert select_runs(options).title == f"conll2003_table (sweep {file.parent.name})"
+    damaged = json.loads(content)
+    damaged["runs"][0]["fingerprint"] = 5
+    file.write_text(json.dumps(damaged), encoding="utf-8")
+    (fault,) = faults_of(select_runs, options)
+    assert fault.setting == str(file)
     file.write_text(content[:-9], encoding="utf-8")
     (fault,) = faults_of(select_runs, options)
     assert fault.setting == str(file)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
+from nersweep.config.build import is_number
 from nersweep.plotting import cells, styled, styles
 from nersweep.report.comparison import Comparison
 from nersweep.report.figures.drawing import (
@@ -187,11 +188,17 @@ def harmonic_mean(x: float, y: float) -> float:
 
 
 @styled
-def time(comparison: Comparison) -> Figure:
-    """Draw F1 against the time of an optimiser step."""
+def time(comparison: Comparison) -> Figure | None:
+    """Draw F1 against the time of an optimiser step; None if no times can be compared."""
+    pairs: list[tuple[Row, Look]] = []
+    for row, look in looks(comparison):
+        if not np.isnan(comparison.time_ratio(row)):
+            pairs.append((row, look))
+    if not pairs:
+        return None
     figure = canvas(4.0)
     axes = figure.subplots()
-    for row, look in looks(comparison):
+    for row, look in pairs:
         ratio, f1 = comparison.time_ratio(row), 100 * row.mean()
         fastest, slowest = comparison.time_ratio(row, min), comparison.time_ratio(row, max)
         low, high = row.interval
@@ -228,7 +235,7 @@ def over_knob(comparison: Comparison) -> Figure | None:
         if highlighted:
             look = next(palette) | {"label": wrap(name, 40)}
             shift = (number - (len(series) - 1) / 2) * SHIFT
-        values += [row.records[0].config[knob] for row in rows]
+        values += [knob_value(row, knob) for row in rows]
         draw_series(axes, knob, rows, look, shift)
     scale(axes, "x", knob, values)
     axes.grid()
@@ -243,29 +250,42 @@ def knob_series(comparison: Comparison, knob: str, others: list[str]) -> dict[st
 
     Losses are in the order of the rows, combinations by value, the rows of each by the knob.
     """
-    rows = [row for row in comparison.finished if knob in row.records[0].config]
+    rows = [row for row in comparison.finished if has_knob(row, knob)]
     losses = list(dict.fromkeys(row.loss for row in rows))
 
     def place(row: Row) -> tuple[int, list[float], float]:
-        config = row.records[0].config
-        return losses.index(row.loss), [config.get(name) or 0 for name in others], config[knob]
+        values = [knob_value(row, other) if has_knob(row, other) else 0.0 for other in others]
+        return losses.index(row.loss), values, knob_value(row, knob)
 
     series: dict[str, list[Row]] = {}
     for row in sorted(rows, key=place):
         name = str(row.loss)
         for other in others:
-            value = row.records[0].config.get(other)
-            if value is not None:
-                name += f" {other}={value:g}"
+            if has_knob(row, other):
+                name += f" {other}={exact(knob_value(row, other))}"
         series.setdefault(name, []).append(row)
     return series
+
+
+def has_knob(row: Row, name: str) -> bool:
+    """True if a setting at the top level is a number in a row."""
+    return is_number(row.records[0].config.get(name))
+
+
+def knob_value(row: Row, name: str) -> float:
+    return float(row.records[0].config[name])
+
+
+def exact(value: float) -> str:
+    """Return a number with all its digits, without those that a whole number does not need."""
+    return f"{value:g}" if float(f"{value:g}") == value else str(value)
 
 
 def draw_series(
     axes: Axes, knob: str, rows: list[Row], look: Mapping[str, Any], shift: float
 ) -> None:
     """Draw the rows of a series over a knob: means, seeds, and intervals beside each other."""
-    values = np.array([float(row.records[0].config[knob]) for row in rows])
+    values = np.array([knob_value(row, knob) for row in rows])
     style = dict(look)
     if len(set(values)) < len(values):
         style["linestyle"] = "none"
@@ -293,12 +313,12 @@ def over_two_knobs(comparison: Comparison) -> Figure | None:
     if len(knobs) < 2:
         return None
     first, second = knobs[:2]
-    rows = [row for row in comparison.finished if {first, second} <= row.records[0].config.keys()]
+    rows = [row for row in comparison.finished if has_knob(row, first) and has_knob(row, second)]
     losses = [row.loss for row in rows]
     main_loss = max(losses, key=losses.count)
     rows = [row for row in rows if row.loss == main_loss]
-    x = np.array([float(row.records[0].config[first]) for row in rows])
-    y = np.array([float(row.records[0].config[second]) for row in rows])
+    x = np.array([knob_value(row, first) for row in rows])
+    y = np.array([knob_value(row, second) for row in rows])
     means = np.array([100 * row.mean() for row in rows])
     columns, lines = np.unique(x), np.unique(y)
     if min(len(columns), len(lines)) < 2:
@@ -309,8 +329,8 @@ def over_two_knobs(comparison: Comparison) -> Figure | None:
         values = np.zeros((len(lines), len(columns)))
         values[np.searchsorted(lines, y), np.searchsorted(columns, x)] = means
         cells(axes, shades(values), numbers(values, ".2f"))
-        axes.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
-        axes.set_yticks(range(len(lines)), [f"{value:g}" for value in lines])
+        axes.set_xticks(range(len(columns)), list(map(exact, columns.tolist())))
+        axes.set_yticks(range(len(lines)), list(map(exact, lines.tolist())))
         axes.invert_yaxis()
     else:
         best = int(np.argmax(means))
@@ -337,8 +357,7 @@ def varying_knobs(comparison: Comparison) -> list[str]:
     values: dict[str, dict[str, float]] = {}  # knob, setting
     for row in comparison.finished:
         for name, value in row.records[0].config.items():
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if is_number and name not in NO_KNOB:
+            if is_number(value) and name not in NO_KNOB:
                 values.setdefault(name, {})[row.setting] = value
     most = {name: most_values(comparison, of_rows) for name, of_rows in values.items()}
 

@@ -1,6 +1,5 @@
 """Explain why overrides do not compose, beside those that do."""
 
-import typing
 from collections.abc import Mapping, Sequence
 
 from hydra.core.override_parser.types import Override
@@ -9,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from nersweep.config.compose import COMPOSITION, Composer
 from nersweep.config.knobs import foreign_knob, knobs, options_of
 from nersweep.config.overrides import fault, text_of
-from nersweep.config.schema import SECTIONS, describe
+from nersweep.config.schema import describe, type_of
 from nersweep.faults import Fault, reason
 
 # What installs the launchers of plug-ins, as in docs/scale.md.
@@ -72,22 +71,19 @@ def explain(
     offered, choice = composer.options(key), composer.choice(valid)
     whole = composer.whole(composer.split(valid)[0])
     config = whole if override.is_hydra_override() else composer(valid)
-    exists = has_setting(config, key)
+    exists = exists_in(config, key)
     if override.package is not None:
         return fault(text, "an option stays at its place", f"set {key}=NAME")
-    if override.is_add() and (has_setting(composer(valid), key) or offered):
+    if override.is_add() and (exists_in(composer(valid), key) or offered):
         return fault(text, f"{key} exists already", f"set {text.lstrip('+')}")
     if override.is_delete():
         return fault(text, "cannot be left out", f"set {key}=VALUE")
     if offered:
         is_option = override.value() in offered
         return fault(text, reason(error)) if is_option else no_option(override, offered)
-    section, _, name = key.partition(".")
-    if exists and section in SECTIONS and name in typing.get_type_hints(SECTIONS[section]):
-        hint = typing.get_type_hints(SECTIONS[section])[name]
-        return fault(text, f"expected {describe(hint)}")
     if exists:
-        return fault(text, reason(error))
+        hint = type_of(key)
+        return fault(text, f"expected {describe(hint)}" if hint else reason(error))
     owners = [
         f"{options_of([k for k in knobs() if k.feeds == key and k.name == name])}, as {name}"
         for name in dict.fromkeys(knob.name for knob in knobs() if knob.feeds == key)
@@ -108,7 +104,7 @@ def no_option(override: Override, offered: Sequence[str]) -> Fault:
     return fault(text, "no such option", f"{key} takes {', '.join(offered)}")
 
 
-def has_setting(config: DictConfig, key: str) -> bool:
+def exists_in(config: DictConfig, key: str) -> bool:
     """Return whether a setting exists."""
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config

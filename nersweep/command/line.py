@@ -31,6 +31,9 @@ REFUSED = {
     "experimental_rerun": ("a pickle can run anything", "give the run's command again"),
 }
 
+# What a command line can ask for, one at a time.
+MODES = ("run", "multirun", "cfg", "info", "shell_completion")
+
 Setting = tuple[str, ...]  # the overrides of a run without its seed
 # Return the faults of a run that is right by itself: (configuration, options, composer).
 RunCheck = Callable[[DictConfig, Mapping[str, Any], Composer], Iterable[Fault]]
@@ -67,9 +70,15 @@ def refuse(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None:
             raise UserError(Fault(f"--{name.replace('_', '-')}", value, must, remedy))
+    modes = [f"--{mode.replace('_', '-')}" for mode in MODES if getattr(arguments, mode)]
+    if len(modes) > 1:
+        raise UserError(Fault(" ".join(modes), must="cannot be combined", remedy="use one of them"))
     if arguments.package and not arguments.cfg:
         must, remedy = "selects a part of what --cfg prints", "use it with --cfg job"
         raise UserError(Fault("--package", arguments.package, must, remedy))
+    if arguments.resolve and not (arguments.cfg or arguments.help):
+        must, remedy = "resolves what --cfg or --help prints", "use it with --cfg job"
+        raise UserError(Fault("--resolve", must=must, remedy=remedy))
     if any(re.match(r"\W*hydra\.searchpath\b", override) for override in arguments.overrides):
         raise UserError(Fault("hydra.searchpath", must="use --config-dir=DIR"))
     if arguments.config_dir and not Path(arguments.config_dir).is_dir():
@@ -86,6 +95,8 @@ def read(
     Overrides that do not compose, and values that no run accepts, in each run of a sweep, are
     faults of the command. Raises UserError where it cannot be unfolded into runs.
     """
+    if faults := untrusted.defaults_faults(arguments.config_dir):
+        raise UserError(*faults)
     command = Command([], [], False, Composer(folder=arguments.config_dir))
     with command.composer as composer:
         try:
@@ -103,7 +114,7 @@ def read(
 
 def asks_hydra(arguments: argparse.Namespace) -> bool:
     """Return whether the options are for Hydra itself: help, or printing the configuration."""
-    options = ("cfg", "info", "help", "hydra_help", "resolve")
+    options = ("cfg", "info", "help", "hydra_help")
     return any(getattr(arguments, option) for option in options)
 
 

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.defaults_list import create_defaults_list
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from nersweep.config.compose import MAIN, Composer
 from nersweep.config.flat import flat, plain
@@ -19,6 +22,7 @@ PLACES = ("output_dir", "tracking.kind", "tracking.uri", "study.storage", "study
 # Hydra's own classes. Not all of hydra.: hydra.utils.get_object would import anything.
 HYDRA_ROOMS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
 BY_FILE = "set by a file of --config-dir"
+ONLY_SETTINGS = "a file of --config-dir takes values only from other settings"
 REMEDY = "set it on the command line"
 
 
@@ -29,6 +33,9 @@ def faults(
 
     overrides: of the run. explicit: the names on the command line, without what a preset sweeps.
     """
+    for override in map(composer.parsed, overrides):
+        if override.key_or_group in explicit and isinstance(override.value(), Mapping):
+            explicit = explicit | flat({override.key_or_group: override.value()}).keys()
     options, _ = composer.split(overrides)
     section = composer.whole(options).hydra
     faults = foreign_classes(config, section)
@@ -128,8 +135,30 @@ def foreign_values(
             continue
         if key in PLACES and value != usual[key]:
             faults.append(Fault(key, value, BY_FILE, REMEDY))
-        rest = re.sub(r"\$\{hydra:runtime\.choices\.\w+\}", "", str(value))
-        if "${" in rest and ":" in rest:
-            must = "a file of --config-dir takes values only from other settings"
-            faults.append(Fault(key, value, must, REMEDY))
+        if is_resolved(str(value)):
+            faults.append(Fault(key, value, ONLY_SETTINGS, REMEDY))
+    return faults
+
+
+def is_resolved(text: str) -> bool:
+    """Return whether a text takes a value from anything but other settings and Hydra's choices."""
+    rest, before = re.sub(r"\$\{hydra:runtime\.choices\.\w+\}", "", text), ""
+    while rest != before:  # ${${device}.env:HOME}, from the inside
+        rest, before = re.sub(r"\$\{[^${}:]*\}", "", rest), rest
+    return "${" in rest
+
+
+def defaults_faults(folder: str | None) -> list[Fault]:
+    """Return the faults of defaults lists that take an option from more than other options.
+
+    Hydra resolves them before anything else can be looked at: so of all files of the folder.
+    """
+    faults = []
+    for file in sorted(Path(folder).rglob("*.yaml")) if folder else ():
+        try:
+            content: Any = OmegaConf.to_container(OmegaConf.load(file))
+        except (YAMLError, OmegaConfBaseException, OSError, ValueError):
+            continue  # Hydra reports a file that it cannot read, if it is used
+        if isinstance(content, Mapping) and is_resolved(str(content.get("defaults"))):
+            faults.append(Fault(str(file), must=f"defaults: {ONLY_SETTINGS}"))
     return faults

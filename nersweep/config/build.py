@@ -143,10 +143,14 @@ def build_terms(
 ) -> dict[str, Recipe]:
     """Return the recipes of a compound loss's terms; add their faults to `faults`."""
     recipes: dict[str, Recipe] = {}
-    if not isinstance(terms, Mapping) or not all(isinstance(t, Mapping) for t in terms.values()):
+    if not isinstance(terms, Mapping):
         faults["terms"] = Fault(f"{section}.terms", terms, "expected losses by name")
         return recipes
     for name, term in terms.items():
+        if not isinstance(term, Mapping) or "_target_" not in term:
+            place = f"{section}.terms.{name}"
+            faults[f"terms.{name}"] = Fault(place, term, "expected a loss, as in conf/loss")
+            continue
         try:
             recipes[name] = build(f"{section}.terms.{name}", raw["terms"][name], term)
         except UserError as error:
@@ -254,6 +258,8 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict)
     if origin is not None and issubclass(origin, Sequence):
         return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
+    if hint is Any or hint is object:
+        return True
     if hint is float:
         return is_number(value)
     if hint is int:

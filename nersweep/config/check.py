@@ -69,6 +69,9 @@ def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
     for group in COMPONENTS:
         if group in config and choice.get(group) is None:
             faults.append(Fault(group, must=f"takes one option, as in {group}=NAME"))
+        elif group in config and not isinstance(config[group], DictConfig):
+            remedy = f"choose an option, as in {group}=NAME"
+            faults.append(Fault(group, config[group], "must be a section", remedy))
     if faults:
         raise UserError(*faults)
     raw, choice = plain(config), {group: choice[group] for group in COMPONENTS}
@@ -101,7 +104,11 @@ def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
         faults += alpha_faults(parts, names, resolved["loss"]["weight"], choice)
     faults += fit_faults(parts, resolved, choice)
     if faults:
-        raise UserError(*(under_its_source(fault, raw) for fault in faults))
+        first: dict[str, Fault] = {}  # of each setting
+        for fault in faults:
+            source = under_its_source(fault, raw)
+            first.setdefault(source.setting, source)
+        raise UserError(*first.values())
     settings = Settings.of(resolved, Choice(**choice))
     return Checked(raw, settings, Parts(**parts, weight_names=names))
 
@@ -232,6 +239,8 @@ def dead_knobs(
         if name in alive or any(refers_to(raw[name], other) for other in names):
             continue  # of the latter, the other one is at fault
         knob, value = knob_of(name, choice), raw[name]
+        if knob and knob.feeds not in flat(raw):
+            continue  # loss.terms=3 is at fault
         if knob and not refers_to(flat(raw).get(knob.feeds), name):  # loss=focal loss.gamma=5
             fed = flat(resolved).get(knob.feeds)
             remedy = f"set {name}={shown(fed)}"

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -137,7 +137,14 @@ class Composer:
         """Return the configuration with Hydra's section. Raises as Hydra does."""
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        return hydra.compose_config(MAIN, [*self.more, *overrides], mode, from_shell=False)
+        try:
+            whole = hydra.compose_config(MAIN, [*self.more, *overrides], mode, from_shell=False)
+        except AttributeError as error:  # a file with `hydra: null`
+            raise ConfigCompositionException("hydra must be a section") from error
+        for name in ("launcher", "sweeper"):
+            if not isinstance(whole.hydra[name], DictConfig):
+                raise ConfigCompositionException(f"hydra.{name} must be a section")
+        return whole
 
     def without_hydra(self, overrides: tuple[str, ...]) -> bytes:
         """Return a configuration pickled: loading takes .4 ms, copy.deepcopy 1.3 ms."""

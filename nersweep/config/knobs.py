@@ -56,6 +56,14 @@ def knob_of(name: str, choice: Mapping[str, str]) -> Knob | None:
     return None
 
 
+def is_fed(name: str, choice: Mapping[str, str]) -> bool:
+    """Return whether a knob of a chosen option gives a setting, or the whole of it, its value."""
+    for knob in knobs():
+        if knob.option == choice.get(knob.group) and f"{name}.".startswith(f"{knob.feeds}."):
+            return True
+    return False
+
+
 def refers_to(value: object, name: str) -> bool:
     """Return whether a value, or a value in it, interpolates this top-level setting."""
     return re.search(rf"\$\{{{re.escape(name)}\}}", str(value)) is not None

@@ -5,7 +5,7 @@ import operator
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -106,6 +106,16 @@ def register() -> None:
     ConfigStore.instance().store(name="sections", node=dict(SECTIONS))
 
 
+def type_of(key: str) -> Any:
+    """Return the type of a setting of a fixed section: train.engine.packing; None for others."""
+    hint: Any = None
+    hints: Mapping[str, Any] = SECTIONS
+    for name in key.split("."):
+        hint = hints.get(name)
+        hints = typing.get_type_hints(hint) if is_dataclass(hint) else {}
+    return hint
+
+
 def faults(config: Mapping[str, Any]) -> list[Fault]:
     """Return a fault for each setting of a fixed section that is unknown or out of range."""
     faults = []
@@ -148,4 +158,4 @@ def describe(hint: Any) -> str:
         return "one of " + ", ".join(map(str, inner))
     if origin is not None:
         return "a mapping" if issubclass(origin, Mapping) else "a list"
-    return WORDS.get(hint, hint.__name__)
+    return "a section" if is_dataclass(hint) else WORDS.get(hint, hint.__name__)

@@ -1,5 +1,6 @@
 """The device and the precision that a run computes with."""
 
+import re
 import time
 from functools import lru_cache
 
@@ -18,7 +19,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if available else "cpu")
     kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+    if name != "cpu" and not re.fullmatch(r"cuda(:[0-9]+)?", name):
         raise UserError(Fault("device", name, "must be auto, cpu, cuda or cuda:N"))
     if kind == "cuda" and not available:
         remedy = "set device=auto or device=cpu"

@@ -13,6 +13,7 @@ from pathlib import Path
 from nersweep.faults import Fault
 from nersweep.machine import locks
 
+LEAST = 0.001  # of gpus_per_run
 POLL_SECONDS = 0.2  # between two looks at whether a slot is free
 
 
@@ -20,9 +21,9 @@ def fault(gpus_per_run: float | None) -> Fault | None:
     """Return the fault of the setting, if it has one."""
     if gpus_per_run is None:
         return None
-    if 0 < gpus_per_run <= 1 and abs(1 / gpus_per_run - round(1 / gpus_per_run)) < 1e-6:
+    if LEAST <= gpus_per_run <= 1 and abs(1 / gpus_per_run - round(1 / gpus_per_run)) < 1e-6:
         return None
-    must = "must be 1, or 1 over a whole number (0.5, 0.25: so many runs share a GPU)"
+    must = f"must be 1, or 1 over a whole number, ≥ {LEAST} (0.5, 0.25: so many runs share a GPU)"
     return Fault("gpus_per_run", f"{gpus_per_run:g}", must)
 
 

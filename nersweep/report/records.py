@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nersweep.config.flat import flat
+from nersweep.config.knobs import is_fed
 from nersweep.config.settings import matters
 from nersweep.faults import Fault, UserError
 from nersweep.report.predictions import TaggedSplit, read_predictions
@@ -89,7 +90,9 @@ class Record:
         """
         settings: dict[str, Any] = {}
         for name, value in flat(self.config).items():
-            if name.partition(".")[0] not in ("seed", "data") and matters(name):
+            if name.partition(".")[0] in ("seed", "data") or not matters(name):
+                continue
+            if not is_fed(name, self.result.choice):  # loss.gamma repeats focal_gamma
                 settings[name] = value
         return settings | {"train.precision": self.result.precision}
 

@@ -8,7 +8,7 @@ from typing import Any
 import nersweep
 from nersweep.config import settings
 from nersweep.config.flat import flat
-from nersweep.config.knobs import knobs
+from nersweep.config.knobs import is_fed
 from nersweep.machine.databases import public
 from nersweep.results.card import Card, DataSource, relative_to_output_dir
 from nersweep.run.plan import Facts, Plan
@@ -49,9 +49,8 @@ def params(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options and their settings under the names that users set, without what changes no
     result, what is null, and what repeats a knob (loss.gamma beside focal_gamma)."""
     values: dict[str, Any] = dict(config["choice"])
-    fed = tuple(f"{k.feeds}." for k in knobs() if k.option == values.get(k.group))
     for name, value in flat(config).items():
-        repeats = f"{name}.".startswith((*fed, "choice.")) or "_target_" in name
+        repeats = name.startswith("choice.") or "_target_" in name or is_fed(name, config["choice"])
         if settings.matters(name) and value is not None and not repeats:
             values[name] = value
     return values

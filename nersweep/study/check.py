@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
@@ -15,6 +16,7 @@ from nersweep.config.flat import plain
 from nersweep.config.knobs import foreign_knob
 from nersweep.config.schema import StudyConfig
 from nersweep.faults import Fault, UserError, reason
+from nersweep.machine.databases import kind_of
 from nersweep.study.changes import changes
 from nersweep.study.metric import is_final
 from nersweep.study.space import Dimension, Space, parse_space, seeds
@@ -140,7 +142,7 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
         return unused_faults(plain(study))
     faults = []
     if study.name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", study.name):
-        must = "must be 1 to 100 letters, digits, - and _"
+        must = "must be 1 to 100 letters, digits, -, _ and ., the first a letter, a digit or _"
         faults.append(Fault("study.name", study.name, must))
     if study.export is not None and not re.search(r"(^|/)experiment/[^/]+\.yaml$", study.export):
         remedy = "so that experiment=NAME finds it"
@@ -152,12 +154,26 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
                 must, remedy = "study.sampler=grid needs values", "use choice(...) or range(...)"
                 faults.append(Fault(f"study.space.{d.name}", d.text, must, remedy))
     faults += pruner_faults(config)
-    if study.storage and not study.storage.startswith("sqlite:"):
-        faults += precision_faults(config, "study.storage is shared by several")
+    faults += storage_faults(config)
     if config.rerun:
         must = "a study keeps its trials"
         faults.append(Fault("rerun", True, must, "set another study.name for new ones"))
     return faults
+
+
+def storage_faults(config: DictConfig) -> list[Fault]:
+    """Return the faults of the address of the storage, and of what a server asks of its runs."""
+    from nersweep.study.storage import url_of  # imports Optuna, which only a study needs
+
+    if not config.study.storage:
+        return []
+    try:
+        url = url_of(config.study.storage, Path(config.output_dir))
+    except UserError as error:
+        return list(error.faults)
+    if kind_of(url) == "sqlite":
+        return []
+    return precision_faults(config, "study.storage is shared by several")
 
 
 def unused_faults(study: Mapping[str, Any]) -> list[Fault]:

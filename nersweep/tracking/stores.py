@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -23,8 +24,26 @@ ENVIRONMENT = {  # unless the user has set them
 
 
 def store_uri(uri: str | None, output_dir: Path) -> str:
-    """Return the store's URI: SQLite in `output_dir` if none is set. Touches nothing."""
+    """Return the store's URI: SQLite in `output_dir` if none is set. Touches nothing.
+
+    Raises UserError for a URI of no store that MLflow knows.
+    """
+    if uri and not is_server(uri):
+        full_uri(uri)
     return uri or f"sqlite:///{(output_dir / 'mlflow.db').absolute()}"
+
+
+def is_server(uri: str) -> bool:
+    """Return whether a URI is the address of an MLflow server."""
+    return re.match("https?://.", uri) is not None
+
+
+def full_uri(uri: str) -> str:
+    """Return the full URI of a database. Raises UserError for any other URI."""
+    expected = "sqlite:///FILE, postgresql://…, mysql://…, http://… or https://…"
+    expected += ", or nothing for outputs/mlflow.db"
+    kinds, server = ("sqlite", "postgresql", "mysql"), "the address of a server"
+    return databases.full_url(uri, "tracking.uri", kinds, expected, server)
 
 
 def open_store(uri: str | None, output_dir: Path) -> str:
@@ -36,14 +55,11 @@ def open_store(uri: str | None, output_dir: Path) -> str:
     10 s, for a store that cannot be used.
     """
     uri = store_uri(uri, output_dir)
-    if "://" in uri and databases.kind_of(uri) in ("http", "https"):
+    if is_server(uri):
         with one_line(uri):
             _ask_server(uri)
         return uri
-    expected = "sqlite:///FILE, postgresql://…, mysql://…, http://… or https://…"
-    expected += ", or nothing for outputs/mlflow.db"
-    kinds, server = ("sqlite", "postgresql", "mysql"), "the address of a server"
-    uri = databases.full_url(uri, "tracking.uri", kinds, expected, server)
+    uri = full_uri(uri)
     with one_line(uri):
         _make_tables(uri)
     return uri

@@ -69,11 +69,18 @@ LAST = [
     "train.epochs=abc",
     "train.epochs=2.5",
     "train.patience=abc",
+    "train.engine=null",
+    "train.engine.packing=maybe",
     "loss=focal focal_gamma=abc",
     "loss=focal focal_gamma=null",
     "loss=focal focal_alpha=3",
     "loss=weighted_focal weights=none +loss.weight=3",
     "weights=manual manual_weights=3",
+    "loss=compound loss.terms=3",
+    "loss=compound loss.terms.dice=null",
+    "loss=compound +loss.terms.x=3",
+    "loss=focal loss.weight=3",
+    "loss=focal focal_alpha=[1,2] loss.weight=3",
     "seed=x",
     "rerun=yes",
     "output_dir=null",
@@ -101,11 +108,21 @@ LAST = [
     "head.decode=beam",
     "aux=pos aux_weight=-1",
     "device=gpu",
+    "device=cpu:3",
+    "device=cuda:x",
     "gpus_per_run=0.3",
+    "gpus_per_run=1e-300",
     "device=cpu gpus_per_run=0.5",
     # Parts that do not fit each other
     "loss=dice weights=inverse",
     "train.head_lr=0.01",
+    # Addresses
+    "tracking.uri=foo",
+    "tracking.uri=http://",
+    "tracking.uri=sqlite://",
+    "study=focal_gamma study.storage=foo",
+    "study=focal_gamma study.storage=mysql://h/x",
+    "study=focal_gamma study.name=a/b",
     # Grammar and interpolation
     "train.lr=[",
     "loss",
@@ -122,6 +139,11 @@ LAST = [
     "--experimental-rerun=x",
     "--shell-completion --experimental-rerun=x",
     "--package=train",
+    "--resolve",
+    "hydra.sweeper=null",
+    "hydra.launcher=null",
+    "-m seed=1,2 hydra.sweeper=null",
+    "-m seed=1,2 hydra.launcher=null",
     "hydra.launcher.n_jobs=2",
     "hydra.sweep.dirs=x",
     "-m hydra/launcher=joblib hydra.launcher.n_jobs=two",
@@ -140,7 +162,13 @@ def test_the_last_argument_is_the_fault(text, faults):
 
 
 OTHERS = {
+    # Options that Hydra answers one at a time
+    "--cfg job -m": ["--multirun --cfg"],
+    "--cfg job --run": ["--run --cfg"],
+    "--cfg job --info all": ["--cfg --info"],
+    "-m --shell-completion": ["--multirun --shell-completion"],
     "loss=[focal]": ["loss"],
+    "gpus_per_run=1e-320": ["gpus_per_run=9.99989e-321"],
     "+loss=focal": ["+loss=focal"],
     "+experiment=quickstart": ["+experiment=quickstart"],
     "+choice.loss=focal": ["choice={'loss': 'focal'}"],
@@ -212,6 +240,8 @@ WHOLE = {
     "focal_gamma=3": (
         f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"
     ),
+    "train.engine=null": "train.engine=null: expected a section",
+    "train.engine.packing=maybe": "train.engine.packing=maybe: expected true or false",
     "train.patience=abc": "train.patience=abc: expected a whole number or null",
     "model=hf": "model.name=???: must be given, as in model=hf model.name=VALUE",
     "loss=crf head=token": (

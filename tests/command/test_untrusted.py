@@ -5,6 +5,8 @@ import sys
 import pytest
 from test_line import subject, subjects
 
+from nersweep.command.untrusted import is_resolved
+
 FOREIGN = [
     "evil.Loss",  # a module that can be imported
     "os.system",
@@ -170,6 +172,19 @@ VALUES = {
 }
 
 
+@pytest.mark.parametrize("text", ["hydra: null", "hydra: {sweeper: null}"])
+@pytest.mark.parametrize("options", [[], ["--help"]], ids=str)
+def test_a_file_leaves_hydra_its_sections(text, options, faults, strangers):
+    result = faults(strangers("experiment/mine", text), *options, "experiment=mine")
+    assert subjects(result) == ["experiment=mine"]
+
+
+@pytest.mark.parametrize("section", ["loss: 3", "loss: null", "data: 3"])
+def test_a_section_of_a_file_is_a_section(section, faults, strangers):
+    (fault,) = faults(strangers("experiment/mine", section), "experiment=mine")
+    assert fault.setting == section.partition(":")[0]
+
+
 @pytest.mark.parametrize("text", VALUES)
 def test_a_file_neither_gives_an_address_nor_reads_the_environment(text, faults, strangers):
     assert subjects(faults(strangers("experiment/mine", text), "experiment=mine")) == [VALUES[text]]
@@ -182,8 +197,39 @@ def test_a_file_does_not_choose_where_the_best_trial_is_written(faults, stranger
 
 def test_the_command_line_may_set_what_a_file_may_not(faults, strangers):
     folder = strangers("experiment/mine", "tracking: {uri: there}\noutput_dir: elsewhere")
-    assert faults(folder, "experiment=mine", "tracking.uri=here", "output_dir=o") == []
+    chosen = ["tracking.uri=http://127.0.0.1:9", "output_dir=o"]
+    assert faults(folder, "experiment=mine", *chosen) == []
     folder = strangers("experiment/mine", "tracking: {experiment: '${hydra:runtime.choices.loss}'}")
+    assert faults(folder, "experiment=mine") == []
+
+
+def test_a_section_of_the_command_line_sets_only_what_is_in_it(faults, strangers):
+    folder = strangers("experiment/mine", "tracking: {uri: there, experiment: e}")
+    assert faults(folder, "experiment=mine", "tracking={uri: 'sqlite:///x.db'}") == []
+    result = faults(folder, "experiment=mine", "tracking={experiment: mine}")
+    assert subjects(result) == ["tracking.uri=there"]
+
+
+@pytest.mark.parametrize("text", ["exp: ${seed}", "${seed}: a", "${train.lr} ${${device}}"])
+def test_a_colon_beside_a_reference_reads_nothing(text):
+    assert not is_resolved(text)
+
+
+@pytest.mark.parametrize("text", ["a ${oc.env:HOME}", "${${device}.env:HOME}", "${oc.env:${seed}}"])
+def test_a_resolver_reads_something(text):
+    assert is_resolved(text)
+
+
+def test_a_defaults_list_does_not_read_the_environment(faults, strangers):
+    folder = strangers("experiment/mine", "defaults: [{override /loss: '${oc.env:HOME}'}, _self_]")
+    (fault,) = faults(folder, "experiment=mine")
+    assert fault.setting.endswith("experiment/mine.yaml")
+
+
+def test_a_defaults_list_may_name_another_option(faults, strangers):
+    strangers("more/focal", "focal_gamma: 3")
+    text = "defaults: ['/more/${loss}', {override /loss: focal}, _self_]"
+    folder = strangers("experiment/mine", text)
     assert faults(folder, "experiment=mine") == []
 
 

@@ -227,10 +227,9 @@ def test_a_defaults_list_does_not_read_the_environment(faults, strangers):
 
 
 def test_a_defaults_list_may_name_another_option(faults, strangers):
-    strangers("more/focal", "focal_gamma: 3")
-    text = "defaults: ['/more/${loss}', {override /loss: focal}, _self_]"
-    folder = strangers("experiment/mine", text)
-    assert faults(folder, "experiment=mine") == []
+    strangers("more/mine", "seed: x")
+    folder = strangers("experiment/mine", "defaults: ['/more/${experiment}', _self_]")
+    assert subjects(faults(folder, "experiment=mine")) == ["seed=x"]
 
 
 def test_a_preset_sweeps_only_settings_of_runs(faults, strangers):

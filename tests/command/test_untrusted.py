@@ -228,7 +228,7 @@ def test_a_defaults_list_does_not_read_the_environment(faults, strangers):
 
 def test_a_defaults_list_may_name_another_option(faults, strangers):
     strangers("more/mine", "seed: x")
-    folder = strangers("experiment/mine", "defaults: ['/more/${experiment}', _self_]")
+    folder = strangers("experiment/mine", "defaults: [{/more: '${experiment}'}, _self_]")
     assert subjects(faults(folder, "experiment=mine")) == ["seed=x"]
 
 

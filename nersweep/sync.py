@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nersweep.command.keywords import keyword, run_program
-from nersweep.faults import Fault, Unavailable, UserError
+from nersweep.faults import Fault, UserError
 from nersweep.terminal import console
 from nersweep.tracking import syncing, tracker
 
@@ -25,8 +25,9 @@ class SyncArguments:
 def sync(arguments: SyncArguments) -> None:
     """Sync every folder of output_dir that the tracker lacks a part of, and print progress.
 
+    Asks the tracker for each folder that it should have: its store may be another one by now.
     Raises Unavailable for a tracker that does not answer, and, after all folders, UserError for
-    those that it refuses.
+    those that failed.
     """
     output_dir = Path(arguments.output_dir)
     if not output_dir.is_dir():
@@ -34,18 +35,16 @@ def sync(arguments: SyncArguments) -> None:
     chosen = tracker.make(arguments.kind, arguments.uri, output_dir)
     chosen.open()
     folders = syncing.folders_in(output_dir)
-    pending = [folder for folder in folders if not syncing.is_complete(chosen, folder)]
-    refusals: list[Fault] = []
+    pending = []
+    for folder in folders:
+        if not syncing.is_complete(chosen, folder) or syncing.is_lost(chosen, folder):
+            pending.append(folder)
+    faults: list[Fault] = []
     for number, folder in enumerate(pending, 1):
         console.print(f"{number}/{len(pending)} {folder}")
-        try:
-            syncing.sync(chosen, folder)
-        except Unavailable:
-            raise
-        except UserError as error:
-            refusals += error.faults
-    if refusals:
-        raise UserError(*refusals)
+        faults += syncing.faults_of_sync(chosen, folder)
+    if faults:
+        raise UserError(*faults)
     console.print(f"{chosen.name} has all of {len(folders)} runs, sweeps and studies")
 
 

@@ -23,6 +23,9 @@ class Names:
 
     def open(self): ...
 
+    def has(self, folder):
+        return not (folder / "lost").exists()
+
     def sync(self, folder):
         print("synced", folder.name)
 
@@ -76,6 +79,9 @@ def test_sync_brings_every_folder_up_to_date(outputs, ask):
     ]
     code, out, _ = ask(sync, "tracking.kind=names_tracker")
     assert code == 0 and "synced 1a2b3c4d" not in out
+    (outputs / "sweeps" / "1a2b3c4d" / "lost").touch()
+    code, out, _ = ask(sync, "tracking.kind=names_tracker")
+    assert code == 0 and "synced 1a2b3c4d" in out
 
 
 @pytest.mark.parametrize(
@@ -94,7 +100,8 @@ def test_a_failed_sync_is_one_line(outputs, ask, argument):
     assert argument.partition("=")[0] in err[0]
 
 
-def test_a_folder_that_the_tracker_refuses_does_not_stop_the_others(outputs, ask):
+@pytest.mark.parametrize("error", ["deleted", "KeyError"])
+def test_a_folder_that_fails_does_not_stop_the_others(outputs, ask, error):
     refusal = """
     def sync(self, folder):
         from nersweep.faults import Fault, UserError
@@ -103,10 +110,15 @@ def test_a_folder_that_the_tracker_refuses_does_not_stop_the_others(outputs, ask
         raise UserError(Fault("tracking.experiment", folder.name, "deleted"))
 """
     accepting = '    def sync(self, folder):\n        print("synced", folder.name)\n'
+    if error == "KeyError":
+        refusal = refusal.replace(
+            'UserError(Fault("tracking.experiment", folder.name, "deleted"))',
+            "KeyError(folder.name)",
+        )
     text = TRACKER.replace(accepting, refusal)
     (outputs.parent / "names_tracker.py").write_text(text)
     code, out, err = ask(sync, "tracking.kind=names_tracker")
-    assert (code, len(err)) == (1, 2) and all("deleted" in line for line in err)
+    assert (code, len(err)) == (1, 2) and all(error in line for line in err)
     assert sum(line.startswith("synced") for line in out) == 2
 
 

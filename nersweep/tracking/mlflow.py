@@ -17,12 +17,12 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from nersweep.faults import Fault, UserError
+from nersweep.faults import Fault, UserError, one_line
 from nersweep.machine.databases import public, sqlite_file
 from nersweep.tracking import facts as facts_module
 from nersweep.tracking import state
 from nersweep.tracking.facts import Facts
-from nersweep.tracking.stores import cut, one_line, open_store, store_uri, ui_command
+from nersweep.tracking.stores import cut, open_store, requests, store_uri, ui_command
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,13 @@ class MlflowTracker:
     def view(self) -> str:
         return ui_command(self.uri)
 
+    def has(self, folder: Path) -> bool:
+        from mlflow import MlflowClient
+
+        run_id = state.read_entry(folder, self.address).get("run_id")
+        with requests(self.uri):
+            return run_id is not None and find_run(MlflowClient(self.uri), run_id) is not None
+
     def sync(self, folder: Path) -> None:
         if not (self.is_open and is_reachable(self.uri)):
             self.open()  # answers within seconds, where a request would wait for minutes
@@ -84,7 +91,7 @@ class MlflowTracker:
         if parent and "run_id" not in state.read_entry(parent, self.address):
             with state.locked(parent):
                 self.sync(parent)
-        with one_line(self.uri):
+        with requests(self.uri):
             update = Update(self, facts)
             update.send()
         if update.refusals and folder not in self.warned:
@@ -145,7 +152,8 @@ class Update:
         """Return the run of the folder: the one it is known as, one that a killed process left, or
         a new one."""
         if self.entry.get("started") == self.card.started:
-            if run := self._active_run(self.entry["run_id"]):
+            run = find_run(self.client, self.entry["run_id"])
+            if run and run.info.lifecycle_stage == "active":
                 return run
             log.warning("MLflow run %s is gone; creating a new one", self.entry["run_id"])
         experiment_id = self._experiment()
@@ -158,17 +166,6 @@ class Update:
             tags={"folder": self._folder(), "host": self.card.host, **self._identity()},
             run_name=self.card.name,
         )
-
-    def _active_run(self, run_id: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            run = self.client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        return run if run.info.lifecycle_stage == "active" else None
 
     def _run_of_attempt(self, experiment_id: str) -> Any:
         """Return the run with this name and start: its process was killed before it wrote the id,
@@ -317,7 +314,8 @@ class Update:
         """Store copies of the files that the run lacks, and of those that have changed."""
         stored: dict[str, str] = self.entry.setdefault("files", {})
         for name, file in self.facts.files.items():
-            checksum = sha256(file.read_bytes()).hexdigest()
+            with reading(file):
+                checksum = sha256(file.read_bytes()).hexdigest()
             if stored.get(name) != checksum:
                 folder = str(Path(name).parent)
                 with self._refusable():
@@ -366,8 +364,13 @@ class Update:
     def _log_model_files(self, model_id: str, folder: Path) -> None:
         from mlflow.models import Model
 
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-        tokenizer = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        with reading(folder):
+            config = json.loads((folder / "config.json").read_text("utf-8"))
+            tokenizer = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+            architecture, tokenizer_type = config["architectures"][0], tokenizer["tokenizer_class"]
+            files = [file for file in sorted(folder.iterdir()) if file.suffix != ".safetensors"]
+            for file in files:
+                file.open("rb").close()
         model = Model(run_id=self.id, model_id=model_id)
         model.add_flavor(
             "python_function",
@@ -378,17 +381,16 @@ class Update:
             "transformers",
             task=TASK,
             instance_type="TokenClassificationPipeline",
-            pipeline_model_type=config["architectures"][0],
+            pipeline_model_type=architecture,
             local_base_model_path=str(folder),
             components=["tokenizer"],
-            tokenizer_type=tokenizer["tokenizer_class"],
+            tokenizer_type=tokenizer_type,
         )
         with tempfile.TemporaryDirectory() as scratch:
             model.save(f"{scratch}/MLmodel")
             self.client.log_model_artifact(model_id, f"{scratch}/MLmodel")
-        for file in sorted(folder.iterdir()):
-            if file.suffix != ".safetensors":
-                self.client.log_model_artifact(model_id, str(file), "components/tokenizer")
+        for file in files:
+            self.client.log_model_artifact(model_id, str(file), "components/tokenizer")
 
     @contextmanager
     def _refusable(self) -> Iterator[None]:
@@ -404,6 +406,28 @@ class Update:
 
     def _remember(self) -> None:
         state.write_entry(self.facts.folder, self.tracker.address, self.entry)
+
+
+def find_run(client: Any, run_id: str) -> Any:
+    """Return the run of a store with this id, also one that was deleted there; None without."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    return None
+
+
+@contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Raise UserError if a file of the folder cannot be read, which is no fault of the store's."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        must, remedy = f"cannot be read ({one_line(error)})", "repeat its command with rerun=true"
+        raise UserError(Fault(str(place), must=must, remedy=remedy)) from None
 
 
 def is_reachable(uri: str) -> bool:

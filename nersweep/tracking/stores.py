@@ -56,11 +56,11 @@ def open_store(uri: str | None, output_dir: Path) -> str:
     """
     uri = store_uri(uri, output_dir)
     if is_server(uri):
-        with one_line(uri):
+        with requests(uri):
             _ask_server(uri)
         return uri
     uri = full_uri(uri)
-    with one_line(uri):
+    with requests(uri):
         _make_tables(uri)
     return uri
 
@@ -112,8 +112,8 @@ def _make_tables(uri: str) -> None:
 
 
 @contextmanager
-def one_line(uri: str) -> Iterator[None]:
-    """Silence MLflow, and raise Unavailable, in one line, for what the store raises."""
+def requests(uri: str) -> Iterator[None]:
+    """Silence MLflow, and raise Unavailable, in one line, for what a request to it raises."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     from mlflow.exceptions import MlflowException

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nersweep.faults import Unavailable, UserError, one_line
+from nersweep.faults import Fault, Unavailable, UserError, fault_lines, one_line
 from nersweep.results.card import CARD, read_card, relative_to_output_dir
 from nersweep.tracking import facts, state
 from nersweep.tracking.tracker import Tracker
@@ -47,22 +47,45 @@ def sync(tracker: Tracker, folder: Path, wait: bool = True) -> None:
         state.write_entry(folder, tracker.address, entry)
 
 
+def is_lost(tracker: Tracker, folder: Path) -> bool:
+    """Ask the tracker whether it has a folder no more; if so, the next sync adds all of it again.
+
+    That is so of a store that was deleted, or replaced by another one. Raises Unavailable.
+    """
+    if tracker.has(folder):
+        return False
+    with state.locked(folder):
+        state.write_entry(folder, tracker.address, {})
+    return True
+
+
 def sync_all(tracker: Tracker, folders: Sequence[Path]) -> bool:
     """Sync folders until the tracker is unavailable. Return True if it has all of them.
 
-    A folder that it refuses is skipped, with a warning.
+    A folder that fails, or that the tracker refuses, is skipped, with a warning.
     """
-    warnings: set[str] = set()
-    for folder in folders:
-        try:
-            sync(tracker, folder)
-        except UserError as error:
-            if str(error) not in warnings:
-                log.warning("%s", error)
-            warnings.add(str(error))
-            if isinstance(error, Unavailable):
-                break
-    return not warnings
+    faults: list[Fault] = []
+    try:
+        for folder in folders:
+            faults += faults_of_sync(tracker, folder)
+    except Unavailable as error:
+        faults += error.faults
+    for line in dict.fromkeys(map(str, faults)):
+        log.warning("%s", line)
+    return not faults
+
+
+def faults_of_sync(tracker: Tracker, folder: Path) -> Sequence[Fault]:
+    """Sync a folder and return what was wrong with it alone. Raises Unavailable."""
+    try:
+        sync(tracker, folder)
+    except Unavailable:
+        raise
+    except UserError as error:
+        return error.faults
+    except Exception as error:
+        return [Fault(str(folder), must="; ".join(fault_lines(error)))]
+    return []
 
 
 def folders_in(output_dir: Path) -> list[Path]:

@@ -40,6 +40,12 @@ class TensorBoardTracker:
     def view(self) -> str:
         return shlex.join([sys.executable, "-m", "tensorboard.main", "--logdir", str(self.log_dir)])
 
+    def has(self, folder: Path) -> bool:
+        return self.file_of(folder).exists()
+
+    def file_of(self, folder: Path) -> Path:
+        return self.log_dir / folder.name / EVENTS
+
     def sync(self, folder: Path) -> None:
         """Append the events that the file lacks.
 
@@ -52,7 +58,7 @@ class TensorBoardTracker:
         if not facts.curves and facts.ended is None:
             return
         content = encode(facts)
-        file = self.log_dir / folder.name / EVENTS
+        file = self.file_of(folder)
         before = file.read_bytes() if file.exists() else b""
         if not before or not content.startswith(before):
             write_bytes(file, content)

@@ -30,6 +30,9 @@ class Tracker(Protocol):
     def open(self) -> None:
         """Raise Unavailable, within 10 s, if the tracker cannot be used."""
 
+    def has(self, folder: Path) -> bool:
+        """Return whether a folder that was synced before is still there. Raises Unavailable."""
+
     def sync(self, folder: Path) -> None:
         """Add what the tracker lacks of a folder, and nothing twice. Raises Unavailable."""
 
@@ -43,6 +46,9 @@ class NoTracker:
     name = address = ""
 
     def open(self) -> None: ...
+
+    def has(self, folder: Path) -> bool:
+        return True
 
     def sync(self, folder: Path) -> None: ...
 

@@ -181,6 +181,22 @@ def test_a_run_that_is_gone_is_created_again(make_run, sync, client, caplog):
     assert sync(folder) != run_id and "is gone" in caplog.text
 
 
+def test_a_store_without_the_run_is_filled_again_and_what_was_deleted_there_is_not(
+    make_run, sync, client, store
+):
+    folder = make_run([3, 2], KILLED, name="lost")
+    mlflow_tracker = tracker.make("mlflow", store, folder.parents[1])
+    run_id = sync(folder)
+    assert not syncing.is_lost(mlflow_tracker, folder)
+    entry = state.read_entry(folder, mlflow_tracker.address)
+    state.write_entry(folder, mlflow_tracker.address, entry | {"run_id": "0" * 32})
+    assert syncing.is_complete(mlflow_tracker, folder)
+    assert syncing.is_lost(mlflow_tracker, folder)
+    assert sync(folder) == run_id and syncing.is_complete(mlflow_tracker, folder)
+    client.delete_run(run_id)
+    assert not syncing.is_lost(mlflow_tracker, folder)
+
+
 def test_a_run_that_starts_over_is_new_and_ends_the_killed_one(make_run, sync, client):
     folder = make_run([0.1], {"status": "running"}, name="again")
     first = sync(folder)
@@ -207,6 +223,21 @@ def test_a_run_whose_model_was_deleted_is_shown_without_it(copy, sync, client):
     shutil.rmtree(copy / "model")
     run = client.get_run(sync(copy))
     assert run.info.status == "FINISHED" and not (run.outputs and run.outputs.model_outputs)
+
+
+@pytest.mark.parametrize("damage", ["missing", "no JSON", "dangling"])
+def test_a_damaged_model_is_a_fault_of_its_folder_and_not_of_the_store(copy, sync, damage):
+    config = copy / "model" / "config.json"
+    if damage == "missing":
+        config.unlink()
+    elif damage == "no JSON":
+        config.write_text("{")
+    else:
+        (copy / "model" / "vocab.txt").symlink_to("nowhere")
+    with pytest.raises(UserError) as refused:
+        sync(copy)
+    assert not isinstance(refused.value, Unavailable)
+    assert refused.value.faults[0].setting == str(copy / "model")
 
 
 def test_an_address_names_one_file_wherever_the_command_is_given(tmp_path, monkeypatch):

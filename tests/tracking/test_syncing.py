@@ -28,6 +28,9 @@ class LinesTracker:
     def open(self):
         pass
 
+    def has(self, folder):
+        return True
+
     def sync(self, folder):
         facts = read(folder)
         name = facts.card.name
@@ -49,6 +52,9 @@ class Recorder:
 
     def open(self):
         pass
+
+    def has(self, folder):
+        return True
 
     def sync(self, folder):
         if self.error:
@@ -174,6 +180,22 @@ def test_a_folder_that_is_refused_keeps_no_other_from_the_tracker(make_run, reco
     recorder.sync = sync
     assert not syncing.sync_all(recorder, folders) and recorder.syncs == [1]
     assert caplog.text.count("tracking.experiment=x") == 1
+
+
+def test_an_internal_error_with_a_folder_keeps_no_other_from_the_tracker(
+    make_run, recorder, caplog
+):
+    folders = [make_run([0.5], KILLED, name=name) for name in ("a", "b")]
+    whole = recorder.sync
+
+    def sync(folder):
+        if folder == folders[0]:
+            raise KeyError("x")
+        whole(folder)
+
+    recorder.sync = sync
+    assert not syncing.sync_all(recorder, folders) and recorder.syncs == [1]
+    assert f"{folders[0]}: internal error: KeyError" in caplog.text
 
 
 def test_what_is_refused_at_the_start_is_not_tried_again_at_the_end(make_run, recorder):

@@ -92,8 +92,8 @@ def entities(
     return rows[labels.begins[ids][rows[:, 0]]] if strict else rows
 
 
-def entity_counts(gold: np.ndarray, predicted: np.ndarray, words: int, types: int) -> np.ndarray:
-    """Count correct, predicted and gold entities by type, (types, 3).
+def correct_entities(gold: np.ndarray, predicted: np.ndarray, words: int, types: int) -> np.ndarray:
+    """Return the gold entities that are predicted.
 
     gold and predicted: rows (start, end, type) over so many words.
     """
@@ -102,10 +102,19 @@ def entity_counts(gold: np.ndarray, predicted: np.ndarray, words: int, types: in
         start, end, type_ = rows.T
         return np.asarray((start * (words + 1) + end) * (types + 1) + type_)
 
+    return gold[np.isin(keys(gold), keys(predicted), assume_unique=True)]
+
+
+def entity_counts(gold: np.ndarray, predicted: np.ndarray, words: int, types: int) -> np.ndarray:
+    """Count correct, predicted and gold entities by type, (types, 3).
+
+    gold and predicted: rows (start, end, type) over so many words.
+    """
+
     def by_type(rows: np.ndarray) -> np.ndarray:
         return np.bincount(rows[:, 2], minlength=types + 1)[1:]
 
-    correct = gold[np.isin(keys(gold), keys(predicted), assume_unique=True)]
+    correct = correct_entities(gold, predicted, words, types)
     return np.stack([by_type(correct), by_type(predicted), by_type(gold)], axis=1)
 
 

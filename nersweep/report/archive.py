@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nersweep.evaluation.counts import from_dense, from_json
 from nersweep.faults import Fault, UserError
 from nersweep.machine import files
 from nersweep.report.records import Record, Run
@@ -53,6 +54,7 @@ def to_line(run: Run, split: str) -> str:
         values["epochs"] = [epoch.to_json() for epoch in run.epochs]
         values["losses"] = run.losses
         values["counts"] = pack(run.counts)
+        values["documents"] = run.documents.to_json()
         values["confusion"] = run.confusion.tolist()
     return json.dumps(values, ensure_ascii=False)
 
@@ -66,7 +68,12 @@ def from_line(line: str) -> tuple[Run, str]:
     confusion = np.array(values["confusion"], dtype=np.int64)
     epochs = [EPOCH.validate_python(epoch) for epoch in values["epochs"]]
     losses = [(step, loss) for step, loss in values["losses"]]
-    return Record(result, split, unpack(values["counts"]), confusion, epochs, losses), split
+    counts = unpack(values["counts"])
+    if "documents" in values:
+        documents = from_json(values["documents"])
+    else:  # of an older version: each sentence is a document, and types are unknown
+        documents = from_dense((), None, counts[:, None])
+    return Record(result, split, counts, confusion, epochs, losses, None, documents), split
 
 
 def pack(counts: np.ndarray) -> str:

@@ -35,6 +35,7 @@ def write_notes(
             "dev selected the best epoch, and in a study the settings too: "
             "its scores are higher than those to expect on new data"
         )
+    notes += note_documents(records)
     notes += note_versions(records)
     machines = sorted({f"{record.result.device}, {record.result.hardware}" for record in records})
     if len(machines) > 1:
@@ -57,6 +58,25 @@ def write_notes(
     elif baseline:
         notes += note_seeds(rows, baseline)
     return notes
+
+
+def note_documents(records: Sequence[Record]) -> list[str]:
+    """Note that sentences are taken as independent, where no documents are known.
+
+    Those of a generated corpus are independent.
+    """
+    marks = {record.documents.marked for record in records}
+    if None in marks:
+        return [
+            "documents unknown, as an older version made these runs: sentences are taken as "
+            "independent, so intervals are too narrow"
+        ]
+    if False in marks and records[0].result.choice["data"] != "generated":
+        return [
+            "the data mark no documents: sentences are taken as independent, so intervals are too "
+            "narrow if sentences come from longer texts"
+        ]
+    return []
 
 
 def note_versions(records: Sequence[Record]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nersweep.evaluation import metrics
+from nersweep.evaluation.counts import DocumentCounts, count_documents
 from nersweep.faults import Fault, UserError
 from nersweep.labels import LabelSet
 
@@ -58,14 +59,18 @@ class TaggedSplit:
         """Return the sentence of each entity, by number from 0."""
         return np.searchsorted(self.ends, entities[:, 0], side="right")
 
+    @cached_property
+    def sentence_counts(self) -> DocumentCounts:
+        """Entities of each sentence by type."""
+        documents = np.arange(len(self.lengths))
+        return count_documents(
+            self.gold_ids, self.ids, self.lengths, self.labels, self.spans, documents, marked=None
+        )
+
     def counts(self) -> np.ndarray:
         """Count the entities of each sentence: correct, predicted, gold (S, 3)."""
-        gold = set(map(tuple, self.gold.tolist()))
-        is_correct = np.array([tuple(row) in gold for row in self.predicted.tolist()], dtype=bool)
-        columns = []
-        for entities in (self.predicted[is_correct], self.predicted, self.gold):
-            columns.append(np.bincount(self.sentences(entities), minlength=len(self.lengths)))
-        return np.stack(columns, axis=1)
+        counts: np.ndarray = self.sentence_counts.lenient.sum(1)
+        return counts
 
     def confusion(self) -> np.ndarray:
         """Count words by gold label (rows) and predicted label (columns)."""

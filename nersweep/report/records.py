@@ -11,8 +11,10 @@ import numpy as np
 from nersweep.config.flat import flat
 from nersweep.config.knobs import is_fed
 from nersweep.config.settings import matters
+from nersweep.evaluation.counts import NO_DOCUMENTS, DocumentCounts
 from nersweep.faults import Fault, UserError
 from nersweep.report.predictions import TaggedSplit, read_predictions
+from nersweep.results.counts import COUNTS, read_counts
 from nersweep.results.result import RESULT, FinishedResult, Result, read_result, result_of
 from nersweep.training.history import EPOCH, EpochRecord, StepRecord, record_of
 
@@ -25,7 +27,7 @@ class Record:
 
     counts: entities of each sentence, correct, predicted, gold (S, 3). confusion: words by gold
     and predicted label. losses: (step, training loss), thinned out. folder: None for a run from
-    an archive.
+    an archive. documents: entities of each document by type.
     """
 
     result: FinishedResult
@@ -35,6 +37,7 @@ class Record:
     epochs: list[EpochRecord] = field(default_factory=list)
     losses: list[tuple[int, float]] = field(default_factory=list)
     folder: Path | None = None
+    documents: DocumentCounts = NO_DOCUMENTS
 
     @property
     def setting(self) -> str:
@@ -123,15 +126,23 @@ def read_run(folder: Path, split: str) -> Run:
         file = folder / "predictions" / f"{split}.conll"
         reason = f"{sentences:,} sentences, expected {expected:,}"
         raise UserError(Fault(str(file), must=reason))
+    counts = predictions.counts()
+    documents = read_counts(folder, split)
+    if documents is None:  # of an older version
+        documents = predictions.sentence_counts
+    if (documents.lenient.sum((0, 1)) != counts.sum(0)).any():
+        reason = f"not the counts of {split}.conll"
+        raise UserError(Fault(str(folder / COUNTS), must=reason))
     epochs, losses = read_history(folder / "metrics.jsonl")
     return Record(
         round_result(result),
         split,
-        predictions.counts(),
+        counts,
         predictions.confusion(),
         epochs,
         losses,
         folder,
+        documents,
     )
 
 

@@ -1,4 +1,4 @@
-"""Write a run's files for people: predictions in columns, a table of scores, pictures."""
+"""Write a run's files: predictions in columns, counts by document, scores, pictures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nersweep.batches.batch import Tokenised
-from nersweep.data.corpus import Sentence
+from nersweep.data.corpus import Sentence, document_numbers, has_documents
+from nersweep.evaluation.counts import DocumentCounts, count_documents
 from nersweep.evaluation.metrics import confusion, entities, entity_counts, report_text
 from nersweep.labels import LabelSet
 from nersweep.machine.files import write_text
 from nersweep.model.tagger import Predictions
+from nersweep.results.counts import write_counts
 from nersweep.run.plan import Plan
 from nersweep.training.history import History
 
@@ -18,15 +20,19 @@ OVERLAPPING = "\nSpans that overlap an earlier one are left out here; result.jso
 
 
 def write_artifacts(
-    plan: Plan, history: History, predictions: Mapping[str, Predictions], test: Tokenised
+    plan: Plan,
+    history: History,
+    predictions: Mapping[str, Predictions],
+    splits: Mapping[str, Tokenised],
 ) -> None:
-    """Write predictions/*.conll, report.txt, learning_curves.png and confusion_matrix.png.
+    """Write predictions/*, report.txt, learning_curves.png and confusion_matrix.png.
 
-    predictions: of dev and test. test: the split that is scored.
+    predictions: of dev and test.
     """
     from nersweep.run import plots  # Matplotlib: half a second that other commands do not need
 
-    folder, labels = plan.folder, plan.facts.labels
+    folder, labels, test = plan.folder, plan.facts.labels, splits["test"]
+    counts_of: dict[str, DocumentCounts] = {}
     for split, predicted in predictions.items():
         sentences = plan.facts.corpus.splits()[split]
         file = folder / "predictions" / f"{split}.conll"
@@ -34,6 +40,16 @@ def write_artifacts(
         if predicted.spans is not None:
             lines = span_lines(sentences, predicted.spans, labels)
             write_text(file.with_suffix(".spans.jsonl"), lines)
+        counts_of[split] = count_documents(
+            splits[split].labels,
+            predicted.labels,
+            splits[split].lengths(),
+            labels,
+            predicted.spans,
+            document_numbers(sentences),
+            has_documents(sentences),
+        )
+    write_counts(folder, counts_of)
     write_text(folder / "report.txt", score_table(test, predictions["test"], labels))
     plots.learning_curves(folder / "learning_curves.png", history.steps, history.epochs)
     counts = confusion(test.labels, predictions["test"].labels, labels)

@@ -206,7 +206,7 @@ def train_and_score(
     analysis = analyse_run(plan, trained, predictions)
     tagger.float().load_state_dict(history.weights)
     saved.save(plan.folder / "model", tagger, plan.head, labels, plan.precision)
-    write_artifacts(plan, history, predictions, test)
+    write_artifacts(plan, history, predictions, trained.splits)
     return finish(plan, trained, scores, analysis)
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from nersweep import __main__ as cli
 from nersweep.report.comparison import compare
+from nersweep.report.predictions import read_predictions
 from nersweep.report.records import read_run
+from nersweep.results.counts import write_counts
 from nersweep.results.result import FinishedResult, read_result, write_result
 
 SCRIPT = "<script>alert(1)</script>"
@@ -86,6 +88,8 @@ def runs(tmp_path_factory):
                 ]
                 blocks.append("".join(lines))
             (copy / "predictions" / "test.conll").write_text("\n".join(blocks), encoding="utf-8")
+            counts = read_predictions(copy, "test", TYPES).sentence_counts
+            write_counts(copy, {"test": replace(counts, marked=False)})
             folders.append(copy)
     return folders
 

@@ -45,6 +45,7 @@ def test_predicted_spans_count_where_the_head_predicts_spans(folder):
     (folder / "predictions" / "test.spans.jsonl").write_text(
         "\n".join(lines) + "\n", encoding="utf-8"
     )
+    (folder / "predictions" / "counts.json").unlink()
     counts = read_run(folder, "test").counts
     assert counts[:, 1].tolist() == [1] + [0] * (sentences - 1)
 
@@ -58,6 +59,7 @@ def test_an_archive_gives_the_same_record_without_a_word_of_the_data(runs, tmp_p
         assert set(before.config) - set(after.config) == {"data", "output_dir", "tracking"}
         assert after.identity == before.identity and after.seed == before.seed
         assert replace(after.result, config={}) == replace(before.result, config={})
+        assert (after.documents.lenient == before.documents.lenient).all()
         assert (after.counts == before.counts).all() and (after.confusion == before.confusion).all()
         assert (after.epochs, after.losses, after.split) == (
             before.epochs,
@@ -71,6 +73,27 @@ def test_an_archive_gives_the_same_record_without_a_word_of_the_data(runs, tmp_p
     assert len(words) > 9 and not [
         word for word in words if len(word) > 3 and json.dumps(word)[1:-1] in text
     ]
+
+
+def test_a_run_of_an_older_version_counts_its_sentences_as_documents(folder, tmp_path):
+    record = read_run(folder, "test")
+    assert record.documents.marked is False
+    (folder / "predictions" / "counts.json").unlink()
+    older = read_run(folder, "test")
+    assert older.documents.marked is None and older.documents.types == record.documents.types
+    assert (older.documents.lenient == record.documents.lenient).all()
+    assert (older.documents.strict == record.documents.strict).all()
+
+
+def test_an_archive_without_documents_counts_its_sentences(runs, tmp_path):
+    record = read_run(runs[0], "test")
+    values = json.loads(to_line(record, "test"))
+    del values["documents"]
+    (tmp_path / "a.jsonl").write_text(json.dumps(values) + "\n", encoding="utf-8")
+    (older,), _ = read_archive(tmp_path / "a.jsonl")
+    assert (older.documents.marked, older.documents.types) == (None, ())
+    assert older.documents.strict is None
+    assert (older.documents.lenient[:, 0] == record.documents.lenient.sum(1)).all()
 
 
 def reseal(text):
@@ -108,6 +131,13 @@ def reseal(text):
         ("metrics.jsonl", lambda text: text.replace('"gradients"', '"gradient"'), "gradients"),
         ("metrics.jsonl", lambda text: "3\n", "not a record of this version"),
         ("metrics.jsonl", lambda text: None, "metrics.jsonl: cannot be read"),
+        ("predictions/counts.json", lambda text: text[:-9], "not the counts of a run"),
+        ("predictions/counts.json", lambda text: "{}", "not the counts of a run"),
+        (
+            "predictions/counts.json",
+            lambda text: json.dumps(dict.fromkeys(("dev", "test"), json.loads(text)["dev"])),
+            "not the counts of test.conll",
+        ),
         ("predictions/test.conll", lambda text: None, "test.conll: cannot be read"),
         ("predictions/test.conll", lambda text: text[: len(text) // 2], "test.conll: "),
         (

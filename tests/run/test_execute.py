@@ -14,6 +14,7 @@ from transformers import pipeline
 from nersweep import __main__ as cli
 from nersweep.faults import Fault, UserError
 from nersweep.model.saved import SavedTagger
+from nersweep.results.counts import read_counts
 from nersweep.run import execute
 from nersweep.tracking import facts, tracker
 from nersweep.tracking.reading import run_id_of
@@ -419,6 +420,31 @@ def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
     assert [json.loads(line) for line in written] == [
         [list(span) for span in spans] for _, spans in actual
     ]
+
+
+def test_the_counts_of_a_run_are_by_document_and_give_its_scores(tmp_path, capsys, monkeypatch):
+    document = "-DOCSTART- O\n\nAda B-PER\nmet O\nPau B-LOC\n\nBob B-PER\nslept O\n\n"
+    times = {"train": 20, "dev": 3, "test": 5}
+    for split, documents in times.items():
+        (tmp_path / split).write_text(documents * document, "utf-8")
+    data = ["data=conll", *(f"data.{split}={tmp_path / split}" for split in times)]
+    tiny = ["model.hidden=16", "model.layers=1", "model.heads=2", "train.epochs=3", "device=cpu"]
+    code, out, err = run(capsys, monkeypatch, *data, *tiny, f"output_dir={tmp_path}")
+    assert code == 0, err
+    assert "40 train, 6 dev, 10 test sentences; 20 train, 3 dev, 5 test documents" in out
+    result, folder = result_of(out)
+    for split in ("dev", "test"):
+        counts = read_counts(folder, split)
+        assert counts.marked and counts.types == ("LOC", "PER")
+        assert counts.lenient[..., 2].tolist() == [[1, 2]] * times[split]
+        for type_, (correct, guessed, gold) in zip(
+            counts.types, counts.lenient.sum(0).tolist(), strict=True
+        ):
+            rates = result[split]["types"][type_]
+            assert rates["f1"] == 2 * correct / (guessed + gold)
+            assert (rates["recall"], rates["support"]) == (correct / gold, gold)
+        correct, guessed, gold = counts.strict.sum((0, 1)).tolist()
+        assert result[split]["strict"]["f1"] == 2 * correct / (guessed + gold)
 
 
 def test_a_test_split_without_entities_does_not_cost_the_run(tmp_path, capsys, monkeypatch):

@@ -1,0 +1,133 @@
+"""Entities of each document by type: every metric of a run and its spread follow from them."""
+
+import base64
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nersweep.evaluation.metrics import correct_entities, entities
+from nersweep.labels import LabelSet
+
+Ints = NDArray[np.int64]
+MOST = 10**9  # documents times types that a file may claim
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentCounts:
+    """Hold the correct, predicted and gold entities of the D documents of a split by type.
+
+    types: T names; empty if types are unknown, and T = 1 is all of them. marked: False if the data
+    mark no documents, None if that is unknown; a document then is a sentence. cells: (N,) those of
+    documents × types with an entity, as document·T + type, ascending. counts: (N, 2, 3) lenient,
+    as conlleval counts, and strict, as seqeval does in strict mode; (N, 1, 3) if strict ones are
+    unknown.
+    """
+
+    types: tuple[str, ...]
+    documents: int
+    marked: bool | None
+    cells: Ints
+    counts: Ints
+
+    @property
+    def lenient(self) -> Ints:
+        """Correct, predicted and gold entities as conlleval counts (D, T, 3)."""
+        return self.dense(0)
+
+    @property
+    def strict(self) -> Ints | None:
+        """The same in seqeval's strict mode; None if unknown."""
+        return self.dense(1) if self.counts.shape[1] > 1 else None
+
+    def dense(self, mode: int) -> Ints:
+        types = max(1, len(self.types))
+        counts = np.zeros((self.documents * types, 3), dtype=np.int64)
+        counts[self.cells] = self.counts[:, mode]
+        return counts.reshape(self.documents, types, 3)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values. The counts are text: column by column, strict ones less lenient."""
+        steps = np.diff(self.cells, prepend=0)
+        modes = self.counts.shape[1]
+        differences = np.diff(self.counts, axis=1, prepend=0).reshape(-1, 3 * modes)
+        columns = np.concatenate([steps[None], differences.T])  # (1 + 3·modes, N)
+        text = base64.b64encode(zlib.compress(columns.astype("<i4").tobytes(), 9)).decode()
+        return {
+            "types": list(self.types),
+            "documents": self.documents,
+            "marked": self.marked,
+            "modes": modes,
+            "counts": text,
+        }
+
+
+NO_DOCUMENTS = DocumentCounts(
+    (), 0, None, np.zeros(0, dtype=np.int64), np.zeros((0, 1, 3), dtype=np.int64)
+)
+
+
+def from_dense(
+    types: tuple[str, ...], marked: bool | None, lenient: Ints, strict: Ints | None = None
+) -> DocumentCounts:
+    """Return the counts of arrays (D, T, 3), with T = 1 if types are unknown."""
+    modes = [lenient] if strict is None else [lenient, strict]
+    counts = np.stack([each.reshape(-1, 3) for each in modes], axis=1)
+    cells = np.flatnonzero(counts.any(axis=(1, 2)))
+    return DocumentCounts(types, len(lenient), marked, cells, counts[cells])
+
+
+def from_json(values: Mapping[str, Any]) -> DocumentCounts:
+    """Return the counts of JSON values. Raises ValueError, KeyError or TypeError for others."""
+    types, documents = tuple(map(str, values["types"])), values["documents"]
+    marked, modes = values["marked"], values["modes"]
+    size, width = documents * max(1, len(types)), 1 + 3 * modes
+    if not 0 <= size <= MOST or marked not in (True, False, None) or modes not in (1, 2):
+        raise ValueError(f"{documents} documents, marked: {marked}, modes: {modes}")
+    try:
+        unpacking = zlib.decompressobj()
+        content = unpacking.decompress(base64.b64decode(values["counts"]), 4 * width * size + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    columns = np.frombuffer(content, dtype="<i4").reshape(width, -1).astype(np.int64)
+    cells = np.cumsum(columns[0])
+    counts = np.cumsum(columns[1:].T.reshape(-1, modes, 3), axis=1)
+    is_ascending = bool((columns[0, 1:] > 0).all())
+    if len(cells) and not (is_ascending and cells[0] >= 0 and cells[-1] < size):
+        raise ValueError("counts outside the documents")
+    if (counts < 0).any() or (counts[..., 0] > counts[..., 1:].min(-1)).any():
+        raise ValueError("impossible counts")
+    return DocumentCounts(types, documents, marked, cells, counts)
+
+
+def count_documents(
+    gold: Ints,
+    predicted: Ints,
+    lengths: Ints,
+    labels: LabelSet,
+    spans: Ints | None,
+    documents: Ints,
+    marked: bool | None,
+) -> DocumentCounts:
+    """Count the entities of each document.
+
+    gold and predicted: label ids (words,). lengths: (sentences,), in words. spans: the predicted
+    entities, rows (start, end, type), if they are not those of the predicted labels. documents:
+    (sentences,), the number of each sentence's document from 0.
+    """
+    types, number = len(labels.types), int(documents.max(initial=-1)) + 1
+    document_of_word = np.repeat(documents, lengths)  # (words,)
+
+    def dense(strict: bool) -> Ints:
+        true = entities(gold, lengths, labels, strict)
+        rows = entities(predicted, lengths, labels, strict) if spans is None else spans
+        columns: list[Ints] = []
+        for group in (correct_entities(true, rows, len(gold), types), rows, true):
+            cells = document_of_word[group[:, 0]] * types + group[:, 2] - 1
+            columns.append(np.bincount(cells, minlength=number * types))
+        return np.stack(columns, axis=1).reshape(number, types, 3)
+
+    return from_dense(labels.types, marked, dense(strict=False), dense(strict=True))

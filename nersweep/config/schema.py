@@ -40,6 +40,11 @@ class EngineConfig:
     masks: bool = True  # dropout masks of 16-bit draws, in bf16 on CPU
     chunked_adamw: bool = True  # AdamW in chunks that fit the cache, on CPU
     used_rows: bool = True  # only the embedding rows in use are trained, without weight decay
+    sdpa: bool = (
+        True  # on CUDA, packed windows form a grid of static shape for one attention kernel
+    )
+    flat_adamw: bool = True  # on CUDA with sdpa, the encoder's parameters lie in one piece
+    graphs: bool = True  # on CUDA with both, a step's work in the encoder is two CUDA graphs
 
 
 @dataclass

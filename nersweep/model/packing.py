@@ -4,7 +4,7 @@ A linear layer then works on real pieces alone. For attention, windows of like l
 by side.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -37,6 +37,34 @@ class Places(NamedTuple):
     back: Tensor  # (T·H,), the place of each row
     filled: Tensor  # (P, 1), 1 with a row and 0 if empty
     groups: list[Group]
+
+
+class Form(NamedTuple):
+    """Forms attention: what a piece sees of its window, and how much of that is dropped."""
+
+    scaling: float
+    dropout: float
+    window: int | None  # a piece sees those less than so many away
+    causal: bool  # it sees none that follow
+
+
+class Windows(Protocol):
+    """Knows where the windows of a packed batch lie."""
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, form: Form, masks: Masks | None
+    ) -> Tensor:
+        """Return the attention of a layer, (1, T, H, D), of three times (1, H, T, D)."""
+
+
+class Moves(Protocol):
+    """Moves rows to places: the row at each place, (P,), and the place of each row, (T,)."""
+
+    @property
+    def rows(self) -> Tensor: ...
+
+    @property
+    def back(self) -> Tensor: ...
 
 
 class Layout:
@@ -84,6 +112,33 @@ class Layout:
             groups=groups,
         )
 
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, form: Form, masks: Masks | None
+    ) -> Tensor:
+        """Return the attention of a layer, (1, T, H, D), of three times (1, H, T, D)."""
+        heads, size = query.shape[1], query.shape[3]
+        places = self.places(heads, form.window, form.causal, query.dtype)
+        counts = [group.places for group in places.groups]
+
+        # Split, and not sliced: the gradient of a slice is written into zeros of the whole, that of
+        # a split is joined.
+        def by_group(x: Tensor) -> tuple[Tensor, ...]:
+            rows = x[0].transpose(0, 1).reshape(-1, size)
+            laid_out: Tensor = ToPlaces.apply(rows, places)  # type: ignore[no-untyped-call]
+            groups: tuple[Tensor, ...] = laid_out.split(counts)
+            return groups  # each (n·H·L, D)
+
+        parts = zip(places.groups, by_group(query), by_group(key), by_group(value), strict=True)
+        outputs = []
+        for group, *tensors in parts:
+            q, k, v = (x.view(-1, group.length, size) for x in tensors)  # (n·H, L, D)
+            bias = group.bias.expand(-1, group.length, -1)
+            scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=form.scaling)  # (n·H, L, L)
+            weights = drop(scores.softmax(-1), form.dropout, masks)
+            outputs.append(torch.bmm(weights, v).view(-1, size))
+        joined: Tensor = ToRows.apply(torch.cat(outputs), places)  # type: ignore[no-untyped-call]
+        return joined.view(1, -1, heads, size)
+
     @staticmethod
     def visible(holds: np.ndarray, window: int | None, causal: bool) -> np.ndarray:
         """Return which places the pieces of a window see, (n, 1 or L, L)."""
@@ -108,7 +163,7 @@ class ToPlaces(torch.autograd.Function):
     """Moves rows to places. A row's gradient is that of its one place: nothing is added up."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, places: Places) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, places: Moves) -> Tensor:
         ctx.places = places
         return rows.index_select(0, places.rows)
 
@@ -137,7 +192,7 @@ def attend(
     value: Tensor,
     attention_mask: None,
     scaling: float,
-    layout: Layout,
+    layout: Windows,
     masks: Masks | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
@@ -151,31 +206,11 @@ def attend(
     """
     if softcap is not None:
         raise ValueError(f"softcap={softcap}: must be None in packed attention")
-    heads, size = query.shape[1], query.shape[3]
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
-    places = layout.places(heads, sliding_window, causal, query.dtype)
-    counts = [group.places for group in places.groups]
-
-    # Split, and not sliced: the gradient of a slice is written into zeros of the whole, that of a
-    # split is joined.
-    def by_group(x: Tensor) -> tuple[Tensor, ...]:
-        x = x[0]
-        if len(x) < heads:
-            x = x.repeat_interleave(heads // len(x), 0)  # (H, T, D)
-        rows = x.transpose(0, 1).reshape(-1, size)
-        laid_out: Tensor = ToPlaces.apply(rows, places)  # type: ignore[no-untyped-call]
-        groups: tuple[Tensor, ...] = laid_out.split(counts)
-        return groups  # each (n·H·L, D)
-
-    parts = zip(places.groups, by_group(query), by_group(key), by_group(value), strict=True)
-    outputs = []
-    for group, *tensors in parts:
-        q, k, v = (x.view(-1, group.length, size) for x in tensors)  # (n·H, L, D)
-        bias = group.bias.expand(-1, group.length, -1)
-        scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=scaling)  # (n·H, L, L)
-        outputs.append(torch.bmm(drop(scores.softmax(-1), dropout, masks), v).view(-1, size))
-    joined: Tensor = ToRows.apply(torch.cat(outputs), places)  # type: ignore[no-untyped-call]
-    return joined.view(1, -1, heads, size), None
+    if (shared := query.shape[1] // key.shape[1]) > 1:
+        key, value = (x.repeat_interleave(shared, 1) for x in (key, value))
+    form = Form(scaling, dropout, sliding_window, causal)
+    return layout.attend(query, key, value, form, masks), None
 
 
 AttentionInterface.register(ATTENTION, attend)

@@ -66,7 +66,7 @@ def predict(tagger: Tagger, split: Tokenised, device: torch.device) -> Predictio
     packed = tagger.encoder.packed
     places, labels, scores, probabilities, spans = [], [], [], [], []
     for sentences in split.groups(range(len(split)), EVALUATED, packed):
-        _, emissions = tagger([split.batch(sentences, packed).to(device)])
+        _, emissions = tagger([split.batch(sentences, packed)])
         lengths = split.gold(sentences).lengths.to(device)
         decoded = tagger.head.decode(emissions, lengths)
         words = split.words_of(sentences)

@@ -12,6 +12,7 @@ from nersweep.labels import LabelSet
 from nersweep.machine import signals
 from nersweep.model.tagger import Tagger, predict, weighted_sum
 from nersweep.training.checkpoint import Checkpoint
+from nersweep.training.engine import engine_for
 from nersweep.training.gradients import histogram
 from nersweep.training.history import EpochRecord, Gradients, History, StepRecord
 from nersweep.training.observers import Backward, Clock, GradientNorms, LossReader, Padding
@@ -52,7 +53,9 @@ def fit(
     if config.sampler == "entity_balanced":
         importance = entity_importance(train.labels, train.sentence_words, labels)
     truth = tagger.head.targets(dev.gold(range(len(dev))), labels)
-    optimiser = AdamW(parameter_groups(tagger, config), config.engine.chunked_adamw)
+    engine = engine_for(tagger.encoder, config.engine)
+    groups = parameter_groups(tagger, config)
+    optimiser = AdamW(groups, config.engine.chunked_adamw, engine.flats)
     norms, padding, history = GradientNorms(tagger.head, device), Padding(), History()
     if checkpoint:
         history = checkpoint.restore(tagger, optimiser, (norms, padding))
@@ -73,11 +76,13 @@ def fit(
             for sentences in order[done % per_epoch :]:
                 parts = micro_batches(train, sentences, config.accumulation, packed, splits, device)
                 for batch in parts:
-                    features, emissions = tagger(batch.inputs)
+                    features = engine.features(batch.inputs)
+                    emissions = tagger.head(features)
                     emissions.retain_grad()
                     terms = tagger.terms(emissions, features, batch.gold, batch.step)
                     loss = weighted_sum(terms)
                     loss.backward()
+                    engine.backward()
                     for observer in observers:
                         observer.see_backward(Backward(done, batch, emissions, terms, loss))
                 factor = rate_factor(done, steps, config.warmup)
@@ -122,6 +127,7 @@ def fit(
                 checkpoint.save(tagger, optimiser, (norms, padding), history)
             signals.end()
     tagger.load_state_dict(history.weights)
+    engine.release()
     return history
 
 

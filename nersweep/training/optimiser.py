@@ -6,6 +6,8 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
+from nersweep.training.flat import Flat
+
 BETAS, EPS = (0.9, 0.999), 1e-8  # as in torch
 STATE = ("master", "first", "second")  # of a slot
 CHUNK = 1 << 17  # elements at a time on CPU: what a chunk needs stays in a core's cache
@@ -50,6 +52,9 @@ class Slot:
         """Return the norm of the gradient in float32; in bf16 it is good to 1/256."""
         gradient = self.parameter.grad
         assert gradient is not None
+        if gradient.device.type == "cuda":
+            exact: Tensor = torch.linalg.vector_norm(gradient, dtype=torch.float32)
+            return exact
         if not gradient.is_sparse:
             norm: Tensor = torch.linalg.vector_norm(gradient)
             return norm.float()
@@ -85,12 +90,16 @@ class AdamW:
 
     A parameter in bf16 has a float32 master copy, which is updated and then rounded to it.
     chunked: on CPU, update so many elements at a time as stay in the cache, not whole parameters.
+    flats: parameters that are updated as one; all of a flat are in one group.
     """
 
-    def __init__(self, groups: Sequence[ParameterGroup], chunked: bool = True):
+    def __init__(
+        self, groups: Sequence[ParameterGroup], chunked: bool = True, flats: Sequence[Flat] = ()
+    ):
         self.slots: list[Slot] = []
+        self.flats = flats
         for group in groups:
-            for parameter in group["params"]:
+            for parameter in joined(group["params"], flats):
                 in_chunks = chunked and parameter.device.type == "cpu"
                 chunk = CHUNK if in_chunks else parameter.numel()
                 self.slots.append(Slot(parameter, group["lr"], group["weight_decay"], chunk))
@@ -130,10 +139,19 @@ class AdamW:
     def weights_of(self, model: nn.Module) -> dict[str, Tensor]:
         """Return a copy of the model's state, with the parameters in float32."""
         masters = {slot.parameter: slot.master for slot in self.slots}
+        for flat in self.flats:
+            views = flat.views(masters[flat.whole])
+            masters.update(zip(flat.parameters, views, strict=True))
         weights = {}
         for name, value in model.state_dict(keep_vars=True).items():
             weights[name] = masters.get(value, value).detach().clone()
         return weights
+
+
+def joined(parameters: Sequence[nn.Parameter], flats: Sequence[Flat]) -> list[nn.Parameter]:
+    """Return parameters with each flat in place of those that lie in it."""
+    whole_of = {parameter: flat.whole for flat in flats for parameter in flat.parameters}
+    return list(dict.fromkeys(whole_of.get(parameter, parameter) for parameter in parameters))
 
 
 def adamw(

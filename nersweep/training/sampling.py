@@ -15,9 +15,9 @@ PADDED_PARTS = 2
 
 
 class MicroBatch(NamedTuple):
-    """Sentences that go forward and backward together, on the device."""
+    """Sentences that go forward and backward together, their gold on the device."""
 
-    inputs: list[Batch]  # the encoder takes one after another
+    inputs: list[Batch]  # on the host; the encoder takes one after another
     gold: Gold  # of these sentences
     step: Gold  # of the whole optimiser step
 
@@ -57,7 +57,7 @@ def micro_batches(
     parts = accumulation if packed else accumulation * PADDED_PARTS
     groups = split.groups(sentences, -(-len(sentences) // parts), packed)
     for together in [[group] for group in groups] if splits else [groups]:
-        inputs = [split.batch(group, packed).to(device) for group in together]
+        inputs = [split.batch(group, packed) for group in together]
         gold = split.gold([i for group in together for i in group]).to(device)
         yield MicroBatch(inputs, gold, step)
 

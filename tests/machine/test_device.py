@@ -142,8 +142,11 @@ class EndOfEpoch(Exception):
     pass
 
 
-def waits_of_an_epoch(monkeypatch, *overrides: str, aux: Multitask | None = None) -> set[str]:
+def waits_of_an_epoch(
+    monkeypatch, *overrides: str, aux: Multitask | None = None, grid: bool = True
+) -> set[str]:
     """Where the optimiser steps of an epoch would wait for a GPU."""
+    overrides = (*overrides, "train.engine.graphs=false")  # without a GPU there are none
     sections.register()
     with initialize_config_module("nersweep.conf", version_base="1.3"):
         config = compose("config", [*SMALL, *overrides], return_hydra_config=True)
@@ -160,6 +163,7 @@ def waits_of_an_epoch(monkeypatch, *overrides: str, aux: Multitask | None = None
     split = tokenise(corpus.train, labels, encoder.tokenizer, encoder.max_length, vocabularies)
     encoder.use_rows(split.pieces)
     assert encoder.on(CPU).packed
+    encoder.grid = grid
     tagger = tagger_module.Tagger(
         encoder, prepared.head.make(encoder=encoder, labels=labels), prepared.loss, heads
     ).to(META)
@@ -180,6 +184,10 @@ def waits_of_an_epoch(monkeypatch, *overrides: str, aux: Multitask | None = None
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_step_waits_for_a_gpu(loss, monkeypatch):
     assert waits_of_an_epoch(monkeypatch, f"loss={loss}") == EXCEPTIONS.get(loss, set())
+
+
+def test_nor_in_groups_by_length(monkeypatch):
+    assert waits_of_an_epoch(monkeypatch, grid=False) == set()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 from test_loop import CONFIG, CPU, LABELS, NAMES
 
 from nersweep.batches.windows import tokenise
+from nersweep.config.schema import EngineConfig
 from nersweep.losses import CRFLoss, CrossEntropyLoss, EmbeddingSmoothingLoss, GHMCLoss
 from nersweep.machine import signals
 from nersweep.model.encoders.scratch import Scratch
@@ -43,6 +44,7 @@ def train(
     head=TokenHead,
     seed=1,
     fingerprint="a",
+    grid=False,
     **settings,
 ):
     """Returns what is left, what was recorded, and the tagger's final state."""
@@ -58,6 +60,7 @@ def train(
     }
     encoder.use_rows(splits["train"].pieces)
     encoder.on(CPU, {"fp32": torch.float32, "bf16": torch.bfloat16}[precision])
+    encoder.grid = grid
     tagger = Tagger(encoder, head(encoder, LABELS), loss() if loss else CrossEntropyLoss())
     records = []
     checkpoint = EveryStep(path, fingerprint, 0.0, time.perf_counter()) if path else None
@@ -93,6 +96,7 @@ CASES = {
     "transitions": {"loss": CRFLoss, "head": CRFHead},
     "spans": {"head": SpanHead},
     "cut steps": {"accumulation": 2},
+    "the body on its own": {"grid": True, "engine": EngineConfig(graphs=False)},
     "early stop": {"patience": 1, "lr": 1e-9, "epochs": 3},
 }
 

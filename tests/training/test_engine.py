@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from nersweep.batches.batch import Tokenised
 from nersweep.batches.windows import tokenise
 from nersweep.config.schema import EngineConfig, TrainConfig
 from nersweep.data.corpus import Corpus, Sentence
@@ -17,6 +18,7 @@ from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger
 from nersweep.model.used_rows import UsedRows
 from nersweep.training import optimiser
+from nersweep.training.engine import Body, Engine, identity_of
 from nersweep.training.history import StepRecord
 from nersweep.training.loop import fit
 
@@ -24,6 +26,7 @@ LABELS = LabelSet(["LOC", "PER"])
 CPU = torch.device("cpu")
 WORDS = {"Ada": "B-PER", "Lovelace": "I-PER", "Pau": "B-LOC", "in": "O", "saw": "O", "the": "O"}
 OFF = EngineConfig(packing=False, masks=False, chunked_adamw=False, used_rows=False)
+STATIC, ROWS = EngineConfig(used_rows=False, graphs=False), EngineConfig(graphs=False)
 
 
 def sentence(i: int) -> Sentence:
@@ -113,3 +116,67 @@ def test_features_under_masks_have_the_mean_and_the_spread_of_torchs_dropout():
     error = (mean - other_mean) / ((std**2 + other_std**2) / draws).sqrt()  # in standard errors
     assert std.min() > 0 and error.abs().max() < 5 and 0.7 < error.std() < 1.3
     assert (std.square().mean() / other_std.square().mean()).item() == pytest.approx(1, abs=0.05)
+
+
+def on_a_grid(**settings: float) -> Encoder:
+    encoder = assembled(STATIC, **settings)
+    encoder.grid = True
+    return encoder
+
+
+def step(engine: Engine, split: Tokenised, chosen: list[int]) -> Tensor:
+    """Return features, with a gradient of ones brought to the parameters."""
+    features = engine.features([split.batch(chosen, packed=True)])
+    features.sum().backward()
+    engine.backward()
+    return features.detach()
+
+
+def test_a_body_that_is_kept_runs_the_next_encoder_with_its_own_values():
+    first, second = on_a_grid(), on_a_grid()
+    with torch.no_grad():
+        for parameter in second.parameters():
+            parameter.mul_(1.1)
+    split = tokenise(SENTENCES, LABELS, first.tokenizer, first.max_length)
+    before = [parameter.clone() for parameter in second.parameters()]
+    body = Body(first, graphs=False)
+    memory = [flat.whole.data_ptr() for flat in body.flats]
+    expected = step(body, split, [0, 5])
+    body.release()
+    body.adopt(second)
+    assert [flat.whole.data_ptr() for flat in body.flats] == memory
+    for parameter, value in zip(second.parameters(), before, strict=True):
+        assert torch.equal(parameter, value)
+    assert not torch.equal(step(body, split, [0, 5]), expected)
+    assert torch.equal(step(Body(first, graphs=False), split, [0, 5]), expected)
+    for flat in body.flats:
+        torch.nn.init.zeros_(flat.whole)
+    assert not any(parameter.any() for parameter in second.model.base_model.parameters())
+
+
+def test_what_an_encoder_leaves_is_its_own():
+    encoder = on_a_grid()
+    body = Body(encoder, graphs=False)
+    weights = {name: x.clone() for name, x in encoder.state_dict().items()}
+    body.release()
+    with torch.no_grad():
+        for flat in body.flats:
+            flat.whole.fill_(7.0)
+    for name, x in encoder.state_dict().items():
+        assert torch.equal(x, weights[name])
+
+
+def test_only_like_encoders_are_one():
+    identities = [identity_of(on_a_grid()), identity_of(on_a_grid())]
+    assert identities[0] == identities[1]
+    for other in (on_a_grid(dropout=0.1), on_a_grid(dtype=torch.bfloat16), assembled(ROWS)):
+        assert identity_of(other) != identities[0]
+
+
+def test_parameters_that_features_do_not_need_stay_out(monkeypatch):
+    encoder = on_a_grid()
+    encoder.model.base_model.pooler = nn.Linear(32, 32)
+    body = Body(encoder, graphs=False)
+    named = dict(encoder.model.base_model.named_parameters())
+    inside = {name for names in body.names for name in names}
+    assert named.keys() - inside == {"pooler.weight", "pooler.bias"}

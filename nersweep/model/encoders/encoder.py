@@ -11,8 +11,10 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from nersweep.batches.batch import Batch
 from nersweep.config.schema import EngineConfig
+from nersweep.machine.device import put
 from nersweep.model.dropout import Masks, use_masks
-from nersweep.model.packing import ATTENTION, Layout
+from nersweep.model.grid import Grid, Shape, values_of
+from nersweep.model.packing import ATTENTION, Layout, Windows
 from nersweep.model.used_rows import UsedRows
 
 UNLIMITED = 10**9  # pieces
@@ -44,6 +46,7 @@ class Encoder(nn.Module):
         limits = (position_limit(model.config), tokenizer.model_max_length, max_length or UNLIMITED)
         self.max_length = min(limits)
         self.packed = False
+        self.grid = False  # packed as a grid of static shape
         self.masks: Masks | None = None  # of dropout, where torch's are slow
 
     def on(
@@ -58,6 +61,7 @@ class Encoder(nn.Module):
         """
         engine = engine or EngineConfig()
         self.to(device)
+        self.grid = engine.sdpa and device.type == "cuda"
         self.packed = engine.packing and self.packs()
         if not self.packed and device.type == "cpu":
             self.model.set_attn_implementation("eager")  # sdpa's backward is slow on CPU
@@ -97,7 +101,7 @@ class Encoder(nn.Module):
     def features_by(self, attention: str, batch: Batch) -> Tensor:
         """Return the features of a batch with this attention, which stays."""
         self.model.set_attn_implementation(attention)
-        return self.features(batch.to(self.model.device))
+        return self.features(batch)
 
     def probes(self) -> tuple[Batch, Batch]:
         """Return some windows of arbitrary pieces, padded and packed."""
@@ -121,19 +125,35 @@ class Encoder(nn.Module):
 
     def features(self, batch: Batch) -> Tensor:
         """Return the last hidden state of each word's first piece, (words, hidden)."""
+        device = self.model.device
+        if batch.packed and self.grid:
+            shape, values = self.grid_values(batch)
+            return self.grid_features(Grid(shape, put(values, device)))[: len(batch.first)]
+        batch = batch.to(device)
         if batch.packed:
-            states = self.model.base_model(
-                input_ids=batch.input_ids,
-                position_ids=batch.positions + first_position(self.model.config),
-                layout=Layout(batch.sizes, batch.input_ids.device),
-                masks=self.masks,
-            )
+            positions = batch.positions + first_position(self.model.config)
+            hidden = self.states(batch.input_ids, positions, Layout(batch.sizes, device))
         else:
-            states = self.model.base_model(
+            hidden = self.model.base_model(
                 input_ids=batch.input_ids, attention_mask=batch.attention_mask
-            )
-        hidden: Tensor = states.last_hidden_state
+            ).last_hidden_state
         return hidden.flatten(0, 1).index_select(0, batch.first)
+
+    def grid_values(self, batch: Batch) -> tuple[Shape, Tensor]:
+        """Return shape and values of a packed batch, on the host, for a `Grid`."""
+        return values_of(batch, first_position(self.model.config))
+
+    def grid_features(self, grid: Grid) -> Tensor:
+        """Return the features of a grid, as `Grid.features` describes them."""
+        return grid.features(self.states(grid.input_ids, grid.positions, grid))
+
+    def states(self, input_ids: Tensor, positions: Tensor, layout: Windows) -> Tensor:
+        """Return the last hidden states of packed windows, (1, T, hidden)."""
+        output = self.model.base_model(
+            input_ids=input_ids, position_ids=positions, layout=layout, masks=self.masks
+        )
+        states: Tensor = output.last_hidden_state
+        return states
 
     def use_rows(self, pieces: np.ndarray) -> None:
         """Train only these pieces' rows of the embedding table; `save` makes it whole again.

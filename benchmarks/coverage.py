@@ -1,118 +1,292 @@
-"""How often the 95% intervals over seeds contain the truth, and how wide they are.
+"""How often the simultaneous intervals hold, how often they find a difference, what seeds it takes.
 
-    OMP_NUM_THREADS=1 python benchmarks/coverage.py --trials 1000
+    OMP_NUM_THREADS=1 python benchmarks/coverage.py --documents test.txt --out coverage.jsonl
 
-Two settings of equal true F1 run with n seeds on a generated test set as large as that of
-CoNLL-2003: 3,453 sentences, 1.64 entities per sentence on average, F1 about 91.8. An entity is
-recognised if a normal score exceeds a threshold. The score adds up the difficulty of the sentence
-and of the entity, the effect of the setting on them, and noise of each run; a run may also shift
-the threshold for all entities. Runs thus differ for two reasons: noise on single entities averages
-out over more sentences, a run that is better as a whole stays better. Four in five of the entities
-that are missed have a wrong one predicted in their place.
+Five settings and a baseline run with n seeds on generated test sets of 231 documents. documents: a
+file of CoNLL-2003's format, whose documents and entities are drawn with replacement; without it,
+documents of generated sizes. An entity is recognised if a normal score exceeds a threshold. The
+score adds up the difficulty of its document and its own, the effects of the setting on both, and
+noise of each run on both; a run may also shift the threshold for all entities. Four in five of the
+missed entities have a wrong one predicted in their place.
 
-Prints Markdown: the share of intervals that contain the truth and their mean width in points, for
-the mean F1 of a setting over all seeds and sentences, and for the difference of two settings. The
-standard error of a share near .95 is .007 for 1,000 trials.
+The shares are calibrated to the 30 runs of docs/results/conll2003_table.jsonl; --calibrate prints
+the figures of both. Settings 3 and 5 differ from the baseline as the strongly weighted losses do,
+the others as the like ones. "unequal" seed sds are the archive's own; "one unstable" is a stress.
+
+Cells are appended to --out as they are ready, and those that are there are not repeated. Prints
+Markdown. The standard error of a share near .05 is .007 for 1,000 trials.
 """
 
 import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
-from nersweep.evaluation.stats import (
-    bootstrap_interval,
-    f1,
-    interval_of_mean,
-    resampled_f1,
-    student_interval,
-)
+from nersweep.evaluation.inference import Verdict, infer
+from nersweep.evaluation.influence import Rate, Sample, cluster_counts, measure
+from nersweep.evaluation.sequential import look
+from nersweep.evaluation.stats import f1
+from nersweep.report.archive import unpack
 
-SENTENCES, ENTITIES = 3453, 1.64
-FOUND, REPLACED = (
-    0.915,
-    0.8,
-)  # share of entities found; of the others, share with a wrong one in their place
-SETTING = 0.03  # variance of the score that is the setting's own, of 1 in all
-# Why seeds differ -> variance of the score that is chance, sd of the threshold over runs.
-CAUSES = {
-    "chance in entities": (0.08, 0.0),
-    "better and worse runs": (0.01, 0.0115),
-    "unstable training": (0.03, 0.04),
+ROOT = Path(__file__).parents[1]
+ARCHIVE = ROOT / "docs" / "results" / "conll2003_table.jsonl"
+ROWS = 5
+FOUND, REPLACED = 0.836, 0.8
+# Shares of the variance of a score, 1 in all: the rest is the entity's own difficulty.
+DOCUMENT = 0.19  # difficulty of the document
+LIKE = (0.0016, 0.0002)  # the setting's effect on an entity, on a document
+WEIGHTED = (0.070, 0.0115)  # the same for settings 3 and 5
+RUN = (0.0058, 0.0003)  # a run's noise on an entity, on a document
+RUN_SD = 0.135  # sd of F1, in points, that follows from RUN
+SDS = {
+    ".2": (0.2,) * 6,
+    ".4": (0.4,) * 6,
+    ".6": (0.6,) * 6,
+    "unequal": (0.20, 0.15, 0.14, 0.25, 0.14, 0.33),  # of the archive, at least RUN_SD
+    "one unstable": (0.2, 0.2, 0.2, 0.2, 0.2, 0.8),
 }
-INTERVALS = {
-    "bootstrap": lambda resampled, scores: bootstrap_interval(resampled),
-    "Student": student_interval,
-    "t over seeds": lambda resampled, scores: interval_of_mean(scores),
-}
+EFFECTS = (-0.62, -0.75, -8.64, 0.02, -9.48)  # of the archive
+DRAWS = 4_999
 
 
-def two_settings(rng: np.random.Generator, seeds: int, chance: float, shift: float) -> np.ndarray:
-    """Counts (2, seeds, sentences, 3)."""
-    gold = rng.negative_binomial(2, 2 / (2 + ENTITIES), SENTENCES)
-    where = np.repeat(np.arange(SENTENCES), gold)  # the sentence of each entity
-    hard = np.sqrt(0.3) * rng.normal(size=SENTENCES)[where] + np.sqrt(0.7) * rng.normal(
-        size=len(where)
-    )
-    replaced = rng.random(len(where)) < REPLACED
-    counts = np.zeros((2, seeds, SENTENCES, 3))
-    for setting in counts:
-        common = np.sqrt(1 - chance - SETTING) * hard + np.sqrt(SETTING) * rng.normal(
-            size=len(where)
-        )
-        for run in setting:
-            score = common + np.sqrt(chance) * rng.normal(size=len(where))
-            hits = score + special.ndtri(FOUND) + shift * rng.normal() > 0
-            run[:, 0] = np.bincount(where, hits, SENTENCES)
-            run[:, 1] = np.bincount(where, hits | replaced, SENTENCES)
-            run[:, 2] = gold
-    return counts
+def document_sizes(file: Path | None) -> np.ndarray:
+    """Return the gold entities of each document, of a file or generated."""
+    if file is None:
+        generated = np.random.default_rng(0).negative_binomial(1.6, 1.6 / (1.6 + 24.4), 231)
+        return np.maximum(generated, 1)
+    _, gold = documents_of(file)
+    return gold
 
 
-def true_f1(shift: float) -> float:
-    """The mean over runs of F1 on endlessly many sentences."""
+def documents_of(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the document of each sentence, and the gold entities of each document."""
+    documents: list[int] = []
+    entities: list[int] = []
+    for block in file.read_text(encoding="utf-8").split("\n\n"):
+        lines = block.strip().split("\n")
+        if lines[0].startswith("-DOCSTART-"):
+            entities.append(0)
+            lines = lines[1:]
+        if not lines or not lines[0]:
+            continue
+        documents.append(len(entities) - 1)
+        previous = "O"
+        for line in lines:
+            tag = line.split()[-1]
+            if tag.startswith("B-") or (tag != "O" and previous[1:] != tag[1:]):
+                entities[-1] += 1
+            previous = tag
+    return np.array(documents), np.array(entities)
+
+
+def true_f1(threshold: float, shift: float) -> float:
+    """Return F1 in points on endlessly many documents, in the mean over runs."""
     points, weights = np.polynomial.hermite_e.hermegauss(21)
-    hits = special.ndtr(special.ndtri(FOUND) + shift * points)
-    return float(
-        np.average(
-            f1(np.stack([hits, hits + REPLACED * (1 - hits), np.ones(21)], -1)), weights=weights
-        )
-    )
+    hits = special.ndtr(threshold + shift * points)
+    counts = np.stack([hits, hits + REPLACED * (1 - hits), np.ones(21)], -1)
+    return float(100 * np.average(f1(counts), weights=weights))
 
 
-def main(trials: int, seeds: list[int]) -> None:
-    names = [f"{what}, {name}" for what in ("mean", "difference") for name in INTERVALS]
-    print(f"| why seeds differ | sd | seeds | {' | '.join(names)} |")
-    print("|---" * (3 + len(names)) + "|")
-    for cause, (chance, shift) in CAUSES.items():
+def threshold_of(score: float, shift: float) -> float:
+    """Return the threshold with this true F1."""
+    return float(optimize.brentq(lambda t: true_f1(t, shift) - score, -3, 4))
+
+
+def shift_of(sd: float, effect: float) -> float:
+    """Return the sd of a run's shift that gives F1 this sd over seeds, in points."""
+    level = threshold_of(true_f1(special.ndtri(FOUND), 0) + effect, 0)
+    slope = (true_f1(level + 0.01, 0) - true_f1(level - 0.01, 0)) / 0.02
+    return float(np.sqrt(max(sd**2 - RUN_SD**2, 0)) / slope)
+
+
+class World:
+    """Settings with given effects and seed sds, baseline first, on documents of given sizes."""
+
+    def __init__(self, sizes: np.ndarray, sds: tuple[float, ...], effects: tuple[float, ...]):
+        self.sizes = sizes
+        self.truth = np.array([0.0, *effects])
+        self.shifts = [shift_of(*pair) for pair in zip(sds, self.truth, strict=True)]
+        base = true_f1(special.ndtri(FOUND), self.shifts[0])
+        self.thresholds: list[float] = []
+        for shift, effect in zip(self.shifts, self.truth, strict=True):
+            self.thresholds.append(threshold_of(base + effect, shift))
+
+    def samples(self, seeds: int, rng: np.random.Generator) -> list[Sample]:
+        """Return the runs of all settings on one test set."""
+        sizes = rng.choice(self.sizes, len(self.sizes))
+        where = np.repeat(np.arange(len(sizes)), sizes)
+        documents, entities = len(sizes), len(where)
+        replaced = rng.random(entities) < REPLACED
+        difficulty = rng.normal(size=entities)
+        of_document = np.sqrt(DOCUMENT) * rng.normal(size=documents)
+        samples: list[Sample] = []
+        for row, (threshold, shift) in enumerate(zip(self.thresholds, self.shifts, strict=True)):
+            on_entity, on_document = WEIGHTED if row in (3, 5) else LIKE
+            rest = 1 - DOCUMENT - on_entity - on_document - sum(RUN)
+            score = np.sqrt(rest) * difficulty + np.sqrt(on_entity) * rng.normal(size=entities)
+            setting = of_document + np.sqrt(on_document) * rng.normal(size=documents)
+            counts: dict[int, np.ndarray] = {}
+            for seed in range(1, seeds + 1):
+                noise = np.sqrt(RUN[0]) * rng.standard_normal(entities, dtype=np.float32)
+                run = setting + np.sqrt(RUN[1]) * rng.normal(size=documents)
+                hits = score + noise + run[where] + threshold + shift * rng.normal() > 0
+                correct = np.bincount(where, hits, documents)
+                predicted = np.bincount(where, hits | replaced, documents)
+                counts[seed] = np.stack([correct, predicted, sizes], -1)[:, None]
+            samples.append(measure(f"row {row}", counts, Rate()))
+        return samples
+
+
+def fixed_cell(world: World, seeds: int, trials: int) -> dict[str, float]:
+    """Return what fixed seeds give: shares of trials, and means over like rows."""
+    covered = false = found = candidates = 0.0
+    width = regret = 0.0
+    like = [0, 1, 3]
+    for trial in range(trials):
+        samples = world.samples(seeds, np.random.default_rng((trial, seeds)))
+        result = infer(samples, 0.5, draws=DRAWS)
+        low = np.array([contrast.low for contrast in result.contrasts])
+        high = np.array([contrast.high for contrast in result.contrasts])
+        truth = world.truth[1:]
+        outside = (low > 0) | (high < 0)
+        covered += ((low <= truth) & (truth <= high)).all()
+        false += (outside & (truth == 0)).any()
+        found += outside[like].mean()
+        width += (high - low)[like].mean() / 2
+        best = int(world.truth.argmax())
+        candidates += result.standings[best].candidate
+        names = [standing.name for standing in result.standings]
+        regret += world.truth.max() - world.truth[names.index(result.choice)]
+    sums = {"coverage": covered, "error": false, "power": found, "half": width}
+    sums |= {"candidates": candidates, "regret": regret}
+    return {name: float(value) / trials for name, value in sums.items()}
+
+
+def sequential_cell(world: World, seeds: int, trials: int, resolution: float) -> dict[str, float]:
+    """Return what looks give: family-wise error, answers, right answers and runs."""
+    false = answered = runs = covered = 0.0
+    for trial in range(trials):
+        samples = world.samples(seeds, np.random.default_rng((trial, seeds)))
+        progress = look(samples, list(range(1, seeds + 1)), resolution)
+        wrong = missed = False
+        longest = progress.look
+        lengths: list[int] = []
+        for row in range(1, ROWS + 1):
+            name, truth = f"row {row}", world.truth[row]
+            contrast = progress.stopped.get(name) or progress.open[name]
+            outside = contrast.low > 0 or contrast.high < 0
+            wrong |= outside and (truth == 0 or truth * contrast.difference < 0)
+            wrong |= contrast.verdict is Verdict.SAME and abs(truth) > resolution
+            missed |= not contrast.low <= truth <= contrast.high
+            lengths.append(contrast.seeds)
+        false += wrong
+        covered += not missed
+        answered += len(progress.stopped) / ROWS
+        runs += sum(lengths) + longest
+    sums = {"error": false, "coverage": covered, "answered": answered, "runs": runs}
+    return {name: float(value) / trials for name, value in sums.items()}
+
+
+def cells(seeds: list[int]) -> Iterator[tuple[str, str, int, tuple[float, ...]]]:
+    """Yield the kind, seed sds, seeds and effects of each cell, the most wanted first."""
+    none = (0.0,) * ROWS
+    for sds in SDS:
         for n in seeds:
-            held, widths, variances = np.zeros(len(names)), np.zeros(len(names)), 0.0
-            for trial in range(trials):
-                counts = two_settings(np.random.default_rng(trial), n, chance, shift)
-                resampled, scores = resampled_f1(counts, seed=trial), f1(counts.sum(-2))
-                variances += scores.var(1, ddof=1).mean() / trials
-                cases = [(resampled[:, 0], scores[0], true_f1(shift))]
-                cases.append((resampled[:, 1] - resampled[:, 0], scores[1] - scores[0], 0.0))
-                hits = [
-                    (*interval(*case[:2]), case[2])
-                    for case in cases
-                    for interval in INTERVALS.values()
-                ]
-                low, high, truth = np.transpose(hits)
-                held += (low <= truth) & (truth <= high)
-                widths += 100 * (high - low)
-            cells = [
-                f"{h / trials:.3f} ({w / trials:.2f})" for h, w in zip(held, widths, strict=True)
-            ]
-            print(
-                f"| {cause} | {100 * variances**0.5:.2f} | {n} | {' | '.join(cells)} |", flush=True
-            )
+            yield "fixed", sds, n, none
+    for effect in (0.6, 1.0, 2.0):
+        yield "fixed", ".2", 5, (effect,) * ROWS
+    yield "sequential", "unequal", 10, EFFECTS
+    for sds in SDS:
+        yield "sequential", sds, 10, none
+    yield "fixed", "unequal", 5, (0.3, 0.2, -8.64, 0.0, -9.48)
+
+
+def archive_samples(file: Path) -> list[Sample]:
+    """Return the archive's runs by document, in the order of the simulated settings."""
+    documents, _ = documents_of(file)
+    counts: dict[str, dict[int, np.ndarray]] = {}
+    for line in ARCHIVE.read_text(encoding="utf-8").splitlines():
+        run = json.loads(line)
+        name, _, seed = run["result"]["name"].rpartition("-s")
+        by_document = cluster_counts(unpack(run["counts"]), documents)[:, None]
+        counts.setdefault(name, {})[int(seed)] = by_document
+    order = ("cross_entropy", "focal", "class", "batch", "label", "weighted")
+    return [measure(name, counts[name], Rate()) for start in order for name in counts
+            if name.startswith(start)]  # fmt: skip
+
+
+def print_calibration(file: Path) -> None:
+    """Print the components of variance of the archive and of the simulation."""
+    world = World(document_sizes(file), SDS["unequal"], EFFECTS)
+    sets = [archive_samples(file)]
+    sets += [world.samples(5, np.random.default_rng(trial)) for trial in range(20)]
+    figures = [components(samples) for samples in sets]
+    for name, rows in (("archive", figures[:1]), ("simulated", figures[1:])):
+        print(name, "(sd over seeds, over documents; of differences: √W·n, √A), in points")
+        print(np.sqrt(np.mean(np.square(rows), 0)).round(3).T)
+
+
+def components(samples: list[Sample]) -> list[list[float]]:
+    """Return by setting: sd over seeds, over documents, per-run interaction, √A."""
+    rows: list[list[float]] = []
+    result = infer(samples, draws=DRAWS)
+    for row, sample in enumerate(samples):
+        scores = np.array(list(sample.scores.values()))
+        influences = np.array(list(sample.influences.values()))
+        count = influences.shape[1]
+        own = [scores.std(ddof=1), np.sqrt(count * influences.mean(0).var(ddof=1)), 0.0, 0.0]
+        if row:
+            gaps = influences - np.array(list(samples[0].influences.values()))
+            spread = count * (gaps - gaps.mean(0)).var(1, ddof=1).sum() / (len(gaps) - 1)
+            own[2:] = np.sqrt(spread), np.sqrt(result.contrasts[row - 1].document_variance)
+        rows.append(own)
+    return rows
+
+
+def run(cell: tuple[str, str, int, tuple[float, ...]], sizes: np.ndarray, trials: int):
+    """Return the figures of a cell."""
+    kind, sds, seeds, effects = cell
+    world = World(sizes, SDS[sds], effects)
+    if kind == "fixed":
+        return fixed_cell(world, seeds, trials)
+    return sequential_cell(world, seeds, trials, 0.5)
+
+
+def main(documents: Path | None, out: Path, trials: int, seeds: list[int], kinds: list[str]):
+    sizes = document_sizes(documents)
+    ready: dict[str, dict[str, float]] = {}
+    if out.exists():
+        for line in out.read_text(encoding="utf-8").splitlines():
+            values = json.loads(line)
+            ready[values["cell"]] = values["figures"]
+    for cell in cells(seeds):
+        key = json.dumps([*cell, trials])
+        if cell[0] not in kinds:
+            continue
+        if key not in ready:
+            ready[key] = run(cell, sizes, trials)
+            with out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"cell": key, "figures": ready[key]}) + "\n")
+        kind, sds, n, effects = cell
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in ready[key].items())
+        print(f"| {kind} | {sds} | {n} | {effects} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--documents", type=Path)
+    parser.add_argument("--calibrate", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("coverage.jsonl"))
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 10])
-    main(**vars(parser.parse_args()))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 8, 10])
+    parser.add_argument("--kinds", nargs="+", default=["fixed", "sequential"])
+    options = vars(parser.parse_args())
+    if options.pop("calibrate"):
+        print_calibration(options["documents"])
+    else:
+        main(**options)

@@ -74,17 +74,9 @@ def bootstrap_interval(resampled: Floats, seed: int = 0, level: float = LEVEL) -
 
     Too narrow for few seeds that differ by more than chance in the sentences: draws from n seeds
     spread √((n−1)/n) as wide as they should, without the tails of Student's t. `student_interval`
-    corrects this. A single seed is drawn every time, so the interval is over sentences only. How
-    often the two contain the true difference of two rows, in 1,000 generated sets like the test set
-    of CoNLL-2003 (python benchmarks/coverage.py, which has the widths too):
-
-        why seeds differ, sd in points   interval     2 seeds     3     5    10
-        chance in single entities, .19   bootstrap       .988  .993  .984  .990
-                                         Student         .999  .994  .983  .983
-        better and worse runs, .20       bootstrap       .942  .953  .958  .961
-                                         Student         .992  .976  .968  .962
-        unstable training, .60           bootstrap       .768  .854  .903  .937
-                                         Student         .969  .967  .959  .952
+    corrects this. A single seed is drawn every time, so the interval is over sentences only.
+    Neither interval knows that sentences of one document are not independent: see
+    evaluation/inference.
     """
     replicates, *_, seeds = resampled.shape
     draws = _times_drawn(np.random.default_rng((seed, 1)), replicates, seeds) / seeds

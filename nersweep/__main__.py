@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from nersweep.command.line import Command
-from nersweep.command.main import Program, run
+from nersweep.command.main import read, run, run_one, this_command
 from nersweep.config.compose import Composer
 from nersweep.faults import Fault, UserError, fault_lines
+from nersweep.terminal import print_faults
 
 if TYPE_CHECKING:
     from nersweep.config.check import Checked
@@ -19,7 +20,18 @@ if TYPE_CHECKING:
 # Imports inside functions: torch and transformers take seconds, and --help does not need them.
 
 
-def run_one(checked: "Checked", overrides: Sequence[str]) -> None:
+def nersweep() -> None:
+    """Do what the command line asks."""
+    command = read(run_faults, recommend)
+    if command is None:
+        return
+    if command.is_more_than_a_run():
+        print_faults(run_many(command, this_command()))
+    else:
+        run_one(command, execute)
+
+
+def execute(checked: "Checked", overrides: Sequence[str]) -> None:
     """Execute a single run."""
     from nersweep.run import execute, plan
 
@@ -89,7 +101,7 @@ def recommend(checked: "Checked") -> list[tuple[str, ...]]:
 
 
 def main() -> None:
-    run(Program(run_one, run_many, run_faults, recommend))
+    run(nersweep)
 
 
 if __name__ == "__main__":

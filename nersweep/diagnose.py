@@ -4,29 +4,33 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nersweep.__main__ import run_faults
-from nersweep.command.line import Command
-from nersweep.command.main import Program, run
+from nersweep.command.main import read, run, run_one, this_command
+from nersweep.faults import Fault, UserError
 
 if TYPE_CHECKING:
     from nersweep.config.check import Checked
 
 
-def diagnose(checked: "Checked", overrides: Sequence[str]) -> None:
-    """Print the diagnosis of the configuration's data."""
-    from nersweep.diagnosis.describe import describe  # torch takes seconds, which --help saves
+def diagnose() -> None:
+    """Print the diagnosis of the data that the command line names."""
+    command = read(run_faults)
+    if command is None:
+        return
+    if command.is_more_than_a_run():
+        must = "diagnoses one data set and runs nothing"
+        remedy = "leave out -m, experiment, study and dry_run"
+        raise UserError(Fault(this_command(), must=must, remedy=remedy))
+    run_one(command, describe)
 
-    describe(checked)
 
+def describe(checked: "Checked", overrides: Sequence[str]) -> None:
+    from nersweep.diagnosis import describe  # torch takes seconds, which --help saves
 
-def refuse(command: Command, text: str) -> list[str]:
-    """Refuse a command line of several runs."""
-    must = "diagnoses one data set and runs nothing"
-    return [f"{text}: {must}; leave out -m, experiment, study and dry_run"]
+    describe.describe(checked)
 
 
 def main() -> None:
-    """Run the command line."""
-    run(Program(diagnose, refuse, run_faults))
+    run(diagnose)
 
 
 if __name__ == "__main__":

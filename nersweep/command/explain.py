@@ -1,6 +1,8 @@
 """Explain why overrides do not compose, beside those that do."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -20,38 +22,60 @@ PLUGINS = {
 }
 
 
-def sift(
-    overrides: Sequence[str], composer: Composer
-) -> tuple[DictConfig, Sequence[str], list[Fault]]:
-    """Divide overrides into those that compose and faults that explain the others.
+@dataclass(frozen=True)
+class Composed:
+    """The overrides of a run that compose, and faults that explain the others.
 
-    Returns the configuration of those that compose, these overrides, and the faults. Hydra stops at
-    its first fault. So overrides are added one by one, options of groups first, because these
-    decide which settings exist. An override that depends on an option that does not exist is
-    dropped without a fault of its own.
+    config: without Hydra's section, which is `hydra`. choice: the option of each group of ours.
+    options: the overrides that Hydra composed, of groups and of its own section.
     """
+
+    config: DictConfig
+    hydra: DictConfig
+    choice: Mapping[str, Any]
+    options: tuple[str, ...]
+    faults: Sequence[Fault]
+
+
+def sift(overrides: Sequence[str], composer: Composer) -> Composed:
+    """Compose overrides one by one, and explain each that does not compose.
+
+    Options of groups come first, because they decide which settings exist. An override that
+    depends on an option that does not exist is dropped without a fault of its own.
+    """
+    valid, values = composer.split(overrides)
+    rest: list[Override] = []
     try:
-        return composer(overrides), overrides, []
+        composer.whole(valid)
     except COMPOSITION:
-        pass
-    valid: list[str] = []
+        rest = sorted(
+            map(composer.parsed, valid), key=lambda o: not composer.options(o.key_or_group)
+        )
+        valid = ()
     missing: set[str] = set()
     faults: dict[str, Fault] = {}
-    parsed = sorted(
-        map(composer.parsed, overrides), key=lambda o: not composer.options(o.key_or_group)
-    )
-    for override in parsed:
-        key = override.key_or_group
-        if missing & groups_behind(key):
+    for option in rest:
+        if missing & groups_behind(option.key_or_group):
             continue
         try:
-            composer([*valid, text_of(override)])
-            valid.append(text_of(override))
+            composer.whole((*valid, text_of(option)))
+            valid = (*valid, text_of(option))
         except COMPOSITION as error:
-            faults[text_of(override)] = explain(override, error, valid, composer)
-            if composer.options(key):
-                missing.add(key)
-    return composer(valid), valid, [faults[o] for o in overrides if o in faults]
+            whole = composer.whole(valid)
+            choices = whole.hydra.runtime.choices
+            faults[text_of(option)] = explain(option, error, whole, choices, composer)
+            missing.add(option.key_or_group)
+    hydra, config = composer.whole(valid).hydra, composer(valid)
+    choices = hydra.runtime.choices
+    for value in values:
+        if missing & groups_behind(value.key_or_group):
+            continue
+        try:
+            composer.set([value], config)
+        except COMPOSITION as error:
+            faults[text_of(value)] = explain(value, error, config, choices, composer)
+    ordered = [faults[override] for override in overrides if override in faults]
+    return Composed(config, hydra, composer.choice(valid), valid, ordered)
 
 
 def groups_behind(key: str) -> set[str]:
@@ -64,17 +88,21 @@ def groups_behind(key: str) -> set[str]:
 
 
 def explain(
-    override: Override, error: Exception, valid: Sequence[str], composer: Composer
+    override: Override,
+    error: Exception,
+    config: DictConfig,
+    choices: Mapping[str, Any],
+    composer: Composer,
 ) -> Fault:
-    """Explain why an override cannot be added to the valid ones."""
+    """Explain why an override does not compose with those that gave a configuration.
+
+    choices: the option of each group.
+    """
     text, key = text_of(override), override.key_or_group
-    offered, choice = composer.options(key), composer.choice(valid)
-    whole = composer.whole(composer.split(valid)[0])
-    config = whole if override.is_hydra_override() else composer(valid)
-    exists = exists_in(config, key)
+    offered, exists = composer.options(key), exists_in(config, key)
     if override.package is not None:
         return fault(text, "an option stays at its place", f"set {key}=NAME")
-    if override.is_add() and (exists_in(composer(valid), key) or offered):
+    if override.is_add() and (exists or offered):
         return fault(text, f"{key} exists already", f"set {text.lstrip('+')}")
     if override.is_delete():
         return fault(text, "cannot be left out", f"set {key}=VALUE")
@@ -90,10 +118,10 @@ def explain(
     ]
     if owners:
         return fault(text, "no such setting here", f"it belongs to {' and '.join(owners)}")
-    foreign = foreign_knob(key, choice)
+    foreign = foreign_knob(key, choices)
     if foreign:
         return fault(text, foreign)
-    return fault(text, "no such setting", beside(config, key, whole.hydra.runtime.choices))
+    return fault(text, "no such setting", beside(config, key, choices))
 
 
 def no_option(override: Override, offered: Sequence[str]) -> Fault:

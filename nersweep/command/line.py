@@ -141,7 +141,7 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
     """Set the runs of the command: one, or those into which Hydra's sweeper unfolds a multirun."""
     composer = command.composer
     plain = tuple(text_of(o) for o in overrides if not o.is_sweep_override())
-    section = hydra_section(plain, composer)
+    section = sift(plain, composer).hydra
     command.many = multirun or section.mode == RunMode.MULTIRUN
     if not command.many:
         command.runs = [plain]
@@ -179,7 +179,7 @@ def expand(
     Of two for one setting, that of the command line wins. A run with faults, which are reported
     later, stays as it is. Raises UserError for what is wrong in the data.
     """
-    from nersweep.config.check import check_overrides
+    from nersweep.config.check import check
 
     settings: dict[Setting, list[Setting]] = {}
     for run in runs:
@@ -187,9 +187,10 @@ def expand(
         if setting in settings:
             continue
         settings[setting] = [()]
-        if hydra_section(run, composer).runtime.choices.get("experiment") == "recommended":
+        composed = sift(run, composer)
+        if composed.hydra.runtime.choices.get("experiment") == "recommended":
             try:
-                checked = check_overrides(composer, sift(run, composer)[1])
+                checked = check(composed.config, composed.choice)
             except UserError:
                 continue
             settings[setting] = recommend(checked)
@@ -201,26 +202,20 @@ def params(section: DictConfig) -> Mapping[str, Any]:
     return section.sweeper.get("params") or {}
 
 
-def hydra_section(overrides: Sequence[str], composer: Composer) -> DictConfig:
-    """Return Hydra's own section for the overrides that compose."""
-    _, valid, _ = sift(overrides, composer)
-    return composer.whole(composer.split(valid)[0]).hydra
-
-
 def check_run(
     command: Command, run: tuple[str, ...], explicit: set[str], help_only: bool, run_check: RunCheck
 ) -> None:
     """Check a run: keep the result, or add its faults to those of the command."""
     composer = command.composer
-    config, valid, faults = sift(run, composer)
-    foreign = untrusted.faults(config, valid, explicit, composer)
-    section, names = hydra_section(valid, composer), set(map(setting_of, run))
+    composed = sift(run, composer)
+    config, names = composed.config, set(map(setting_of, run))
+    foreign = untrusted.faults(composed, run, explicit, composer)
     unswept = []
-    for key, value in params(section).items():
+    for key, value in params(composed.hydra).items():
         if key not in names:
             must = "not swept here; use -m, and one experiment"
             unswept.append(Fault(f"hydra.sweeper.params.{key}", value, must))
-    command.faults += [*faults, *foreign, *unswept]
+    command.faults += [*composed.faults, *foreign, *unswept]
     single = not command.many or config.study.space
     if config.get("report") is True and single and not unswept:
         remedy = "use python -m nersweep.report afterwards"
@@ -229,10 +224,9 @@ def check_run(
         return
     from nersweep.config.check import check
 
-    choice = composer.choice(valid)
     try:
-        command.checked[without_seed(run)] = check(config, choice)
+        command.checked[without_seed(run)] = check(config, composed.choice)
     except UserError as error:
         command.faults += error.faults
     else:
-        command.faults += run_check(config, choice, composer)
+        command.faults += run_check(config, composed.choice, composer)

@@ -5,9 +5,7 @@ import re
 import shlex
 import signal
 import sys
-from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from hydra import main as hydra_main
@@ -35,22 +33,8 @@ if TYPE_CHECKING:
     from nersweep.config.check import Checked  # torch takes seconds, and --help does not need it
 
 
-@dataclass(frozen=True)
-class Program:
-    """What a program does with its command line.
-
-    run: with one run and its overrides. many: with a sweep, a study or a preview, and the command's
-    text; returns lines of faults.
-    """
-
-    run: Callable[["Checked", Sequence[str]], object]
-    many: Callable[[Command, str], Sequence[str]]
-    run_check: RunCheck
-    recommend: Recommend | None = None
-
-
-def run(program: Program) -> NoReturn:
-    """Do what the command line asks, and end the process.
+def run(program: Callable[[], object]) -> NoReturn:
+    """Run a program, which reads its command line, and end the process.
 
     Exit code 0, or 1 if anything failed, with one line per fault on standard error; 130 after
     Ctrl-C and 143 after SIGTERM.
@@ -60,11 +44,9 @@ def run(program: Program) -> NoReturn:
     signals.listen()
     corpora.clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and its error becomes one line here
-    parser = get_args_parser()
-    parser.error = refuse_usage  # type: ignore[method-assign]
     try:
         refuse_windows()
-        serve(program, parser.parse_args())
+        program()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and not signals.pending:  # after --help
             raise
@@ -80,24 +62,25 @@ def run(program: Program) -> NoReturn:
     sys.exit(1 if terminal.faults else 0)
 
 
-def serve(program: Program, arguments: Namespace) -> None:
-    """Do what the arguments ask if they have no faults; print their faults otherwise."""
+def read(run_check: RunCheck, recommend: Recommend | None = None) -> Command | None:
+    """Read the command line; print its faults.
+
+    Returns None if nothing is left to do: after faults, and after what Hydra answers itself.
+    """
+    parser = get_args_parser()
+    parser.error = refuse_usage  # type: ignore[method-assign]
+    arguments = parser.parse_args()
     if "hydra.verbose=true" in arguments.overrides:
         os.environ[TRACEBACK] = "1"
     line.refuse(arguments)
-    if arguments.shell_completion:
+    if not arguments.shell_completion:
+        command = line.read(arguments, run_check, recommend)
+        terminal.print_faults(map(str, command.faults))
+        if not line.asks_hydra(arguments):
+            return None if command.faults else command
+    if not terminal.faults:
         ask_hydra()
-        return
-    command = line.read(arguments, program.run_check, program.recommend)
-    terminal.print_faults(map(str, command.faults))
-    if terminal.faults:
-        return
-    if line.asks_hydra(arguments):
-        ask_hydra()
-    elif command.is_more_than_a_run():
-        terminal.print_faults(program.many(command, this_command()))
-    else:
-        run_one(program, command)
+    return None
 
 
 def ask_hydra() -> None:
@@ -107,12 +90,15 @@ def ask_hydra() -> None:
     )()
 
 
-def run_one(program: Program, command: Command) -> None:
-    """Run one run as a job of Hydra's, with its logging, callbacks and environment (env_set)."""
+def run_one(command: Command, action: Callable[["Checked", Sequence[str]], object]) -> None:
+    """Do something with the first run and its overrides, as a job of Hydra's.
+
+    With Hydra's logging, callbacks and environment (env_set).
+    """
 
     def job(config: DictConfig) -> None:
         try:
-            program.run(command.first(), config_overrides)
+            action(command.first(), config_overrides)
         except Exception as error:  # Hydra would print more than one line
             if signals.pending:
                 raise

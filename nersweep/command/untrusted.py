@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from nersweep.command.explain import Composed
 from nersweep.config.compose import MAIN, Composer
 from nersweep.config.flat import flat, plain
 from nersweep.config.overrides import setting_of
@@ -27,7 +28,7 @@ REMEDY = "set it on the command line"
 
 
 def faults(
-    config: DictConfig, overrides: Sequence[str], explicit: set[str], composer: Composer
+    composed: Composed, overrides: Sequence[str], explicit: set[str], composer: Composer
 ) -> list[Fault]:
     """Return the faults of a composed run that sets what it must not.
 
@@ -36,12 +37,11 @@ def faults(
     for override in map(composer.parsed, overrides):
         if override.key_or_group in explicit and isinstance(override.value(), Mapping):
             explicit = explicit | flat({override.key_or_group: override.value()}).keys()
-    options, _ = composer.split(overrides)
-    section = composer.whole(options).hydra
+    config, section = composed.config, composed.hydra
     faults = foreign_classes(config, section)
     if composer.folder:
-        hydra_names = {setting_of(override) for override in overrides} & explicit
-        names = hydra_settings(options, composer) | hydra_choices(section, hydra_names, composer)
+        names = hydra_settings(composed.options, composer)
+        names |= hydra_choices(section, set(map(setting_of, overrides)) & explicit, composer)
         must = f"{BY_FILE}, which may set only {' and '.join(ALLOWED)} there"
         for name in sorted(names):
             faults.append(Fault(name, must=must, remedy=REMEDY))

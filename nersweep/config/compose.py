@@ -62,8 +62,12 @@ class Composer:
             options, values = self.split(overrides)
             config = pickle.loads(self.own(options))
             self.set_hydra_config(self.whole(options))
-            ConfigLoaderImpl._apply_overrides_to_config(values, config)
+            self.set(values, config)
         return config
+
+    def set(self, values: Sequence[Override], config: DictConfig) -> None:
+        """Set values in a configuration. Raises as Hydra does."""
+        ConfigLoaderImpl._apply_overrides_to_config(list(values), config)
 
     def choice(self, overrides: Sequence[str]) -> dict[str, Any]:
         """Return the chosen option of each group of ours. Raises as a call does."""
@@ -76,7 +80,7 @@ class Composer:
         """Return the configuration of a single run with Hydra's section, as Hydra runs a job."""
         options, values = self.split(overrides)
         config = copy.deepcopy(self.whole(options))
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        self.set(values, config)
         task = [o for o in overrides if not self.parsed(o).is_hydra_override()]
         OmegaConf.set_readonly(config.hydra, False)
         config.hydra.overrides.task = task
@@ -84,27 +88,21 @@ class Composer:
         return config
 
     def split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
-        """Return the overrides that Hydra composes, and the values to set after them.
+        """Return the overrides that Hydra composes, and the others, which are set after them.
 
-        A value before an addition or a deletion that it may be part of stays before it. An
-        interpolation of Hydra's section, such as ${hydra:job.override_dirname}, needs them all.
+        An interpolation of Hydra's section, such as ${hydra:job.override_dirname}, needs them all.
         """
         if any("${hydra:" in override for override in overrides):
             return tuple(overrides), []
         options: list[str] = []
         values: list[Override] = []
         for override in map(self.parsed, overrides):
-            if self.is_value(override):
+            for_hydra = override.is_hydra_override() or override.is_sweep_override()
+            is_group = self.options(override.key_or_group)
+            if for_hydra or (is_group and not isinstance(override.value(), dict)):
+                options.append(text_of(override))
+            else:
                 values.append(override)
-                continue
-            if override.is_add() or override.is_delete():
-                before = 0
-                for number, value in enumerate(values, 1):
-                    if overlap(value, override):
-                        before = number
-                options += [text_of(value) for value in values[:before]]
-                del values[:before]
-            options.append(text_of(override))
         return tuple(options), values
 
     def parse(self, override: str) -> Override:
@@ -115,13 +113,6 @@ class Composer:
     def get_group_options(self, group: str, **_: object) -> list[str]:
         """Return what a glob chooses from. Named as Hydra's loader, which ignores the folder."""
         return self.options(group)
-
-    def is_value(self, override: Override) -> bool:
-        """Return whether an override gives an existing setting one value, and nothing else."""
-        changes = override.is_add() or override.is_delete() or override.is_sweep_override()
-        if changes or override.package or override.is_hydra_override():
-            return False
-        return not self.options(override.key_or_group)
 
     def set_hydra_config(self, whole: DictConfig) -> None:
         """Give Hydra its own section, which interpolations read, unless it has it already."""
@@ -154,9 +145,3 @@ class Composer:
         with open_dict(config):
             del config["hydra"]
         return pickle.dumps(config)
-
-
-def overlap(one: Override, other: Override) -> bool:
-    """Return whether two overrides set the same setting, or one a part of the other."""
-    a, b = f"{one.key_or_group}.", f"{other.key_or_group}."
-    return a.startswith(b) or b.startswith(a)

@@ -28,9 +28,12 @@ def jobs(tmp_path, monkeypatch):
             name=HydraConfig.get().job.name,
         )
 
+    def program():
+        if command := main.read(lambda config, choice, composer: []):
+            main.run_one(command, look)
+
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
-        program = main.Program(look, lambda command, text: [], lambda config, choice, composer: [])
         with pytest.raises(SystemExit) as end:
             main.run(program)
         return seen, end.value.code

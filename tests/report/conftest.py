@@ -88,8 +88,11 @@ def runs(tmp_path_factory):
                 ]
                 blocks.append("".join(lines))
             (copy / "predictions" / "test.conll").write_text("\n".join(blocks), encoding="utf-8")
-            counts = read_predictions(copy, "test", TYPES).sentence_counts
-            write_counts(copy, {"test": replace(counts, marked=False)})
+            counts = {}
+            for split in ("dev", "test"):
+                sentences = read_predictions(copy, split, TYPES).sentence_counts
+                counts[split] = replace(sentences, marked=False)
+            write_counts(copy, counts)
             folders.append(copy)
     return folders
 

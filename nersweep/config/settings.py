@@ -1,7 +1,6 @@
 """The settings of a run: a typed view of a resolved configuration, and what identifies a run."""
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,60 +41,32 @@ class Choice:
 
 @dataclass(frozen=True)
 class Settings:
-    """A configuration without faults. values: resolved, by name; "choice" holds the options."""
+    """A configuration without faults. values: resolved, by name; "choice" holds the options.
+
+    device: auto, cpu, cuda or cuda:N. on_failure: continue or stop.
+    """
 
     values: dict[str, Any]
     choice: Choice
+    train: TrainConfig
+    tracking: TrackingConfig
+    study: StudyConfig
+    seed: int
+    device: str
+    gpus_per_run: float | None
+    output_dir: Path
+    rerun: bool
+    dry_run: bool
+    report: bool
+    on_failure: str
 
     @classmethod
     def of(cls, resolved: dict[str, Any], choice: Choice) -> "Settings":
-        return cls(resolved | {"choice": asdict(choice)}, choice)
-
-    @cached_property
-    def train(self) -> TrainConfig:
-        return TrainConfig(**self.values["train"])
-
-    @cached_property
-    def tracking(self) -> TrackingConfig:
-        return TrackingConfig(**self.values["tracking"])
-
-    @cached_property
-    def study(self) -> StudyConfig:
-        return StudyConfig(**self.values["study"])
-
-    @property
-    def seed(self) -> int:
-        return self.values["seed"]
-
-    @property
-    def device(self) -> str:
-        """auto, cpu, cuda or cuda:N."""
-        return self.values["device"]
-
-    @property
-    def gpus_per_run(self) -> float | None:
-        return self.values["gpus_per_run"]
-
-    @property
-    def output_dir(self) -> Path:
-        return Path(self.values["output_dir"])
-
-    @property
-    def rerun(self) -> bool:
-        return self.values["rerun"]
-
-    @property
-    def dry_run(self) -> bool:
-        return self.values["dry_run"]
-
-    @property
-    def report(self) -> bool:
-        return self.values["report"]
-
-    @property
-    def on_failure(self) -> str:
-        """continue or stop."""
-        return self.values["on_failure"]
+        fields = {name: resolved[name] for name in FIXED - COMPONENTS.keys()}
+        for name, section in SECTIONS.items():
+            fields[name] = section(**resolved[name])
+        fields["output_dir"] = Path(resolved["output_dir"])
+        return cls(resolved | {"choice": asdict(choice)}, choice, **fields)
 
 
 def matters(name: str) -> bool:

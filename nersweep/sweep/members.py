@@ -77,7 +77,7 @@ def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
         for override in overrides:
             if override not in setting:
                 seed = int(value_of(override))
-                settings = replace(settings, values=settings.values | {"seed": seed})
+                settings = replace(settings, seed=seed, values=settings.values | {"seed": seed})
     identity = identify(settings, checked.parts)
     return Member(overrides, identity, identity.folder(settings.output_dir))
 

@@ -1,5 +1,6 @@
 """Explain why overrides do not compose, beside those that do."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,9 +71,11 @@ def sift(overrides: Sequence[str], composer: Composer) -> Composed:
     for value in values:
         if missing & groups_behind(value.key_or_group):
             continue
+        before = copy.deepcopy(config)
         try:
             composer.set([value], config)
         except COMPOSITION as error:
+            config = before  # of seed.x=3, Hydra has set seed={}
             faults[text_of(value)] = explain(value, error, config, choices, composer)
     ordered = [faults[override] for override in overrides if override in faults]
     return Composed(config, hydra, composer.choice(valid), valid, ordered)

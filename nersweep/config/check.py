@@ -226,6 +226,13 @@ def scalar_faults(values: Mapping[str, Any]) -> list[Fault]:
     return faults
 
 
+def section_of(raw: Any, key: str) -> Any:
+    """Return the section that a setting is in, as far as it is one."""
+    for name in key.split(".")[:-1]:
+        raw = raw.get(name) if isinstance(raw, Mapping) else raw
+    return raw
+
+
 def dead_knobs(
     raw: Mapping[str, Any], resolved: Mapping[str, Any], choice: Mapping[str, str]
 ) -> list[Fault]:
@@ -239,7 +246,7 @@ def dead_knobs(
         if name in alive or any(refers_to(raw[name], other) for other in names):
             continue  # of the latter, the other one is at fault
         knob, value = knob_of(name, choice), raw[name]
-        if knob and knob.feeds not in flat(raw):
+        if knob and not isinstance(section_of(raw, knob.feeds), Mapping):
             continue  # loss.terms=3 is at fault
         if knob and not refers_to(flat(raw).get(knob.feeds), name):  # loss=focal loss.gamma=5
             fed = flat(resolved).get(knob.feeds)

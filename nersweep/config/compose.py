@@ -130,8 +130,8 @@ class Composer:
         assert hydra is not None
         try:
             whole = hydra.compose_config(MAIN, [*self.more, *overrides], mode, from_shell=False)
-        except AttributeError as error:  # a file with `hydra: null`
-            raise ConfigCompositionException("hydra must be a section") from error
+        except AttributeError:  # a file with `hydra: null`
+            raise ConfigCompositionException("hydra must be a section") from None
         for name in ("launcher", "sweeper"):
             if not isinstance(whole.hydra[name], DictConfig):
                 raise ConfigCompositionException(f"hydra.{name} must be a section")

@@ -176,7 +176,7 @@ VALUES = {
 @pytest.mark.parametrize("options", [[], ["--help"]], ids=str)
 def test_a_file_leaves_hydra_its_sections(text, options, faults, strangers):
     result = faults(strangers("experiment/mine", text), *options, "experiment=mine")
-    assert subjects(result) == ["experiment=mine"]
+    assert subjects(result) == ["experiment=mine"] and "must be a section" in result[0].must
 
 
 @pytest.mark.parametrize("section", ["loss: 3", "loss: null", "data: 3"])

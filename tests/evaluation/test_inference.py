@@ -118,7 +118,7 @@ def test_p_is_dual_to_the_interval():
         shift = rng.normal(size=3)
         rows = [of_scores(f"r{row}", rng.normal(size=4) + shift[row - 1]) for row in range(4)]
         for alpha in (0.05, 0.2):
-            result = infer(rows, alpha=alpha, draws=999)
+            result = infer(rows, alpha=alpha, draws=39)
             for contrast in result.contrasts:
                 excludes = contrast.low > 0 or contrast.high < 0
                 assert (contrast.p < alpha) == excludes, trial

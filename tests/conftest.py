@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -48,6 +49,22 @@ def assert_refused_as(faults_of):
         assert f"{fault.setting}={fault.value}".startswith(subject) and fault.must
 
     return check
+
+
+@pytest.fixture(scope="session")
+def exit_code():
+    """exit_code(main, *arguments): that of a program which is called with these arguments."""
+
+    def call(main: Callable[[], object], *arguments: object) -> int | str | None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["nersweep", *map(str, arguments)])
+            try:
+                main()
+            except SystemExit as end:
+                return end.code
+        return 0
+
+    return call
 
 
 @pytest.fixture(scope="session")

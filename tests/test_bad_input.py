@@ -30,7 +30,7 @@ SENTENCES = "Ada B-PER\nlives O\nin O\nParis B-LOC\n\nAda B-PER\nB I-PER\nsang O
 
 
 @pytest.fixture
-def cli_run(tmp_path, capsys, monkeypatch):
+def cli_run(tmp_path, capsys, monkeypatch, exit_code):
     """cli_run(*arguments): exit code, standard output, lines of error, in an empty folder."""
     work = tmp_path / "work"
     work.mkdir()
@@ -39,11 +39,9 @@ def cli_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("NERSWEEP_TRACEBACK", "")  # main may set it
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nersweep", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        code = exit_code(cli.main, *arguments)
         printed = capsys.readouterr()
-        return end.value.code, printed.out, printed.err.splitlines()
+        return code, printed.out, printed.err.splitlines()
 
     return run
 

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import sys
 
 import pytest
 from hydra._internal.utils import get_args_parser
@@ -18,17 +17,15 @@ SMALL = ["data.train=60", "data.dev=20", "data.test=20", "model.hidden=32", "mod
 
 
 @pytest.fixture
-def diagnosed(tmp_path, capsys, monkeypatch):
+def diagnosed(tmp_path, capsys, monkeypatch, exit_code):
     """diagnosed(*arguments): exit code, lines of standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["diagnose", *arguments])
-        with pytest.raises(SystemExit) as end:
-            diagnose.main()
+        code = exit_code(diagnose.main, *arguments)
         printed = capsys.readouterr()
-        return end.value.code, printed.out.splitlines(), printed.err
+        return code, printed.out.splitlines(), printed.err
 
     return call
 

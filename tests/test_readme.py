@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import sys
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 
@@ -55,15 +54,8 @@ def place(tmp_path_factory):
     return folder
 
 
-def run(arguments, monkeypatch, program=cli):
-    monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
-    with pytest.raises(SystemExit) as end:
-        program.main()
-    return end.value.code
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys):
+def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys, exit_code):
     arguments = shlex.split(command)[3:]
     monkeypatch.chdir(place)
     if "model=minilm" in arguments:
@@ -74,18 +66,16 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys):
         arguments += SMALL["tiny"]
     if "model.name=FOLDER" in arguments:
         small = [*QUICK, *SMALL["generated"], *SMALL["tiny"], "seed=9"]
-        assert run(small, monkeypatch) == 0
+        assert exit_code(cli.main, *small) == 0
         (saved,) = place.glob("outputs/runs/*-s9-*/model")
         arguments = [a.replace("FOLDER", str(saved)) for a in arguments]
     module = shlex.split(command)[2]
     if module == "nersweep.report":  # of the sweeps before
-        monkeypatch.setattr(sys, "argv", ["nersweep", *shlex.split(command)[3:]])
-        report.main()
+        assert exit_code(report.main, *shlex.split(command)[3:]) == 0
         assert capsys.readouterr().out.rstrip().split("\n")[-1].startswith("report: ")
         return
-    code = run(
-        [*arguments, *QUICK], monkeypatch, diagnose if module == "nersweep.diagnose" else cli
-    )
+    program = diagnose if module == "nersweep.diagnose" else cli
+    code = exit_code(program.main, *arguments, *QUICK)
     assert code == 0, capsys.readouterr().err
     last = capsys.readouterr().out.rstrip().split("\n")[-1]
     ends = last.startswith(("result: ", "sweep: ", "dashboard: ")) or last.endswith(
@@ -98,9 +88,9 @@ def test_the_commands_of_the_readme_are_recognised():
     assert len(COMMANDS) >= 5
 
 
-def test_the_python_of_the_readme_runs(place, monkeypatch, capsys):
+def test_the_python_of_the_readme_runs(place, monkeypatch, capsys, exit_code):
     monkeypatch.chdir(place)
-    assert run([*QUICK, *SMALL["generated"], *SMALL["tiny"], "seed=8"], monkeypatch) == 0
+    assert exit_code(cli.main, *QUICK, *SMALL["generated"], *SMALL["tiny"], "seed=8") == 0
     (saved,) = place.glob("outputs/runs/*-s8-*/model")
     capsys.readouterr()
     for language, block in BLOCKS:

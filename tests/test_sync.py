@@ -55,16 +55,11 @@ def outputs(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def ask(monkeypatch, capsys):
+def ask(capsys, exit_code):
     """ask(module, *arguments): exit code, standard output and standard error."""
 
     def do(module, *arguments):
-        monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
-        code = 0
-        try:
-            module.main()
-        except SystemExit as end:
-            code = end.code
+        code = exit_code(module.main, *arguments)
         return code, *map(str.splitlines, capsys.readouterr())
 
     return do

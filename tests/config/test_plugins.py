@@ -45,35 +45,38 @@ def permission(monkeypatch):
     monkeypatch.setenv(VARIABLE, "my_losses,my_formats")
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["nersweep", "--config-dir=conf", *SMALL, *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    return end.value.code
+@pytest.fixture
+def run(exit_code):
+    """run(*arguments): the exit code of a small run with the options of the folder conf."""
+
+    def call(*arguments):
+        return exit_code(cli.main, "--config-dir=conf", *SMALL, *arguments)
+
+    return call
 
 
-def test_a_run_uses_a_loss_and_a_data_format_from_outside(folder, permission, monkeypatch):
-    assert run(monkeypatch, "squared_error_power=3") == 0
+def test_a_run_uses_a_loss_and_a_data_format_from_outside(folder, permission, run):
+    assert run("squared_error_power=3") == 0
     (file,) = folder.glob("outputs/runs/*/result.json")
     result = json.loads(file.read_text(encoding="utf-8"))
     assert result["status"] == "finished"
     assert result["config"]["squared_error_power"] == 3
 
 
-def test_a_fault_of_an_outside_loss_names_its_knob(folder, permission, monkeypatch, capsys):
-    assert run(monkeypatch, "squared_error_power=-1") == 1
+def test_a_fault_of_an_outside_loss_names_its_knob(folder, permission, capsys, run):
+    assert run("squared_error_power=-1") == 1
     assert capsys.readouterr().err == "nersweep: squared_error_power=-1: must be > 0\n"
 
 
-def test_a_fault_in_outside_data_names_file_and_line(folder, permission, monkeypatch, capsys):
+def test_a_fault_in_outside_data_names_file_and_line(folder, permission, capsys, run):
     (folder / "dev.txt").write_text("Ada/B-PER\nlives\n", encoding="utf-8")
-    assert run(monkeypatch) == 1
+    assert run() == 1
     assert capsys.readouterr().err == "nersweep: dev.txt:2: expected word/TAG pairs\n"
 
 
-def test_a_configuration_folder_alone_imports_nothing(folder, monkeypatch, capsys):
+def test_a_configuration_folder_alone_imports_nothing(folder, monkeypatch, capsys, run):
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert run(monkeypatch) == 1
+    assert run() == 1
     error = capsys.readouterr().err
     assert "loss._target_=my_losses.SquaredErrorLoss" in error
     assert "data._target_=my_formats.Slashed" in error

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import sys
 from dataclasses import replace
 
 import pytest
@@ -52,7 +51,7 @@ def with_mistakes(tags, rng):
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, exit_code):
     """Folders of finished runs, four settings × two seeds: a real run with other predictions."""
     folder, rng = tmp_path_factory.mktemp("harm"), random.Random(1)
     corpora = {split: [sentence(rng) for _ in range(40)] for split in ("train", "dev", "test")}
@@ -65,10 +64,7 @@ def runs(tmp_path_factory):
         f"output_dir={folder}",
     ]
     small = ["model.hidden=8", "model.layers=1", "model.heads=2", "train.epochs=1", "device=cpu"]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["nersweep", *overrides, *small])
-        cli.main()
-    assert end.value.code == 0
+    assert exit_code(cli.main, *overrides, *small) == 0
     (original,) = (folder / "runs").iterdir()
     folders = []
     for setting in SETTINGS:

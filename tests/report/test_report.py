@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 
 import pytest
 
@@ -16,19 +15,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
+def call(monkeypatch, capsys, tmp_path, exit_code):
     """call(*arguments): exit code, lines of standard output, lines of standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
 
     def call_main(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nersweep.report", *arguments])
         monkeypatch.setattr(terminal, "faults", [])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
+        code = exit_code(main, *arguments)
         printed = capsys.readouterr()
         return code, printed.out.splitlines(), printed.err.splitlines()
 

@@ -81,7 +81,7 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def output_dir(server, tmp_path_factory):
+def output_dir(server, tmp_path_factory, exit_code):
     """The output_dir of a sweep of two losses and two seeds, tracked by the server."""
     folder = tmp_path_factory.mktemp("here")
     overrides = [
@@ -91,10 +91,7 @@ def output_dir(server, tmp_path_factory):
         f"output_dir={folder}",
         *TINY,
     ]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["nersweep", "-m", *overrides])
-        cli.main()
-    assert end.value.code == 0
+    assert exit_code(cli.main, "-m", *overrides) == 0
     return folder
 
 
@@ -152,12 +149,9 @@ def test_the_tables_are_the_same_from_folders_a_server_and_an_archive(output_dir
         away.rename(output_dir)
 
 
-def test_a_report_of_a_study_is_of_its_trials_on_dev(tmp_path, monkeypatch):
+def test_a_report_of_a_study_is_of_its_trials_on_dev(tmp_path, exit_code):
     study = ["study=focal_gamma", "study.name=gamma", "study.trials=3", "study.pruner=none"]
-    monkeypatch.setattr(sys, "argv", ["nersweep", *study, f"output_dir={tmp_path}", *TINY])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 0
+    assert exit_code(cli.main, *study, f"output_dir={tmp_path}", *TINY) == 0
     f1 = {}
     for file in tmp_path.glob("runs/*/result.json"):
         result = read_result(file)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,13 +28,16 @@ SMALL = [
 ]  # fmt: skip
 
 
-def run(capsys, monkeypatch, *arguments):
-    """Exit code, standard output and error of `python -m nersweep` with these arguments."""
-    monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    printed = capsys.readouterr()
-    return end.value.code, printed.out, printed.err
+@pytest.fixture
+def run(capsys, exit_code):
+    """run(*arguments): exit code, standard output and error of `python -m nersweep`."""
+
+    def call(*arguments):
+        code = exit_code(cli.main, *arguments)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
 
 
 def result_of(out):
@@ -52,7 +54,7 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture
-def focal(tmp_path, capsys, monkeypatch):
+def focal(tmp_path, run):
     """A finished run of the main job: (result, folder, output_dir)."""
     arguments = [
         "loss=focal",
@@ -61,12 +63,12 @@ def focal(tmp_path, capsys, monkeypatch):
         f"output_dir={tmp_path}",
         *SMALL,
     ]
-    code, out, err = run(capsys, monkeypatch, *arguments)
+    code, out, err = run(*arguments)
     assert code == 0, err
     return (*result_of(out), tmp_path, arguments)
 
 
-def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
+def test_a_run_leaves_what_it_promises(focal, run):
     result, folder, output_dir, arguments = focal
     assert result["status"] == "finished" and result["name"] == "focal-inverse_sqrt-g3-s1"
     assert folder.name.endswith(result["fingerprint"][:8]) and result["best_epoch"] in (1, 2)
@@ -150,9 +152,9 @@ def test_a_run_leaves_what_it_promises(focal, capsys, monkeypatch):
     }
 
     # What has finished is not run twice, unless asked.
-    code, out, _ = run(capsys, monkeypatch, *arguments)
+    code, out, _ = run(*arguments)
     assert code == 0 and "finished before" in out and result_of(out)[0] == result
-    code, out, _ = run(capsys, monkeypatch, *arguments, "rerun=true")
+    code, out, _ = run(*arguments, "rerun=true")
     again, _ = result_of(out)
     assert run_id_of(folder, f"sqlite:///{output_dir}/mlflow.db") != run_id
     assert again["dev"] == result["dev"] and again["test"] == result["test"]
@@ -185,40 +187,36 @@ def recorder(monkeypatch):
     return recorder
 
 
-def test_a_tracker_is_shown_nothing_of_an_earlier_attempt(shared, capsys, monkeypatch, recorder):
+def test_a_tracker_is_shown_nothing_of_an_earlier_attempt(shared, recorder, run):
     arguments = [f"output_dir={shared}", *SMALL, "train.epochs=1", "seed=200"]
     for more in ([], ["rerun=true"]):
         recorder.syncs.clear()
-        assert run(capsys, monkeypatch, *arguments, *more)[0] == 0
+        assert run(*arguments, *more)[0] == 0
         assert recorder.syncs[0] == ("running", 0) and recorder.syncs[-1][0] == "finished"
 
 
-def test_what_the_tracker_refuses_fails_the_run_at_once(shared, capsys, monkeypatch, recorder):
+def test_what_the_tracker_refuses_fails_the_run_at_once(shared, recorder, run):
     recorder.error = UserError(Fault("tracking.experiment", "x", "deleted"))
-    code, _, err = run(capsys, monkeypatch, f"output_dir={shared}", *SMALL, "seed=201")
+    code, _, err = run(f"output_dir={shared}", *SMALL, "seed=201")
     assert (code, err) == (1, "nersweep: tracking.experiment=x: deleted\n")
     assert recorder.syncs == [("running", 0)]
     (file,) = shared.glob("runs/*-s201-*/result.json")
     assert json.loads(file.read_text())["status"] == "failed"
 
 
-def test_what_the_tracker_refuses_fails_the_sweep_at_once(tmp_path, capsys, monkeypatch, recorder):
+def test_what_the_tracker_refuses_fails_the_sweep_at_once(tmp_path, recorder, run):
     recorder.error = UserError(Fault("tracking.experiment", "x", "deleted"))
-    code, _, err = run(capsys, monkeypatch, "-m", f"output_dir={tmp_path}", *SMALL, "seed=202,203")
+    code, _, err = run("-m", f"output_dir={tmp_path}", *SMALL, "seed=202,203")
     assert (code, err) == (1, "nersweep: tracking.experiment=x: deleted\n")
     assert recorder.syncs == [("running", 0)] and not (tmp_path / "runs").exists()
     (file,) = tmp_path.glob("sweeps/*/card.json")
     assert json.loads(file.read_text())["status"] == "failed"
 
 
-def test_the_same_command_gives_the_same_numbers_and_another_seed_others(
-    tmp_path, capsys, monkeypatch
-):
+def test_the_same_command_gives_the_same_numbers_and_another_seed_others(tmp_path, run):
     results = []
     for place, seed in (("a", 1), ("b", 1), ("c", 2)):
-        code, out, err = run(
-            capsys, monkeypatch, f"output_dir={tmp_path / place}", f"seed={seed}", *SMALL
-        )
+        code, out, err = run(f"output_dir={tmp_path / place}", f"seed={seed}", *SMALL)
         assert code == 0, err
         result, folder = result_of(out)
         results.append(
@@ -233,11 +231,9 @@ def test_the_same_command_gives_the_same_numbers_and_another_seed_others(
     assert results[0][0] != results[2][0] and results[0][3] != results[2][3]
 
 
-def test_fingerprints_follow_what_can_change_a_result(shared, capsys, monkeypatch):
+def test_fingerprints_follow_what_can_change_a_result(shared, run):
     def fingerprint(*arguments):
-        code, out, err = run(
-            capsys, monkeypatch, f"output_dir={shared}", *SMALL, "train.epochs=1", *arguments
-        )
+        code, out, err = run(f"output_dir={shared}", *SMALL, "train.epochs=1", *arguments)
         assert code == 0, err
         return result_of(out)[0]["fingerprint"]
 
@@ -254,16 +250,14 @@ def test_fingerprints_follow_what_can_change_a_result(shared, capsys, monkeypatc
     assert len({first, *others}) == 5
 
 
-def test_a_result_that_cannot_be_read_is_reported_once_and_the_run_starts_over(
-    shared, capsys, monkeypatch, caplog
-):
+def test_a_result_that_cannot_be_read_is_reported_once_and_the_run_starts_over(shared, caplog, run):
     typed = ["-m", f"output_dir={shared}", *SMALL, "seed=100"]
-    assert run(capsys, monkeypatch, *typed)[0] == 0
+    assert run(*typed)[0] == 0
     (file,) = shared.glob("runs/*-s100-*/result.json")
     before = json.loads(file.read_text())
     caplog.clear()
     file.write_bytes(file.read_bytes()[:-100])
-    assert run(capsys, monkeypatch, *typed)[0] == 0
+    assert run(*typed)[0] == 0
     (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert line.startswith(f"{file}: cannot be read (")
     assert line.endswith("); the run starts over")
@@ -271,17 +265,15 @@ def test_a_result_that_cannot_be_read_is_reported_once_and_the_run_starts_over(
     assert after["status"] == "finished" and after["dev"] == before["dev"]
 
 
-def test_the_default_says_how_to_get_real_data(shared, capsys, monkeypatch):
-    _, out, _ = run(capsys, monkeypatch, f"output_dir={shared}", *SMALL)
+def test_the_default_says_how_to_get_real_data(shared, run):
+    _, out, _ = run(f"output_dir={shared}", *SMALL)
     assert "data=conll2003" in out and "label" in out and "weight" in out
 
 
-def test_real_data_by_folder(shared, capsys, monkeypatch, local_data):
+def test_real_data_by_folder(shared, local_data, run):
     """One short epoch on WNUT-17: its odd separators, its labels, its path."""
     arguments = ["data=wnut17", f"data.path={local_data('wnut17')}", f"output_dir={shared}"]
-    code, out, err = run(
-        capsys, monkeypatch, *arguments, "train.epochs=1", "model.hidden=16", "model.layers=1"
-    )
+    code, out, err = run(*arguments, "train.epochs=1", "model.hidden=16", "model.layers=1")
     assert code == 0, err
     result, _ = result_of(out)
     assert set(result["test"]["types"]) == {
@@ -303,11 +295,9 @@ def predicted(folder):
 @pytest.mark.parametrize(
     "loss", sorted(file.stem for file in (CHECKOUT / "conf" / "loss").glob("*.yaml"))
 )
-def test_every_loss_trains_and_its_model_loads(loss, shared, capsys, monkeypatch):
+def test_every_loss_trains_and_its_model_loads(loss, shared, run):
     """A new conf/loss/*.yaml is covered by existing."""
-    code, out, err = run(
-        capsys, monkeypatch, f"loss={loss}", f"output_dir={shared}", *SMALL, "seed=7"
-    )
+    code, out, err = run(f"loss={loss}", f"output_dir={shared}", *SMALL, "seed=7")
     assert code == 0, err
     result, folder = result_of(out)
     losses = [
@@ -319,7 +309,7 @@ def test_every_loss_trains_and_its_model_loads(loss, shared, capsys, monkeypatch
 
 
 def test_the_same_command_syncs_a_run_that_ended_while_the_tracker_was_away(
-    shared, capsys, monkeypatch
+    shared, monkeypatch, run
 ):
     file, aside, perform = shared / "mlflow.db", shared / "aside", execute.perform
 
@@ -330,16 +320,16 @@ def test_the_same_command_syncs_a_run_that_ended_while_the_tracker_was_away(
 
     arguments = [f"output_dir={shared}", *SMALL, "seed=8"]
     monkeypatch.setattr(execute, "perform", take_away)
-    code, out, _ = run(capsys, monkeypatch, *arguments)
+    code, out, _ = run(*arguments)
     assert code == 0 and "MLflow did not answer when the run ended" in out
     monkeypatch.setattr(execute, "perform", None)  # it is not trained again
-    code, out, _ = run(capsys, monkeypatch, *arguments)
+    code, out, _ = run(*arguments)
     assert (
         code == 0 and "finished before" in out and "MLflow did not answer when the run ended" in out
     )
     file.rmdir()
     aside.rename(file)
-    code, out, _ = run(capsys, monkeypatch, *arguments)
+    code, out, _ = run(*arguments)
     assert code == 0 and "finished before" in out and "MLflow did not answer" not in out
     result, folder = result_of(out)
     mlflow_run = MlflowClient(f"sqlite:///{file}").get_run(run_id_of(folder, f"sqlite:///{file}"))
@@ -349,10 +339,8 @@ def test_the_same_command_syncs_a_run_that_ended_while_the_tracker_was_away(
     assert json.loads((folder / "result.json").read_text(encoding="utf-8")) == result
 
 
-def test_every_term_of_a_loss_is_tracked_under_its_own_name(shared, capsys, monkeypatch):
-    code, out, err = run(
-        capsys, monkeypatch, "loss=compound", f"output_dir={shared}", *SMALL, "seed=3"
-    )
+def test_every_term_of_a_loss_is_tracked_under_its_own_name(shared, run):
+    code, out, err = run("loss=compound", f"output_dir={shared}", *SMALL, "seed=3")
     assert code == 0, err
     client = MlflowClient(f"sqlite:///{shared}/mlflow.db")
     run_id = run_id_of(result_of(out)[1], f"sqlite:///{shared}/mlflow.db")
@@ -365,7 +353,7 @@ def test_every_term_of_a_loss_is_tracked_under_its_own_name(shared, capsys, monk
     )
 
 
-def test_auxiliary_tasks_on_the_columns_of_conll(shared, capsys, monkeypatch, local_data):
+def test_auxiliary_tasks_on_the_columns_of_conll(shared, local_data, run):
     folder = local_data("conll2003")
     few = shared / "few"
     few.mkdir()
@@ -381,8 +369,6 @@ def test_auxiliary_tasks_on_the_columns_of_conll(shared, capsys, monkeypatch, lo
     ]
     for weight in ("0.5", "uncertainty"):
         code, out, err = run(
-            capsys,
-            monkeypatch,
             *arguments,
             "aux=pos_chunk",
             f"aux_weight={weight}",
@@ -401,7 +387,7 @@ def test_auxiliary_tasks_on_the_columns_of_conll(shared, capsys, monkeypatch, lo
         assert SavedTagger(folder / "model").predict([["EU", "rejects"]])
 
 
-def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
+def test_cluener_with_two_pointers(shared, local_data, run):
     folder = local_data("cluener")
     few = shared / "few_cluener"
     few.mkdir()
@@ -409,7 +395,7 @@ def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
         lines = (folder / file).read_text(encoding="utf-8").splitlines()[:120]
         (few / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
     arguments = ["data=cluener", f"data.path={few}", f"output_dir={shared}", *SMALL[:1], *SMALL[4:]]
-    code, out, err = run(capsys, monkeypatch, *arguments, "head=span", "loss=ghm")
+    code, out, err = run(*arguments, "head=span", "loss=ghm")
     assert code == 0, err
     assert "the test split" in out.replace("\n", " ") or "test is dev.json" in out
     _, folder = result_of(out)
@@ -422,14 +408,14 @@ def test_cluener_with_two_pointers(shared, capsys, monkeypatch, local_data):
     ]
 
 
-def test_the_counts_of_a_run_are_by_document_and_give_its_scores(tmp_path, capsys, monkeypatch):
+def test_the_counts_of_a_run_are_by_document_and_give_its_scores(tmp_path, run):
     document = "-DOCSTART- O\n\nAda B-PER\nmet O\nPau B-LOC\n\nBob B-PER\nslept O\n\n"
     times = {"train": 20, "dev": 3, "test": 5}
     for split, documents in times.items():
         (tmp_path / split).write_text(documents * document, "utf-8")
     data = ["data=conll", *(f"data.{split}={tmp_path / split}" for split in times)]
     tiny = ["model.hidden=16", "model.layers=1", "model.heads=2", "train.epochs=3", "device=cpu"]
-    code, out, err = run(capsys, monkeypatch, *data, *tiny, f"output_dir={tmp_path}")
+    code, out, err = run(*data, *tiny, f"output_dir={tmp_path}")
     assert code == 0, err
     assert "40 train, 6 dev, 10 test sentences; 20 train, 3 dev, 5 test documents" in out
     result, folder = result_of(out)
@@ -447,7 +433,7 @@ def test_the_counts_of_a_run_are_by_document_and_give_its_scores(tmp_path, capsy
         assert result[split]["strict"]["f1"] == 2 * correct / (guessed + gold)
 
 
-def test_a_test_split_without_entities_does_not_cost_the_run(tmp_path, capsys, monkeypatch):
+def test_a_test_split_without_entities_does_not_cost_the_run(tmp_path, run):
     sentences = "Ada B-PER\nmet O\n\nBob B-PER\nslept O\n\n"
     for split in ("train", "dev", "test"):
         (tmp_path / split).write_text(
@@ -458,7 +444,7 @@ def test_a_test_split_without_entities_does_not_cost_the_run(tmp_path, capsys, m
         *(f"data.{split}={tmp_path / split}" for split in ("train", "dev", "test")),
     ]
     tiny = ["model.hidden=16", "model.layers=1", "model.heads=2", "train.epochs=1", "device=cpu"]
-    code, _, err = run(capsys, monkeypatch, *data, *tiny, f"output_dir={tmp_path}")
+    code, _, err = run(*data, *tiny, f"output_dir={tmp_path}")
     (file,) = tmp_path.glob("runs/*/result.json")
     assert code == 0, err
     assert json.loads(file.read_text("utf-8"))["test"]["types"]["PER"]["support"] == 0

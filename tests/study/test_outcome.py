@@ -67,9 +67,7 @@ def test_a_trial_is_the_mean_over_its_seeds_and_beta_is_1_minus_the_parameter(
     assert parameters == betas and {result.seed for result in runs} == {1, 2}
 
 
-def test_the_file_of_the_best_trial_reruns_it(
-    gamma_beta, output_dir, tmp_path, monkeypatch, capsys
-):
+def test_the_file_of_the_best_trial_reruns_it(gamma_beta, output_dir, tmp_path, capsys, exit_code):
     (file,) = output_dir.glob("studies/gamma_beta-*/experiment/best.yaml")
     head = file.read_text().splitlines()
     assert head[0] == "# @package _global_" and head[1].startswith(
@@ -87,10 +85,7 @@ def test_the_file_of_the_best_trial_reruns_it(
     copy.parent.mkdir(parents=True)
     shutil.copy(file, copy)
     command = ["--config-dir", str(copy.parents[1]), "experiment=mine", f"output_dir={tmp_path}"]
-    monkeypatch.setattr("sys.argv", ["nersweep", *command])
-    with pytest.raises(SystemExit) as end:
-        program.main()
-    assert end.value.code == 0, capsys.readouterr().err
+    assert exit_code(program.main, *command) == 0, capsys.readouterr().err
     (result,) = results(tmp_path)
     assert result.dev.f1 == best.user_attrs["values"][0]
     same_name = next(tmp_path.glob("runs/*")).name  # and so the same fingerprint
@@ -265,7 +260,9 @@ loss: {_target_: nersweep.losses.FocalLoss, gamma: '${my_gamma}'}
 
 
 @pytest.mark.parametrize("export", [[], ["study.export=own/experiment/best.yaml"]])
-def test_printed_commands_work_with_the_options_of_a_folder(export, tmp_path, monkeypatch, capsys):
+def test_printed_commands_work_with_the_options_of_a_folder(
+    export, tmp_path, monkeypatch, capsys, exit_code
+):
     (tmp_path / "own" / "loss").mkdir(parents=True)
     (tmp_path / "own" / "loss" / "mine.yaml").write_text(OWN)
     monkeypatch.chdir(tmp_path)
@@ -277,7 +274,7 @@ def test_printed_commands_work_with_the_options_of_a_folder(export, tmp_path, mo
         "study.space.my_gamma=interval(0,5)",
         *export,
     ]
-    run(monkeypatch, *command, "study.trials=1", "seed=3")
+    assert exit_code(program.main, *command, "study.trials=1", "seed=3") == 0
     (best,) = [line for line in capsys.readouterr().out.split("\n") if line.startswith("best: ")]
     (file,) = (
         [tmp_path / export[0].partition("=")[2]]
@@ -302,13 +299,6 @@ def test_printed_commands_work_with_the_options_of_a_folder(export, tmp_path, mo
     )
     assert study.data.tags["mlflow.note.content"] == f"`{study_command}`"
     for command_line in (rerun, study_command):  # run and study are finished
-        run(monkeypatch, *shlex.split(command_line)[3:])
+        assert exit_code(program.main, *shlex.split(command_line)[3:]) == 0
         assert len(results(tmp_path / "outputs")) == 1
     assert (tmp_path / "own" / "experiment").exists() == bool(export)
-
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["nersweep", *arguments])
-    with pytest.raises(SystemExit) as end:
-        program.main()
-    assert end.value.code == 0, terminal.faults

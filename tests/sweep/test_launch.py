@@ -13,7 +13,6 @@ import pytest
 
 from nersweep import __main__ as cli
 from nersweep.command.line import Command
-from nersweep.command.main import this_command
 from nersweep.config import check
 from nersweep.config import schema as sections
 from nersweep.config.compose import Composer
@@ -45,19 +44,15 @@ def output_dir(tmp_path_factory):
 
 
 @pytest.fixture
-def start(output_dir, tmp_path, capfd, monkeypatch):
+def start(output_dir, tmp_path, capfd, monkeypatch, exit_code):
     """start(*typed): exit code, lines of standard output and error of a sweep of tiny runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
 
     def do(*typed):
-        monkeypatch.setattr(
-            sys, "argv", ["nersweep", "-m", f"output_dir={output_dir}", *TINY, *typed]
-        )
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        code = exit_code(cli.main, "-m", f"output_dir={output_dir}", *TINY, *typed)
         printed = capfd.readouterr()
-        return end.value.code, printed.out.splitlines(), printed.err.splitlines()
+        return code, printed.out.splitlines(), printed.err.splitlines()
 
     return do
 
@@ -341,7 +336,7 @@ def test_only_runs_that_failed_are_repeated(start, trained_runs, output_dir, mon
     for name, line in zip(["B-NOPE", "B-NADA"], err, strict=True):
         assert line.startswith(f"nersweep: cross_entropy-manual-s31 manual_weights={{{name}:1}}: ")
         assert f"manual_weights={{{name}: 1}}: no class {name}; there are O, " in line
-    assert shlex.join(sys.argv[1:]) in next(
+    assert shlex.join([*TINY, *UNFIT, "seed=31"]) in next(
         line for line in out if line.startswith("to retry the runs that failed")
     )
 
@@ -398,7 +393,8 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
     monkeypatch.setattr(TrainingProgress, "step", step_and_signal)
     ended, out, err = start(*typed)
     assert ended == code and trained_runs == list(names[:2])
-    assert len(err) == 1 and err[0].endswith(f"; the same command resumes: {this_command()}")
+    assert len(err) == 1 and err[0].endswith(shlex.join([*TINY, *typed]))
+    assert "; the same command resumes: python -m " in err[0]
     parent, children = sweeps(output_dir)[names]
     assert children == [(names[0], "FINISHED"), (names[1], "KILLED")]
     assert (parent, "KILLED") in parents(output_dir)

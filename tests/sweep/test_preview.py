@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,16 +24,14 @@ SMALL = [
 
 
 @pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
+def typed(tmp_path, monkeypatch, capsys, exit_code):
     """typed(...): the exit code of the command and what it printed, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["nersweep", *arguments, *SMALL])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
+        code = exit_code(cli.main, *arguments, *SMALL)
         out, err = capsys.readouterr()
-        return ended.value.code, out + err
+        return code, out + err
 
     return run
 

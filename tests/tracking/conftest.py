@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,14 +21,11 @@ TINY = [
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, exit_code):
     """The folder of a finished run that no tracker knows."""
     output_dir = tmp_path_factory.mktemp("untracked")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        argv = ["nersweep", *TINY, f"output_dir={output_dir}", "tracking.kind=none"]
-        patch.setattr(sys, "argv", argv)
-        program.main()
-    assert end.value.code == 0
+    untracked = [*TINY, f"output_dir={output_dir}", "tracking.kind=none"]
+    assert exit_code(program.main, *untracked) == 0
     (folder,) = (output_dir / "runs").iterdir()
     return folder
 

@@ -132,18 +132,18 @@ def browser():
 
 
 @pytest.fixture
-def asked(browser):
-    """asked(): the addresses requested since the last call, without those inside the page."""
+def requests(browser):
+    """requests(): the addresses requested since the last call, without those inside the page."""
 
     def addresses() -> list[str]:
         notes = [
             json.loads(entry["message"])["message"] for entry in browser.get_log("performance")
         ]
-        asked = [
+        urls = [
             note["params"]["request"]["url"]
             for note in notes
             if note["method"] == "Network.requestWillBeSent"
         ]
-        return [address for address in asked if not address.startswith(("data:", "blob:"))]
+        return [address for address in urls if not address.startswith(("data:", "blob:"))]
 
     return addresses

@@ -25,8 +25,10 @@ def scores(f1: float = 0.5, **support: int) -> Scores:
 
 
 def analysis() -> Analysis:
-    seen = TypeScores(0.5, 0.5, 0.5, support=4)
-    split = SplitAnalysis(0.0, WordGroups(0.1, 0.1), Errors(1, 2, 3, 4), seen=seen, unseen=seen)
+    mentions = TypeScores(0.5, 0.5, 0.5, support=4)
+    split = SplitAnalysis(
+        0.0, WordGroups(0.1, 0.1), Errors(1, 2, 3, 4), seen=mentions, unseen=mentions
+    )
     diagram = Diagram(counts=[20] * 15, confidence=[0.5] * 15, accuracy=[0.5] * 15)
     diagrams = Diagrams(WordGroups(diagram, diagram), WordGroups(diagram, diagram))
     rates = Rates(0.5, 0.5, 0.5)

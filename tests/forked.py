@@ -17,7 +17,7 @@ FORKED.set_forkserver_preload(
 )
 
 
-def type_(typed, folder):
+def run_command(arguments, folder):
     """Run the command in the folder, in such a process; its output goes to out-PID and err-PID."""
     import torch
 
@@ -25,5 +25,5 @@ def type_(typed, folder):
     os.chdir(folder)
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{name}-{os.getpid()}", os.O_WRONLY | os.O_CREAT), number)
-    sys.argv = ["nersweep", *typed]
+    sys.argv = ["nersweep", *arguments]
     cli.main()

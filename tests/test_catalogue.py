@@ -96,10 +96,10 @@ def test_every_option_has_its_section_and_its_picture(name, written, chapters):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_knob_is_shown_with_the_default_of_its_yaml(name, chapters):
-    shown = rows(chapters[name])
+    cells = rows(chapters[name])
     for knob, value in settings(name).items():
         if "${" not in str(value):
-            assert yaml.safe_load(shown[knob][0].strip("`")) == value, knob
+            assert yaml.safe_load(cells[knob][0].strip("`")) == value, knob
 
 
 def test_defaults_follow_the_yaml(conf):
@@ -119,9 +119,9 @@ def test_ranges_are_those_of_the_classes(chapters):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_commands_are_accepted(name, chapters):
-    (typed,) = re.findall(r"```bash\npython -m nersweep (.*)\n```", chapters[name])
+    (arguments,) = re.findall(r"```bash\npython -m nersweep (.*)\n```", chapters[name])
     sections.register()
-    assert line_module.read(get_args_parser().parse_args(typed.split())).faults == []
+    assert line_module.read(get_args_parser().parse_args(arguments.split())).faults == []
 
 
 @pytest.mark.parametrize("name", OPTIONS)

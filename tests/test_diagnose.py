@@ -95,7 +95,7 @@ def test_a_sentence_longer_than_the_window_is_reported(diagnosed):
 
 
 def test_the_command_keeps_the_settings_of_data_and_model_and_has_no_faults(diagnosed):
-    typed = [
+    overrides = [
         "loss=focal",
         "focal_gamma=3",
         "weights=effective",
@@ -104,7 +104,7 @@ def test_the_command_keeps_the_settings_of_data_and_model_and_has_no_faults(diag
         "seed=4",
     ]
     code, lines, errors = diagnosed(
-        *typed, *SMALL, "data.imbalance=50", "train.batch_size=16", "output_dir=a b"
+        *overrides, *SMALL, "data.imbalance=50", "train.batch_size=16", "output_dir=a b"
     )
     assert code == 0, errors
     (line,) = (line for line in lines if line.startswith("python -m nersweep"))
@@ -136,10 +136,10 @@ def test_a_head_that_came_for_the_loss_goes_with_it():
 
 
 @pytest.mark.parametrize(
-    "typed", [["-m", "seed=1,2"], ["experiment=quickstart"], ["dry_run=true"]], ids=" ".join
+    "overrides", [["-m", "seed=1,2"], ["experiment=quickstart"], ["dry_run=true"]], ids=" ".join
 )
-def test_more_than_one_data_set_gets_one_line(diagnosed, typed, tmp_path):
-    code, lines, errors = diagnosed(*typed, *SMALL)
+def test_more_than_one_data_set_gets_one_line(diagnosed, overrides, tmp_path):
+    code, lines, errors = diagnosed(*overrides, *SMALL)
     assert (
         (code, lines) == (1, [])
         and errors.count("\n") == 1

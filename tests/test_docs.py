@@ -18,16 +18,16 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "shown"), EXAMPLES)
-def test_an_example_prints_what_is_shown(code, shown, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("code", "output"), EXAMPLES)
+def test_an_example_prints_what_is_shown(code, output, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(code, {"__name__": "example"})
     printed = capsys.readouterr().out
-    assert printed and printed.endswith(shown or "")
+    assert printed and printed.endswith(output or "")
 
 
 def test_every_example_of_using_the_losses_shows_what_it_prints():
-    shown = [
+    output = [
         example.values[1] for example in EXAMPLES if example.id.startswith("using-the-losses.md:")
     ]
-    assert len(shown) == 5 and all(shown)
+    assert len(output) == 5 and all(output)

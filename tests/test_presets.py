@@ -30,11 +30,11 @@ def presets(tmp_path):
     sections.register()
 
     def read(*arguments):
-        typed = [
+        words = [
             f"--config-dir={tmp_path}",
             *(str(a).replace("=DIR", f"={tmp_path}") for a in arguments),
         ]
-        read = read_line(typed)
+        read = read_line(words)
         assert not read.faults
         return read
 
@@ -57,11 +57,11 @@ def test_a_glob_sweeps_every_option_and_those_of_the_folder_too(presets, tmp_pat
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_begins_with_its_command_which_is_a_sweep(preset, presets):
-    package, typed = PRESETS[preset].splitlines()[:2]
+    package, command = PRESETS[preset].splitlines()[:2]
     assert package == "# @package _global_"
     start = f"# python -m nersweep experiment={preset}"
-    assert typed.startswith(start)
-    composed = presets(f"experiment={preset}", *typed.removeprefix(start).split())
+    assert command.startswith(start)
+    composed = presets(f"experiment={preset}", *command.removeprefix(start).split())
     assert composed.many and len(set(composed.runs)) == len(composed.runs) > 1
 
 
@@ -87,7 +87,7 @@ def test_the_table_has_six_losses_with_five_seeds(presets):
 
 
 def test_the_command_line_wins_over_a_preset_in_any_order(presets):
-    typed = [
+    arguments = [
         "seed=7",
         "loss=dice,focal",
         "train.epochs=1",
@@ -95,7 +95,7 @@ def test_the_command_line_wins_over_a_preset_in_any_order(presets):
         "experiment=conll2003_table",
         "data=generated",
     ]
-    composed = presets(*typed)
+    composed = presets(*arguments)
     with composed.composer as composer:
         configs = [check_overrides(composer, run).settings for run in composed.runs]
     assert [(c.choice.loss, c.seed) for c in configs] == [("dice", 7), ("focal", 7)]
@@ -107,9 +107,9 @@ def test_the_command_line_wins_over_a_preset_in_any_order(presets):
 def test_a_run_is_the_same_with_a_preset_and_without(presets):
     small = ["data.train=20", "data.dev=5", "data.test=5"]
     sweeps = ["experiment=quickstart"], ["-m", "loss=weighted_cross_entropy,focal", "seed=2"]
-    preset, typed = (presets(*arguments, *small) for arguments in sweeps)
+    preset, sweep = (presets(*arguments, *small) for arguments in sweeps)
     one, other = (
-        {m.name: m.fingerprint for m in members_of(composed)} for composed in (preset, typed)
+        {m.name: m.fingerprint for m in members_of(composed)} for composed in (preset, sweep)
     )
     assert len(other) == 2 and other.items() <= one.items()
 
@@ -186,8 +186,8 @@ def test_the_command_line_wins_over_recommendations(presets):
 
 def test_a_recommended_sweep_of_missing_data_has_one_fault(tmp_path):
     sections.register()
-    typed = ["experiment=recommended", "data=conll2003", f"data.path={tmp_path}"]
-    (fault,) = read_line(typed).faults
+    arguments = ["experiment=recommended", "data=conll2003", f"data.path={tmp_path}"]
+    (fault,) = read_line(arguments).faults
     assert (fault.setting, fault.value) == ("data", "conll2003") and str(tmp_path) in fault.must
 
 
@@ -195,11 +195,11 @@ def test_a_recommended_sweep_of_data_that_cannot_be_read_tells_file_and_line(tmp
     sections.register()
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.txt").write_text("EU B-ORG\nrejects\n")
-    typed = [
+    arguments = [
         "experiment=recommended",
         "data=conll",
         *(f"data.{s}={tmp_path}/{s}.txt" for s in ("train", "dev", "test")),
     ]
     with pytest.raises(UserError) as error:
-        read_line(typed)
+        read_line(arguments)
     assert error.value.faults[0].setting == f"{tmp_path}/train.txt:2"

@@ -101,12 +101,12 @@ def test_a_batch_holds_the_pieces_and_labels_of_its_words(tokenizer):
 def test_all_words_come_back_in_order_from_any_batches(tokenizer):
     data = sentences([5, 40, 2, 9, 1, 17], seed=4)
     split = tokenise(data, LABELS, tokenizer, max_length=12)
-    seen = np.zeros(len(split.labels), dtype=int)
+    counts = np.zeros(len(split.labels), dtype=int)
     for chosen in split.groups(range(len(split)), size=2, packed=False):
         where = split.words_of(chosen)
         assert split.gold(chosen).labels.tolist() == split.labels[where].tolist()
-        seen[where] += 1
-    assert (seen == 1).all()
+        counts[where] += 1
+    assert (counts == 1).all()
 
 
 def test_a_packed_batch_is_one_row_of_the_same_pieces(tokenizer):

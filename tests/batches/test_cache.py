@@ -185,15 +185,15 @@ def test_a_file_is_whole_while_another_process_writes_it(tmp_path):
     done = FORKED.Event()
     other = FORKED.Process(target=write_often, args=(tmp_path, 15, done))
     other.start()
-    file, seen = tmp_path / "split.npz", 0
+    file, reads = tmp_path / "split.npz", 0
     while not done.is_set():
         assert other.is_alive() or done.is_set()
         if file.exists():
             result = cache.read(file, [])
             assert result is not None and len(result) == 20_000
-            seen += 1
+            reads += 1
     other.join(60)
-    assert other.exitcode == 0 and seen > 3
+    assert other.exitcode == 0 and reads > 3
     assert os.listdir(tmp_path) == ["split.npz"]
 
 

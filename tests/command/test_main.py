@@ -16,10 +16,10 @@ def jobs(tmp_path, monkeypatch):
     """jobs(*arguments): what a run saw of Hydra and of its own settings, and the exit code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
-    seen = {}
+    job = {}
 
     def look(checked, overrides):
-        seen.update(
+        job.update(
             seed=checked.settings.seed,
             choice=checked.settings.choice,
             overrides=list(overrides),
@@ -36,28 +36,28 @@ def jobs(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["nersweep", *arguments])
         with pytest.raises(SystemExit) as end:
             main.run(program)
-        return seen, end.value.code
+        return job, end.value.code
 
     return run
 
 
 def test_a_run_has_its_settings_and_overrides(jobs):
     arguments = ["loss=focal", "seed=7", "focal_gamma=3"]
-    seen, code = jobs(*arguments, "hydra.job.name=mine")
-    assert (code, seen["seed"], seen["choice"].loss) == (0, 7, "focal")
-    assert (seen["overrides"], seen["name"]) == (arguments, "mine")
+    job, code = jobs(*arguments, "hydra.job.name=mine")
+    assert (code, job["seed"], job["choice"].loss) == (0, 7, "focal")
+    assert (job["overrides"], job["name"]) == (arguments, "mine")
 
 
 def test_the_environment_of_a_run_is_its_own(jobs):
-    seen, _ = jobs("+hydra.job.env_set.NERSWEEP_TEST=yes")
-    assert seen["variable"] == "yes" and "NERSWEEP_TEST" not in os.environ
+    job, _ = jobs("+hydra.job.env_set.NERSWEEP_TEST=yes")
+    assert job["variable"] == "yes" and "NERSWEEP_TEST" not in os.environ
 
 
 def test_verbose_logs_everything(jobs, monkeypatch):
     root = logging.getLogger()
     monkeypatch.setattr(root, "level", root.level)
-    seen, _ = jobs("hydra.verbose=true")
-    assert seen["level"] == logging.DEBUG
+    job, _ = jobs("hydra.verbose=true")
+    assert job["level"] == logging.DEBUG
 
 
 def test_hydra_logs_a_run_to_a_file(jobs, tmp_path):
@@ -77,8 +77,8 @@ def test_callbacks_of_hydra_s_are_called(jobs, tmp_path):
 
 
 def test_hydra_s_own_options_are_answered_by_hydra(jobs, capsys):
-    seen, code = jobs("--cfg", "job", "--package", "train", "train.epochs=5")
-    assert (seen, code) == ({}, 0)
+    job, code = jobs("--cfg", "job", "--package", "train", "train.epochs=5")
+    assert (job, code) == ({}, 0)
     assert "epochs: 5" in capsys.readouterr().out.splitlines()
 
 

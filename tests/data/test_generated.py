@@ -33,7 +33,7 @@ SETTINGS = [
     {"imbalance": 8, "o_share": 0.97, "ambiguity": 0.5, "unseen": 0.25, "seed": 4},
     {"imbalance": 2, "o_share": 0.5, "ambiguity": 1.0, "unseen": 0.1, "seed": 5},
 ]
-settings = pytest.mark.parametrize("asked", SETTINGS, ids=str)
+settings = pytest.mark.parametrize("changes", SETTINGS, ids=str)
 
 
 @cache
@@ -55,9 +55,9 @@ def mentions(sentences: Sequence[Sentence]) -> list[tuple[str, str]]:
 
 
 @settings
-def test_type_frequencies_are_a_geometric_progression_with_the_set_ratio(asked):
-    ratio = (DEFAULTS | asked)["imbalance"]
-    for sentences in corpus(**asked).splits().values():
+def test_type_frequencies_are_a_geometric_progression_with_the_set_ratio(changes):
+    ratio = (DEFAULTS | changes)["imbalance"]
+    for sentences in corpus(**changes).splits().values():
         counts = sorted(Counter(type_ for _, type_ in mentions(sentences)).values(), reverse=True)
         assert len(counts) == 5
         for rank, count in enumerate(counts):
@@ -66,17 +66,17 @@ def test_type_frequencies_are_a_geometric_progression_with_the_set_ratio(asked):
 
 
 @settings
-def test_share_of_o_words(asked):
-    for sentences in corpus(**asked).splits().values():
+def test_share_of_o_words(changes):
+    for sentences in corpus(**changes).splits().values():
         tags = [tag for sentence in sentences for tag in sentence.tags]
         assert tags.count("O") / len(tags) == pytest.approx(
-            (DEFAULTS | asked)["o_share"], abs=0.001
+            (DEFAULTS | changes)["o_share"], abs=0.001
         )
 
 
 @settings
-def test_share_of_mentions_whose_name_has_several_types(asked):
-    data = corpus(**asked)
+def test_share_of_mentions_whose_name_has_several_types(changes):
+    data = corpus(**changes)
     types = defaultdict(set)
     for sentences in data.splits().values():
         for name, type_ in mentions(sentences):
@@ -84,31 +84,33 @@ def test_share_of_mentions_whose_name_has_several_types(asked):
     for sentences in data.splits().values():
         names = [name for name, _ in mentions(sentences)]
         share = sum(len(types[name]) > 1 for name in names) / len(names)
-        assert share == pytest.approx((DEFAULTS | asked)["ambiguity"], abs=0.6 / len(names))
+        assert share == pytest.approx((DEFAULTS | changes)["ambiguity"], abs=0.6 / len(names))
 
 
 @settings
-def test_share_of_mentions_unseen_in_training_also_among_ambiguous_names(asked):
-    data, share = corpus(**asked), (DEFAULTS | asked)["unseen"]
-    seen = {name for name, _ in mentions(data.train)}
+def test_share_of_mentions_unseen_in_training_also_among_ambiguous_names(changes):
+    data, share = corpus(**changes), (DEFAULTS | changes)["unseen"]
+    training = {name for name, _ in mentions(data.train)}
     types = defaultdict(set)
     for name, type_ in mentions([*data.train, *data.dev, *data.test]):
         types[name].add(type_)
     for sentences in (data.dev, data.test):
         for ambiguous in (False, True):
             names = [name for name, _ in mentions(sentences) if (len(types[name]) > 1) == ambiguous]
-            assert sum(name not in seen for name in names) == pytest.approx(
+            assert sum(name not in training for name in names) == pytest.approx(
                 share * len(names), abs=1
             )
 
 
 @settings
-def test_a_seen_mention_has_a_type_that_its_name_has_in_training(asked):
-    data = corpus(**asked)
+def test_a_seen_mention_has_a_type_that_its_name_has_in_training(changes):
+    data = corpus(**changes)
     train = set(mentions(data.train))
-    seen = {name for name, _ in train}
+    training = {name for name, _ in train}
     assert all(
-        (name, type_) in train for name, type_ in mentions([*data.dev, *data.test]) if name in seen
+        (name, type_) in train
+        for name, type_ in mentions([*data.dev, *data.test])
+        if name in training
     )
 
 
@@ -132,9 +134,9 @@ def test_label_noise_corrupts_its_share_of_training_mentions_and_nothing_else(no
     assert faults["boundary"] / faults.total() == pytest.approx(0.25, abs=0.02)
 
 
-@pytest.mark.parametrize("asked", [*SETTINGS, {"label_noise": 0.5}], ids=str)
-def test_sentences_are_well_formed_iob2(asked):
-    for sentences in corpus(**asked).splits().values():
+@pytest.mark.parametrize("changes", [*SETTINGS, {"label_noise": 0.5}], ids=str)
+def test_sentences_are_well_formed_iob2(changes):
+    for sentences in corpus(**changes).splits().values():
         for sentence in sentences:
             assert 2 <= len(sentence.words) == len(sentence.tags)
             assert all(word and word == word.strip() and " " not in word for word in sentence.words)
@@ -158,14 +160,16 @@ def test_capitals_do_not_give_entities_away():
 
 
 @pytest.mark.parametrize("size", [1, 2, 10])
-@pytest.mark.parametrize("asked", [*SETTINGS, {"imbalance": 1e6}], ids=str)
-def test_tiny_splits_keep_every_type_and_the_o_share(asked, size):
-    data = corpus(**asked, train=size, dev=size, test=size)
+@pytest.mark.parametrize("changes", [*SETTINGS, {"imbalance": 1e6}], ids=str)
+def test_tiny_splits_keep_every_type_and_the_o_share(changes, size):
+    data = corpus(**changes, train=size, dev=size, test=size)
     for sentences in data.splits().values():
         tags = [tag for sentence in sentences for tag in sentence.tags]
         assert len(sentences) == size
         assert len({type_ for _, type_ in mentions(sentences)}) == 5
-        assert tags.count("O") / len(tags) == pytest.approx((DEFAULTS | asked)["o_share"], abs=0.05)
+        assert tags.count("O") / len(tags) == pytest.approx(
+            (DEFAULTS | changes)["o_share"], abs=0.05
+        )
 
 
 def test_the_seed_decides_in_any_process():

@@ -88,7 +88,7 @@ class Sweep:
             os.kill(pid, 9)
 
 
-class Typed:
+class Multirun:
     """`python -m nersweep -m …` on tiny models, some seconds per run, and its processes."""
 
     RUNS = (
@@ -97,9 +97,9 @@ class Typed:
         "train.precision=fp32", "model.hidden=8", "model.layers=1", "model.heads=2",
     )  # fmt: skip
 
-    def __init__(self, folder: Path, *typed: str):
+    def __init__(self, folder: Path, *overrides: str):
         self.outputs = folder / "outputs"
-        command = [sys.executable, "-m", "nersweep", "-m", *self.RUNS, *typed]
+        command = [sys.executable, "-m", "nersweep", "-m", *self.RUNS, *overrides]
         self.process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -159,12 +159,12 @@ class Typed:
 
 
 @pytest.fixture
-def typed(tmp_path):
-    """typed(*overrides): such a command, under way."""
+def multirun(tmp_path):
+    """multirun(*overrides): such a command, under way."""
     begun = []
 
-    def start(*overrides: str) -> Typed:
-        begun.append(Typed(tmp_path, *overrides))
+    def start(*overrides: str) -> Multirun:
+        begun.append(Multirun(tmp_path, *overrides))
         return begun[-1]
 
     yield start

@@ -51,8 +51,8 @@ def test_workers_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, num
     assert again == {entry["seed"]: entry["done"] for entry in checkpoints}
 
 
-def test_the_same_command_completes_runs_whose_processes_were_killed(typed):
-    command = typed(*TWO, "seed=1,2,3")
+def test_the_same_command_completes_runs_whose_processes_were_killed(multirun):
+    command = multirun(*TWO, "seed=1,2,3")
     os.kill(command.reach(1), signal.SIGKILL)  # joblib ends its neighbour with it
     code, out, err = command.ends()
     assert (code, err, command.statuses()) == (0, [], ["finished"] * 3), out
@@ -60,8 +60,8 @@ def test_the_same_command_completes_runs_whose_processes_were_killed(typed):
 
 
 @pytest.mark.long
-def test_a_run_that_is_killed_again_and_again_takes_no_other_with_it(typed):
-    command = typed(*TWO, "seed=1,2,3")
+def test_a_run_that_is_killed_again_and_again_takes_no_other_with_it(multirun):
+    command = multirun(*TWO, "seed=1,2,3")
     times = command.kill_always(1)
     code, out, (line,) = command.ends()
     assert (code, command.statuses()) == (1, ["running", "finished", "finished"]), out
@@ -79,8 +79,8 @@ STUDY = [
 
 
 @pytest.mark.long
-def test_a_study_outlives_its_workers(typed):
-    command = typed(*TWO, *STUDY)
+def test_a_study_outlives_its_workers(multirun):
+    command = multirun(*TWO, *STUDY)
     os.kill(command.reach(1), signal.SIGKILL)
     code, out, err = command.ends()
     assert (code, err, command.statuses()) == (0, [], ["finished"] * 2), out
@@ -88,8 +88,8 @@ def test_a_study_outlives_its_workers(typed):
 
 
 @pytest.mark.long
-def test_the_command_reports_a_trial_that_fails_in_a_worker(typed):
-    command = typed(
+def test_the_command_reports_a_trial_that_fails_in_a_worker(multirun):
+    command = multirun(
         *TWO,
         "study.space.train.lr=choice(1e30,1e-2)",
         *STUDY[1:],

@@ -4,12 +4,12 @@ import json
 import socket
 
 import pytest
-from forked import FORKED, type_
+from forked import FORKED, run_command
 
 from nersweep.tracking.stores import open_store
 
 pytestmark = pytest.mark.engine
-TYPED = (
+ARGUMENTS = (
     "loss=cross_entropy,focal", "seed=1,2", "data.train=300", "data.dev=40", "data.test=40",
     "train.epochs=3",
     "train.lr=1e-2", "model.hidden=16", "model.layers=1", "model.heads=2", "device=cpu",
@@ -22,7 +22,7 @@ def sweep(tmp_path_factory):
     """The folder of a sweep's outputs."""
     folder = tmp_path_factory.mktemp("sweep") / "outputs"
     process = FORKED.Process(
-        target=type_, args=(["-m", *TYPED, f"output_dir={folder}"], folder.parent)
+        target=run_command, args=(["-m", *ARGUMENTS, f"output_dir={folder}"], folder.parent)
     )
     process.start()
     process.join(120)
@@ -71,10 +71,10 @@ def browser(browser):
 
 
 @pytest.fixture
-def at_home(asked, ui):
+def at_home(requests, ui):
     """Nothing is asked of any other machine."""
     yield
-    addresses = asked()
+    addresses = requests()
     assert addresses and [address for address in addresses if not address.startswith(ui)] == []
 
 

@@ -103,8 +103,8 @@ def node_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_runs_of_a_node_that_dies_resume_elsewhere(typed, cluster, second):
-    command = typed("seed=1,2,3,4", *on(cluster))
+def test_runs_of_a_node_that_dies_resume_elsewhere(multirun, cluster, second):
+    command = multirun("seed=1,2,3,4", *on(cluster))
     lost, deadline = [], time.monotonic() + 240
     while not lost:
         assert command.process.poll() is None and time.monotonic() < deadline, command.statuses()
@@ -130,7 +130,7 @@ def test_runs_of_a_node_that_dies_resume_elsewhere(typed, cluster, second):
     )
 
 
-def test_a_study_has_workers_on_both_nodes(typed, cluster, second):
+def test_a_study_has_workers_on_both_nodes(multirun, cluster, second):
     study = [
         "study=focal_gamma",
         "study.trials=6",
@@ -138,7 +138,7 @@ def test_a_study_has_workers_on_both_nodes(typed, cluster, second):
         "study.worker=range(2)",
         "train.epochs=2",
     ]
-    command = typed(*study, *on(cluster))
+    command = multirun(*study, *on(cluster))
     code, out, _ = command.ends(300)
     assert code == 0, out
     trials = optuna.load_study(

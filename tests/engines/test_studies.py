@@ -9,7 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from forked import FORKED, type_
+from forked import FORKED, run_command
 from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
@@ -53,7 +53,7 @@ class Workers:
     def start(self, *arguments: str) -> None:
         """Start a worker by its command."""
         command = [*arguments, *STUDY, *self.overrides]
-        self.processes.append(FORKED.Process(target=type_, args=(command, self.folder)))
+        self.processes.append(FORKED.Process(target=run_command, args=(command, self.folder)))
         self.processes[-1].start()
 
     def exit_codes(self) -> list[int | None]:

@@ -53,8 +53,8 @@ def test_jobs_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, number
 
 
 @pytest.mark.long
-def test_a_job_that_was_killed_is_sent_again_after_the_others_which_are_sent_once(typed):
-    command = typed(*LOCAL, "seed=1,2,3")
+def test_a_job_that_was_killed_is_sent_again_after_the_others_which_are_sent_once(multirun):
+    command = multirun(*LOCAL, "seed=1,2,3")
     killed, stopped = command.reach(1), command.reach(2)
     os.kill(stopped, signal.SIGSTOP)
     os.kill(killed, signal.SIGKILL)

@@ -100,13 +100,11 @@ def test_words_outside_entities_hide_what_is_uncertain():
     result = calibration(probabilities, (torch.tensor([0] * 8 + [1, 0]),))
     assert result.entities.error == pytest.approx(0.1)
     assert result.all.error == pytest.approx(0.8 * 0.1 + 0.2 * 0.1)
-    shown = diagram(result.entities)
+    bins = diagram(result.entities)
     assert [
-        (n, c, a)
-        for n, c, a in zip(shown.counts, shown.confidence, shown.accuracy, strict=True)
-        if n
+        (n, c, a) for n, c, a in zip(bins.counts, bins.confidence, bins.accuracy, strict=True) if n
     ] == [(2, pytest.approx(0.6), 0.5)]
-    assert shown.accuracy.count(None) == 14
+    assert bins.accuracy.count(None) == 14
 
 
 @pytest.mark.parametrize("make", [TokenHead, CRFHead, SpanHead])

@@ -41,11 +41,11 @@ def test_resampled_scores_are_those_of_all_draws_of_sentences_the_same_for_all_r
         chance = factorial(3) / prod(factorial(drawn.count(i)) for i in range(3)) / 27
         chances[scores] = chances.get(scores, 0) + chance
     replicates = 20_000
-    seen, times = np.unique(
+    outcomes, times = np.unique(
         stats.resampled_f1(counts, replicates).reshape(-1, 4), axis=0, return_counts=True
     )
-    assert len(seen) == len(chances) > 5
-    for scores, count in zip(seen, times, strict=True):
+    assert len(outcomes) == len(chances) > 5
+    for scores, count in zip(outcomes, times, strict=True):
         chance = next(
             value
             for known, value in chances.items()
@@ -307,8 +307,8 @@ def test_power_is_how_often_the_t_test_sees_the_difference():
             90 + difference + 0.2 * rng.normal(size=(20_000, n)),
             90 + 0.2 * rng.normal(size=(20_000, n)),
         )
-        seen = np.mean(scipy.stats.ttest_ind(a, b, axis=1).pvalue < 0.05)
-        assert stats.power(0.2, difference, n) == pytest.approx(seen, abs=0.012)
+        share = np.mean(scipy.stats.ttest_ind(a, b, axis=1).pvalue < 0.05)
+        assert stats.power(0.2, difference, n) == pytest.approx(share, abs=0.012)
 
 
 def test_a_difference_is_as_visible_upwards_as_downwards_and_at_any_scale():

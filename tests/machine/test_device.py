@@ -191,7 +191,7 @@ def test_nor_in_groups_by_length(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "typed",
+    "overrides",
     [
         "head=span loss=focal weights=inverse",
         "head=span loss=dice",
@@ -200,8 +200,8 @@ def test_nor_in_groups_by_length(monkeypatch):
         "loss=compound compound_weights.boundary=1 train.accumulation=3",
     ],
 )
-def test_nor_with_other_heads_and_settings(typed, monkeypatch):
-    assert waits_of_an_epoch(monkeypatch, *typed.split()) == set()
+def test_nor_with_other_heads_and_settings(overrides, monkeypatch):
+    assert waits_of_an_epoch(monkeypatch, *overrides.split()) == set()
 
 
 def test_nor_with_auxiliary_tasks(monkeypatch):
@@ -215,22 +215,22 @@ class HostTensor:
     device = CPU
 
     def __init__(self):
-        self.asked = []
+        self.calls = []
 
     def pin_memory(self):
-        self.asked.append("pinned")
+        self.calls.append("pinned")
         return self
 
     def to(self, device, non_blocking=False):
-        self.asked.append((device.type, "without a wait" if non_blocking else "with a wait"))
+        self.calls.append((device.type, "without a wait" if non_blocking else "with a wait"))
         return self
 
 
 def test_only_pinned_memory_is_put_on_a_gpu_and_without_a_wait():
     put(moved := HostTensor(), torch.device("cuda", 0))
-    assert moved.asked == ["pinned", ("cuda", "without a wait")]
+    assert moved.calls == ["pinned", ("cuda", "without a wait")]
     pinned(kept := HostTensor(), torch.device("cuda", 0))
-    assert kept.asked == ["pinned"]
+    assert kept.calls == ["pinned"]
 
 
 def test_without_a_gpu_nothing_is_copied():

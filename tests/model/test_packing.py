@@ -222,11 +222,13 @@ def test_attention_is_a_softmax_over_the_visible_pieces(causal, window):
     )
     owner = np.repeat(np.arange(len(sizes)), sizes)
     for t in range(total):
-        seen = [u for u in range(total) if owner[u] == owner[t] and (not causal or u <= t)]
-        seen = [u for u in seen if window is None or abs(u - t) < window]
+        visible = [u for u in range(total) if owner[u] == owner[t] and (not causal or u <= t)]
+        visible = [u for u in visible if window is None or abs(u - t) < window]
         for head in range(heads):
-            weights = (k[0, head // 2, seen] @ q[0, head, t] * 0.5).softmax(0)
-            assert torch.allclose(result[0, t, head], weights @ v[0, head // 2, seen], atol=1e-12)
+            weights = (k[0, head // 2, visible] @ q[0, head, t] * 0.5).softmax(0)
+            assert torch.allclose(
+                result[0, t, head], weights @ v[0, head // 2, visible], atol=1e-12
+            )
 
 
 def test_dropped_attention_is_right_on_average_and_dropped_for_training_alone():

@@ -37,7 +37,7 @@ def file(comparison, pictures, tmp_path_factory):
 
 
 @pytest.fixture
-def shown(browser, file):
+def window(browser, file):
     """The page, opened anew; what the browser noted before is gone."""
     for log in ("browser", "performance"):
         browser.get_log(log)
@@ -45,27 +45,27 @@ def shown(browser, file):
     return browser
 
 
-def test_the_page_draws_everything_without_requests_or_errors(shown, asked, pictures, file):
-    widths = shown.execute_script(
+def test_the_page_draws_everything_without_requests_or_errors(window, requests, pictures, file):
+    widths = window.execute_script(
         "return [...document.images].map((image) => image.complete && image.naturalWidth)"
     )
     assert len(widths) == len(pictures) > 0 and all(widths)
-    assert asked() == [file.as_uri()]
-    assert shown.get_log("browser") == []
+    assert requests() == [file.as_uri()]
+    assert window.get_log("browser") == []
 
 
-def test_a_script_in_the_data_is_text(shown):
-    assert "<script>alert(1)</script>" in shown.find_element("id", "disagreements").text
-    assert shown.execute_script("return [window.alerts, document.scripts.length]") == [0, 1]
+def test_a_script_in_the_data_is_text(window):
+    assert "<script>alert(1)</script>" in window.find_element("id", "disagreements").text
+    assert window.execute_script("return [window.alerts, document.scripts.length]") == [0, 1]
     assert (
-        shown.execute_script(
+        window.execute_script(
             "return document.querySelectorAll('[onerror], main img:not(figure img)').length"
         )
         == 0
     )
 
 
-def test_the_filter_leaves_the_sentences_with_such_errors(shown, comparison):
+def test_the_filter_leaves_the_sentences_with_such_errors(window, comparison):
     sentences = find_disagreements(comparison).sentences
     there = {
         "kind": list(KINDS),
@@ -76,37 +76,37 @@ def test_the_filter_leaves_the_sentences_with_such_errors(shown, comparison):
         options = (
             "return [...document.getElementsByName(arguments[0])[0].options].map((one) => one.text)"
         )
-        assert shown.execute_script(options, name)[1:] == values
+        assert window.execute_script(options, name)[1:] == values
     nothing = dict.fromkeys(there, "")
-    asked = [nothing | {name: value} for name, values in there.items() for value in values]
-    asked += [
+    choices = [nothing | {name: value} for name, values in there.items() for value in values]
+    choices += [
         dict(zip(there, values, strict=True)) for values in zip(*there.values(), strict=False)
     ]
     result = set()
-    for chosen in asked:
+    for choice in choices:
         expected = [
             sentence.number
             for sentence in sentences
             if any(
-                chosen["setting"] in ("", setting)
-                and chosen["kind"] in ("", kind)
-                and chosen["type"] in ("", type_)
+                choice["setting"] in ("", setting)
+                and choice["kind"] in ("", kind)
+                and choice["type"] in ("", type_)
                 for setting, kind, type_ in sentence.errors()
             )
         ]
         places = {
-            name: 1 + there[name].index(value) if value else 0 for name, value in chosen.items()
+            name: 1 + there[name].index(value) if value else 0 for name, value in choice.items()
         }
-        assert visible(shown, **places) == (expected, f"{len(expected)} of {len(sentences)} shown")
+        assert visible(window, **places) == (expected, f"{len(expected)} of {len(sentences)} shown")
         result.add(len(expected))
     assert len(result) > 5  # of sentences: all, some, fewer
 
 
-def test_the_search_leaves_the_sentences_with_these_words(shown, comparison):
+def test_the_search_leaves_the_sentences_with_these_words(window, comparison):
     sentences = find_disagreements(comparison).sentences
-    for typed in ("ADA met", "<script>", "no such words"):
-        expected = [s.number for s in sentences if typed.lower() in " ".join(s.words).lower()]
-        assert visible(shown, words=typed)[0] == expected
+    for words in ("ADA met", "<script>", "no such words"):
+        expected = [s.number for s in sentences if words.lower() in " ".join(s.words).lower()]
+        assert visible(window, words=words)[0] == expected
         assert len(expected) < len(sentences)
 
 
@@ -122,36 +122,36 @@ def visible(browser, words="", **places):
     heads = browser.execute_script(
         "return [...document.querySelectorAll('#disagreements h3')].map((head) => head.innerText)"
     )
-    seen = browser.execute_script(
+    visibility = browser.execute_script(
         "return [...document.querySelectorAll('#disagreements h3')].map((h) => h.checkVisibility())"
     )
     numbers = [
         int(head.removeprefix("Sentence "))
-        for head, is_seen in zip(heads, seen, strict=True)
-        if is_seen
+        for head, is_visible in zip(heads, visibility, strict=True)
+        if is_visible
     ]
     return numbers, browser.find_element("name", "count").text
 
 
-def test_on_a_phone_tables_scroll_in_their_box_and_the_page_does_not(shown):
-    shown.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+def test_on_a_phone_tables_scroll_in_their_box_and_the_page_does_not(window):
+    window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
     try:
-        assert shown.execute_script(
+        assert window.execute_script(
             "return [innerWidth, document.documentElement.scrollWidth]"
         ) == [375, 375]
-        wide, held = shown.execute_script("""
+        wide, held = window.execute_script("""
             const box = document.querySelector(".scroll");
             box.scrollLeft = 1000;
             const left = (element) => element.getBoundingClientRect().left;
             return [box.scrollLeft > 0, left(box.querySelector("tbody th")) === left(box)];
         """)
         assert wide and held  # the settings stay in sight
-        assert shown.execute_script("""
+        assert window.execute_script("""
             const box = document.querySelector("figure .scroll");
             return box.scrollWidth >= 640 && box.clientWidth < 375;
         """)  # a picture is as wide as it can be read
     finally:
-        shown.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        window.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_links_to_parts_work_in_a_frame_without_an_origin(browser, file, tmp_path):
@@ -176,18 +176,18 @@ def test_links_to_parts_work_in_a_frame_without_an_origin(browser, file, tmp_pat
         browser.switch_to.default_content()
 
 
-def test_it_prints(shown):
-    printed = base64.b64decode(shown.print_page())
+def test_it_prints(window):
+    printed = base64.b64decode(window.print_page())
     assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") > 1
-    assert not shown.execute_script("return matchMedia('print').matches")
-    shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert not window.execute_script("return matchMedia('print').matches")
+    window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
-        assert not shown.find_element("id", "filter").is_displayed()
-        assert shown.find_element("id", "disagreements").is_displayed()
+        assert not window.find_element("id", "filter").is_displayed()
+        assert window.find_element("id", "disagreements").is_displayed()
         count = """
             const sentences = [...document.querySelectorAll("#disagreements > li")];
             return sentences.filter((sentence) => sentence.checkVisibility()).length;
         """
-        assert shown.execute_script(count) == page.PRINTED
+        assert window.execute_script(count) == page.PRINTED
     finally:
-        shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

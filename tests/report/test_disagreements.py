@@ -173,11 +173,11 @@ def test_random_predictions_are_judged_as_pair_by_pair(comparison):
         if len(set(map(frozenset, readings.values()))) > 1:
             expected[number] = readings
     disagreements = find_disagreements(comparison, limit=1000)
-    shown, kinds = {}, set()
+    errors, kinds = {}, set()
     for sentence in disagreements.sentences:
         kinds |= {kind for _, kind, _ in sentence.errors()}
-        shown[sentence.number] = {}
+        errors[sentence.number] = {}
         for reading in sentence.readings:
-            shown[sentence.number] |= dict.fromkeys(reading.settings, frozenset(reading.entities))
-    assert shown == expected and 0 < len(expected) == disagreements.total < 40
+            errors[sentence.number] |= dict.fromkeys(reading.settings, frozenset(reading.entities))
+    assert errors == expected and 0 < len(expected) == disagreements.total < 40
     assert kinds == {"boundary", "type", "spurious", "missed"}

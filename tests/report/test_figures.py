@@ -75,11 +75,11 @@ def drawn(figure, panel=0):
 
 
 def test_f1_shows_means_intervals_seeds_the_baseline_and_claims():
-    shown = compared(
+    comparison = compared(
         row("focal", 0.7, 0.9, interval=(0.61, 0.99), claim=Claim(f1=91.2)),
         row("cross_entropy", 0.5, 0.6, interval=(0.45, 0.65)),
     )
-    parts = drawn(f1(shown))
+    parts = drawn(f1(comparison))
     assert parts["mean"].get_xydata() == pytest.approx(np.array([[80, 0], [55, 1]]))
     lines = [segment.tolist() for segment in parts["95% interval"].get_segments()]
     assert np.array(lines) == pytest.approx(np.array([[[61, 0], [99, 0]], [[45, 1], [65, 1]]]))
@@ -89,13 +89,13 @@ def test_f1_shows_means_intervals_seeds_the_baseline_and_claims():
 
 
 def test_differences_whose_interval_leaves_out_0_are_marked():
-    shown = compared(
+    comparison = compared(
         row("focal", 0.6, 0.6, contrast=against(0.1, 0.05, 0.15)),
         row("dice", 0.4, 0.4, contrast=against(-0.1, -0.2, -0.05)),
         row("crf", 0.6, 0.6, contrast=against(0.1, -0.1, 0.3)),
         row("cross_entropy", 0.5, 0.5),
     )
-    parts = drawn(difference(shown))
+    parts = drawn(difference(comparison))
     assert parts["interval excludes 0"].get_xydata() == pytest.approx(np.array([[10, 0], [-10, 1]]))
     assert parts["interval includes 0"].get_xydata() == pytest.approx(np.array([[10, 2]]))
 
@@ -168,8 +168,8 @@ def test_confusion_takes_the_labels_of_a_type_together():
     counts = np.zeros((5, 5), dtype=int)  # O B-LOC I-LOC B-PER I-PER
     counts[1, 1], counts[1, 2], counts[2, 4], counts[0, 0] = 1, 1, 2, 7
     figure = confusion(compared(Row("focal", (replace(record, confusion=counts),)), baseline=None))
-    shown = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
-    assert shown == {(0, 0): "100", (1, 1): "50", (2, 1): "50"}  # (predicted, gold)
+    texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert texts == {(0, 0): "100", (1, 1): "50", (2, 1): "50"}  # (predicted, gold)
 
 
 def test_a_knob_is_drawn_for_three_values_of_one_loss():

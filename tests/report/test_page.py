@@ -104,9 +104,9 @@ def test_data_and_settings_appear_as_text(harmful, read, pictures):
     assert [len(read.all(tag)) for tag in ("script", "style", "img")] == [1, 1, len(pictures)]
     assert [element["text"] for element in read.all("h1")] == [f"Losses {HARM}"]
     assert f"So it is: {HARM}" in [element["text"] for element in read.all("li")]
-    shown = [item["data-words"] for item in read.all("li") if "data-words" in item]
-    assert shown == [" ".join(sentence.words) for sentence in find_disagreements(harmful).sentences]
-    assert any("<script>alert(1)</script>" in words for words in shown)
+    texts = [item["data-words"] for item in read.all("li") if "data-words" in item]
+    assert texts == [" ".join(sentence.words) for sentence in find_disagreements(harmful).sentences]
+    assert any("<script>alert(1)</script>" in words for words in texts)
     assert {"LOC", "ORG", "</style><b>PER"} <= {element["text"] for element in read.all("small")}
 
 
@@ -166,17 +166,19 @@ def test_the_page_has_all_tables_with_their_headers(harmful, read):
 def test_the_page_has_pictures_with_captions(comparison, pictures, tmp_path):
     large = tmp_path / "large.svg"
     large.write_bytes(b"<svg>" + b" " * page.SVG_BYTES)
-    shown = [*pictures, replace(pictures[0], svg=large, caption="The same, from points.")]
-    images = Read(page.page(comparison, find_disagreements(comparison), shown, "", "")).all("img")
+    drawings = [*pictures, replace(pictures[0], svg=large, caption="The same, from points.")]
+    images = Read(page.page(comparison, find_disagreements(comparison), drawings, "", "")).all(
+        "img"
+    )
     assert [image["alt"] for image in images] == [
-        picture.title for picture in shown
+        picture.title for picture in drawings
     ]  # the rest stands above it
     kinds, contents = zip(*(image["src"].split(";base64,") for image in images), strict=True)
     assert (kinds[0], kinds[-1]) == ("data:image/svg+xml", "data:image/png")
     files = [
         *(
             p.svg if kind.endswith("svg+xml") else p.png
-            for p, kind in zip(shown, kinds, strict=True)
+            for p, kind in zip(drawings, kinds, strict=True)
         )
     ]
     assert [base64.b64decode(content) for content in contents] == [

@@ -45,7 +45,7 @@ LATEX_ESCAPES = {
 
 
 def markdown_tables(text):
-    """The tables of a document: rows of cells as they are shown."""
+    """The tables of a document: rows of cells as they are screen."""
     tables, inside = [], False
     for line in text.splitlines():
         if line.startswith("| "):
@@ -160,12 +160,12 @@ def test_unfinished_runs_are_shown_on_the_terminal_and_in_markdown(hostile):
     ]
     with console.capture() as capture:
         formats.print_comparison(hostile)
-    shown = capture.get()
-    for text in (shown, formats.markdown(hostile, "t")):
+    screen = capture.get()
+    for text in (screen, formats.markdown(hostile, "t")):
         assert re.search(r"ghm: seed 1 failed \(x\\?\|y\)", text) and re.search(
             r"ghm[ |]+0 of 1[ |]+–", text
         )
-    assert HARM in shown and "[i]" in shown
+    assert HARM in screen and "[i]" in screen
 
 
 def test_runs_that_did_not_finish_have_a_line_for_each_row(comparison):

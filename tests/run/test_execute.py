@@ -171,8 +171,8 @@ class Recorder:
     def open(self): ...
 
     def sync(self, folder):
-        seen = facts.read(folder)
-        self.syncs.append((seen.status, len(seen.curves)))
+        record = facts.read(folder)
+        self.syncs.append((record.status, len(record.curves)))
         if self.error:
             raise self.error
 
@@ -251,13 +251,13 @@ def test_fingerprints_follow_what_can_change_a_result(shared, run):
 
 
 def test_a_result_that_cannot_be_read_is_reported_once_and_the_run_starts_over(shared, caplog, run):
-    typed = ["-m", f"output_dir={shared}", *SMALL, "seed=100"]
-    assert run(*typed)[0] == 0
+    arguments = ["-m", f"output_dir={shared}", *SMALL, "seed=100"]
+    assert run(*arguments)[0] == 0
     (file,) = shared.glob("runs/*-s100-*/result.json")
     before = json.loads(file.read_text())
     caplog.clear()
     file.write_bytes(file.read_bytes()[:-100])
-    assert run(*typed)[0] == 0
+    assert run(*arguments)[0] == 0
     (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert line.startswith(f"{file}: cannot be read (")
     assert line.endswith("); the run starts over")

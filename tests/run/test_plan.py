@@ -28,10 +28,11 @@ def planned(*overrides, data=FEW):
 
 @pytest.mark.parametrize("head", ["token", "span"])
 @pytest.mark.parametrize(
-    "typed", ["loss=focal weights=inverse", "loss=weighted_cross_entropy", "loss=class_balanced"]
+    "overrides",
+    ["loss=focal weights=inverse", "loss=weighted_cross_entropy", "loss=class_balanced"],
 )
-def test_class_weights_reach_the_loss(typed, head):
-    prepared = planned(f"head={head}", *typed.split())
+def test_class_weights_reach_the_loss(overrides, head):
+    prepared = planned(f"head={head}", *overrides.split())
     assert prepared.facts.weights.std() > 0.01
     assert prepared.loss.weight.tolist() == pytest.approx(prepared.facts.weights)
     assert len(prepared.facts.classes) == len(prepared.facts.counts) == len(prepared.loss.weight)
@@ -96,7 +97,9 @@ def test_the_fingerprint_covers_what_can_change_a_result(tmp_path):
         ["data.columns=[word,pos,tag]", "loss=focal", "focal_alpha={O: 0.5}"],
         ["data.columns=[word,pos,tag]", "train.sampler=entity_balanced"],
     ]
-    assert len({planned(*typed, data=files).fingerprint for typed in settings}) == len(settings)
+    assert len({planned(*overrides, data=files).fingerprint for overrides in settings}) == len(
+        settings
+    )
 
 
 def test_where_and_when_a_run_happens_is_not_part_of_its_identity(tmp_path):

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from forked import FORKED, type_
+from forked import FORKED, run_command
 from safetensors.torch import load_file
 
 from nersweep.results import folder as folder_module
@@ -39,8 +39,8 @@ TWICE = {
 }
 
 
-def command(typed, folder, die_at=None):
-    """A process that types this. die_at: it is killed before the first file of that name is
+def command(arguments, folder, die_at=None):
+    """A process of this command. die_at: it is killed before the first file of that name is
     there, or before the commit to the tracker of that number."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
@@ -59,7 +59,7 @@ def command(typed, folder, die_at=None):
     event.listen(Engine, "commit", commit)
     sys.addaudithook(write)
     try:
-        type_(typed, folder)
+        run_command(arguments, folder)
     finally:
         Path("commits").write_text(str(len(commits)))
 
@@ -86,11 +86,11 @@ def place(tmp_path, empty_store):
 
 @pytest.fixture
 def start():
-    """start(typed, folder): a process in which this was typed. None of them stays."""
+    """start(arguments, folder): the process of such a command. None of them stays."""
     started = []
 
-    def go(typed, folder, die_at=None):
-        started.append(FORKED.Process(target=command, args=(typed, folder, die_at)))
+    def go(arguments, folder, die_at=None):
+        started.append(FORKED.Process(target=command, args=(arguments, folder, die_at)))
         started[-1].start()
         return started[-1]
 
@@ -102,10 +102,10 @@ def start():
 
 @pytest.fixture
 def finish(start):
-    """finish(typed, folder): exit code, standard output and error of an undisturbed process."""
+    """finish(arguments, folder): exit code, standard output and error of an undisturbed process."""
 
-    def wait(typed, folder):
-        process = start(typed, folder)
+    def wait(arguments, folder):
+        process = start(arguments, folder)
         process.join(120)
         return process.exitcode, *(
             (folder / f"{name}-{process.pid}").read_text() for name in ("out", "err")
@@ -135,7 +135,7 @@ def numbers(folder):
     return actual
 
 
-def asked(folder, query):
+def select(folder, query):
     with sqlite3.connect(folder / "outputs" / "mlflow.db") as database:
         return database.execute(query).fetchall()
 
@@ -150,19 +150,19 @@ def assert_same(folder, whole):
         "select name, key, step, value from metrics join runs using (run_uuid) "
         "order by name, key, step, value"
     )
-    assert asked(folder, history) == asked(whole, history)
+    assert select(folder, history) == select(whole, history)
     for query in (
         "select name, status from runs order by name",
         *(f"select count(*) from {table}" for table in TWICE),
     ):
-        assert asked(folder, query) == asked(whole, query), query
+        assert select(folder, query) == select(whole, query), query
     for table, key in TWICE.items():
-        assert not asked(folder, f"select {key} from {table} group by {key} having count(*) > 1"), (
-            table
-        )
+        assert not select(
+            folder, f"select {key} from {table} group by {key} having count(*) > 1"
+        ), table
     for file in (folder / "outputs" / "runs").glob("*/result.json"):
         run_id = run_id_of(file.parent, f"sqlite:///{folder}/outputs/mlflow.db")
-        assert (run_id,) in asked(folder, "select run_uuid from runs")
+        assert (run_id,) in select(folder, "select run_uuid from runs")
         assert not (file.parent / folder_module.CHECKPOINT).exists()
         assert not [left.name for left in file.parent.rglob(".*")]
 
@@ -189,14 +189,14 @@ MOMENTS = [(moment + RANDOM.random()) / 10 for moment in range(10)]  # shares of
 def test_a_run_killed_at_any_moment_ends_with_the_same_numbers(moment, whole, place, start, finish):
     undisturbed, seconds = whole
     folder = place("killed")
-    typed = [*LONG, f"train.checkpoint_minutes={'null' if MOMENTS.index(moment) % 2 else 1e-6}"]
-    process = start(typed, folder)
+    arguments = [*LONG, f"train.checkpoint_minutes={'null' if MOMENTS.index(moment) % 2 else 1e-6}"]
+    process = start(arguments, folder)
     process.join(moment * seconds)
     process.kill()
     process.join()
     there = list((folder / "outputs" / "runs").glob(f"*/{folder_module.CHECKPOINT}"))
     worked = [load_file(file)["seconds"].item() for file in there]
-    code, out, err = finish(typed, folder)
+    code, out, err = finish(arguments, folder)
     assert (code, err) == (0, "")
     assert ("resuming after step" in out) == bool(there)
     assert_same(folder, undisturbed)
@@ -280,20 +280,20 @@ def test_a_sweep_that_is_ended_in_the_middle_is_finished_by_the_same_command(pla
     parents = "select distinct value from tags where key = 'mlflow.parentRunId'"
     (sweep,) = (folder / "outputs" / "sweeps").iterdir()
     run_id = run_id_of(sweep, f"sqlite:///{folder}/outputs/mlflow.db")
-    assert asked(folder, parents) == [(run_id,)]
+    assert select(folder, parents) == [(run_id,)]
 
 
 @pytest.mark.parametrize(
-    "typed", [[*TINY, "train.epochs=30"], ["-m", *TINY, "train.epochs=30", "seed=1,2"]]
+    "arguments", [[*TINY, "train.epochs=30"], ["-m", *TINY, "train.epochs=30", "seed=1,2"]]
 )
-def test_of_two_processes_one_runs_and_the_other_says_so(typed, place, start, finish):
+def test_of_two_processes_one_runs_and_the_other_says_so(arguments, place, start, finish):
     folder = place("both")
-    first = start(typed, folder)
+    first = start(arguments, folder)
     while first.is_alive() and not list(
         (folder / "outputs" / "runs").glob(f"*/{folder_module.CHECKPOINT}")
     ):
         time.sleep(0.001)
-    code, _, err = finish(typed, folder)
+    code, _, err = finish(arguments, folder)
     assert first.is_alive() and code == 1
     at_work = rf"process {first.pid} on .+"
     assert re.fullmatch(
@@ -302,14 +302,14 @@ def test_of_two_processes_one_runs_and_the_other_says_so(typed, place, start, fi
     )
     first.join(60)
     assert first.exitcode == 0 and not (folder / f"err-{first.pid}").read_text()
-    assert not asked(folder, "select name from runs group by name having count(*) > 1")
-    assert asked(folder, "select distinct status from runs") == [("FINISHED",)]
+    assert not select(folder, "select name from runs group by name having count(*) > 1")
+    assert select(folder, "select distinct status from runs") == [("FINISHED",)]
 
 
-@pytest.mark.parametrize("typed", [SHORT, ["-m", *SHORT, "seed=1,2"]])
-def test_two_processes_that_start_at_once_repeat_no_run(typed, place, start):
+@pytest.mark.parametrize("arguments", [SHORT, ["-m", *SHORT, "seed=1,2"]])
+def test_two_processes_that_start_at_once_repeat_no_run(arguments, place, start):
     folder = place("both")
-    processes = [start(typed, folder) for _ in range(2)]
+    processes = [start(arguments, folder) for _ in range(2)]
     for process in processes:
         process.join(60)
     errors = [
@@ -323,5 +323,5 @@ def test_two_processes_that_start_at_once_repeat_no_run(typed, place, start):
         assert process.exitcode == 0 or err.endswith(
             (" is running it\n", "wait for it, or end it\n")
         )
-    assert not asked(folder, "select name from runs group by name having count(*) > 1")
+    assert not select(folder, "select name from runs group by name having count(*) > 1")
     assert {kept["status"] for kept, *_ in numbers(folder).values()} == {"finished"}

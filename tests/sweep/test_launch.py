@@ -45,12 +45,12 @@ def output_dir(tmp_path_factory):
 
 @pytest.fixture
 def start(output_dir, tmp_path, capfd, monkeypatch, exit_code):
-    """start(*typed): exit code, lines of standard output and error of a sweep of tiny runs."""
+    """start(*overrides): exit code, lines of standard output and error of a sweep of tiny runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NERSWEEP_TRACEBACK", "")
 
-    def do(*typed):
-        code = exit_code(cli.main, "-m", f"output_dir={output_dir}", *TINY, *typed)
+    def do(*overrides):
+        code = exit_code(cli.main, "-m", f"output_dir={output_dir}", *TINY, *overrides)
         printed = capfd.readouterr()
         return code, printed.out.splitlines(), printed.err.splitlines()
 
@@ -70,7 +70,7 @@ def trained_runs(monkeypatch):
     return names
 
 
-def asked(output_dir, query, *values):
+def select(output_dir, query, *values):
     with sqlite3.connect(output_dir / "mlflow.db") as database:
         return database.execute(query, values).fetchall()
 
@@ -81,7 +81,7 @@ def sweeps(output_dir):
     for file in (output_dir / "sweeps").glob("*/sweep.json"):
         content = json.loads(file.read_text("utf-8"))
         run_id = run_id_of(file.parent, f"sqlite:///{output_dir}/mlflow.db")
-        children = asked(
+        children = select(
             output_dir,
             "select name, status from runs join tags on tags.run_uuid = runs.run_uuid"
             " where tags.key = 'mlflow.parentRunId' and tags.value = ? order by name, status",
@@ -92,7 +92,7 @@ def sweeps(output_dir):
 
 
 def parents(output_dir):
-    return asked(output_dir, "select run_uuid, status from runs where name like 'sweep-%'")
+    return select(output_dir, "select run_uuid, status from runs where name like 'sweep-%'")
 
 
 def row(out, name):
@@ -121,8 +121,8 @@ def test_a_second_start_runs_nothing_and_a_new_seed_runs_alone(start, trained_ru
         result = json.loads(
             next((output_dir / "runs").glob(f"{name}-*/result.json")).read_text("utf-8")
         )
-        shown = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]
-        assert row(out, name)[:3] == ["finished", *shown]
+        scores = [f"{result[split]['f1']:.4f}" for split in ("dev", "test")]
+        assert row(out, name)[:3] == ["finished", *scores]
 
     code, out, err = start("loss=cross_entropy,focal", "seed=1,2,3")
     assert (code, err, trained_runs) == (0, [], [*names, "cross_entropy-s3", "focal-g2-s3"])
@@ -165,7 +165,7 @@ def test_machines_do_not_choose_the_precision_of_a_sweep(start, trained_runs, en
 
 
 @pytest.mark.parametrize(
-    ("typed", "refused"),
+    ("overrides", "refused"),
     [
         (["train.precision=fp32", "train.precision=bf16"], False),
         (["train.precision=fp32", "train.precision=auto"], True),
@@ -175,12 +175,12 @@ def test_machines_do_not_choose_the_precision_of_a_sweep(start, trained_runs, en
     ],
     ids=str,
 )
-def test_every_run_and_trial_of_a_sweep_has_its_precision(typed, refused):
+def test_every_run_and_trial_of_a_sweep_has_its_precision(overrides, refused):
     pytest.importorskip(
         "hydra_plugins.hydra_submitit_launcher", reason="the extra slurm is not installed"
     )
     sections.register()
-    runs = [(*TINY, "hydra/launcher=submitit_slurm", *one.split(" ")) for one in typed]
+    runs = [(*TINY, "hydra/launcher=submitit_slurm", *one.split(" ")) for one in overrides]
     faults = sweep_check.check(command_of(runs, Composer()))
     assert [(fault.setting, fault.value) for fault in faults] == refused * [
         ("train.precision", "auto")
@@ -212,9 +212,9 @@ def test_a_seed_that_no_run_takes_is_a_bad_combination(seeds, start, trained_run
 
 
 def test_a_diverging_run_stops_no_other_and_is_not_repeated(start, trained_runs, output_dir):
-    typed = [*DIVERGING, "train.lr=1e30,1e-3", "weights=inverse,inverse_sqrt", "seed=21"]
+    overrides = [*DIVERGING, "train.lr=1e30,1e-3", "weights=inverse,inverse_sqrt", "seed=21"]
     bad, good = "cross_entropy-inverse-s21", "cross_entropy-inverse_sqrt-s21"
-    code, out, err = start(*typed)
+    code, out, err = start(*overrides)
     assert (code, trained_runs) == (1, [bad, good, bad, good])
     assert "4 runs, 0 already done" in out and "2 of 4 runs finished" in out
     assert len(err) == 2
@@ -227,11 +227,11 @@ def test_a_diverging_run_stops_no_other_and_is_not_repeated(start, trained_runs,
     (parent, children), count = sweeps(output_dir)[bad, good, bad, good], len(parents(output_dir))
     assert children == [(bad, "FAILED"), (bad, "FINISHED"), (good, "FAILED"), (good, "FINISHED")]
     assert (parent, "FAILED") in parents(output_dir)
-    assert asked(
+    assert select(
         output_dir, "select value from tags where run_uuid = ? and key = 'error'", parent
     ) == [("2 of 4 runs did not finish",)]
 
-    again, out, errors = start(*typed)
+    again, out, errors = start(*overrides)
     assert (again, errors, len(trained_runs)) == (1, err, 4)
     assert "4 runs, 4 already done" in out and "2 of 4 runs finished" in out
     assert len(parents(output_dir)) == count
@@ -275,7 +275,7 @@ def tracked(output_dir, name):
         "select metrics.key, step, value from metrics "
         "join runs on runs.run_uuid = metrics.run_uuid where runs.name = ?"
     )
-    return {(key, step): value for key, step, value in asked(output_dir, query, name)}
+    return {(key, step): value for key, step, value in select(output_dir, query, name)}
 
 
 def results(output_dir, pattern):
@@ -285,13 +285,13 @@ def results(output_dir, pattern):
     ]
 
 
-@pytest.mark.parametrize(("first", "typed"), [(300, []), (310, ["rerun=true"])])
+@pytest.mark.parametrize(("first", "overrides"), [(300, []), (310, ["rerun=true"])])
 def test_a_tracker_that_is_away_for_a_while_ends_no_run_and_has_all_in_the_end(
-    first, typed, start, trained_runs, away, output_dir, caplog
+    first, overrides, start, trained_runs, away, output_dir, caplog
 ):
     names = [f"cross_entropy-s{first + i}" for i in range(4)]
     away(3)
-    code, out, _ = start(f"seed=range({first},{first + 4})", *typed)
+    code, out, _ = start(f"seed=range({first},{first + 4})", *overrides)
     assert (code, trained_runs) == (0, names) and "4 of 4 runs finished" in out
     assert "syncing 4 runs with MLflow" in out  # it rests after a failure
     assert "the run continues, and its folder has everything" in caplog.text
@@ -306,17 +306,17 @@ def test_a_tracker_that_is_away_for_a_while_ends_no_run_and_has_all_in_the_end(
 def test_the_same_command_syncs_what_a_tracker_missed_and_trains_nothing(
     start, trained_runs, away, output_dir
 ):
-    typed = [*DIVERGING, "train.lr=1e30,1e-3", "seed=320,321"]
+    overrides = [*DIVERGING, "train.lr=1e30,1e-3", "seed=320,321"]
     names = ("cross_entropy-s320", "cross_entropy-s321") * 2
     away(9)
-    code, out, err = start(*typed)
+    code, out, err = start(*overrides)
     assert (code, tuple(trained_runs)) == (1, names)
     assert any(line.startswith("to sync MLflow: ") for line in out)
     tracker = make("mlflow", None, output_dir)
     folders = list((output_dir / "runs").glob("cross_entropy-s32[01]-*"))
     assert len(folders) == 4 and not any(is_complete(tracker, folder) for folder in folders)
     away.end()
-    assert start(*typed)[::2] == (1, err) and tuple(trained_runs) == names
+    assert start(*overrides)[::2] == (1, err) and tuple(trained_runs) == names
     assert all(is_complete(tracker, folder) for folder in folders)
     assert sweeps(output_dir)[names][1] == [
         (name, status) for name in names[:2] for status in ("FAILED", "FINISHED")
@@ -380,7 +380,7 @@ def test_rerun_makes_all_again_under_the_same_parent(start, trained_runs, output
 def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
     number, code, seed, start, trained_runs, output_dir, monkeypatch
 ):
-    typed = ["train.batch_size=2", f"seed={seed},{seed + 1},{seed + 2}"]  # 12 steps each
+    overrides = ["train.batch_size=2", f"seed={seed},{seed + 1},{seed + 2}"]  # 12 steps each
     names = tuple(f"cross_entropy-s{seed + i}" for i in range(3))
     step, count = TrainingProgress.step, []
 
@@ -391,9 +391,9 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
             signal.raise_signal(number)
 
     monkeypatch.setattr(TrainingProgress, "step", step_and_signal)
-    ended, out, err = start(*typed)
+    ended, out, err = start(*overrides)
     assert ended == code and trained_runs == list(names[:2])
-    assert len(err) == 1 and err[0].endswith(shlex.join([*TINY, *typed]))
+    assert len(err) == 1 and err[0].endswith(shlex.join([*TINY, *overrides]))
     assert "; the same command resumes: python -m " in err[0]
     parent, children = sweeps(output_dir)[names]
     assert children == [(names[0], "FINISHED"), (names[1], "KILLED")]
@@ -401,7 +401,7 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
     folder = next((output_dir / "runs").glob(f"{names[1]}-*"))
     assert (folder / folder_module.CHECKPOINT).exists()
 
-    again, out, err = start(*typed)
+    again, out, err = start(*overrides)
     assert (again, err, trained_runs[2:]) == (
         0,
         [],
@@ -459,11 +459,11 @@ def test_a_trial_that_fails_is_a_failure_of_the_command(start):
     "workers", [[], ["loss=focal", "study=focal_gamma", "study.trials=1"]], ids=["runs", "workers"]
 )
 def test_a_sweep_that_another_process_makes_is_left_to_it(workers, start, trained_runs, output_dir):
-    typed, before = [*workers, "seed=61"], set((output_dir / "sweeps").glob("*"))
-    assert start(*typed)[0] == 0
+    overrides, before = [*workers, "seed=61"], set((output_dir / "sweeps").glob("*"))
+    assert start(*overrides)[0] == 0
     (folder,) = set((output_dir / "sweeps").glob("*")) - before
     with folder_module.claim(folder):
-        code, _, err = start(*typed)
+        code, _, err = start(*overrides)
     other = f"process {os.getpid()} on {os.uname().nodename}"
     assert (code, err) == (
         1,
@@ -600,10 +600,10 @@ PLANNED = [
 ]
 
 
-@pytest.mark.parametrize("typed", PLANNED, ids=" | ".join)
-def test_runs_are_planned_under_the_names_that_they_will_have(typed):
+@pytest.mark.parametrize("overrides", PLANNED, ids=" | ".join)
+def test_runs_are_planned_under_the_names_that_they_will_have(overrides):
     sections.register()
-    runs = [(*TINY, *one.split(" ")) for one in typed]
+    runs = [(*TINY, *one.split(" ")) for one in overrides]
     with Composer() as composer:
         plans = [plan.make(check.check_overrides(composer, overrides)) for overrides in runs]
     with Composer() as composer:

@@ -24,8 +24,8 @@ SMALL = [
 
 
 @pytest.fixture
-def typed(tmp_path, monkeypatch, capsys, exit_code):
-    """typed(...): the exit code of the command and what it printed, in a folder of its own."""
+def command(tmp_path, monkeypatch, capsys, exit_code):
+    """command(...): the exit code of the command and what it printed, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -41,29 +41,29 @@ def states(out: str) -> dict[str, str]:
     return dict(reversed(rows))
 
 
-def test_nothing_is_written_by_a_preview(typed):
-    code, out = typed("-m", "loss=focal,dice", "seed=1,2", "dry_run=true")
+def test_nothing_is_written_by_a_preview(command):
+    code, out = command("-m", "loss=focal,dice", "seed=1,2", "dry_run=true")
     assert code == 0 and set(states(out).values()) == {"to do"} and len(states(out)) == 4
     assert "8 steps of it" in out and "nothing was done" in out
     assert not list(Path.cwd().iterdir())
 
 
-def test_a_preview_of_one_run(typed):
-    assert states(typed("loss=focal", "dry_run=True")[1]) == {"focal-g2-s1": "to do"}
+def test_a_preview_of_one_run(command):
+    assert states(command("loss=focal", "dry_run=True")[1]) == {"focal-g2-s1": "to do"}
     assert not list(Path.cwd().iterdir())
 
 
-def test_done_and_repeated_runs_are_marked(typed):
-    typed("loss=focal")
-    _, out = typed("-m", "loss=focal", "focal_gamma=2,2.0,3", "dry_run=true")
+def test_done_and_repeated_runs_are_marked(command):
+    command("loss=focal")
+    _, out = command("-m", "loss=focal", "focal_gamma=2,2.0,3", "dry_run=true")
     assert states(out) == {"focal-g2-s1": "done", "focal-g3-s1": "to do"}
     assert out.count("same as above") == 1 and "3 runs, 1 to do" in out
     assert "1 run of that shape" in out
-    _, out = typed("loss=focal", "rerun=true", "dry_run=true")
+    _, out = command("loss=focal", "rerun=true", "dry_run=true")
     assert states(out) == {"focal-g2-s1": "to do"}
 
 
-def test_measured_costs_count_on_the_same_hardware(typed):
+def test_measured_costs_count_on_the_same_hardware(command):
     sections.register()
     config = OmegaConf.to_container(Composer()(SMALL), resolve=True)
     for folder, hardware, seconds in (
@@ -73,17 +73,19 @@ def test_measured_costs_count_on_the_same_hardware(typed):
         took = Seconds(setup=0.0, train=seconds, eval=0.0, tracking=0.0, total=seconds)
         result = finished(config=config, seconds=took, hardware=hardware)
         write_result(Path("outputs/runs", folder), result)
-    out = typed("dry_run=true")[1]
+    out = command("dry_run=true")[1]
     assert "about 20 min of work" in out and "1 run of that shape on " in out
     if find_spec(
         "hydra_plugins.hydra_submitit_launcher"
     ):  # which makes it on other machines, perhaps on abaci
-        out = typed("-m", "hydra/launcher=submitit_slurm", "dry_run=true")[1]
+        out = command("-m", "hydra/launcher=submitit_slurm", "dry_run=true")[1]
         assert "2 runs of that shape on " in out and "an abacus" in out
 
 
-def test_runs_of_one_name_are_told_apart_by_what_they_do_not_share(typed):
-    _, out = typed("-m", "loss=focal,poly1", "train.lr=1e-3,1e-4", "train.warmup=0", "dry_run=true")
+def test_runs_of_one_name_are_told_apart_by_what_they_do_not_share(command):
+    _, out = command(
+        "-m", "loss=focal,poly1", "train.lr=1e-3,1e-4", "train.warmup=0", "dry_run=true"
+    )
     names = [
         f"{loss}-s1 train.lr={lr}"
         for loss in ("focal-g2", "poly1-e1")
@@ -92,8 +94,8 @@ def test_runs_of_one_name_are_told_apart_by_what_they_do_not_share(typed):
     assert [line.partition("  ")[0] for line in out.splitlines() if "-s1" in line] == names
 
 
-def test_a_fault_is_reported_before_a_preview(typed):
-    assert typed("loss=focal", "focal_gamma=-1", "dry_run=true")[0] == 1
+def test_a_fault_is_reported_before_a_preview(command):
+    assert command("loss=focal", "focal_gamma=-1", "dry_run=true")[0] == 1
 
 
 STUDY = ["loss=focal", "study=focal_gamma", "study.seeds=2", "study.pruner=none"]
@@ -104,8 +106,8 @@ def seconds_of(out: str) -> float:
     return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
 
 
-def test_a_preview_of_a_study_makes_nothing(typed):
-    code, out = typed(*STUDY, "dry_run=true", "study.trials=5")
+def test_a_preview_of_a_study_makes_nothing(command):
+    code, out = command(*STUDY, "dry_run=true", "study.trials=5")
     assert code == 0 and not list(Path.cwd().iterdir())
     name, storage = re.search(r"^study (\S+) in (\S+) \(not started\)$", out, re.MULTILINE).groups()
     assert storage == f"sqlite:///{Path.cwd()}/outputs/studies.db" and name.startswith(
@@ -115,11 +117,11 @@ def test_a_preview_of_a_study_makes_nothing(typed):
     assert "8 steps of it" in out and out.endswith("nothing was done\n")
 
 
-def test_a_preview_of_a_study_counts_finished_trials(typed):
-    assert typed(*STUDY, "study.trials=1")[0] == 0
+def test_a_preview_of_a_study_counts_finished_trials(command):
+    assert command(*STUDY, "study.trials=1")[0] == 0
     (name,) = [folder.name for folder in Path("outputs/studies").iterdir()]
     before = {file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()}
-    _, out = typed(*STUDY, "study.trials=2001", "dry_run=true")
+    _, out = command(*STUDY, "study.trials=2001", "dry_run=true")
     assert f"study {name} in " in out and "not started" not in out
     assert (
         "1 of 2001 trials done, 2000 left: each 2 seeds × 2 epochs" in out
@@ -130,9 +132,9 @@ def test_a_preview_of_a_study_counts_finished_trials(typed):
     assert seconds_of(out) == pytest.approx(
         4000 * sum(spent) / 2, rel=0.06
     )  # in minutes, or tenths of hours
-    _, out = typed(*STUDY, "study.trials=1", "dry_run=true")
+    _, out = command(*STUDY, "study.trials=1", "dry_run=true")
     assert "1 of 1 trials done, 0 left" in out and seconds_of(out) == 0
-    _, out = typed(
+    _, out = command(
         "-m",
         *STUDY,
         "study.trials=21",
@@ -147,9 +149,9 @@ def test_a_preview_of_a_study_counts_finished_trials(typed):
     } == before
 
 
-def test_a_preview_of_a_study_of_that_name_that_searched_something_else(typed):
-    assert typed(*STUDY, "study.trials=1", "study.name=x")[0] == 0
-    code, out = typed(
+def test_a_preview_of_a_study_of_that_name_that_searched_something_else(command):
+    assert command(*STUDY, "study.trials=1", "study.name=x")[0] == 0
+    code, out = command(
         "loss=focal", "study=focal_gamma", "study.name=x", "study.trials=2", "dry_run=true"
     )
     assert code == 1 and "study.seeds=[1]: was [1, 2]; the study x began that way" in out

@@ -1,4 +1,4 @@
-"""Folders shown in real MLflow stores: SQLite files, and a server on the loopback."""
+"""Folders mlflow_status in real MLflow stores: SQLite files, and a server on the loopback."""
 
 import json
 import os
@@ -149,13 +149,13 @@ def test_processes_that_sync_a_folder_at_once_send_nothing_twice(make_run, store
 
 
 @pytest.mark.parametrize(
-    ("status", "shown"),
+    ("status", "mlflow_status"),
     [("failed", "FAILED"), ("diverged", "FAILED"), ("killed", "KILLED"), ("pruned", "KILLED")],
 )
-def test_the_status_says_how_a_run_ended(make_run, sync, client, status, shown):
+def test_the_status_says_how_a_run_ended(make_run, sync, client, status, mlflow_status):
     run_id = sync(make_run([0.5], {"status": status, "error": "for a reason"}, name=status))
     run = client.get_run(run_id)
-    assert run.info.status == shown
+    assert run.info.status == mlflow_status
     assert run.data.tags["status"] == status and run.data.tags["error"] == "for a reason"
     assert run.data.metrics["train/loss"] == 0.5
 

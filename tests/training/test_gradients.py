@@ -7,7 +7,7 @@ from nersweep.losses import CrossEntropyLoss, FocalLoss
 from nersweep.training.gradients import BINS, GradientHistogram, histogram
 
 
-def shown(loss, words: int = 200, classes: int = 5):
+def measure(loss, words: int = 200, classes: int = 5):
     generator = torch.Generator().manual_seed(3)
     logits = (
         3 * torch.randn(words, classes, generator=generator, dtype=torch.float64)
@@ -21,7 +21,7 @@ def shown(loss, words: int = 200, classes: int = 5):
 
 
 def test_cross_entropy_pulls_as_hard_as_a_word_is_hard():
-    norms, _, _ = shown(CrossEntropyLoss())
+    norms, _, _ = measure(CrossEntropyLoss())
     result = norms.read()
     assert sum(map(sum, result.norms)) > 1
     for norm, pull in zip(result.norms, result.pulls, strict=True):
@@ -29,7 +29,7 @@ def test_cross_entropy_pulls_as_hard_as_a_word_is_hard():
 
 
 def test_words_are_counted_in_the_bin_of_their_norm_and_apart_where_they_are_in_no_entity():
-    norms, g, targets = shown(FocalLoss(gamma=2.0))
+    norms, g, targets = measure(FocalLoss(gamma=2.0))
     result = norms.read()
     for row, mine in enumerate((targets == 0, targets > 0)):
         for i in range(BINS):
@@ -40,14 +40,14 @@ def test_words_are_counted_in_the_bin_of_their_norm_and_apart_where_they_are_in_
 
 def test_the_focal_loss_pulls_less_at_easy_words():
     plain, focal = (
-        shown(loss)[0].read().pulls for loss in (CrossEntropyLoss(), FocalLoss(gamma=2.0))
+        measure(loss)[0].read().pulls for loss in (CrossEntropyLoss(), FocalLoss(gamma=2.0))
     )
     for kind in (0, 1):
         assert 0 < sum(focal[kind][: BINS // 5]) < 0.2 * sum(plain[kind][: BINS // 5])
 
 
 def test_reading_starts_a_new_count():
-    norms, _, _ = shown(CrossEntropyLoss())
+    norms, _, _ = measure(CrossEntropyLoss())
     assert sum(map(sum, norms.read().words)) == 200
     assert sum(map(sum, norms.read().words)) == 0
 

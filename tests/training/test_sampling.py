@@ -39,7 +39,7 @@ def test_the_order_is_that_of_a_plain_shuffle():
 
 
 @pytest.fixture
-def typed():
+def split():
     data = [Sentence(("a",), ("O",))]
     scratch = Scratch(
         hidden=16, layers=1, heads=2, dropout=0.0, max_length=16, min_count=1, pieces="characters"
@@ -50,10 +50,10 @@ def typed():
     )
 
 
-def test_importance_grows_with_the_words_of_rare_types(typed):
+def test_importance_grows_with_the_words_of_rare_types(split):
     # Two of ten words are PER and two LOC: r = -log2(2/10) = log2(5).
     r = np.log2(5)
-    assert entity_importance(typed.labels, typed.sentence_words, TYPES) == pytest.approx(
+    assert entity_importance(split.labels, split.sentence_words, TYPES) == pytest.approx(
         np.sqrt([1 + 3 * r, 1, 1 + r])
     )
 
@@ -69,5 +69,5 @@ def test_entity_balanced_batches_draw_sentences_by_their_importance():
     assert batches == epoch_batches(100, 32, 1, 1, np.arange(1.0, 101))
 
 
-def test_absent_shares_are_of_steps_without_a_word_of_the_type(typed):
-    assert absent_shares([[0, 1], [2], [1], [1, 0, 2]], typed, TYPES) == {"LOC": 0.25, "PER": 0.5}
+def test_absent_shares_are_of_steps_without_a_word_of_the_type(split):
+    assert absent_shares([[0, 1], [2], [1], [1, 0, 2]], split, TYPES) == {"LOC": 0.25, "PER": 0.5}

@@ -5,9 +5,10 @@ SHELL := bash
 python := .venv/bin/python
 ready := .venv/set-up # touched when the setup has finished
 store := outputs/mlflow.db
-# One process per core; each runs the tests of whole files.
-pytest := OMP_NUM_THREADS=1 $(python) -m pytest
-parallel := -n auto --dist loadfile --no-loadscope-reorder
+# Processes that tests start need the compiled package, or each compiles it again.
+pytest := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(python) -m pytest
+# One process per core; one that has no tests left takes half of another's.
+parallel := -n auto --dist worksteal
 # Pure functions: no Hydra, no MLflow, no training.
 quick := tests/losses tests/evaluation tests/test_labels.py tests/test_weights.py tests/diagnosis/test_imbalance.py \
 	--ignore=tests/losses/test_trainer.py --ignore=tests/losses/test_importing.py

@@ -6,12 +6,12 @@ import os
 import shlex
 import signal
 import socket
-import subprocess
-import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
+from forked import FORKED, run_command
 from mlflow import MlflowClient
 
 from nersweep import __main__ as cli
@@ -364,39 +364,28 @@ def test_sigterm_marks_the_run_killed(column_files, cli_run, output_dir, monkeyp
     assert status_in_mlflow(output_dir, result) == "KILLED"
 
 
+def run_interruptible(arguments, folder):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    run_command(arguments, folder)
+
+
 def test_ctrl_c_marks_the_run_killed(column_files, output_dir, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "nersweep",
-        *column_files(),
-        f"output_dir={output_dir}",
-        *SMALL,
-        "seed=2",
-    ]
-    process = subprocess.Popen(
-        [*command, "rerun=true", "train.epochs=100000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        ),  # a job in the background ignores it
-    )
+    command = [*column_files(), f"output_dir={output_dir}", *SMALL, "seed=2"]
+    arguments = [*command, "rerun=true", "train.epochs=100000"]
+    process = FORKED.Process(target=run_interruptible, args=(arguments, tmp_path))
+    process.start()
     try:
-        for line in process.stdout:
-            if line.startswith("epoch 2/"):
-                break
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        out = tmp_path / f"out-{process.pid}"
+        while process.is_alive() and not (out.exists() and "\nepoch 2/" in out.read_text()):
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
     finally:
         process.kill()
-    again = shlex.join(
-        ["python", *command[1:], "train.epochs=100000"]
-    )  # with rerun=true it would begin again
-    assert process.returncode == 130
+    # with rerun=true it would begin again
+    again = shlex.join(["python", "-m", "nersweep", *command, "train.epochs=100000"])
+    assert process.exitcode == 130
+    err = (tmp_path / f"err-{process.pid}").read_text()
     assert err == f"nersweep: interrupted; the same command resumes: {again}\n"
     result = results(output_dir)[-1]
     assert result["status"] == "killed"

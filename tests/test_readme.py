@@ -33,10 +33,11 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, exit_code):
     """A folder with what the README names.
 
     DIR has files like CoNLL-2003 and WNUT-17; the column files are beside it; FOLDER is a model.
+    The last sweep has compared two losses on CoNLL-2003.
     """
     folder = tmp_path_factory.mktemp("readme")
     four = (
@@ -51,6 +52,10 @@ def place(tmp_path_factory):
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+    sweep = ["-m", "data=conll2003", "data.path=DIR", "loss=cross_entropy,focal", "seed=1,2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert exit_code(cli.main, *sweep, *QUICK, *SMALL["tiny"]) == 0
     return folder
 
 
@@ -64,13 +69,15 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys, 
         arguments += SMALL["generated"]
     if not any(a.startswith("model=") for a in arguments):
         arguments += SMALL["tiny"]
+    if any(a.startswith("study.trials=") for a in arguments):
+        arguments.append("study.trials=2")
     if "model.name=FOLDER" in arguments:
         small = [*QUICK, *SMALL["generated"], *SMALL["tiny"], "seed=9"]
         assert exit_code(cli.main, *small) == 0
         (saved,) = place.glob("outputs/runs/*-s9-*/model")
         arguments = [a.replace("FOLDER", str(saved)) for a in arguments]
     module = shlex.split(command)[2]
-    if module == "nersweep.report":  # of the sweeps before
+    if module == "nersweep.report":
         assert exit_code(report.main, *shlex.split(command)[3:]) == 0
         assert capsys.readouterr().out.rstrip().split("\n")[-1].startswith("report: ")
         return

@@ -1,6 +1,6 @@
 """Processes that start at once on empty stores of runs and studies, in SQLite and PostgreSQL.
 
-NERSWEEP_STORES is the number of stores, one after the other: 3, and 20 with `make test-all`.
+NERSWEEP_STORES is the number of stores, one after the other: 1, and 20 with `make test-all`.
 """
 
 import os
@@ -17,7 +17,7 @@ from nersweep.tracking import stores, syncing, tracker
 pytestmark = pytest.mark.engine
 pytest_plugins = ["postgres"]
 
-PROCESSES, STORES = 4, int(os.environ.get("NERSWEEP_STORES", "3"))
+PROCESSES, STORES = 4, int(os.environ.get("NERSWEEP_STORES", "1"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

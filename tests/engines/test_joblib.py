@@ -51,6 +51,14 @@ def test_workers_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, num
     assert again == {entry["seed"]: entry["done"] for entry in checkpoints}
 
 
+def test_a_killed_worker_ends_its_launch_and_its_neighbour(sweep):
+    sweep.start(4, 600, *TWO)
+    os.kill(sweep.reach("start", 2)[0]["pid"], signal.SIGKILL)
+    assert sweep.finish() == 1 and "terminated" in sweep.told()
+    assert sweep.empty(10) and len(sweep.log("start")) == 2
+
+
+@pytest.mark.long
 def test_the_same_command_completes_runs_whose_processes_were_killed(multirun):
     command = multirun(*TWO, "seed=1,2,3")
     os.kill(command.reach(1), signal.SIGKILL)  # joblib ends its neighbour with it

@@ -10,7 +10,7 @@ from nersweep.tracking.stores import open_store
 
 pytestmark = pytest.mark.engine
 ARGUMENTS = (
-    "loss=cross_entropy,focal", "seed=1,2", "data.train=300", "data.dev=40", "data.test=40",
+    "loss=cross_entropy,focal", "seed=1,2", "data.train=100", "data.dev=40", "data.test=20",
     "train.epochs=3",
     "train.lr=1e-2", "model.hidden=16", "model.layers=1", "model.heads=2", "device=cpu",
 )  # fmt: skip
@@ -163,7 +163,7 @@ def test_a_run_shows_its_command_and_its_charts_over_steps(browser, wait, ui, re
     browser.get(page)
     command = wait("return [...document.querySelectorAll('code')].map((one) => one.innerText)[0]")
     assert command.startswith("python -m nersweep ")
-    assert {"loss=focal", "seed=2", "train.epochs=3", "data.train=300"} <= set(command.split())
+    assert {"loss=focal", "seed=2", "train.epochs=3", "data.train=100"} <= set(command.split())
     assert (
         wait("return document.body.innerText.match(/sweep-[0-9a-f]{8}/)")[0]
         == tracked["sweep"].info.run_name

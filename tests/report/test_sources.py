@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 from finished import finished_result, record, unfinished
 
 from nersweep import __main__ as cli
 from nersweep.faults import UserError
+from nersweep.report import formats
+from nersweep.report.comparison import compare
 from nersweep.report.records import Record
 from nersweep.report.report import report
 from nersweep.report.sources import (
@@ -95,10 +96,12 @@ def output_dir(server, tmp_path_factory, exit_code):
     return folder
 
 
-def tables_of(folder: Path, **options):
+def tables_of(**options):
     """The tables of a report."""
-    report(ReportOptions(folder=str(folder), **options))
-    return [(folder / name).read_bytes() for name in TABLES]
+    options = ReportOptions(**options)
+    selection = select_runs(options)
+    comparison = compare(selection.runs, options.baseline, selection.split)
+    return [formats.comma_separated(comparison), formats.latex(comparison)]
 
 
 def artifacts(uri, run_id):
@@ -116,34 +119,36 @@ def test_the_tables_are_the_same_from_folders_a_server_and_an_archive(output_dir
     here = str(output_dir)
     (sweep,) = (output_dir / "sweeps").glob("*/sweep.json")
     archive = str(tmp_path / "runs.jsonl")
-    tables = tables_of(tmp_path / "last", output_dir=here, tracking_uri=server, save=archive)
-    assert tables[0].count(b"\n") == 3
+    last = {"output_dir": here, "tracking_uri": server}
+    report(ReportOptions(folder=str(tmp_path / "last"), save=archive, **last))
+    tables = [(tmp_path / "last" / name).read_text("utf-8") for name in TABLES]
+    assert tables[0].count("\n") == 3
     names = {"report.html", "report.md", *TABLES}
     assert {f"report/{name}" for name in names} <= artifacts(
         server, run_id_of(sweep.parent, server)
     )
     finished = "params.`train.epochs` = '1' and metrics.`test/f1` >= 0"
-    for number, options in enumerate(
-        [
-            {"output_dir": here, "sweep": sweep.parent.name},
-            {"sweep": str(sweep.parent)},  # which belongs to an output_dir of its own
-            {"output_dir": here, "experiment": "nersweep"},
-            {"output_dir": here, "filter": finished},
-            {"output_dir": str(tmp_path), "archive": archive},
-        ]
+    for options in (
+        last,
+        {"output_dir": here, "sweep": sweep.parent.name},
+        {"sweep": str(sweep.parent)},  # which belongs to an output_dir of its own
+        {"output_dir": here, "experiment": "nersweep"},
+        {"output_dir": here, "filter": finished},
+        {"output_dir": str(tmp_path), "archive": archive},
     ):
-        assert tables_of(tmp_path / str(number), tracking_uri=server, **options) == tables, options
+        assert tables_of(**{"tracking_uri": server} | options) == tables, options
     away = output_dir.with_name("away")
     output_dir.rename(away)  # only the server has the runs now
     options = {"experiment": "nersweep", "tracking_uri": server}
     options["output_dir"] = str(tmp_path / "there")
     try:
         for _ in range(2):  # fetched, and then at hand
-            assert tables_of(tmp_path / "fetched", **options) == tables
+            assert tables_of(**options) == tables
         assert not list((tmp_path / "there" / "fetched").glob(".*"))
         folder = next((tmp_path / "there" / "fetched").iterdir())
         (folder / "predictions" / "test.conll").unlink()
-        (fault,) = faults_of(lambda: tables_of(tmp_path / "damaged", **options))
+        damaged = ReportOptions(folder=str(tmp_path / "damaged"), **options)
+        (fault,) = faults_of(report, damaged)
         assert "test.conll" in fault.setting and not (tmp_path / "damaged").exists()
     finally:
         away.rename(output_dir)

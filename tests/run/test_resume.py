@@ -183,9 +183,11 @@ def whole(tmp_path_factory, empty_store):
 
 RANDOM = random.Random(1)
 MOMENTS = [(moment + RANDOM.random()) / 10 for moment in range(10)]  # shares of the whole time
+SOME = MOMENTS[::3]  # with and without checkpoints between epochs; the others take long
+TIMES = [pytest.param(m, marks=() if m in SOME else pytest.mark.long) for m in MOMENTS]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", TIMES)
 def test_a_run_killed_at_any_moment_ends_with_the_same_numbers(moment, whole, place, start, finish):
     undisturbed, seconds = whole
     folder = place("killed")

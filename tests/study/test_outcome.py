@@ -2,8 +2,6 @@
 
 import shlex
 import shutil
-import subprocess
-import sys
 
 import pytest
 from mlflow import MlflowClient
@@ -67,7 +65,9 @@ def test_a_trial_is_the_mean_over_its_seeds_and_beta_is_1_minus_the_parameter(
     assert parameters == betas and {result.seed for result in runs} == {1, 2}
 
 
-def test_the_file_of_the_best_trial_reruns_it(gamma_beta, output_dir, tmp_path, capsys, exit_code):
+def test_the_file_of_the_best_trial_reruns_it(
+    gamma_beta, output_dir, tmp_path, monkeypatch, capsys, exit_code
+):
     (file,) = output_dir.glob("studies/gamma_beta-*/experiment/best.yaml")
     head = file.read_text().splitlines()
     assert head[0] == "# @package _global_" and head[1].startswith(
@@ -75,10 +75,8 @@ def test_the_file_of_the_best_trial_reruns_it(gamma_beta, output_dir, tmp_path, 
     )
     runs = len(list((output_dir / "runs").iterdir()))
     printed = shlex.split(head[1].removeprefix("# python "))
-    done = subprocess.run(
-        [sys.executable, *printed], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(program.main, *printed[2:]) == 0, capsys.readouterr().err
     assert len(list((output_dir / "runs").iterdir())) == runs  # the run was finished before
     best = max(trials_of(output_dir, name_of(output_dir, "gamma_beta")), key=lambda t: t.value)
     copy = tmp_path / "copy" / "experiment" / "mine.yaml"

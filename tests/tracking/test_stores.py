@@ -1,40 +1,41 @@
 """Opening tracking stores: made once, refused in one line."""
 
+import logging
+import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
+from forked import FORKED
 
 from nersweep.faults import Unavailable, UserError
-from nersweep.tracking.stores import open_store
-
-ROUNDS = 1  # of four processes at once on an empty store, 20 s each on one core
-
-ONE_PROCESS = """
-import logging, sys
-logging.basicConfig(level=logging.INFO)  # as Hydra does
-from pathlib import Path
 from nersweep.results.card import Card, write_card
 from nersweep.tracking import syncing, tracker
-folder = Path(sys.argv[1])
-run = folder / "runs" / sys.argv[2]
-run.mkdir(parents=True)
-card = Card(kind="sweep", name=sys.argv[2], experiment="race", params={"p": 1}, status="finished")
-write_card(run, card)
-syncing.sync(tracker.make("mlflow", None, folder), run)
-"""
+from nersweep.tracking.stores import open_store
 
 
-@pytest.mark.parametrize("round", range(ROUNDS))
-def test_four_processes_open_an_empty_store_at_once_without_a_word(tmp_path, round):
-    command = [sys.executable, "-c", ONE_PROCESS, str(tmp_path)]
-    started = [
-        subprocess.Popen([*command, str(i)], stderr=subprocess.PIPE, text=True) for i in range(4)
-    ]
-    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 4
+def write_run(folder, name, barrier=None):
+    """Write a run to a folder's store, at once with other processes; errors go to a file."""
+    os.dup2(os.open(folder / f"errors-{name}", os.O_WRONLY | os.O_CREAT), 2)
+    logging.basicConfig(level=logging.INFO)  # as Hydra does
+    run = folder / "runs" / name
+    run.mkdir(parents=True)
+    card = Card(kind="sweep", name=name, experiment="race", params={"p": 1}, status="finished")
+    write_card(run, card)
+    if barrier:
+        barrier.wait(60)
+    syncing.sync(tracker.make("mlflow", None, folder), run)
+
+
+def test_four_processes_open_an_empty_store_at_once_without_a_word(tmp_path):
+    barrier, processes = FORKED.Barrier(4), []
+    for i in range(4):
+        processes.append(FORKED.Process(target=write_run, args=(tmp_path, str(i), barrier)))
+        processes[-1].start()
+    for i, process in enumerate(processes):
+        process.join(120)
+        assert ((tmp_path / f"errors-{i}").read_text(), process.exitcode) == ("", 0)
     from mlflow import MlflowClient
 
     client = MlflowClient(open_store(None, tmp_path))
@@ -44,11 +45,12 @@ def test_four_processes_open_an_empty_store_at_once_without_a_word(tmp_path, rou
 
 
 def test_a_store_that_was_killed_half_created_is_replaced(tmp_path):
-    making = subprocess.Popen([sys.executable, "-c", ONE_PROCESS, str(tmp_path), "killed"])
-    while making.poll() is None and not (tmp_path / "mlflow.db.new").exists():
+    making = FORKED.Process(target=write_run, args=(tmp_path, "killed"))
+    making.start()
+    while making.is_alive() and not (tmp_path / "mlflow.db.new").exists():
         time.sleep(0.01)
-    making.send_signal(signal.SIGKILL)
-    making.wait()
+    os.kill(making.pid, signal.SIGKILL)
+    making.join()
     assert (tmp_path / "mlflow.db.new").exists() and not (tmp_path / "mlflow.db").exists()
     open_store(None, tmp_path)
     assert sorted(path.name for path in tmp_path.glob("mlflow.db*")) == [

@@ -79,7 +79,7 @@ def report(folder: Path, settings: "Settings") -> list[str]:
 
 
 def run_faults(
-    config: DictConfig, choice: Mapping[str, Any], composer: Composer
+    config: DictConfig, choice: Mapping[str, Any], overrides: Sequence[str], composer: Composer
 ) -> Iterable[Fault]:
     """Return the faults of the tracker and of the study of a configuration, if it has one."""
     from nersweep.study import check
@@ -90,7 +90,7 @@ def run_faults(
         tracker.make(config.tracking.kind, config.tracking.uri, Path(config.output_dir))
     except UserError as error:
         faults += error.faults
-    return faults + check.study_faults(config, choice, composer)
+    return faults + check.study_faults(config, choice, overrides, composer)
 
 
 def recommend(checked: "Checked") -> list[tuple[str, ...]]:

@@ -35,8 +35,8 @@ REFUSED = {
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 
 Setting = tuple[str, ...]  # the overrides of a run without its seed
-# Return the faults of a run that is right by itself: (configuration, options, composer).
-RunCheck = Callable[[DictConfig, Mapping[str, Any], Composer], Iterable[Fault]]
+# Return the faults of a run that is right by itself: (configuration, options, overrides, composer).
+RunCheck = Callable[[DictConfig, Mapping[str, Any], Sequence[str], Composer], Iterable[Fault]]
 # Return the settings that experiment=recommended stands for.
 Recommend = Callable[["Checked"], list[Setting]]
 
@@ -87,7 +87,7 @@ def refuse(arguments: argparse.Namespace) -> None:
 
 def read(
     arguments: argparse.Namespace,
-    run_check: RunCheck = lambda config, choice, composer: [],
+    run_check: RunCheck = lambda config, choice, overrides, composer: [],
     recommend: Recommend | None = None,
 ) -> Command:
     """Read what Hydra's own parser gives. Nothing is loaded, written or started.
@@ -229,4 +229,4 @@ def check_run(
     except UserError as error:
         command.faults += error.faults
     else:
-        command.faults += run_check(config, composed.choice, composer)
+        command.faults += run_check(config, composed.choice, run, composer)

@@ -73,6 +73,11 @@ def assignment(name: str, value: object) -> str:
     return f"{name}={literal(value)}"
 
 
+def assignments(values: Mapping[str, object]) -> list[str]:
+    """Return the overrides that set values by name."""
+    return [assignment(name, value) for name, value in values.items()]
+
+
 def literal(value: object) -> str:
     """Return a value as Hydra's grammar reads it back: text in quotes where it needs them."""
     if isinstance(value, Mapping):

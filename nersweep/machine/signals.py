@@ -21,14 +21,18 @@ deferrals: list[bool] = []  # not empty: the code that runs looks at `pending` s
 
 
 def listen() -> None:
-    """Handle the ending signals from now on, but for those that this process was told to ignore.
+    """Handle the ending signals from now on."""
+    pending.clear()
+    for number in heeded():
+        signal.signal(number, handle)
+
+
+def heeded() -> list[int]:
+    """Return the ending signals that this process was not told to ignore.
 
     A shell starts a job in the background with SIGINT ignored.
     """
-    pending.clear()
-    for number in ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, handle)
+    return [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def handle(number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,6 @@
-"""The difference between a configuration and the default one, as overrides."""
+"""The difference between a configuration and the default one, by the names of overrides."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig
@@ -9,73 +8,36 @@ from omegaconf import DictConfig
 from nersweep.config.build import COMPONENTS
 from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
-from nersweep.config.overrides import assignment
+from nersweep.config.overrides import assignments
 
 
-@dataclass(frozen=True)
-class Change:
-    """A setting that differs. exists: the default configuration has this setting too."""
+def changes(config: DictConfig, choice: Mapping[str, str], composer: Composer) -> dict[str, Any]:
+    """Return what differs from the default configuration, whether set by a command or by a file.
 
-    name: str
-    value: Any
-    exists: bool
-
-
-@dataclass(frozen=True)
-class Changes:
-    """All differences: options by their group, then the settings that differ with these options."""
-
-    options: Mapping[str, str]
-    settings: list[Change]
-
-    def values(self) -> dict[str, Any]:
-        """Return the options and values by the name that a user sets."""
-        values: dict[str, Any] = dict(self.options)
-        for change in self.settings:
-            values[change.name] = change.value
-        return values
-
-    def overrides(self, without: Collection[str]) -> list[str]:
-        """Return overrides that give the configuration, except for the settings in `without`."""
-        overrides = []
-        for group, option in self.options.items():
-            if group not in without:
-                overrides.append(f"{group}={option}")
-        for change in self.settings:
-            if change.name not in without:
-                prefix = "" if change.exists else "+"
-                overrides.append(prefix + assignment(change.name, change.value))
-        return overrides
-
-
-def changes(config: DictConfig, choice: Mapping[str, str], composer: Composer) -> Changes:
-    """Compare a configuration with the default one, whether set by a command or by a file.
-
-    choice: the option of each group.
+    Options come first, then the settings that differ with these options, by their dotted names.
+    A + marks a setting that the default configuration lacks. choice: the option of each group.
     """
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     for group in ("loss", *COMPONENTS):  # the loss first, because it may bring other options along
-        if composer.choice(option_overrides(options))[group] != choice[group]:
+        if composer.choice(assignments(options))[group] != choice[group]:
             options[group] = choice[group]
-    default = plain(composer(option_overrides(options)))
+    default = plain(composer(assignments(options)))
     own = plain(config)
     own.pop("study")  # which does not describe the run
-    return Changes(options, list(differences(own, default)))
-
-
-def option_overrides(options: Mapping[str, str]) -> list[str]:
-    return [f"{group}={option}" for group, option in options.items()]
+    return options | differences(own, default)
 
 
 def differences(
-    new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = ""
-) -> Iterator[Change]:
-    """Yield the settings of `new` that `old` lacks or has with another value."""
+    new: Mapping[str, Any], old: Mapping[str, Any], section: str = ""
+) -> dict[str, Any]:
+    """Return the settings of `new` that `old` lacks or has with another value."""
+    values: dict[str, Any] = {}
     for key, value in new.items():
-        name = f"{prefix}{key}"
+        name = f"{section}{key}"
         if key not in old:
-            yield Change(name, value, exists=False)
+            values[f"+{name}"] = value
         elif isinstance(value, Mapping) and isinstance(old[key], Mapping):
-            yield from differences(value, old[key], f"{name}.")
+            values |= differences(value, old[key], f"{name}.")
         elif value != old[key]:
-            yield Change(name, value, exists=True)
+            values[name] = value
+    return values

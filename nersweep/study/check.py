@@ -14,33 +14,30 @@ from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
 from nersweep.config.knobs import foreign_knob
+from nersweep.config.overrides import setting_of, value_of
 from nersweep.config.schema import StudyConfig
 from nersweep.faults import Fault, UserError, reason
 from nersweep.machine.databases import kind_of
-from nersweep.study.changes import changes
 from nersweep.study.metric import is_final
 from nersweep.study.space import Dimension, Space, parse_space, seeds
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)  # raised where overrides do not compose
 
 
-def study_faults(config: DictConfig, choice: Mapping[str, str], composer: Composer) -> list[Fault]:
+def study_faults(
+    config: DictConfig, choice: Mapping[str, str], overrides: Sequence[str], composer: Composer
+) -> list[Fault]:
     """Return the faults of the study of a configuration; none without a study.
 
-    choice: the option of each group.
+    choice: the option of each group. overrides: those of the command.
     """
     dimensions, faults = parse_space(plain(config.study.space))
     faults += seed_faults(config.study.seeds) + setting_faults(config, dimensions)
     if faults or not dimensions:
         return faults
-    difference = changes(config, choice, composer)
-    faults = option_faults(dimensions, composer)
-    faults += conflicts(difference.values(), dimensions)
-    if faults:
-        return faults
-    searched = [dimension.name for dimension in dimensions]
-    space = Space(dimensions, difference.overrides(searched), composer)
-    return trial_faults(space, choice)
+    space = Space.of(config, choice, composer)
+    faults = option_faults(space) + conflicts(space, overrides)
+    return faults or trial_faults(space, choice)
 
 
 def trial_faults(space: Space, choice: Mapping[str, str]) -> list[Fault]:
@@ -79,25 +76,28 @@ def inactive_faults(space: Space, choice: Mapping[str, str]) -> list[Fault]:
     return faults
 
 
-def option_faults(dimensions: Sequence[Dimension], composer: Composer) -> list[Fault]:
+def option_faults(space: Space) -> list[Fault]:
     """Return a fault for each option that does not exist."""
     faults = []
-    for dimension in dimensions:
-        if not dimension.is_group:
-            continue
-        for option in dimension.values:
+    for group in space.groups:
+        for option in group.values:
             try:
-                composer([f"{dimension.name}={option}"])
+                space.composer([f"{group.name}={option}"])
             except HYDRA_ERRORS:
-                setting = f"study.space.{dimension.name}"
-                faults.append(Fault(setting, dimension.text, f"no such option: {option}"))
+                must = f"no such option: {option}"
+                faults.append(Fault(f"study.space.{group.name}", group.text, must))
     return faults
 
 
-def conflicts(values: Mapping[str, Any], dimensions: Sequence[Dimension]) -> list[Fault]:
-    """Return a fault for each setting that is both given a value and searched."""
+def conflicts(space: Space, overrides: Sequence[str]) -> list[Fault]:
+    """Return a fault for each setting that is searched and given a value, be it the default."""
+    values: dict[str, Any] = {}
+    for name, value in space.given.items():
+        values[setting_of(name)] = value
+    for override in overrides:
+        values[setting_of(override)] = value_of(override)
     faults = []
-    for dimension in dimensions:
+    for dimension in space.dimensions:
         name = dimension.name
         if name in values:
             must = f"is searched by study.space.{name} too"

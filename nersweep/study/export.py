@@ -8,10 +8,12 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
 from nersweep.config import settings
+from nersweep.config.build import COMPONENTS
+from nersweep.config.overrides import setting_of
 from nersweep.machine import files
 from nersweep.study.changes import changes
 from nersweep.study.metric import short_name
-from nersweep.study.plan import StudyPlan
+from nersweep.study.plan import StudyPlan, relevant
 
 
 def write_experiment(file: Path, trial: FrozenTrial, trials: int, plan: StudyPlan) -> None:
@@ -25,12 +27,13 @@ def write_experiment(file: Path, trial: FrozenTrial, trials: int, plan: StudyPla
     difference = changes(config, composer.choice(overrides), composer)
     OmegaConf.resolve(config)  # a file of --config-dir may not read the environment
     values: dict[str, Any] = {"seed": plan.seeds[0]}
-    for change in difference.settings:
-        if change.name != "seed" and settings.matters(change.name):
-            set_nested(values, change.name, OmegaConf.select(config, change.name))
     defaults: list[Any] = []
-    for group, option in difference.options.items():
-        defaults.append({f"override /{group}": option})
+    for name, value in difference.items():
+        setting = setting_of(name)
+        if name in COMPONENTS:
+            defaults.append({f"override /{name}": value})
+        elif setting != "seed" and settings.matters(setting):
+            set_nested(values, setting, OmegaConf.select(config, setting))
     score = f"{trial.value:.4f} {short_name(plan.config.study.metric)} on dev"
     head = [
         "# @package _global_",
@@ -67,7 +70,7 @@ def rerun_command(file: Path, trial: FrozenTrial, plan: StudyPlan) -> str:
     arguments = ["--config-dir", str(file.parents[1]), f"experiment={file.stem}"]
     folder = plan.space.composer.folder
     if folder and Path(folder).resolve() != file.parents[1].resolve():
-        arguments = ["--config-dir", folder, *plan.identity["fixed"]]
+        arguments = ["--config-dir", folder, *relevant(plan.space.fixed)]
         arguments += [*plan.space.overrides(trial.params), f"seed={plan.seeds[0]}"]
     if plan.config.output_dir != "outputs":
         arguments.append(f"output_dir={plan.config.output_dir}")

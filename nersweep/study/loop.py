@@ -43,7 +43,7 @@ def work(config: DictConfig, overrides: Sequence[str], composer: Composer) -> fl
     store, lock = storage.open_storage(study_plan.url)
     try:
         study = plan.join(study_plan, store, lock)
-        queue = Queue.create(study, store, lock, study_plan.space, config)
+        queue = Queue(study, store, lock, study_plan.space, config)
         outcome = Outcome(queue, study_plan)
         try:
             if outcome.begin():

@@ -136,8 +136,9 @@ class Outcome:
         study, params = plain(self.plan.config.study), {}
         for name in TRACKED_SETTINGS:
             params[name] = study[name]
-        for name, text in self.plan.identity["space"].items():
-            params[f"space.{name}"] = text
+        for name, text in self.plan.identity.items():
+            if name.startswith("study.space."):
+                params[name.removeprefix("study.")] = text
         return Card(
             kind="study",
             name=f"study-{self.plan.name}",

@@ -1,7 +1,7 @@
 """The plan of a study: its space, its seeds, its name, and everything that identifies it."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,19 @@ from optuna.trial import FrozenTrial
 from nersweep.config import settings
 from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
-from nersweep.config.flat import plain
-from nersweep.config.overrides import for_people, setting_of
-from nersweep.faults import Fault, UserError, shown
+from nersweep.config.overrides import for_people, setting_of, value_of
+from nersweep.faults import UNSET, Fault, UserError, shown
 from nersweep.machine import files
 from nersweep.machine.databases import Lock, public
 from nersweep.run import plan as run_plan
 from nersweep.run.plan import Plan
 from nersweep.study import storage
-from nersweep.study.changes import changes
-from nersweep.study.check import conflicts
 from nersweep.study.metric import check_metric, short_name
 from nersweep.study.queue import make_pruner
-from nersweep.study.space import Space, parse_space, seeds
+from nersweep.study.space import Space, seeds
 
-IDENTITY = "about"  # the attribute of a study in the storage that holds its identity
-NOT_SEARCHED = "not searched"
+IDENTITY = "identity"  # the attribute of a study in the storage that holds its identity
+RUNS = "runs"  # its entry that stands for all the runs
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class StudyPlan:
     """A study that a command describes.
 
     command: for people to read. url: of the storage. identity: all that is fixed and can change
-    results, as stored with the study. example: the plan of one of its runs.
+    results, by setting, as stored with the study. example: the plan of one of its runs.
     """
 
     name: str
@@ -64,12 +61,7 @@ def make(config: DictConfig, overrides: Sequence[str], composer: Composer) -> St
 
     Raises UserError for faults in space, settings and data.
     """
-    space = search_space(config, composer.choice(overrides), composer)
-    given = {}
-    for override in overrides:
-        given[setting_of(override)] = override.partition("=")[2]
-    if faults := conflicts(given, space.dimensions):  # also where the value given is the default
-        raise UserError(*faults)
+    space = Space.of(config, composer.choice(overrides), composer)
     seed_list = seeds(config)
     plans = []
     for example in space.examples():
@@ -89,37 +81,32 @@ def make(config: DictConfig, overrides: Sequence[str], composer: Composer) -> St
     )
 
 
-def search_space(config: DictConfig, choice: Mapping[str, str], composer: Composer) -> Space:
-    """Return the search space of a configuration. Raises UserError if it cannot be parsed."""
-    dimensions, faults = parse_space(plain(config.study.space))
-    if faults:
-        raise UserError(*faults)
-    searched = [dimension.name for dimension in dimensions]
-    fixed = changes(config, choice, composer).overrides(without=searched)
-    return Space(dimensions, fixed, composer)
-
-
 def identify(
     config: DictConfig, space: Space, seed_list: Sequence[int], plans: Sequence[Plan]
 ) -> dict[str, Any]:
-    """Return all that is fixed in a study and can change its results."""
-    definitions = {}
+    """Return all that is fixed in a study and can change its results, by setting."""
+    identity: dict[str, Any] = {
+        "study.seeds": list(seed_list),
+        "study.metric": short_name(config.study.metric),
+        "study.direction": config.study.direction,
+    }
     for dimension in space.dimensions:
-        definitions[dimension.name] = "".join(dimension.text.split())
-    fixed = []
-    for override in space.fixed:
+        identity[f"study.space.{dimension.name}"] = "".join(dimension.text.split())
+    for override in relevant(space.fixed):
+        identity[setting_of(override)] = value_of(override)
+    # for data, model and version, and for the source of each loss and head
+    identity[RUNS] = files.fingerprint([plan.fingerprint for plan in plans])
+    return identity
+
+
+def relevant(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that change the results of a study, whose seeds are its own."""
+    own = []
+    for override in overrides:
         name = setting_of(override)
         if settings.matters(name) and name != "seed":
-            fixed.append(override)
-    return {
-        "space": definitions,
-        "seeds": list(seed_list),
-        "metric": short_name(config.study.metric),
-        "direction": config.study.direction,
-        "fixed": sorted(fixed),
-        # stands for data, model and version, and for the source of each loss and head
-        "runs": files.fingerprint([plan.fingerprint for plan in plans]),
-    }
+            own.append(override)
+    return own
 
 
 def default_name(config: DictConfig, overrides: Sequence[str], identity: dict[str, Any]) -> str:
@@ -129,9 +116,11 @@ def default_name(config: DictConfig, overrides: Sequence[str], identity: dict[st
         if override.startswith("study="):
             option = override.partition("=")[2]
             break
-    method = {"sampler": config.study.sampler, "pruner": config.study.pruner}
-    fixed = [o for o in identity["fixed"] if not settings.is_source(setting_of(o))]
-    return f"{option}-{files.fingerprint(identity | method | {'fixed': fixed})[:8]}"
+    contents: dict[str, Any] = {"sampler": config.study.sampler, "pruner": config.study.pruner}
+    for name, value in identity.items():
+        if not settings.is_source(name):
+            contents[name] = value
+    return f"{option}-{files.fingerprint(contents)[:8]}"
 
 
 def command_of(overrides: Sequence[str], folder: str | None) -> str:
@@ -189,21 +178,15 @@ def check_same(study: Study, plan: StudyPlan) -> None:
 def contradictions(name: str, before: dict[str, Any], now: dict[str, Any]) -> list[Fault]:
     """Return a fault for each difference between two identities."""
     remedy = f"the study {name} began that way: set it back, or set another study.name"
+    same_runs = before[RUNS] == now[RUNS]  # then other files hold the same data
     faults = []
-    for key in ("seeds", "metric", "direction"):
-        if before[key] != now[key]:
-            faults.append(Fault(f"study.{key}", now[key], f"was {shown(before[key])}", remedy))
-    for key in sorted(before["space"].keys() | now["space"].keys()):
-        old = before["space"].get(key, NOT_SEARCHED)
-        new = now["space"].get(key, NOT_SEARCHED)
+    for setting in before | now:
+        if setting == RUNS or (same_runs and settings.is_source(setting)):
+            continue
+        old, new = before.get(setting, UNSET), now.get(setting, UNSET)
         if old != new:
-            faults.append(Fault(f"study.space.{key}", new, f"was {old}", remedy))
-    same_runs = before["runs"] == now["runs"]  # then other files hold the same data
-    removed = only_in(before["fixed"], now["fixed"], with_sources=not same_runs)
-    added = only_in(now["fixed"], before["fixed"], with_sources=not same_runs)
-    if removed or added:
-        was = " ".join(removed) or "not set"
-        faults.append(Fault(" ".join(added) or "nothing", must=f"was {was}", remedy=remedy))
+            must = "was not set" if old is UNSET else f"was {shown(old)}"
+            faults.append(Fault(setting, new, must, remedy))
     if not same_runs and not faults:
         must = (
             "began with other data, another model, precision or version, or other code of a loss "
@@ -211,14 +194,3 @@ def contradictions(name: str, before: dict[str, Any], now: dict[str, Any]) -> li
         )
         faults.append(Fault("study.name", name, must, "set another name"))
     return faults
-
-
-def only_in(overrides: Sequence[str], others: Sequence[str], with_sources: bool) -> list[str]:
-    """Return the overrides that `others` lacks. with_sources: also those of data and model."""
-    different = []
-    for override in overrides:
-        if override not in others and (
-            with_sources or not settings.is_source(setting_of(override))
-        ):
-            different.append(override)
-    return different

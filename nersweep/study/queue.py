@@ -3,7 +3,6 @@
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nersweep import terminal
-from nersweep.machine.databases import Lock
+from nersweep.machine.databases import Lock, kind_of
 from nersweep.study import lease
 from nersweep.study.space import Space
 
@@ -66,45 +65,24 @@ def trial_count(points: Sequence[Any], config: DictConfig) -> int:
     return min(config.study.trials or most, most)
 
 
-@dataclass
 class Queue:
     """The trials that the workers of a study share. Methods that change them lock the study.
 
     points: the parameters of each trial of a grid. total: the number of trials to finish.
-    stop_at_failure: end the study at the first trial that fails.
-    start: when this process joined; failures before that do not count.
+    is_local: all workers run on one machine, as SQLite requires. start: when this process joined
+    the study; failures before that do not count.
     """
 
-    study: Study
-    storage: RDBStorage
-    lock: Lock
-    space: Space
-    sampler: str
-    points: list[dict[str, Any]]
-    total: int
-    stop_at_failure: bool
-    start: datetime = field(default_factory=datetime.now)
-
-    @classmethod
-    def create(
-        cls, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig
-    ) -> "Queue":
-        points = grid(space, config)
-        return cls(
-            study=study,
-            storage=storage,
-            lock=lock,
-            space=space,
-            sampler=config.study.sampler,
-            points=points,
-            total=trial_count(points, config),
-            stop_at_failure=config.on_failure == "stop",
-        )
-
-    @property
-    def is_local(self) -> bool:
-        """True if all workers run on one machine, as SQLite requires."""
-        return str(self.storage.url).startswith("sqlite")
+    def __init__(
+        self, study: Study, storage: RDBStorage, lock: Lock, space: Space, config: DictConfig
+    ):
+        self.study, self.storage, self.lock, self.space = study, storage, lock, space
+        self.points = grid(space, config)
+        self.total = trial_count(self.points, config)
+        self.sampler = config.study.sampler
+        self.stop_at_failure = config.on_failure == "stop"
+        self.is_local = kind_of(str(storage.url)) == "sqlite"
+        self.start = datetime.now()
 
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)

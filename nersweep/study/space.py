@@ -15,8 +15,9 @@ from nersweep.config import settings
 from nersweep.config.build import COMPONENTS
 from nersweep.config.compose import Composer
 from nersweep.config.flat import flat, plain
-from nersweep.config.overrides import assignment, literal
+from nersweep.config.overrides import assignment, assignments, literal, setting_of
 from nersweep.faults import Fault, UserError
+from nersweep.study.changes import changes
 
 if TYPE_CHECKING:
     from optuna.trial import Trial  # a second to import, which a command without a study can save
@@ -62,10 +63,7 @@ class Dimension:
     @property
     def categories(self) -> list[Any]:
         """Return the values as Optuna accepts them: lists and mappings become text."""
-        categories = []
-        for value in self.values:
-            categories.append(literal(value) if isinstance(value, list | dict) else value)
-        return categories
+        return [literal(v) if isinstance(v, list | dict) else v for v in self.values]
 
     def suggest(self, trial: "Trial") -> Any:
         """Sample the parameter in a trial and return the value of the setting."""
@@ -95,19 +93,32 @@ class Dimension:
 class Space:
     """The dimensions of a study: options of groups first, then the settings they bring along.
 
-    fixed: the overrides that all trials share.
+    given: what a configuration sets, by the names of overrides. fixed: these overrides without the
+    settings that are searched: all trials share them.
     """
 
-    def __init__(self, dimensions: Sequence[Dimension], fixed: Sequence[str], composer: Composer):
+    def __init__(
+        self, dimensions: Sequence[Dimension], given: Mapping[str, Any], composer: Composer
+    ):
         self.groups = [d for d in dimensions if d.is_group]
         self.settings = [d for d in dimensions if not d.is_group]
-        self.fixed = list(fixed)
+        self.dimensions = [*self.groups, *self.settings]
+        self.given = given
+        searched = {dimension.name for dimension in dimensions}
+        self.fixed = [o for o in assignments(given) if setting_of(o) not in searched]
         self.composer = composer
         self._active: dict[tuple[str, ...], list[Dimension]] = {}
 
-    @property
-    def dimensions(self) -> list[Dimension]:
-        return [*self.groups, *self.settings]
+    @classmethod
+    def of(cls, config: DictConfig, choice: Mapping[str, str], composer: Composer) -> "Space":
+        """Return the space of a configuration. Raises UserError if it cannot be parsed.
+
+        choice: the option of each group.
+        """
+        dimensions, faults = parse_space(plain(config.study.space))
+        if faults:
+            raise UserError(*faults)
+        return cls(dimensions, changes(config, choice, composer), composer)
 
     def suggest(self, trial: "Trial") -> list[str]:
         """Sample a trial and return its overrides, such as loss=focal focal_gamma=1.3.
@@ -150,7 +161,7 @@ class Space:
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """Return the overrides of a trial, from its parameters in Optuna."""
-        return [assignment(name, value) for name, value in self.values(params).items()]
+        return assignments(self.values(params))
 
     def combinations(self) -> Iterator[list[str]]:
         """Yield each combination of options."""

@@ -31,7 +31,7 @@ from nersweep.results.result import FinishedResult
 from nersweep.run import execute, plan
 from nersweep.study import loop
 from nersweep.sweep import launchers, worker
-from nersweep.sweep.origin import Origin, ending
+from nersweep.sweep.main_process import MainProcess, ending
 from nersweep.terminal import console
 
 STOP = "stop"  # the file in the folder of a launch after which none of its jobs starts
@@ -43,7 +43,7 @@ REMEDY = "as when memory runs out: run fewer at a time, or with more train.accum
 class Launch:
     """What a job needs from the process that launched it; picklable."""
 
-    origin: Origin
+    main: MainProcess
     directory: str  # where the command was given, from which relative paths start
     threads: int | None
     folder: str  # with a file for each job
@@ -106,7 +106,7 @@ def launch(
 
     folder: of the launch. Returns why the launcher gave up; empty if it did not.
     """
-    origin = Origin.here()
+    main = MainProcess.here()
     config = composer.compose(runs[0], RunMode.MULTIRUN)
     settings = config.hydra.launcher
     processes = launchers.concurrency(settings, len(runs))
@@ -118,9 +118,9 @@ def launch(
     if threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     path = str(folder.absolute())
-    task = Launch(origin, os.getcwd(), threads, path, parent, stop, composer.folder)
+    task = Launch(main, os.getcwd(), threads, path, parent, stop, composer.folder)
     launcher = launchers.start(config, partial(job, launch=task))
-    with ending(origin):
+    with ending(main):
         try:
             launchers.launch(launcher, config, runs)
         except Exception as error:
@@ -136,7 +136,7 @@ def job(config: DictConfig, launch: Launch) -> float:
 
     Returns the best development F1; NaN if the run failed.
     """
-    worker.begin(launch.origin, launch.threads)
+    worker.begin(launch.main, launch.threads)
     os.chdir(launch.directory)  # Ray's workers start where Ray was started
     folder = Path(launch.folder)
     report = folder / str(HydraConfig.get().job.num)

@@ -82,11 +82,7 @@ def launch(launcher: Any, config: DictConfig, overrides: Sequence[Sequence[str]]
 
 def without_hydra(overrides: Sequence[str]) -> list[str]:
     """Return the overrides without Hydra's own, which it adds itself: it refuses a + twice."""
-    jobs = []
-    for override in overrides:
-        if not is_hydra(override):
-            jobs.append(override)
-    return jobs
+    return [override for override in overrides if not is_hydra(override)]
 
 
 def submit(launcher: Any, config: DictConfig, jobs: Sequence[list[str]]) -> None:

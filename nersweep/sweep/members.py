@@ -54,10 +54,7 @@ def members_of(command: Command) -> list[Member]:
 
 def distinct(members: Sequence[Member]) -> list[Member]:
     """Return each run once."""
-    by_fingerprint = {}
-    for member in members:
-        by_fingerprint[member.fingerprint] = member
-    return list(by_fingerprint.values())
+    return list({member.fingerprint: member for member in members}.values())
 
 
 def member_of(command: Command, overrides: tuple[str, ...]) -> Member:

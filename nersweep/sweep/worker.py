@@ -1,6 +1,6 @@
 """A process that a launcher started: it ends when the sweep ends, and never without a checkpoint.
 
-worker.begin(origin, threads)  # in the job, whatever process it runs in
+worker.begin(main, threads)  # in the job, whatever process it runs in
 try:
     ...
 except BaseException as error:
@@ -17,33 +17,33 @@ from types import FrameType
 from typing import Any
 
 from nersweep.machine import signals
-from nersweep.sweep.origin import GRACE_SECONDS, Origin
+from nersweep.sweep.main_process import GRACE_SECONDS, MainProcess
 
-POLL_SECONDS = 0.5  # between two looks at whether the origin is still there
+POLL_SECONDS = 0.5  # between two looks at whether the main process is still there
 
-origins: list[Origin] = []  # the origin of this process, once it is a worker
+main_processes: list[MainProcess] = []  # that of this process, once it is a worker
 requeues: dict[int, Any] = {}  # submitit's own handlers, by signal
 
 
-def begin(origin: Origin, threads: int | None = None) -> None:
-    """Make this process a worker. Call it first in each job; it does nothing in the origin itself.
+def begin(main: MainProcess, threads: int | None = None) -> None:
+    """Make this process a worker. Call it first in each job; the main process stays as it is.
 
-    From now on signals ask for a checkpoint, the process outlives the origin by at most 10 s, and
-    its numeric libraries use so many threads (None: as many as they choose). Ends the process if
-    the origin has ended already.
+    From now on signals ask for a checkpoint, the process outlives the main process by at most 10 s,
+    and its numeric libraries use so many threads (None: as many as they choose). Ends the process
+    if the main process has ended already.
     """
-    if origin.is_here():
+    if main.is_here():
         return
     set_threads(threads)
     outlives = submitit_executor() == "slurm"  # a job is meant to outlive the shell that sent it
     with signals.deferral():
-        if not origins:
-            origins.append(origin)
+        if not main_processes:
+            main_processes.append(main)
             listen()
             if not outlives:
-                threading.Thread(target=watch, args=[origin], daemon=True).start()
-        origin.sign_in()  # each time, as the origin clears its folder after each launch
-        if signals.pending or (not outlives and origin.is_leaving()):
+                threading.Thread(target=watch, args=[main], daemon=True).start()
+        main.sign_in()  # each time, as the main process clears its folder after each launch
+        if signals.pending or (not outlives and main.is_leaving()):
             leave()
 
 
@@ -51,9 +51,9 @@ def end(error: BaseException) -> None:
     """End this process after a job that did not return. Call it when the checkpoint is written.
 
     loky would swallow a SystemExit and Ray would run the job again. submitit puts a preempted job
-    back into its queue. Does nothing in the origin, nor for an Exception.
+    back into its queue. Does nothing in the main process, nor for an Exception.
     """
-    if not origins or isinstance(error, Exception):
+    if not main_processes or isinstance(error, Exception):
         return
     if signals.pending and signals.pending[0] in requeues:
         requeues[signals.pending[0]](signals.pending[0], None)
@@ -64,11 +64,11 @@ def leave() -> None:
     """End this process without returning through the launcher."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    origin = origins[0]
-    origin.sign_out()
+    main = main_processes[0]
+    main.sign_out()
     # loky kills the other workers as soon as one has ended: wait for their checkpoints
     deadline = time.monotonic() + GRACE_SECONDS - 2
-    while origin.is_leaving() and time.monotonic() < deadline and origin.workers():
+    while main.is_leaving() and time.monotonic() < deadline and main.workers():
         time.sleep(0.05)
     number = signals.pending[0] if signals.pending else signal.SIGTERM
     os._exit(128 + number)
@@ -80,10 +80,7 @@ def listen() -> None:
     Under submitit its signal for a preemption or a time-out asks for a checkpoint too, before its
     own handler queues the job again. SLURM sends SIGTERM with it, which submitit ignores.
     """
-    numbers = []
-    for number in signals.ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            numbers.append(number)
+    numbers = signals.heeded()
     executor = submitit_executor()
     if executor:
         preemption = signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
@@ -106,9 +103,9 @@ def submitit_executor() -> str | None:
     return os.environ.get("SUBMITIT_EXECUTOR") if "SUBMITIT_FOLDER" in os.environ else None
 
 
-def watch(origin: Origin) -> None:
-    """Wait for the end of the origin; then ask this process to end, and kill it if it does not."""
-    while not origin.is_gone():
+def watch(main: MainProcess) -> None:
+    """Wait for the end of the main process; then ask this process to end, and at last end it."""
+    while not main.is_gone():
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_SECONDS)

@@ -17,7 +17,7 @@ from hydra.core.utils import JobRuntime
 from nersweep.config import schema as sections
 from nersweep.machine import signals
 from nersweep.sweep import launchers, worker
-from nersweep.sweep.origin import Origin, ending
+from nersweep.sweep.main_process import MainProcess, ending
 
 STEP_SECONDS = 0.1
 
@@ -27,8 +27,8 @@ def note(folder: Path, event: str, seed: int, **more) -> None:
         file.write(json.dumps({"event": event, "seed": seed, "pid": os.getpid()} | more) + "\n")
 
 
-def run(origin, threads, folder, steps, config) -> float:
-    worker.begin(origin, threads)
+def run(main_process, threads, folder, steps, config) -> float:
+    worker.begin(main_process, threads)
     try:
         return count(folder, steps, config["seed"])
     except BaseException as error:
@@ -64,16 +64,16 @@ def count(folder: Path, steps: int, seed: int) -> float:
 
 def main(folder: str, steps: str, jobs: str, *overrides: str) -> None:
     sections.register()
-    origin = Origin.here()
+    main_process = MainProcess.here()
     JobRuntime.instance().set("name", "job")
     sweep = f"hydra.sweep.dir={folder}/sweep"
     with initialize_config_module("nersweep.conf", version_base="1.3"):
         config = compose("config", [sweep, *overrides], return_hydra_config=True)
         config.hydra.runtime.output_dir = folder
         processes = launchers.concurrency(config.hydra.launcher, int(jobs)) or 1
-        task = partial(run, origin, launchers.threads(processes), Path(folder), int(steps))
+        task = partial(run, main_process, launchers.threads(processes), Path(folder), int(steps))
         launcher = launchers.start(config, task)
-        with ending(origin):
+        with ending(main_process):
             seeds = range(1, int(jobs) + 1)
             launchers.launch(launcher, config, [[f"seed={seed}"] for seed in seeds])
 

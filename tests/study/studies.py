@@ -9,6 +9,7 @@ from nersweep.config import schema
 from nersweep.config.compose import Composer
 from nersweep.study import check, loop, plan, storage
 from nersweep.study.queue import Queue, make_pruner
+from nersweep.study.space import Space
 
 SMALL = [
     "data.train=60", "data.dev=20", "data.test=20", "train.epochs=2", "train.batch_size=8",
@@ -38,7 +39,7 @@ def work_without(setting, *arguments):
 
 def study_faults(*arguments):
     config, overrides, composer = compose(*SMALL, *arguments)
-    return check.study_faults(config, composer.choice(overrides), composer)
+    return check.study_faults(config, composer.choice(overrides), overrides, composer)
 
 
 def make_plan(*arguments):
@@ -56,7 +57,7 @@ def states(trials):
 def make_queue(folder, *arguments, name="s"):
     """Return the queue of a study without data."""
     config, overrides, composer = compose(*arguments)
-    space = plan.search_space(config, composer.choice(overrides), composer)
+    space = Space.of(config, composer.choice(overrides), composer)
     store, lock = storage.open_storage(f"sqlite:///{folder}/studies.db")
     study = optuna.create_study(
         study_name=name,
@@ -65,7 +66,7 @@ def make_queue(folder, *arguments, name="s"):
         pruner=make_pruner(config.study.pruner, 8),
         load_if_exists=True,
     )
-    return Queue.create(study, store, lock, space, config)
+    return Queue(study, store, lock, space, config)
 
 
 def drain(queue, value=lambda trial: trial.number / 100):

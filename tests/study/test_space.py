@@ -5,8 +5,8 @@ from omegaconf import OmegaConf
 from studies import compose, drain, make_queue
 
 from nersweep.config.overrides import literal
-from nersweep.study import check, plan
-from nersweep.study.space import Dimension, parse_dimension, parse_space
+from nersweep.study import check
+from nersweep.study.space import Dimension, Space, parse_dimension, parse_space
 
 
 def test_a_knob_is_sampled_in_trials_whose_option_has_it(tmp_path):
@@ -68,8 +68,8 @@ def test_a_trial_has_the_values_of_the_command_and_of_the_study_file(tmp_path):
     overrides = ["study=mine", "seed=7", "train.lr=0.5"]
     config, _, composer = compose(*overrides, folder=str(tmp_path))
     choice = composer.choice(overrides)
-    assert not check.study_faults(config, choice, composer)
-    space = plan.search_space(config, choice, composer)
+    assert not check.study_faults(config, choice, overrides, composer)
+    space = Space.of(config, choice, composer)
     overrides = [*space.fixed, *next(space.examples())]
     trial = composer(overrides)
     assert (trial.train.epochs, trial.train.lr, trial.seed, trial.focal_gamma) == (5, 0.5, 7, 0)

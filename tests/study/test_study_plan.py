@@ -23,16 +23,17 @@ def test_an_edited_loss_makes_another_study(output_dir, monkeypatch):
 def test_a_study_that_searched_something_else_is_refused_with_the_differences(output_dir):
     command = [f"output_dir={output_dir}", "study.name=same", "loss=focal", "study=focal_gamma"]
     work(*command, "study.trials=1")
-    different = ["data.train=61", "study.direction=minimize"]
+    different = ["data.train=61", "train.warmup=0.5", "study.direction=minimize"]
     different.append("study.space.focal_gamma=interval(0,4)")
     with pytest.raises(UserError) as error:
         work(*command, *different)
     faults = error.value.faults
-    assert [(fault.setting, fault.value, fault.must) for fault in faults[:2]] == [
+    assert [(fault.setting, fault.value, fault.must) for fault in faults] == [
         ("study.direction", "minimize", "was maximize"),
         ("study.space.focal_gamma", "interval(0,4)", "was interval(0,5)"),
+        ("data.train", "61", "was 60"),
+        ("train.warmup", "0.5", "was not set"),
     ]
-    assert (faults[2].setting, faults[2].must) == ("data.train=61", "was data.train=60")
     assert all("study same" in fault.remedy for fault in faults)
     assert len(trials_of(output_dir, "same")) == 1
 
@@ -69,5 +70,8 @@ def test_a_study_is_the_same_wherever_it_runs_and_its_data_lies(tmp_path):
     assert slower != command and make_plan(*slower, *files["a"]).name != first.name
     other = make_plan(*command, *files["other"])
     assert other.name != first.name
-    (fault,) = contradictions("x", first.identity, other.identity)
-    assert f"{tmp_path}/other/train" in fault.setting and f"{tmp_path}/a/train" in fault.must
+    faults = contradictions("x", first.identity, other.identity)
+    assert len(faults) == 3
+    for fault in faults:
+        split = fault.setting.removeprefix("data.")
+        assert f"{tmp_path}/other/{split}" in fault.value and f"{tmp_path}/a/{split}" in fault.must

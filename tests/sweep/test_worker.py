@@ -1,4 +1,4 @@
-"""A worker knows its origin, asks for a checkpoint once, ends with the origin, and signs in."""
+"""A worker knows its main process, asks for a checkpoint once, ends with it, and signs in."""
 
 import os
 import pickle
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from nersweep.machine import host, signals
-from nersweep.sweep import origin as origin_module
+from nersweep.sweep import main_process as main_process_module
 from nersweep.sweep import worker
-from nersweep.sweep.origin import Origin, ending
+from nersweep.sweep.main_process import MainProcess, ending
 
 LOOP = """
 import pickle, sys, time
@@ -39,7 +39,7 @@ except BaseException as error:
 def place(tmp_path, monkeypatch):
     """What processes tell each other stays in the test's folder."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(worker, "origins", [])
+    monkeypatch.setattr(worker, "main_processes", [])
     monkeypatch.setattr(worker, "requeues", {})
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
     yield tmp_path
@@ -47,9 +47,11 @@ def place(tmp_path, monkeypatch):
         signal.signal(number, handler)
 
 
-def started(origin: Origin, file: Path, grace: float = 8, how: str = "steps") -> subprocess.Popen:
-    """A worker of this origin, in the middle of its training."""
-    command = [sys.executable, "-c", LOOP, pickle.dumps(origin).hex(), str(file), str(grace), how]
+def started(
+    main: MainProcess, file: Path, grace: float = 8, how: str = "steps"
+) -> subprocess.Popen:
+    """A worker of this main process, in the middle of its training."""
+    command = [sys.executable, "-c", LOOP, pickle.dumps(main).hex(), str(file), str(grace), how]
     process = subprocess.Popen(
         command, env={**os.environ, "PYTHONPATH": str(Path(worker.__file__).parents[2])}
     )
@@ -61,12 +63,12 @@ def started(origin: Origin, file: Path, grace: float = 8, how: str = "steps") ->
 
 @pytest.fixture
 def other():
-    """Another process, which sleeps, and its origin."""
+    """Another process, which sleeps, and what workers know of it as their main process."""
     process = subprocess.Popen(["sleep", "60"])
     pid = process.pid
     yield (
         process,
-        Origin(
+        MainProcess(
             host.host(), pid, host.start_time(pid), str(host.host_folder() / f"workers/{pid}-1")
         ),
     )
@@ -74,22 +76,22 @@ def other():
     process.wait()
 
 
-def test_the_origin_itself_is_no_worker():
+def test_the_main_process_itself_is_no_worker():
     before = signal.getsignal(signal.SIGTERM)
-    worker.begin(Origin.here(), 1)
+    worker.begin(MainProcess.here(), 1)
     worker.end(SystemExit(1))
-    assert not worker.origins and signal.getsignal(signal.SIGTERM) == before
+    assert not worker.main_processes and signal.getsignal(signal.SIGTERM) == before
 
 
-def test_an_origin_travels_and_is_known_by_its_start_as_well():
-    here = pickle.loads(pickle.dumps(Origin.here()))
-    later = Origin(here.host, here.pid, 1.0, here.folder)
+def test_a_main_process_travels_and_is_known_by_its_start_as_well():
+    here = pickle.loads(pickle.dumps(MainProcess.here()))
+    later = MainProcess(here.host, here.pid, 1.0, here.folder)
     assert here.is_here() and not here.is_gone() and not here.is_leaving()
     assert not later.is_here() and later.is_gone()
 
 
 def test_nothing_is_known_of_another_host():
-    there = Origin({"host": "elsewhere"}, 2**22 + 1, 1.0, "/nowhere")
+    there = MainProcess({"host": "elsewhere"}, 2**22 + 1, 1.0, "/nowhere")
     assert not (there.is_here() or there.is_gone() or there.is_leaving())
 
 
@@ -106,11 +108,11 @@ def test_a_worker_signs_in_for_each_launch(other, place):
     code = """
 import pickle, sys
 from nersweep.sweep import worker
-origin = pickle.loads(bytes.fromhex(sys.argv[1]))
+main = pickle.loads(bytes.fromhex(sys.argv[1]))
 for _ in range(2):
-    worker.begin(origin)
-    print(list(origin.workers()))
-    origin.clear()"""
+    worker.begin(main)
+    print(list(main.workers()))
+    main.clear()"""
     command = [sys.executable, "-c", code, pickle.dumps(other[1]).hex()]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(place)}
@@ -119,7 +121,7 @@ for _ in range(2):
 
 
 @pytest.mark.parametrize("kill", [True, False])
-def test_a_worker_writes_its_checkpoint_when_its_origin_has_gone(other, place, kill):
+def test_a_worker_writes_its_checkpoint_when_its_main_process_has_gone(other, place, kill):
     process = started(other[1], place / "file")
     other[0].send_signal(signal.SIGKILL if kill else signal.SIGTERM)
     assert process.wait(5) == 143 and (place / "file").read_text() == "checkpoint"
@@ -132,57 +134,57 @@ def test_a_worker_that_is_stuck_is_ended(other, place):
     assert worker.POLL_SECONDS + worker.GRACE_SECONDS < 10
 
 
-def test_a_worker_does_not_start_without_its_origin(other, place):
+def test_a_worker_does_not_start_without_its_main_process(other, place):
     other[0].kill()
     other[0].wait()
     process = started(other[1], place / "file")
     assert process.wait(5) == 143 and not (place / "file").exists()
 
 
-def test_a_signal_to_the_origin_ends_the_workers_first(place):
-    origin = Origin.here()
-    worker_process = started(origin, place / "file")
-    with pytest.raises(SystemExit), ending(origin):
-        assert list(origin.workers()) == [worker_process.pid]
+def test_a_signal_to_the_main_process_ends_the_workers_first(place):
+    main = MainProcess.here()
+    worker_process = started(main, place / "file")
+    with pytest.raises(SystemExit), ending(main):
+        assert list(main.workers()) == [worker_process.pid]
         signal.raise_signal(signal.SIGTERM)
     assert (place / "file").read_text() == "checkpoint" and worker_process.wait(1) == 143
-    assert not Path(origin.folder).exists() and signals.pending == [signal.SIGTERM]
+    assert not Path(main.folder).exists() and signals.pending == [signal.SIGTERM]
 
 
-def test_no_job_starts_while_the_origin_leaves(place):
-    origin = Origin.here()
-    origin.end_workers()
-    assert started(origin, place / "file").wait(5) == 143 and not (place / "file").exists()
+def test_no_job_starts_while_the_main_process_leaves(place):
+    main = MainProcess.here()
+    main.end_workers()
+    assert started(main, place / "file").wait(5) == 143 and not (place / "file").exists()
 
 
-def test_the_origin_does_not_wait_for_a_worker_that_is_stuck(place, monkeypatch):
-    origin = Origin.here()
-    process = started(origin, place / "file", how="stuck")
-    monkeypatch.setattr(origin_module, "GRACE_SECONDS", 0.3)
+def test_the_main_process_does_not_wait_for_a_worker_that_is_stuck(place, monkeypatch):
+    main = MainProcess.here()
+    process = started(main, place / "file", how="stuck")
+    monkeypatch.setattr(main_process_module, "GRACE_SECONDS", 0.3)
     began = time.monotonic()
-    origin.end_workers()
+    main.end_workers()
     assert 0.3 <= time.monotonic() - began < 2
     process.kill()
     process.wait()
 
 
-def test_a_second_signal_to_the_origin_does_not_wait(place):
-    origin = Origin.here()
-    process = started(origin, place / "file", how="stuck")
+def test_a_second_signal_to_the_main_process_does_not_wait(place):
+    main = MainProcess.here()
+    process = started(main, place / "file", how="stuck")
     subprocess.Popen(["sh", "-c", f"sleep .5; kill -TERM {os.getpid()}"])
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), ending(origin):
+    with pytest.raises(KeyboardInterrupt), ending(main):
         signal.raise_signal(signal.SIGINT)
     assert time.monotonic() - began < 4
     process.kill()
     process.wait()
 
 
-def test_folders_of_killed_origins_are_removed():
-    origin = Origin.here()
-    dead = Path(origin.folder).with_name(f"{2**22 + 1}-1")
+def test_folders_of_killed_main_processes_are_removed():
+    main = MainProcess.here()
+    dead = Path(main.folder).with_name(f"{2**22 + 1}-1")
     dead.mkdir(parents=True)
-    with ending(origin):
+    with ending(main):
         pass
     assert not dead.exists()
 
@@ -213,7 +215,7 @@ def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_j
     signal.signal(signal.SIGTERM, ignoring)
     worker.listen()
     assert (signal.getsignal(signal.SIGTERM) == ignoring) == stays
-    worker.origins.append(Origin({"host": "elsewhere"}, 1, 1.0, "/nowhere"))
+    worker.main_processes.append(MainProcess({"host": "elsewhere"}, 1, 1.0, "/nowhere"))
     monkeypatch.setattr(worker, "leave", lambda: queued.append("left"))
     with pytest.raises(SystemExit), signals.deferral():
         signal.raise_signal(signal.SIGUSR2)
@@ -223,7 +225,7 @@ def test_under_submitit_a_preemption_asks_for_a_checkpoint_and_then_queues_the_j
 
 
 def test_a_failure_of_a_job_does_not_end_its_worker(monkeypatch):
-    worker.origins.append(Origin({"host": "elsewhere"}, 1, 1.0, "/nowhere"))
+    worker.main_processes.append(MainProcess({"host": "elsewhere"}, 1, 1.0, "/nowhere"))
     monkeypatch.setattr(worker, "leave", lambda: pytest.fail("left"))
     worker.end(ValueError("a fault"))
 
@@ -236,9 +238,9 @@ from nersweep.sweep import worker
 worker.begin(pickle.loads(bytes.fromhex(sys.argv[1])), {threads})
 import torch
 print(torch.get_num_threads())"""
-    origin = pickle.dumps(Origin({"host": "elsewhere"}, 1, 1.0, "/nowhere")).hex()
+    main = pickle.dumps(MainProcess({"host": "elsewhere"}, 1, 1.0, "/nowhere")).hex()
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(
-        [sys.executable, "-c", code, origin], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code, main], env=environment, capture_output=True, text=True
     )
     assert done.stdout.split() == [str(threads)], done.stderr

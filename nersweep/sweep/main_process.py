@@ -1,7 +1,7 @@
 """The process that launched a sweep, and the folder in which its workers sign in.
 
-Each worker signs in: a file in the origin's folder has its process id and start time as its name.
-So the origin finds it whether it is a child (joblib), a grandchild (submitit) or neither (Ray).
+Each worker signs in: a file in the main process's folder has its process id and start time as its
+name. So the main process finds it, be it a child (joblib), a grandchild (submitit) or none (Ray).
 """
 
 import os
@@ -19,11 +19,11 @@ from nersweep.machine import signals
 from nersweep.machine.host import alive, host, host_folder, start_time
 
 GRACE_SECONDS = 8  # for a step and its checkpoint; then a worker is killed
-LEAVING = "leaving"  # the file that tells workers that the origin is about to end
+LEAVING = "leaving"  # the file that tells workers that the main process is about to end
 
 
 @dataclass(frozen=True)
-class Origin:
+class MainProcess:
     """The process that launched a sweep; picklable.
 
     started: its start time, which tells it from a later process of the same id.
@@ -37,7 +37,7 @@ class Origin:
 
     @classmethod
     def here(cls) -> Self:
-        """Return this process as an origin."""
+        """Return this process as a main process."""
         pid = os.getpid()
         folder = host_folder() / "workers" / process_name(pid)
         return cls(host(), pid, start_time(pid), str(folder))
@@ -55,7 +55,7 @@ class Origin:
         return self.is_gone() or (self.host == host() and Path(self.folder, LEAVING).exists())
 
     def sign_in(self) -> None:
-        """Sign in this process as a worker, if it runs on the origin's host."""
+        """Sign in this process as a worker, if it runs on the main process's host."""
         if self.host == host():
             Path(self.folder).mkdir(parents=True, exist_ok=True)
             Path(self.folder, process_name(os.getpid())).touch()
@@ -87,7 +87,7 @@ class Origin:
             time.sleep(0.05)
 
     def clear(self) -> None:
-        """Remove the folder, and those that killed origins left behind."""
+        """Remove the folder, and those that killed main processes left behind."""
         for folder in Path(self.folder).parent.glob("*-*"):
             if str(folder) == self.folder or not alive(*process_of(folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -105,22 +105,19 @@ def process_of(name: str) -> tuple[int, float]:
 
 
 @contextmanager
-def ending(origin: Origin) -> Iterator[None]:
+def ending(main: MainProcess) -> Iterator[None]:
     """End the workers first whenever something ends this process while the body runs.
 
     A signal goes to the workers and takes its effect here when they have ended, after at most
     GRACE_SECONDS; a second signal takes its effect at once.
     """
-    handlers = {}
-    for number in signals.ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            handlers[number] = signal.getsignal(number)
+    handlers = {number: signal.getsignal(number) for number in signals.heeded()}
 
     def forward(number: int, frame: FrameType | None) -> None:
         for other in handlers:
             signal.signal(other, signals.handle)
         signals.pending.append(signal.Signals(number))
-        origin.end_workers()
+        main.end_workers()
         if not signals.deferrals:
             signals.end()
 
@@ -130,9 +127,9 @@ def ending(origin: Origin) -> Iterator[None]:
         yield
     except (SystemExit, KeyboardInterrupt):
         if not signals.pending:
-            origin.end_workers()
+            main.end_workers()
         raise
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        origin.clear()
+        main.clear()

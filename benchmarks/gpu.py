@@ -1,7 +1,7 @@
-"""Check today's train loop on CUDA: does it run, is it right, and how fast is it.
+"""Check the train loop on CUDA: does it run, is it right, and how fast is it.
 
     python benchmarks/gpu.py pack FOLDER [--data CONLL_DIR] [--python VERSION]
-    python benchmarks/gpu.py run FOLDER --out OUT.json [--seconds 480] [--device cuda]
+    python benchmarks/gpu.py run FOLDER --out OUT.json [--seconds 200] [--device cuda]
 
 `pack` needs the project's own environment. It fills FOLDER (about 55 MB) with all that a GPU
 machine may lack: MiniLM in fp16, sentences, and a few packages. Without --data the sentences are
@@ -13,9 +13,11 @@ by its own clock. OUT.json is written after every finding, so that nothing is lo
 is. Its sections:
 
     environment  versions and hardware
-    right        the loop on the device against the loop on CPU in float32, run against run, and a
-                 resumed run against an undisturbed one; then every loss with every head
-    fast         time of a step, evaluation, memory, and the share of the matrix products in it
+    right        CUDA graphs against none, the loop on the device against the loop on CPU in
+                 float32, run against run, a resumed run against an undisturbed one, large steps,
+                 and where a step waits for the device; then every loss with every head
+    fast         time of a step with all parts of train.engine and without some, seconds of capture,
+                 time by kernel, evaluation, memory, and the share of the matrix products
     summary      what failed, and what differs by more than the limits below
 """
 
@@ -33,8 +35,11 @@ import tempfile
 import time
 import traceback
 import types
+import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,13 +68,20 @@ PACKED = {"train": 4000, "dev": 3000, "test": 100}  # sentences, at most
 
 HEADS = ("token", "crf", "span")
 STEPS, BATCH = 4, 8  # of a run that is compared
+EPOCHS = {"cuda": 5, "cpu": 1}  # of a run in which shapes return, so that graphs are captured
+OFF = {  # overrides that switch off parts of the engine
+    "graphs": [],
+    "no graphs": ["train.engine.graphs=false"],
+    "no graphs, no flat_adamw": ["train.engine.flat_adamw=false"],
+    "no sdpa": ["train.engine.sdpa=false"],  # and none of the others, which need it
+}
 KILLED_AT = 3  # the step after which a run is killed; its last checkpoint is one step older
 LOSS_LIMIT = {"fp32": 1e-3, "bf16": 0.1}  # largest relative difference of a loss that passes
 SAME_TAGS_LIMIT = {"fp32": 0.99, "bf16": 0.8}  # smallest share of equal tags that passes
 
 TIMED_BATCH = 32
 TIMED = {  # by device: steps of a repeat, repeats, sentences that are evaluated
-    "cuda": {"steps": 40, "repeats": 7, "dev": 2000},
+    "cuda": {"steps": 40, "repeats": 4, "dev": 2000},
     "cpu": {"steps": 1, "repeats": 2, "dev": 32},
 }
 LARGE = {"cuda": 8192, "cpu": 2048}  # side of the square product that shows the device's peak
@@ -96,7 +108,7 @@ class Loop:
         from nersweep.config import check, compose, schema
         from nersweep.model import tagger
         from nersweep.run import assembly, plan
-        from nersweep.training import checkpoint, loop
+        from nersweep.training import checkpoint, engine, loop, optimiser
 
         if lacking:
             del sys.modules["scipy"]
@@ -104,7 +116,30 @@ class Loop:
         self.composer = compose.Composer()
         self.check_overrides = check.check_overrides
         self.checkpoint, self.plan, self.run = checkpoint, plan, assembly
-        self.loop, self.tagger = loop, tagger
+        self.loop, self.tagger, self.engine = loop, tagger, engine
+        self.optimiser = optimiser
+        self.capture_seconds: list[float] = []  # of each shape
+        record = engine.Pass.record
+
+        def timed_record(one) -> None:
+            started = time.perf_counter()
+            record(one)
+            torch.cuda.synchronize()
+            self.capture_seconds.append(time.perf_counter() - started)
+
+        engine.Pass.record = timed_record
+
+    def forget(self) -> None:
+        """Drop the graphs of earlier runs, and free what memory no one needs."""
+        self.engine.KEPT.clear()
+        self.capture_seconds.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+    def bodies(self) -> list:
+        """Return the encoders that are kept between runs, with their graphs."""
+        return list(self.engine.KEPT.values())
 
     def corpus(self, overrides: list[str]):
         """Read the data that these overrides describe."""
@@ -313,6 +348,8 @@ def brief(value: object) -> str:
         return str(value)
     parts = []
     for name, part in value.items():
+        if name == "failed":
+            return f"failed: {str(part).strip().splitlines()[-1]}"
         if isinstance(part, dict) and "median" in part:
             part = part["median"]
         if isinstance(part, float):
@@ -361,8 +398,9 @@ def output_of(*command: str) -> str | None:
 class Material:
     """Provide the models and the sentences of the checks, by the overrides that choose them."""
 
-    def __init__(self, folder: Path, scratch: Path, device: str):
+    def __init__(self, folder: Path, scratch: Path, device: str, choice: str | None):
         self.folder, self.scratch, self.device = folder, scratch, device
+        self.choices = [choice] if choice else []
         self.sentences = {}
         for split in SPLITS:
             text = (folder / "data" / f"{split}.txt").read_text(encoding="utf-8")
@@ -422,7 +460,12 @@ class Material:
         for split in SPLITS:
             chosen.append(f"data.{split}='{self.scratch / corpus / split}.txt'")
         batch = BATCH if corpus == "few" else TIMED_BATCH
-        return [*chosen, f"train.batch_size={batch}"]
+        return [*chosen, f"train.batch_size={batch}", *self.choices]
+
+    def long_run(self, model: str, precision: str) -> list[str]:
+        """Return the overrides of a run on few sentences with several epochs."""
+        overrides = self.overrides(model, "few", self.device, precision)
+        return [*overrides, f"train.epochs={EPOCHS[self.device]}"]
 
 
 def tags_in(sentence: str) -> int:
@@ -522,6 +565,66 @@ def against_cpu(loop: Loop, material: Material, precision: str) -> dict:
     return result
 
 
+def graphs(loop: Loop, material: Material, precision: str) -> dict:
+    """Compare runs of MiniLM with dropout, with CUDA graphs and without. All bits must be equal."""
+    overrides = material.long_run("minilm", precision)
+    first, expected = trained(loop, [*overrides, *OFF["no graphs"]])
+    loop.forget()
+    _, results = trained(loop, overrides)
+    result = {"captured": len(loop.capture_seconds)}
+    result |= compared(results, expected, first, precision)
+    _, again = trained(loop, overrides)  # its graphs are there from the first step on
+    result["kept graphs, bitwise"] = compared(again, expected, first, precision)["bitwise"]
+    if not (result["bitwise"] and result["kept graphs, bitwise"]):
+        result["faults"].append("graphs change bits")
+    if material.device == "cuda" and not result["captured"]:
+        result["faults"].append("nothing was captured")
+    return result
+
+
+def parts(loop: Loop, material: Material, precision: str) -> dict:
+    """Compare runs of MiniLM without dropout: all parts of the engine against its first form."""
+    overrides = material.long_run("without_dropout", precision)
+    first, expected = trained(loop, [*overrides, *OFF["no sdpa"]])
+    _, results = trained(loop, overrides)
+    return compared(results, expected, first, precision)
+
+
+def large_steps(loop: Loop, material: Material, precision: str) -> dict:
+    """Train with about 4,000 pieces in a step, and with a step in parts that all wait."""
+    overrides = material.overrides("minilm", "many", material.device, precision)
+    result = {"faults": []}
+    large = ["train.batch_size=200"]
+    for name, choice in (("large", large), ("parts", ["loss=dice", "train.accumulation=3"])):
+        loop.forget()
+        _, fitted = trained(loop, [*overrides, *choice, "train.epochs=2"])
+        losses = [step.loss for step in fitted.steps]
+        result[name] = {"losses": [losses[0], losses[-1]], "captured": len(loop.capture_seconds)}
+        if not losses[-1] < losses[0]:
+            result["faults"].append(f"{name}: the loss does not fall")
+    return result
+
+
+def waits(loop: Loop, material: Material, precision: str) -> dict:
+    """Count where the 40 steps of an epoch, its evaluation included, wait for the device."""
+    overrides = material.overrides("minilm", "many", material.device, precision)
+    trained(loop, overrides)  # captures
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if material.device == "cuda":
+            torch.cuda.set_sync_debug_mode("warn")
+        try:
+            trained(loop, overrides)
+        finally:
+            if material.device == "cuda":
+                torch.cuda.set_sync_debug_mode("default")
+    places = Counter()
+    for warning in caught:
+        if "synchroniz" in str(warning.message):
+            places[f"{'/'.join(Path(warning.filename).parts[-2:])}:{warning.lineno}"] += 1
+    return {"waits": sum(places.values()), "places": dict(places.most_common())}
+
+
 def same_seed(loop: Loop, material: Material, precision: str) -> dict:
     """Compare two runs of MiniLM with dropout and the same seed."""
     overrides = material.overrides("minilm", "few", material.device, precision)
@@ -596,10 +699,12 @@ def choices() -> dict[str, list[str]]:
 
 def right(loop: Loop, material: Material, report: Report) -> None:
     """Check the loop as a whole, with the full model."""
-    for precision in ("fp32", "bf16"):
-        for check in (against_cpu, same_seed, resumed, predicted):
-            name = f"{check.__name__} {precision}"
-            report.attempt("right", name, check, loop, material, precision)
+    for check in (parts, graphs, against_cpu, same_seed, resumed, predicted, large_steps, waits):
+        for precision in ("bf16", "fp32"):
+            done = check is graphs and precision == "bf16"  # first of all
+            if not done and (precision == "bf16" or check not in (large_steps, waits)):
+                name = f"{check.__name__} {precision}"
+                report.attempt("right", name, check, loop, material, precision)
 
 
 def right_choices(loop: Loop, material: Material, report: Report) -> None:
@@ -612,41 +717,56 @@ def right_choices(loop: Loop, material: Material, report: Report) -> None:
 
 
 def fast(loop: Loop, material: Material, report: Report) -> None:
-    """Time the loop, for each model in each precision."""
+    """Time the loop for each model, with all parts of the engine and without some."""
+    for model in ("bert_base", "minilm"):
+        for name, choice in OFF.items():
+            name = f"{model} bf16, {name}"
+            report.attempt("fast", name, timed_run, loop, material, model, "bf16", choice)
+
+
+def fast_in_float32(loop: Loop, material: Material, report: Report) -> None:
+    """Time the loop in float32, with all parts of the engine."""
     for model in ("minilm", "bert_base"):
-        for precision in ("bf16", "fp32"):
-            name = f"{model} {precision}"
-            report.attempt("fast", name, timed_run, loop, material, model, precision)
+        name = f"{model} fp32, graphs"
+        report.attempt("fast", name, timed_run, loop, material, model, "fp32", [])
 
 
-def timed_run(loop: Loop, material: Material, model: str, precision: str) -> dict:
+def timed_run(
+    loop: Loop, material: Material, model: str, precision: str, choice: list[str]
+) -> dict:
     """Time steps and evaluation of a run. The first repeat warms up and is not counted."""
     device, counts = material.device, TIMED[material.device]
     if model == "bert_base":
         material.make_bert_base()
-    prepared = loop.prepare(material.overrides(model, "many", device, precision))
+    whole = not choice  # with all parts of the engine, of which more is told
+    prepared = loop.prepare([*material.overrides(model, "many", device, precision), *choice])
+    loop.forget()
     tagger, splits = loop.assemble(prepared)
-    if device == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
     steps = -(-len(splits["train"]) // TIMED_BATCH)
     step_ms, evaluation_s, prediction_s = [], [], []
-    for repeat in range(counts["repeats"] + 1):
+    repeats = counts["repeats"] if whole else 2
+    for repeat in range(repeats + 1):
         fitted = loop.fit(prepared, tagger, splits, lambda _: None, None)
+        if repeat == 0:
+            first_s = fitted.train_seconds
+            continue
         wait(device)
         started = time.perf_counter()
         loop.predict(prepared, tagger, splits["dev"])
         wait(device)
-        if repeat > 0:
-            step_ms.append(1e3 * fitted.train_seconds / steps)
-            evaluation_s.append(fitted.eval_seconds)
-            prediction_s.append(time.perf_counter() - started)
+        step_ms.append(1e3 * fitted.train_seconds / steps)
+        evaluation_s.append(fitted.eval_seconds)
+        prediction_s.append(time.perf_counter() - started)
     pieces = loop.pieces(splits["train"]) / steps
     dev_pieces = loop.pieces(splits["dev"])
     median = statistics.median(step_ms)
     results = {
         "step_ms": spread(step_ms),
         "steps": steps,
+        "packed, grid": f"{tagger.encoder.packed}, {tagger.encoder.grid}",
+        "first_epoch_s": first_s,
+        "captured": len(loop.capture_seconds),
+        "capture_s": sum(loop.capture_seconds),
         "pieces_per_step": round(pieces, 1),
         "sentences_per_second": 1e3 * TIMED_BATCH / median,
         "evaluation_s": spread(evaluation_s),  # with scores
@@ -656,9 +776,45 @@ def timed_run(loop: Loop, material: Material, model: str, precision: str) -> dic
     }
     if device == "cuda":
         results["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        results["reserved_memory_gib"] = torch.cuda.memory_reserved() / 2**30
+    if whole and device == "cuda":
+        for body in loop.bodies():
+            results["passes_ms"] = pass_times(body, device)
+        epoch = partial(loop.fit, prepared, tagger, splits, lambda _: None, None)
+        results["kernels"] = kernels(epoch, steps)
+        del epoch
     sizes = loop.sizes(tagger)
     del tagger, splits, fitted
+    if not whole:
+        return results
     return {**results, **share_of_products(sizes, pieces, device, precision, median)}
+
+
+def pass_times(body, device: str) -> dict[str, list[float]]:
+    """Time the forward and the backward pass of each shape, in ms: what its graphs take alone."""
+    results = {}
+    for shape, one in body.passes.items():
+        if one.recorded:
+            times = [1e3 * best_of(work, device) for work in (one.forward, one.backward)]
+            results["x".join(map(str, shape))] = times
+    return results
+
+
+def kernels(work: Callable[[], object], steps: int) -> dict:
+    """Run work under the profiler. Return ms a step of the device, and of its longest kernels."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        work()
+        torch.cuda.synchronize()
+    spent: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    for event in profile.events():
+        if event.device_type == torch.autograd.DeviceType.CUDA:
+            spent[event.name[:100]] += event.time_range.elapsed_us()
+            calls[event.name[:100]] += 1
+    rows = {}
+    for name, us in spent.most_common(45):
+        rows[name] = [round(us / 1e3 / steps, 4), round(calls[name] / steps, 1)]
+    return {"device_ms_with_evaluation": sum(spent.values()) / 1e3 / steps, "ms, calls": rows}
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -707,6 +863,42 @@ def share_of_products(
     }
 
 
+def optimiser_times(loop: Loop, device: str) -> dict:
+    """Time what the optimiser does with as many parameters as BERT-base trains, in ms."""
+    count = 98_000_000 if device == "cuda" else 1_000_000
+    weights = torch.zeros(count, dtype=torch.bfloat16, device=device)
+    gradient, other = torch.ones_like(weights), torch.ones_like(weights)
+    master, first, second, wide = (torch.zeros(count, device=device) for _ in range(4))
+    step, divisor = torch.ones((), device=device), torch.full((), 2.0, device=device)
+    bias = torch.ones(640, 3072, dtype=torch.bfloat16, device=device)
+    ones = torch.ones(1, 640, dtype=torch.bfloat16, device=device)
+    update = loop.optimiser.adamw
+    both = {
+        "copy bf16": lambda: other.copy_(gradient),
+        "add bf16": lambda: other.add_(gradient),
+        "zero bf16": lambda: gradient.zero_(),
+        "norm": lambda: torch.linalg.vector_norm(gradient, dtype=torch.float32),
+        "to float32": lambda: wide.copy_(gradient),
+        "divide to float32": lambda: torch.div(gradient, divisor[None], out=wide),
+        "adamw": lambda: update(master, wide, first, second, step, 1e-5, 0.0, None),
+        "adamw, clips": lambda: update(master, wide, first, second, step, 1e-5, 0.0, divisor),
+        "to bf16": lambda: weights.copy_(master),
+        "bias gradient by sum": lambda: bias.sum(0),
+        "bias gradient by product": lambda: ones @ bias,
+    }
+    results = {}
+    for name, work in both.items():
+        times = 10 if device == "cuda" else 1
+        results[name] = 1e3 * best_of(partial(several, work, times), device) / times
+    return results
+
+
+def several(work: Callable[[], object], times: int) -> None:
+    """Do work so many times."""
+    for _ in range(times):
+        work()
+
+
 def product_seconds(m: int, k: int, n: int, device: str, dtype: torch.dtype) -> float:
     """Time a matrix product, best of five. On CUDA a graph repeats it, so launches cost nothing."""
     left = torch.randn(m, k, device=device, dtype=dtype)
@@ -742,8 +934,18 @@ def best_of(work: Callable[[], object], device: str) -> float:
 # --- the command ---------------------------------------------------------------------------------
 
 
-def run(folder: Path, out: Path, seconds: float, device: str) -> None:
-    """Run all sections until the clock ends them."""
+def again(report: Report, folder: Path, choice: str) -> None:
+    """Go on in a process of its own, with this override for all runs, and in another file."""
+    report.put("summary", "faults", report.faults)
+    left = report.clock.seconds - report.clock.spent()
+    out = report.file.with_stem(f"{report.file.stem}-{choice}")
+    command = [sys.executable, __file__, "run", str(folder), "--out", str(out)]
+    report.clock.stop()
+    os.execv(sys.executable, [*command, "--seconds", str(left), "--choice", choice])
+
+
+def run(folder: Path, out: Path, seconds: float, device: str, choice: str | None) -> None:
+    """Run all sections until the clock ends them. choice: an override for all runs."""
     clock = Clock(seconds)
     report = Report(out, clock)
     sys.path.insert(0, str(folder.resolve() / "site"))
@@ -752,9 +954,14 @@ def run(folder: Path, out: Path, seconds: float, device: str) -> None:
         try:
             report.attempt("environment", "machine", environment, device)
             loop = Loop()
-            material = Material(folder, Path(scratch).resolve(), device)
-            right(loop, material, report)
+            material = Material(folder, Path(scratch).resolve(), device, choice)
+            report.attempt("right", "graphs bf16", graphs, loop, material, "bf16")
+            if "failed" in report.found["right"]["graphs bf16"] and not choice:
+                again(report, folder, "train.engine.graphs=false")  # this process may be useless
             fast(loop, material, report)
+            report.attempt("fast", "optimiser", optimiser_times, loop, device)
+            right(loop, material, report)
+            fast_in_float32(loop, material, report)
             right_choices(loop, material, report)
             if report.counts["skipped"]:
                 state = "checks were skipped for lack of time"
@@ -784,15 +991,16 @@ def main() -> None:
     running = commands.add_parser("run", help="check and time the loop")
     running.add_argument("folder", type=Path)
     running.add_argument("--out", type=Path, required=True)
-    running.add_argument("--seconds", type=float, default=480)
+    running.add_argument("--seconds", type=float, default=200)
     running.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    running.add_argument("--choice", help="an override for all runs: train.engine.graphs=false")
     given = parser.parse_args()
     if given.command == "pack":
         pack(given.folder, given.data, given.python)
     elif given.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no CUDA device")
     else:
-        run(given.folder, given.out, given.seconds, given.device)
+        run(given.folder, given.out, given.seconds, given.device, given.choice)
 
 
 if __name__ == "__main__":

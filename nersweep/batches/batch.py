@@ -83,8 +83,13 @@ class Tokenised:
         lengths: np.ndarray = self.sentence_words[chosen + 1] - self.sentence_words[chosen]
         return lengths
 
-    def groups(self, sentences: Sequence[int], size: int, packed: bool) -> list[list[int]]:
-        """Return sentences in groups of like length: at most `size`, and fewer if they are long."""
+    def groups(
+        self, sentences: Sequence[int], size: int, packed: bool, most: int = MOST_PIECES
+    ) -> list[list[int]]:
+        """Return sentences in groups of like length: at most `size`, and fewer if they are long.
+
+        most: of the pieces of a group, with padding unless packed.
+        """
         bounds = self.sentence_windows[np.asarray(sentences)[:, None] + [0, 1]]  # (S, 2)
         counts = np.diff(bounds)[:, 0].tolist()
         windows = dict(zip(sentences, counts, strict=True))
@@ -94,7 +99,7 @@ class Tokenised:
         rows = longest = total = 0
         for i in sorted(sentences, key=lambda i: -pieces[i]):
             slots = total + pieces[i] if packed else (rows + windows[i]) * longest
-            if not groups or len(groups[-1]) == size or slots > MOST_PIECES:
+            if not groups or len(groups[-1]) == size or slots > most:
                 groups.append([])
                 rows, total, longest = 0, 0, min(pieces[i], self.max_length)
             groups[-1].append(i)

@@ -15,6 +15,7 @@ from nersweep.model.encoders.encoder import Encoder
 from nersweep.model.heads.base import Head
 
 EVALUATED = 64  # sentences at a time
+GRID_PLACES = 32768  # of a grid, for which as many sentences are evaluated at a time
 
 
 class Predictions(NamedTuple):
@@ -63,26 +64,28 @@ def weighted_sum(terms: Terms) -> Tensor:
 def predict(tagger: Tagger, split: Tokenised, device: torch.device) -> Predictions:
     """Return the predictions for all words of a split."""
     tagger.eval()
-    packed = tagger.encoder.packed
+    packed, everything = tagger.encoder.packed, range(len(split))
+    if tagger.encoder.grid:
+        groups = split.groups(everything, len(split), packed=False, most=GRID_PLACES)
+    else:
+        groups = split.groups(everything, EVALUATED, packed)
     places, labels, scores, probabilities, spans = [], [], [], [], []
-    for sentences in split.groups(range(len(split)), EVALUATED, packed):
+    for sentences in groups:
         _, emissions = tagger([split.batch(sentences, packed)])
         lengths = split.gold(sentences).lengths.to(device)
         decoded = tagger.head.decode(emissions, lengths)
         words = split.words_of(sentences)
         places.append(words)
-        labels.append(decoded.labels.cpu().numpy())
-        scores.append(emissions.cpu().numpy())
-        probabilities.append(
-            tagger.head.probabilities(emissions, lengths).movedim(0, 1).cpu().numpy()
-        )
+        labels.append(decoded.labels)
+        scores.append(emissions)
+        probabilities.append(tagger.head.probabilities(emissions, lengths).movedim(0, 1))
         if decoded.spans is not None:
             start, end, types = decoded.spans.numpy().T
             spans.append(np.stack([words[start], words[end - 1] + 1, types], axis=1))
     order = np.argsort(np.concatenate(places))
     return Predictions(
-        np.concatenate(labels)[order],
-        np.concatenate(scores)[order],
-        np.concatenate(probabilities)[order],
+        torch.cat(labels).cpu().numpy()[order],
+        torch.cat(scores).cpu().numpy()[order],
+        torch.cat(probabilities).cpu().numpy()[order],
         np.concatenate(spans) if spans else None,
     )

@@ -5,6 +5,7 @@ Head, auxiliary heads and loss run between them as usual.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,9 +51,8 @@ class Body(Engine):
 
     def __init__(self, encoder: Encoder, graphs: bool):
         self.graphs, self.identity = graphs, identity_of(encoder)
-        if graphs:
-            self.pool = torch.cuda.graph_pool_handle()
-            self.stream = torch.cuda.Stream(encoder.model.device)
+        self.pool: Any = None  # memory that graphs share
+        self.stream: torch.cuda.Stream | None = None  # on which they are recorded
         self.passes: dict[Shape, Pass] = {}
         used, named = used_parameters(encoder), dict(body_of(encoder).named_parameters())
         self.names, self.flats = [], []
@@ -114,6 +114,9 @@ class Body(Engine):
 
         Its memory is shared with other recordings: a forward pass is followed by its backward pass.
         """
+        if self.stream is None:
+            self.pool = torch.cuda.graph_pool_handle()
+            self.stream = torch.cuda.Stream(self.encoder.model.device)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
             work()

@@ -162,7 +162,7 @@ def adamw(
     step: Tensor,
     lr: float,
     decay: float,
-    divisor: Tensor,
+    divisor: Tensor | None,
 ) -> None:
     """Update by the kernel below `torch.optim.AdamW(fused=True)`, which takes whole parameters.
 

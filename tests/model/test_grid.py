@@ -23,7 +23,7 @@ from nersweep.losses.dice import DiceLoss
 from nersweep.model.grid import LENGTH, PIECES, WINDOWS, Grid, values_of
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.packing import Layout, attend
-from nersweep.model.tagger import Tagger
+from nersweep.model.tagger import Tagger, predict
 from nersweep.training.engine import Body, engine_for
 from nersweep.training.history import History
 from nersweep.training.loop import fit
@@ -126,3 +126,17 @@ def test_and_so_are_steps_in_parts(loss):
     # A Dice loss cannot be split: the encoder takes the parts, and all wait for their gradient.
     results = [trained("bert", grid, 3, loss and loss()) for grid in (True, False)]
     assert_alike(*results)
+
+
+def test_predictions_on_a_grid_are_those_in_groups():
+    results = []
+    for grid in (True, False):
+        encoder = random_encoder("bert").on(CPU)
+        encoder.grid = grid
+        split = tokenise(SENTENCES * 30, LABELS, encoder.tokenizer, encoder.max_length)
+        tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
+        results.append(predict(tagger, split, CPU))
+    result, expected = results
+    assert np.array_equal(result.labels, expected.labels)
+    assert np.allclose(result.emissions, expected.emissions, atol=1e-5)
+    assert np.allclose(result.probabilities, expected.probabilities, atol=1e-5)

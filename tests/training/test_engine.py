@@ -17,8 +17,9 @@ from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger
 from nersweep.model.used_rows import UsedRows
+from nersweep.training import engine as engine_module
 from nersweep.training import optimiser
-from nersweep.training.engine import Body, Engine, identity_of
+from nersweep.training.engine import Body, Engine, engine_for, identity_of
 from nersweep.training.history import StepRecord
 from nersweep.training.loop import fit
 
@@ -180,3 +181,39 @@ def test_parameters_that_features_do_not_need_stay_out(monkeypatch):
     named = dict(encoder.model.base_model.named_parameters())
     inside = {name for names in body.names for name in names}
     assert named.keys() - inside == {"pooler.weight", "pooler.bias"}
+
+
+def test_a_shape_is_recorded_at_its_second_batch_and_kept_for_the_next_run(monkeypatch):
+    calls = []
+    monkeypatch.setattr(Body, "recorded", lambda _, work: calls.append(work.__name__) or work)
+    monkeypatch.setattr(engine_module, "KEPT", {})
+    encoder, config = on_a_grid(), replace(STATIC, graphs=True)
+    split = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
+    body = engine_for(encoder, config)
+    for chosen in ([0, 5], range(24), [0, 5], [5, 0]):
+        step(body, split, list(chosen))
+        body.flats[0].whole.grad = None
+    assert calls == ["run_forward", "run_backward"]
+    assert [one.recorded for one in body.passes.values()] == [True, False]
+    body.release()
+    assert engine_for(on_a_grid(dropout=0.1), config) is not body
+    body.adopt(encoder)
+    body.release()
+    assert engine_for(on_a_grid(), config) is body
+    step(body, split, list(range(24)))
+    assert len(calls) == 4
+    assert engine_for(on_a_grid(), config) is not body  # which is in use
+
+
+def test_gradients_lie_as_their_parameters_do():
+    # Otherwise torch adds them one by one.
+    encoder = on_a_grid()
+    body = Body(encoder, graphs=False)
+    split = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
+    features = encoder.features(split.batch([0, 5], packed=True))
+    for gradient, own in zip(
+        torch.autograd.grad(features.sum(), body.parameters),
+        [view for flat in body.flats for view in flat.gradients],
+        strict=True,
+    ):
+        assert gradient.stride() == own.stride() and gradient.dtype == own.dtype

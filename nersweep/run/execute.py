@@ -19,7 +19,7 @@ from nersweep.evaluation.metrics import Scores, score
 from nersweep.faults import one_line
 from nersweep.machine import files, gpus, host
 from nersweep.model import saved
-from nersweep.model.tagger import Predictions, Tagger, predict
+from nersweep.model.tagger import Tagger, predict
 from nersweep.results.card import write_card
 from nersweep.results.folder import CHECKPOINT, METRICS, claim, forget
 from nersweep.results.result import (
@@ -91,11 +91,12 @@ def execute(
         sync.seconds = time.perf_counter() - opening
     introduce(plan, brief)
     with claim(plan.folder), place(plan) as plan:
-        checkpoint = open_checkpoint(plan)
+        if plan.settings.rerun:
+            forget(plan.folder)
         result = None if plan.settings.rerun else read_run(plan.folder, plan.fingerprint)
         if result is None or not result.status.over:  # else another process was faster
             write_card(plan.folder, describe(plan, overrides, parent))
-            result = perform(plan, checkpoint, sync, watch)
+            result = perform(plan, sync, watch)
     finished = finished_or_diverged(result)
     if brief:
         print_line(finished)
@@ -124,22 +125,15 @@ def place(plan: Plan) -> Iterator[Plan]:
         yield replace(plan, device=torch.device(device), began=plan.began + waited)
 
 
-def open_checkpoint(plan: Plan) -> Checkpoint:
-    """Return the checkpoint of a run. With rerun=true, the run begins again from its start."""
-    path, minutes = plan.folder / CHECKPOINT, plan.train.checkpoint_minutes
-    checkpoint = Checkpoint(path, plan.fingerprint, minutes, plan.began)
-    if plan.settings.rerun:
-        forget(plan.folder)
-    return checkpoint
-
-
-def perform(plan: Plan, checkpoint: Checkpoint, sync: Syncing, watch: Watch) -> FinishedResult:
+def perform(plan: Plan, sync: Syncing, watch: Watch) -> FinishedResult:
     """Train and score. Write the result, and show it to the tracker, however the run ends."""
+    minutes = plan.train.checkpoint_minutes
+    checkpoint = Checkpoint(plan.folder / CHECKPOINT, plan.fingerprint, minutes, plan.began)
     result: Result = describe_result(plan, Status.RUNNING)
     try:
         write_result(plan.folder, result)  # a killed run leaves it, and the tracker reads it
         sync.start()
-        config = OmegaConf.to_yaml(OmegaConf.create(plan.public_config))
+        config = OmegaConf.to_yaml(OmegaConf.create(plan.config))
         files.write_text(plan.folder / "config.yaml", config)
         finished = train_and_score(plan, checkpoint, sync, watch)
         result = finished
@@ -196,14 +190,16 @@ def train_and_score(
     """Train the model, score its best epoch on test, and write all files but result.json."""
     trained = train(plan, checkpoint, sync, watch)
     tagger, history, test = trained.tagger, trained.history, trained.splits["test"]
-    labels = plan.facts.labels
+    facts, labels = plan.facts, plan.facts.labels
     scoring = time.perf_counter()
     predicted = predict(tagger, test, plan.device)
     scores = score(test.labels, predicted.labels, test.lengths(), labels, predicted.spans)
     history.eval_seconds += time.perf_counter() - scoring
     assert history.dev_predictions is not None
     predictions = {"dev": history.dev_predictions, "test": predicted}
-    analysis = analyse_run(plan, trained, predictions)
+    analysis = analyse(
+        tagger.head, facts.counts, facts.corpus, labels, trained.splits, predictions, plan.device
+    )
     tagger.float().load_state_dict(history.weights)
     saved.save(plan.folder / "model", tagger, plan.head, labels, plan.precision)
     write_artifacts(plan, history, predictions, trained.splits)
@@ -255,20 +251,6 @@ def recorder(
     return record
 
 
-def analyse_run(plan: Plan, trained: Trained, predictions: dict[str, Predictions]) -> Analysis:
-    """Analyse the predictions of dev and test."""
-    head, facts = trained.tagger.head, plan.facts
-    return analyse(
-        head,
-        facts.counts,
-        facts.corpus,
-        facts.labels,
-        trained.splits,
-        predictions,
-        plan.device,
-    )
-
-
 def finish(plan: Plan, trained: Trained, test: Scores, analysis: Analysis) -> FinishedResult:
     """Return the result of a run that has finished, but for the seconds that are known later."""
     history, corpus, split = trained.history, plan.facts.corpus, trained.splits["train"]
@@ -279,7 +261,7 @@ def finish(plan: Plan, trained: Trained, test: Scores, analysis: Analysis) -> Fi
     about = describe_result(plan, Status.FINISHED)
     return FinishedResult(
         **vars(about),
-        config=plan.public_config,
+        config=plan.config,
         best_epoch=best.epoch,
         epochs=epochs,
         absent=last.absent,

@@ -1,6 +1,7 @@
 """Turn a checked configuration into a run that is ready to start."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,18 @@ class Facts:
 class Plan:
     """A run that is ready to start. vocabularies: of the columns of auxiliary tasks.
 
-    began: time.perf_counter() when planning began.
+    config: the configuration of the run, without the study that it may belong to and without the
+    tracker's password. began: time.perf_counter() when planning began.
     """
 
     settings: Settings
+    train: TrainConfig
+    config: dict[str, Any]
     identity: Identity
+    name: str
+    fingerprint: str
+    output_dir: Path
+    folder: Path
     facts: Facts
     encoder: Pretrained | Scratch
     head: Recipe
@@ -59,42 +67,9 @@ class Plan:
     began: float
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The resolved configuration, without the study that the run may belong to."""
-        return {name: value for name, value in self.settings.values.items() if name != "study"}
-
-    @property
-    def public_config(self) -> dict[str, Any]:
-        """The configuration without the tracker's password."""
-        tracking = dict(self.settings.values["tracking"])
-        if tracking["uri"]:
-            tracking["uri"] = public(tracking["uri"])
-        return self.config | {"tracking": tracking}
-
-    @property
     def precision(self) -> torch.dtype:
         """The number format of training on the device."""
         return choose_precision(self.train.precision, self.device)
-
-    @property
-    def train(self) -> TrainConfig:
-        return self.settings.train
-
-    @property
-    def output_dir(self) -> Path:
-        return self.settings.output_dir
-
-    @property
-    def name(self) -> str:
-        return self.identity.name
-
-    @property
-    def fingerprint(self) -> str:
-        return self.identity.fingerprint
-
-    @property
-    def folder(self) -> Path:
-        return self.identity.folder(self.output_dir)
 
 
 def make(checked: Checked) -> Plan:
@@ -105,9 +80,16 @@ def make(checked: Checked) -> Plan:
     began, settings, parts = time.perf_counter(), checked.settings, checked.parts
     facts = learn(parts)
     weight = torch.from_numpy(facts.weights) if parts.weights else None
+    identity = identify(settings, parts)
     return Plan(
         settings=settings,
-        identity=identify(settings, parts),
+        train=settings.train,
+        config=public_config(settings.values),
+        identity=identity,
+        name=identity.name,
+        fingerprint=identity.fingerprint,
+        output_dir=settings.output_dir,
+        folder=identity.folder(settings.output_dir),
         facts=facts,
         encoder=parts.model,
         head=parts.head,
@@ -117,6 +99,15 @@ def make(checked: Checked) -> Plan:
         device=choose_device(settings.device),
         began=began,
     )
+
+
+def public_config(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a configuration without its study and the tracker's password."""
+    tracking = dict(values["tracking"])
+    if tracking["uri"]:
+        tracking["uri"] = public(tracking["uri"])
+    config = {name: value for name, value in values.items() if name != "study"}
+    return config | {"tracking": tracking}
 
 
 def learn(parts: Parts) -> Facts:

@@ -94,7 +94,7 @@ def summary_facts(folder: Path, card: Card) -> Facts:
         card.status,
         card.error,
         ended,
-        scores=[(card.step, card.numbers)],
+        scores=[(card.step, card.numbers)] if ended is not None else [],
         files={name: file for name, file in files.items() if file.is_file()},
     )
 

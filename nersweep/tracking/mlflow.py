@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from math import isfinite
@@ -21,7 +21,7 @@ from nersweep.faults import Fault, UserError, one_line
 from nersweep.machine.databases import public, sqlite_file
 from nersweep.tracking import facts as facts_module
 from nersweep.tracking import state
-from nersweep.tracking.facts import Facts
+from nersweep.tracking.facts import Facts, Values
 from nersweep.tracking.stores import cut, open_store, requests, store_uri, ui_command
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,10 @@ class Update:
         self.client = MlflowClient(tracker.uri)
         self.entry = state.read_entry(facts.folder, tracker.address)
         self.refusals: list[str] = []
-        self.metrics: list[Any] = []  # to be logged
+        self.start_time = int(self.card.started * 1000)
+        self.place = str(facts.folder.absolute())
+        fingerprint = self.card.tags.get("fingerprint")  # a sweep or a study has none
+        self.identity = {"fingerprint": fingerprint} if fingerprint else {}
 
     def send(self) -> None:
         run = self._run()
@@ -134,14 +137,9 @@ class Update:
         self.steps = last_steps(run)
         self._describe(run)
         self._log_datasets(run)
-        for step, values in self.facts.curves:
-            self._note(values, step)
-        self._log_metrics()
+        self._log_metrics([*self.facts.curves, *self.facts.scores])
         if self.facts.ended is not None:
             self._log_files()
-            for step, values in self.facts.scores:
-                self._note(values, step)
-            self._log_metrics()
             if self.facts.model:
                 self._log_model(run, self.facts.model)
             self._end(run)
@@ -162,8 +160,8 @@ class Update:
         self._end_earlier_attempts(experiment_id)
         return self.client.create_run(
             experiment_id,
-            start_time=self._start_time(),
-            tags={"folder": self._folder(), "host": self.card.host, **self._identity()},
+            start_time=self.start_time,
+            tags={"folder": self.place, "host": self.card.host, **self.identity},
             run_name=self.card.name,
         )
 
@@ -171,14 +169,14 @@ class Update:
         """Return the run with this name and start: its process was killed before it wrote the id,
         or it works on a study on another machine."""
         name = f"attributes.run_name = {quoted(self.card.name)}"
-        query = f"{name} and attributes.start_time = {self._start_time()}"
-        for tag, text in self._identity().items():  # several runs of a sweep may start at once
+        query = f"{name} and attributes.start_time = {self.start_time}"
+        for tag, text in self.identity.items():  # several runs of a sweep may start at once
             query += f" and tags.{tag} = {quoted(text)}"
         return next(iter(self.client.search_runs([experiment_id], query, max_results=1)), None)
 
     def _end_earlier_attempts(self, experiment_id: str) -> None:
         """End what a killed process left open, if the run begins again from its start."""
-        host, folder = quoted(self.card.host), quoted(self._folder())
+        host, folder = quoted(self.card.host), quoted(self.place)
         query = f"attributes.status = 'RUNNING' and tags.host = {host} and tags.folder = {folder}"
         for run in self.client.search_runs([experiment_id], query):
             self.client.set_terminated(run.info.run_id, "KILLED")
@@ -206,17 +204,6 @@ class Update:
             remedy = "restore it there, or choose another name"
             raise UserError(Fault("tracking.experiment", name, "deleted in MLflow", remedy))
         return str(experiment.experiment_id)
-
-    def _identity(self) -> dict[str, str]:
-        """Return the tag that tells a run from others of its name; none of a sweep or study."""
-        fingerprint = self.card.tags.get("fingerprint")
-        return {"fingerprint": fingerprint} if fingerprint else {}
-
-    def _start_time(self) -> int:
-        return int(self.card.started * 1000)
-
-    def _folder(self) -> str:
-        return str(self.facts.folder.absolute())
 
     # What a run holds
 
@@ -249,7 +236,7 @@ class Update:
     def _tags(self, changes: list[str]) -> dict[str, str]:
         tags = {
             **self.card.tags,
-            "folder": self._folder(),
+            "folder": self.place,
             "host": self.card.host,
             "mlflow.source.name": "nersweep",
             "mlflow.source.type": "LOCAL",
@@ -289,20 +276,21 @@ class Update:
             with self._refusable():
                 self.client.log_inputs(self.id, inputs)
 
-    def _note(self, values: Mapping[str, float], step: int, model_id: str | None = None) -> None:
-        """Collect the finite values beyond the last step that the run has: MLflow would store
-        inf as 1.8e308."""
+    def _log_metrics(
+        self, records: Sequence[tuple[int, Values]], model_id: str | None = None
+    ) -> None:
+        """Log the finite values beyond the last step that the run has: MLflow would store inf as
+        1.8e308."""
         from mlflow.entities import Metric
 
-        for key, value in values.items():
-            name = plain_name(key)
-            if isfinite(value) and step > self.steps.get(name, -1):
-                self.steps[name] = step
-                now = int(time() * 1000)
-                self.metrics.append(Metric(name, float(value), now, step, model_id=model_id))
-
-    def _log_metrics(self) -> None:
-        metrics, self.metrics = self.metrics, []
+        metrics: list[Any] = []
+        for step, values in records:
+            for key, value in values.items():
+                name = plain_name(key)
+                if isfinite(value) and step > self.steps.get(name, -1):
+                    self.steps[name] = step
+                    now = int(time() * 1000)
+                    metrics.append(Metric(name, float(value), now, step, model_id=model_id))
         for i in range(0, len(metrics), BATCH):
             self._log(metrics=metrics[i : i + BATCH])
 
@@ -340,7 +328,7 @@ class Update:
         """
         from mlflow.entities import LoggedModelOutput
 
-        step, values = self.facts.test
+        step, _ = self.facts.test
         query = f"source_run_id = '{self.id}'"
         models = self.client.search_logged_models([self.experiment_id], query)
         if models:
@@ -358,8 +346,7 @@ class Update:
             self.client.finalize_logged_model(model.model_id, "READY")
         if not (run.outputs and run.outputs.model_outputs):  # SQLite takes it once
             self.client.log_outputs(self.id, [LoggedModelOutput(model.model_id, step)])
-        self._note(values, step, model.model_id)
-        self._log_metrics()
+        self._log_metrics([self.facts.test], model.model_id)
 
     def _log_model_files(self, model_id: str, folder: Path) -> None:
         from mlflow.models import Model
@@ -446,8 +433,7 @@ def last_steps(run: Any) -> dict[str, int]:
 def non_finite(facts: Facts) -> str:
     """Name each metric that is not finite somewhere, with the first such step."""
     first: dict[str, str] = {}
-    final = [*facts.scores, facts.test] if facts.ended is not None else []
-    for step, values in [*facts.curves, *final]:
+    for step, values in [*facts.curves, *facts.scores, facts.test]:
         for key, value in values.items():
             if not isfinite(value):
                 first.setdefault(key, f"{key}: {value} at step {step}")

@@ -123,18 +123,16 @@ class Syncing:
         """Show that the work has begun. Raises UserError for what the tracker refuses."""
         if not self.alone and self._is_resting():
             return
-        try:
-            self._timed_sync(wait=False)
-        except Exception as error:
-            if isinstance(error, UserError) and not isinstance(error, Unavailable):
-                self.refused = True
-                raise
-            self._note(error)
+        error = self._attempt(wait=False)
+        if isinstance(error, UserError) and not isinstance(error, Unavailable):
+            self.refused = True
+            raise error
+        self._rest_after(error)
 
     def update(self) -> None:
         """Bring the tracker up to date, unless the last attempt was too recent."""
         if time.monotonic() >= self.next_at and not self._is_resting():
-            self._attempt(wait=False)
+            self._rest_after(self._attempt(wait=False))
 
     def finish(self) -> bool:
         """Show how the work has ended, in at most about 10 s. Return True if the tracker has it."""
@@ -143,32 +141,34 @@ class Syncing:
             return False
         if not self.alone and self._is_resting():
             return False  # whoever started the run syncs it later
-        while not (done := self._attempt()) and self.alone and time.monotonic() + 2 < deadline:
+        while error := self._attempt():
+            self._rest_after(error)
+            if not self.alone or time.monotonic() + 2 >= deadline:
+                return False
             time.sleep(1)
-        return done
+        return True
 
     def _is_resting(self) -> bool:
         return time.monotonic() < retry_at.get(self.tracker.address, 0.0)
 
-    def _attempt(self, wait: bool = True) -> bool:
-        try:
-            self._timed_sync(wait)
-        except Exception as error:  # whatever it is, it must not end a training
-            self._note(error)
-            return False
-        return True
-
-    def _timed_sync(self, wait: bool) -> None:
+    def _attempt(self, wait: bool = True) -> Exception | None:
+        """Sync once. Return the error, which must not end a training; None if it went well."""
+        error = None
         began = time.monotonic()
         try:
             sync(self.tracker, self.folder, wait)
             retry_at.pop(self.tracker.address, None)
-        finally:
-            took = time.monotonic() - began
-            self.seconds += took
-            self.next_at = time.monotonic() + SHARE * took
+        except Exception as caught:
+            error = caught
+        took = time.monotonic() - began
+        self.seconds += took
+        self.next_at = time.monotonic() + SHARE * took
+        return error
 
-    def _note(self, error: Exception) -> None:
+    def _rest_after(self, error: Exception | None) -> None:
+        """Leave the tracker alone for a while after an error, and warn of the first one."""
+        if error is None:
+            return
         retry_at[self.tracker.address] = max(self.next_at, time.monotonic() + RETRY_SECONDS)
         if not self.warned:
             self.warned = True

@@ -91,10 +91,9 @@ def summaries(facts: Facts) -> Iterator[tuple[int, Any]]:
     for name, value in facts.card.params.items():
         settings[name] = value if isinstance(value, bool | int | float | str) else str(value)
     yield 0, hparams.hparams_pb(settings, facts.folder.name, facts.card.started)
-    records = list(facts.curves)
-    if facts.ended is not None:
-        records += [*facts.scores, facts.test]
-    for step, values in records:
+    for step, values in [*facts.curves, *facts.scores, facts.test]:
+        if not values:
+            continue
         summary = Summary()
         for name, value in values.items():
             summary.value.add(tag=name, simple_value=value)

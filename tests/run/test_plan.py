@@ -174,5 +174,5 @@ def test_the_source_of_a_head_includes_its_base_classes(monkeypatch):
 
 
 def test_a_password_of_the_tracker_is_not_written():
-    config = str(planned("tracking.uri=postgresql://me:s3cret@db/runs").public_config)
+    config = str(planned("tracking.uri=postgresql://me:s3cret@db/runs").config)
     assert "s3cret" not in config and "me:***@db/runs" in config

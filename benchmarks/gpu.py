@@ -722,6 +722,56 @@ def fast(loop: Loop, material: Material, report: Report) -> None:
         for name, choice in OFF.items():
             name = f"{model} bf16, {name}"
             report.attempt("fast", name, timed_run, loop, material, model, "bf16", choice)
+        report.attempt("fast", f"{model} Trainer bf16", trainer_run, loop, material, model)
+
+
+def trainer_run(loop: Loop, material: Material, model: str) -> dict:
+    """Time a step of the Hugging Face Trainer on the same sentences, with its fastest flags."""
+    from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
+
+    parts = ["train.engine.packing=false", "train.engine.used_rows=false"]
+    if model == "bert_base":
+        material.make_bert_base()
+    prepared = loop.prepare([*material.overrides(model, "many", "cpu", "fp32"), *parts])
+    tagger, _ = loop.assemble(prepared)
+    encoder, ids = tagger.encoder, prepared.facts.labels.ids
+    encoder.model.set_attn_implementation("sdpa")
+    examples = []
+    for sentence in prepared.facts.corpus.train:
+        encoded = encoder.tokenizer(list(sentence.words), is_split_into_words=True, truncation=True)
+        labels, before = [], None
+        for word in encoded.word_ids():
+            labels.append(-100 if word in (None, before) else ids[sentence.tags[word]])
+            before = word
+        examples.append({**encoded, "labels": labels})
+    arguments = TrainingArguments(
+        output_dir=str(material.scratch / "trainer"),
+        per_device_train_batch_size=TIMED_BATCH,
+        num_train_epochs=1,
+        bf16=True,
+        optim="adamw_torch_fused",
+        train_sampling_strategy="group_by_length",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=material.device == "cpu",
+    )
+    step_ms = []
+    for repeat in range(4):
+        trainer = Trainer(
+            model=encoder.model,
+            args=arguments,
+            train_dataset=examples,
+            data_collator=DataCollatorForTokenClassification(encoder.tokenizer),
+        )
+        wait(material.device)
+        started = time.perf_counter()
+        trainer.train()
+        wait(material.device)
+        if repeat > 0:
+            step_ms.append(1e3 * (time.perf_counter() - started) / trainer.state.global_step)
+    return {"step_ms": spread(step_ms), "steps": trainer.state.global_step}
 
 
 def fast_in_float32(loop: Loop, material: Material, report: Report) -> None:

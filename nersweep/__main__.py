@@ -70,6 +70,7 @@ def report(folder: Path, settings: "Settings") -> list[str]:
         sweep=str(folder),
         output_dir=str(settings.output_dir),
         tracking_uri=settings.tracking.uri,
+        resolution=str(settings.resolution),
     )
     try:
         report_module.report(options)

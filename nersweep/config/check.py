@@ -207,6 +207,9 @@ def scalar_faults(values: Mapping[str, Any]) -> list[Fault]:
     require(is_seed, "seed", "must be a whole number in [0, 2^32)")
     for name in ("rerun", "dry_run", "report"):
         require(isinstance(values[name], bool), name, "must be true or false")
+    resolution = values["resolution"]
+    in_points = is_number(resolution) and 0 < resolution <= 100
+    require(in_points, "resolution", "must be > 0 and ≤ 100", "it is a difference of F1, in points")
     share, device = values["gpus_per_run"], values["device"]
     if share is not None and not is_number(share):
         require(False, "gpus_per_run", "expected a number or null")

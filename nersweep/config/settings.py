@@ -16,6 +16,7 @@ ELSEWHERE = {
     "on_failure",
     "dry_run",
     "report",
+    "resolution",
     "tracking",
     "study",
     "train.checkpoint_minutes",
@@ -43,7 +44,8 @@ class Choice:
 class Settings:
     """A configuration without faults. values: resolved, by name; "choice" holds the options.
 
-    device: auto, cpu, cuda or cuda:N. on_failure: continue or stop.
+    device: auto, cpu, cuda or cuda:N. resolution: the smallest difference of interest, in points
+    of F1. on_failure: continue or stop.
     """
 
     values: dict[str, Any]
@@ -58,6 +60,7 @@ class Settings:
     rerun: bool
     dry_run: bool
     report: bool
+    resolution: float
     on_failure: str
 
     @classmethod

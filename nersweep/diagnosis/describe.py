@@ -28,7 +28,6 @@ from nersweep.diagnosis.recommendation import (
 from nersweep.faults import UserError, one_line
 from nersweep.machine import files
 from nersweep.model.heads.base import Head
-from nersweep.report.power import WORTHWHILE, seeds_to_detect
 from nersweep.run import plan
 from nersweep.run.plan import Facts
 from nersweep.terminal import console, print_table
@@ -45,7 +44,6 @@ OWN = {
     "train.sampler",
     "train.head_lr",
 }
-SD = 0.002  # of F1 over seeds, about that of runs on CoNLL-2003
 LONG = 5  # words from which on entities are counted together
 
 
@@ -224,13 +222,9 @@ def print_sweep(sweep: Sequence[Setting], fired: Sequence[Finding]) -> None:
         reasons = [finding.name for finding in fired if setting in finding.settings]
         rows.append([f"  {shlex.join(setting)}", ", ".join(reasons) or "always"])
     print_pairs(rows)
-    tested, difference = len(sweep) - 1, WORTHWHILE[0]
-    seeds = seeds_to_detect(difference, SD, tested)
-    plural = "s" if tested > 1 else ""
     print_text(
-        f"Three seeds show only large differences. With {tested} row{plural} against cross entropy "
-        f"and an sd over seeds of {100 * SD:.1f} points, a t test needs {seeds} seeds per row to "
-        f"detect {100 * difference:.1f} points with 80% power: seed='range(1,{seeds + 1})'."
+        "Three seeds show only large differences. The report says for each row what it has shown, "
+        "and how many more seeds would decide it."
     )
     print_text(
         "Each run also reports the F1 with a threshold τ chosen on dev after training, so cross "

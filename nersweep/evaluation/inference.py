@@ -187,6 +187,45 @@ def infer(
     return Inference(tuple(contrasts), standings, alpha, resolution, quantile)
 
 
+def mean_intervals(
+    samples: Sequence[Sample], alpha: float = ALPHA, draws: int = DRAWS
+) -> list[tuple[float, float]]:
+    """Return the interval of each setting's mean, in points, from seeds and documents.
+
+    Each holds on its own with probability 1 − α. One seed gives that of documents alone, and one
+    cluster the whole scale. Errors are those of `infer`.
+    """
+    check(samples, 1.0, alpha, draws)
+    means: list[Difference] = []
+    for sample in samples:
+        scores = np.array(list(sample.scores.values()))
+        influences = np.array(list(sample.influences.values()))
+        n, influence, interaction = len(scores), influences.mean(0), 0.0
+        spread = np.nan
+        if n > 1:
+            spread, interaction = scores.var(ddof=1) / n, interaction_of(influences)
+        means.append(
+            Difference(
+                sample.name, scores.mean(), spread, n - 1, n, n, True, influence, interaction
+            )
+        )
+    tested = [mean for mean in means if mean.testable]
+    family = Family(tested, draws)
+    statistics, errors = family.statistics(), family.errors()
+    intervals: list[tuple[float, float]] = []
+    for mean in means:
+        if mean.testable:
+            row = tested.index(mean)
+            half = critical(np.sort(statistics[:, row]), alpha) * float(errors[row])
+        elif mean.is_zero:
+            half = 0.0
+        else:
+            half = -float(special.ndtri(alpha / 2)) * float(np.sqrt(mean.documents))
+        low, high = max(mean.mean - half, 0.0), min(mean.mean + half, 100.0)
+        intervals.append((float(low), float(high)))
+    return intervals
+
+
 def check(samples: Sequence[Sample], resolution: float, alpha: float, draws: int) -> None:
     """Raise ValueError for arguments out of range, or samples that cannot be compared."""
     if not (resolution > 0 and 0 < alpha < 1 and draws > 0):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nersweep.faults import Fault, UserError, shown
-from nersweep.report.conclusions import conclude
+from nersweep.report.conclusions import NO_DECISION, Decision, conclude, decide
 from nersweep.report.notes import write_notes
 from nersweep.report.records import Record, Run
 from nersweep.report.reference import NO_REFERENCE, Reference
-from nersweep.report.rows import Row, make_row, with_contrasts
+from nersweep.report.rows import Row, make_row, merge_equal, with_verdicts
 from nersweep.results.result import Result
 
 
@@ -22,7 +22,8 @@ class Comparison:
 
     rows: in the order of the reference, then by F1; rows without a finished run last. baseline:
     the setting that the others are compared with, None if there is none. notes: what a reader must
-    know beside the tables.
+    know beside the tables. decision: which setting to take. conclusions: a sentence per row.
+    resolution: the smallest difference of interest, in points.
     """
 
     rows: tuple[Row, ...]
@@ -31,6 +32,8 @@ class Comparison:
     reference: Reference = NO_REFERENCE
     notes: tuple[str, ...] = ()
     conclusions: tuple[str, ...] = ()
+    decision: Decision = NO_DECISION
+    resolution: float = 0.5
 
     @property
     def finished(self) -> list[Row]:
@@ -90,11 +93,13 @@ def compare(
     split: str,
     reference: Reference = NO_REFERENCE,
     study_size: int = 0,
+    resolution: float = 0.5,
 ) -> Comparison:
     """Compare runs of one data set.
 
     baseline: a setting as the rows name it, or a loss. study_size: settings that a study tried, if
-    these are its runs. Raises UserError if no run has finished, or if the runs' data differ.
+    these are its runs. resolution: the smallest difference of interest, in points. Raises
+    UserError if no run has finished, or if the runs' data differ.
     """
     records = [run for run in runs if isinstance(run, Record)]
     unfinished = [run for run in runs if isinstance(run, Result)]
@@ -118,15 +123,18 @@ def compare(
         return not row.records, claim, -f1, row.setting
 
     rows.sort(key=place)
+    rows = merge_equal(rows, find_baseline(rows, baseline))
     base = find_baseline(rows, baseline)
-    rows = with_contrasts(rows, base)
+    rows = with_verdicts(rows, base, resolution)
     return Comparison(
         tuple(rows),
         base.setting if base else None,
         split,
         reference,
         tuple(write_notes(rows, base, baseline, study_size)),
-        tuple(conclude(rows, base)),
+        tuple(conclude(rows, base, resolution)),
+        decide(rows, base),
+        resolution,
     )
 
 

@@ -1,130 +1,275 @@
-"""Conclude from a comparison, in plain words."""
+"""Conclude from a comparison, in plain words: what to take, and what each row has shown."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
-from nersweep.evaluation import stats
-from nersweep.report.power import (
-    ALPHA,
-    WORTHWHILE,
-    approximately,
-    holm_suffix,
-    seeds_to_detect,
-)
-from nersweep.report.rows import Contrast, Row, points
+from nersweep.config.settings import FIXED
+from nersweep.evaluation.inference import ALPHA, MOST_SEEDS, Contrast, Outlook, Verdict
+from nersweep.report.records import Record
+from nersweep.report.rows import Row, names, points
+from nersweep.results.result import Status
 
-SENTENCES = 6  # rows without a visible difference that still get a sentence each
+SENTENCES = 6  # rows of one verdict that still get a sentence each
+ALWAYS = ("epochs", "batch_size", "lr")  # settings of train in a command that is rebuilt
 
 
-def conclude(rows: Sequence[Row], baseline: Row | None) -> list[str]:
-    """Return a conclusion for each row but the baseline; none if no row could be tested.
+@dataclass(frozen=True)
+class Decision:
+    """What to take, how sure that is, and where its model lies: a sentence each.
 
-    Many rows without a visible difference share one sentence.
+    setting: "" if none can be preferred. command: the one that repeats the model's run.
+    provisional: what is still missing, or "".
     """
-    tested = [row for row in rows if row.contrast and len(row.contrast.seeds) > 1]
-    if baseline is None or not tested:
-        return []
-    others = [row for row in rows if row.records and row.setting != baseline.setting]
-    alike = [row for row in others if row.contrast and row.contrast.includes_zero]
-    if len(alike) <= SENTENCES:
-        return [conclusion(row, baseline) for row in others]
-    names: list[str] = []
-    for row in alike:
-        assert row.contrast
-        names.append(f"{row.setting} ({points(row.contrast.difference)})")
-    lines = [conclusion(row, baseline) for row in others if row not in alike]
-    lines.append(
-        f"No difference from {baseline.setting} can be seen for {', '.join(names)}: "
-        "their intervals, in the table, include 0."
+
+    setting: str
+    choice: str
+    command: str
+    certainty: str
+    model: str
+    provisional: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """The decision as lines of text."""
+        lines = [f"{self.choice} {self.command}", self.certainty, self.model]
+        return [self.provisional, *lines] if self.provisional else lines
+
+
+NO_DECISION = Decision("", "", "", "", "")
+
+
+def decide(rows: Sequence[Row], baseline: Row | None) -> Decision:
+    """Return which of the finished rows to take: the one of least expected regret."""
+    finished = [row for row in rows if row.records]
+    highest = max(finished, key=Row.mean)
+    ranked: list[tuple[float, Row]] = []
+    for row in finished:
+        if row.standing and np.isfinite(row.standing.regret):
+            ranked.append((row.standing.regret, row))
+    row = min(ranked, key=lambda pair: pair[0])[1] if ranked else highest
+    record = row.best
+    if not row.trained:
+        setting, choice = (
+            "",
+            "No setting trained: none predicts an entity. To repeat the first run:",
+        )
+        certainty = "More epochs or a higher learning rate may help (train.epochs, train.lr)."
+    elif len(finished) == 1:
+        setting, choice = row.setting, f"{row.setting} is the only setting:"
+        certainty = f"Mean F1 {100 * row.mean():.2f}{bounds(row)}; there is nothing to compare."
+    elif not ranked:
+        setting, choice = "", f"No setting can be preferred yet; {row.setting} has the highest F1:"
+        certainty = one_seed(finished)
+    else:
+        setting, choice = row.setting, f"Take {row.setting}:"
+        if baseline and row.contrast and row.contrast.verdict is Verdict.SAME:
+            choice = f"Take {row.setting}, or stay with {baseline.setting}, practically the same:"
+        certainty = confidence(row, finished, baseline)
+    place = f": {record.folder / 'model'}" if record.folder else " is not in the archive"
+    model = (
+        f"Its model{place} (seed {record.seed}, the best of {len(row.records)} on dev, "
+        f"F1 {100 * record.result.dev.f1:.2f})."
+    )
+    return Decision(setting, choice, command_of(record), certainty, model, missing_runs(rows))
+
+
+def one_seed(rows: Sequence[Row]) -> str:
+    """Say what one seed tells."""
+    if all(len(row.records) == 1 for row in rows):
+        return (
+            "How sure: one seed shows how each setting did once, not how much seeds vary. "
+            "Add a second: with seed=1,2,3 the report gives a verdict on each row."
+        )
+    return "How sure: no two settings have enough seeds in common for a comparison."
+
+
+def bounds(row: Row) -> str:
+    """Return the interval of mean F1, in brackets."""
+    low, high = row.interval
+    return f" [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def confidence(row: Row, rows: Sequence[Row], baseline: Row | None) -> str:
+    """Say how sure a choice is, what it may cost, and which others may be the best."""
+    assert row.standing
+    ranked = [other for other in rows if other.standing and np.isfinite(other.standing.best)]
+    text = (
+        f"How sure: it is the best of {len(ranked)} with probability {share(row.standing.best)}, "
+        f"and expected to cost {row.standing.regret:.2f} points against the best"
+    )
+    if baseline and baseline is not row and baseline.standing:
+        text += f" (staying with {baseline.setting}: {baseline.standing.regret:.2f})"
+    rivals: list[tuple[float, str]] = []
+    for other in ranked:
+        standing = other.standing
+        if standing and standing.candidate and other is not row:
+            rivals.append((-standing.best, f"{other.setting} ({share(standing.best)})"))
+    if not rivals:
+        return f"{text}. No other setting may be the best."
+    return f"{text}. May be the best too: {', '.join(name for _, name in sorted(rivals))}."
+
+
+def share(probability: float) -> str:
+    """Return a probability in percent, never 0 or 100 by rounding."""
+    percent = 100 * probability
+    if percent > 99:
+        return "above 99%"
+    return f"{percent:.0f}%" if percent >= 1 else "below 1%"
+
+
+def missing_runs(rows: Sequence[Row]) -> str:
+    """Say that runs are still missing; "" if all have ended."""
+    open_runs = 0
+    finished = 0
+    for row in rows:
+        finished += len(row.records)
+        for run in row.unfinished:
+            open_runs += run.status in (Status.RUNNING, Status.NOT_STARTED, Status.RESTART)
+    if not open_runs:
+        return ""
+    return (
+        f"Provisional: {open_runs} of {finished + open_runs} runs are still running or have not "
+        "started."
+    )
+
+
+def command_of(record: Record) -> str:
+    """Return the command that repeats a run, rebuilt from its settings if it is unknown.
+
+    What is rebuilt has the options, the knobs and the training, but nothing of the data's section.
+    """
+    if record.command:
+        return record.command
+    settings = {f"{group}={option}" for group, option in record.result.choice.items()}
+    settings -= {"head=token", "weights=none", "aux=none"}
+    for name, value in record.config.items():
+        if name not in FIXED and name != "choice" and isinstance(value, int | float | str):
+            settings.add(f"{name}={value}")
+    for name in ALWAYS:
+        if name in record.config["train"]:
+            settings.add(f"train.{name}={record.config['train'][name]}")
+    return shlex.join(["python", "-m", "nersweep", *sorted(settings), f"seed={record.seed}"])
+
+
+def conclude(rows: Sequence[Row], baseline: Row | None, resolution: float) -> list[str]:
+    """Return a sentence for each row but the baseline, and what else the rows have in common.
+
+    Rows of one verdict share a sentence if there are many.
+    """
+    finished = [row for row in rows if row.records]
+    lines: list[str] = []
+    if baseline:
+        by_verdict: dict[Verdict, list[Row]] = {}
+        for row in finished:
+            if row.contrast:
+                by_verdict.setdefault(row.contrast.verdict, []).append(row)
+        for verdict in Verdict:
+            group = by_verdict.get(verdict, [])
+            group.sort(key=lambda row: -difference(row))
+            if len(group) > SENTENCES:
+                lines.append(summary(verdict, group, baseline, resolution))
+            else:
+                lines += [sentence(row, baseline, resolution) for row in group]
+    lines += shared(finished, "did not train: it predicts no entity", "did not train: they predict "
+                    "no entity", lambda row: not row.trained)  # fmt: skip
+    lines += shared(
+        finished,
+        "was still improving at its last epoch: more train.epochs may change its place",
+        "were still improving at their last epoch: more train.epochs may change the order",
+        lambda row: row.trained and row.improving,
     )
     return lines
 
 
-def conclusion(row: Row, baseline: Row) -> str:
-    """Return the conclusion on a row against the baseline.
-
-    A difference is called real if its interval, corrected for the number of rows, excludes 0 and
-    the test over seeds agrees; it "seems" real if there are too few seeds for that test to agree.
-    """
-    contrast = row.contrast
-    if contrast is None:
-        return f"{row.setting} and {baseline.setting} share no seed, so they are not tested."
-    seeds = len(contrast.seeds)
-    if seeds < 2:
-        return (
-            f"{row.setting} and {baseline.setting} share one seed ({contrast.seeds[0]}), "
-            "so they are not tested."
-        )
-    low, high = map(points, contrast.interval)
-    measured = f"{points(contrast.difference)} points of F1, 95% interval {low} to {high}"
-    smallest = min(contrast.tested * stats.smallest_p(seeds), 1)
-    word = "better" if contrast.difference > 0 else "worse"
-    excludes_zero = not contrast.corrected[0] <= 0 <= contrast.corrected[1]
-    if excludes_zero and contrast.adjusted_seeds <= ALPHA:
-        return (
-            f"{row.setting} is {word} than {baseline.setting} on this data: {measured}, "
-            f"{p_of_seeds(contrast)}{unfinished_clause(row)}."
-        )
-    if excludes_zero and smallest > ALPHA:
-        return (
-            f"{row.setting} seems {word} than {baseline.setting}: {measured}; {seeds} seeds are "
-            "too few for the test over seeds to confirm it (its p cannot go below "
-            f"{smallest:.3g}{holm_suffix(contrast.tested)}){unfinished_clause(row)}."
-        )
-    return unconfirmed(row, contrast, baseline, measured, excludes_zero)
+def shared(rows: Sequence[Row], one: str, several: str, holds: Callable[[Row], bool]) -> list[str]:
+    """Return a sentence on the rows for which something holds; none without one."""
+    group = names([row for row in rows if holds(row)])
+    if not group:
+        return []
+    subject = ", ".join(group)
+    if len(group) == len(rows) > 1:
+        subject = f"All {len(rows)} settings"
+    return [f"{subject} {one if len(group) == 1 else several}."]
 
 
-def unconfirmed(
-    row: Row, contrast: Contrast, baseline: Row, measured: str, excludes_zero: bool
-) -> str:
-    """Explain why no difference is called real, and what it would take to detect one."""
-    seeds, pair = len(contrast.seeds), f"between {row.setting} and {baseline.setting}"
-    if contrast.includes_zero:
-        text = f"No difference {pair} can be seen with {seeds} seeds: {measured}"
+def difference(row: Row) -> float:
+    return row.contrast.difference if row.contrast else 0.0
+
+
+def summary(verdict: Verdict, rows: Sequence[Row], baseline: Row, resolution: float) -> str:
+    """Return one sentence on many rows of a verdict."""
+    parts = [f"{row.setting} ({points(difference(row))})" for row in rows]
+    what = f"{len(rows)} settings are {phrase(verdict, baseline, resolution)}"
+    return f"{what}; their differences in points, with intervals in the table: {', '.join(parts)}."
+
+
+def phrase(verdict: Verdict, baseline: Row, resolution: float) -> str:
+    """Return a verdict in words that follow "is"."""
+    more = f" by more than {resolution:g} points"
+    return {
+        Verdict.MUCH_BETTER: f"better than {baseline.setting}{more}",
+        Verdict.BETTER: f"better than {baseline.setting}",
+        Verdict.SAME: f"practically the same as {baseline.setting}",
+        Verdict.UNDECIDED: "undecided",
+        Verdict.WORSE: f"worse than {baseline.setting}",
+        Verdict.MUCH_WORSE: f"worse than {baseline.setting}{more}",
+    }[verdict]
+
+
+def sentence(row: Row, baseline: Row, resolution: float) -> str:
+    """Return what a row has shown against the baseline."""
+    contrast, outlook = row.contrast, row.outlook
+    assert contrast and outlook
+    text = (
+        f"{row.setting} is {phrase(contrast.verdict, baseline, resolution)}: {measured(contrast)}"
+    )
+    if contrast.verdict is Verdict.SAME:
+        text += f", within ±{resolution:g}"
+    elif contrast.verdict is Verdict.UNDECIDED:
+        text += f"; {remedy(contrast, outlook)}"
     else:
-        text = f"A difference {pair} is not confirmed with {seeds} seeds: {measured}"
-    if excludes_zero:
-        text += (
-            "; the interval excludes 0, but the test over seeds does not confirm it "
-            f"({p_of_seeds(contrast)})"
-        )
-    elif not contrast.includes_zero:
-        text += (
-            f"; the interval excludes 0, but one as wide as {contrast.tested} rows need does not"
-        )
-    elif contrast.adjusted_seeds <= ALPHA:
-        text += (
-            f"; the seeds agree ({p_of_seeds(contrast)}), "
-            "but chance in the sentences of this test set could explain it"
-        )
-    sentences = [text + unfinished_clause(row)]
-    sd = float(np.sqrt((row.sd**2 + baseline.sd**2) / 2))
-    needed = seeds_to_detect(WORTHWHILE[0], sd, contrast.tested)
-    if needed > seeds:
-        sentences.append(
-            f"A t test over seeds needs about {approximately(needed)} per row to detect "
-            f"{100 * WORTHWHILE[0]:.1f} points with 80% power, at their sd of {100 * sd:.2f} "
-            "points, and chance in the sentences comes on top"
-        )
-    if contrast.adjusted_sentences <= ALPHA:
-        sentences.append(
-            "These particular models do differ "
-            f"(p = {contrast.adjusted_sentences:.3g} over sentences), "
-            "which says nothing about other seeds"
-        )
-    return ". ".join(sentences) + "."
-
-
-def p_of_seeds(contrast: Contrast) -> str:
-    """Return the p of the test over seeds, in words."""
-    return f"p = {contrast.adjusted_seeds:.3g} after Holm's correction"
-
-
-def unfinished_clause(row: Row) -> str:
-    """Count the seeds that did not finish: the others are no fair sample if a loss diverges."""
+        text += f", {p_words(contrast.p)}"
     unfinished = len(row.unfinished)
-    if not unfinished:
-        return ""
-    seeds = len(row.records) + unfinished
-    return f"; {unfinished} of its {seeds} seeds did not finish and are not counted"
+    if unfinished:
+        seeds = len(row.records) + unfinished
+        text += f"; {unfinished} of its {seeds} seeds did not finish and are not counted"
+    return f"{text}."
+
+
+def measured(contrast: Contrast) -> str:
+    """Return a difference with its interval."""
+    text = f"{points(contrast.difference)} points"
+    if np.isfinite(contrast.low):
+        text += f" [{points(contrast.low)}, {points(contrast.high)}]"
+    return text
+
+
+def p_words(p: float) -> str:
+    """Return a p value as papers print it: p = .002, p < .001."""
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+
+
+def remedy(contrast: Contrast, outlook: Outlook) -> str:
+    """Say what would decide a row: seeds, or nothing that this test set can show."""
+    if not np.isfinite(contrast.low):
+        if np.isinf(contrast.document_variance):
+            return "a test set of one document cannot tell"
+        chance = NormalDist().inv_cdf(1 - ALPHA / 2) * contrast.document_variance**0.5
+        return (
+            f"one seed tells no more than that; chance in the documents alone reaches ±{chance:.2f}"
+            ", and how much seeds vary is unknown"
+        )
+    if outlook.more_seeds:
+        plural = "s" if outlook.more_seeds > 1 else ""
+        seeds = float(f"{outlook.more_seeds:.2g}")  # a few seeds support no more digits
+        return f"about {seeds:,.0f} more seed{plural} would decide it"
+    if outlook.limit > abs(contrast.difference):
+        return (
+            "no number of seeds decides it: this test set cannot see less than "
+            f"{outlook.limit:.2g} points"
+        )
+    return f"{MOST_SEEDS:,} seeds would not decide it"

@@ -15,6 +15,7 @@ from nersweep.terminal import console, print_table
 LATEX_WIDTH = 60  # characters that fit between the margins of A4
 LATEX_SIGNS = {
     "–": "--",
+    "−": "$-$",
     "±": r"$\pm$",
     "×": r"$\times$",
     "ε": r"$\varepsilon$",
@@ -38,34 +39,37 @@ ROW_COLUMNS = [
     "tau",
     "step_ratio",
 ]
-CONTRAST_NUMBERS = [
-    "difference",
-    "p_seeds",
-    "adjusted_seeds",
-    "p_sentences",
-    "adjusted_sentences",
-    "g",
-    "superiority",
-    "order",
-]
-CONTRAST_COLUMNS = [*CONTRAST_NUMBERS, "difference_low", "difference_high"]
+CONTRAST_COLUMNS = ["difference", "low", "high", "p", "verdict", "more_seeds", "limit"]
+STANDING_COLUMNS = ["best", "regret", "candidate"]
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print the tables, the notes and the conclusions. Wide tables continue below themselves."""
-    for table in make_tables(comparison):
-        title = table.title
-        for columns in column_groups(table, console.width):
-            print_table(title, *part(table, columns))
-            console.print()
-            title = ""
-    for line in [*note_unfinished(comparison.rows), *comparison.notes, "", *comparison.conclusions]:
+    """Print the decision, the conclusions, the main table and the notes.
+
+    A wide table continues below itself. The other tables are in the files.
+    """
+    for line in [*comparison.decision.lines, "", *comparison.conclusions]:
+        console.print(line)
+    console.print()
+    table = make_tables(comparison)[0]
+    title = table.title
+    for columns in column_groups(table, console.width):
+        print_table(title, *part(table, columns))
+        console.print()
+        title = ""
+    for line in [*note_unfinished(comparison.rows), *comparison.notes]:
         console.print(line)
 
 
 def markdown(comparison: Comparison, title: str) -> str:
-    """Return the conclusions, the notes, and the tables with what their columns mean."""
+    """Return the decision, the conclusions, the notes, and the tables with their legends."""
     blocks = [f"# {escape(title)}"]
+    decision = comparison.decision
+    if decision.provisional:
+        blocks.append(f"**{escape(decision.provisional)}**")
+    blocks.append(f"**{escape(decision.choice)}** `{decision.command.replace('`', ' ')}`")
+    blocks.append(escape(decision.certainty))
+    blocks.append(escape(decision.model))
     blocks.append("\n".join(f"- {escape(line)}" for line in comparison.conclusions))
     notes = [*comparison.notes, *note_unfinished(comparison.rows)]
     blocks.append("\n>\n".join(f"> {escape(line)}" for line in notes))
@@ -110,12 +114,15 @@ def latex(comparison: Comparison) -> str:
 
 
 def comma_separated(comparison: Comparison) -> str:
-    """Return all numbers unrounded, as fractions of 1: a line for each row, with its means and its
-    contrast with the baseline."""
+    """Return all numbers unrounded: a line for each row, with its means and its contrast.
+
+    Scores and their intervals are fractions of 1; differences, limits and regrets are points.
+    """
     scores = list(comparison.first.scores)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*ROW_COLUMNS, *CONTRAST_COLUMNS, *scores])
+    contrast = [f"difference_{name}" if name in ROW_COLUMNS else name for name in CONTRAST_COLUMNS]
+    writer.writerow([*ROW_COLUMNS, *contrast, *STANDING_COLUMNS, *scores])
     for row in comparison.rows:
         f1 = " ".join(f"{value:.6g}" for value in row.values("f1"))
         values: list[object] = [row.setting, " ".join(map(str, row.seeds)), len(row.unfinished)]
@@ -125,15 +132,15 @@ def comma_separated(comparison: Comparison) -> str:
             values += [row.shifted_f1, row.tau, comparison.time_ratio(row)]
         else:
             values += [""] * 3
-        if row.contrast:
-            values += [getattr(row.contrast, name) for name in CONTRAST_NUMBERS]
-            values += row.contrast.interval
-        else:
-            values += [""] * len(CONTRAST_COLUMNS)
+        for name in CONTRAST_COLUMNS:
+            values.append(getattr(row.contrast, name, getattr(row.outlook, name, "")))
+        for name in STANDING_COLUMNS:
+            values.append(getattr(row.standing, name, ""))
         values += [row.mean(score) for score in scores]
         writer.writerow("" if is_nan(value) else value for value in values)
     return file.getvalue()
 
 
 def is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+    """True for what an empty cell stands for: NaN, and an interval without ends."""
+    return isinstance(value, float) and not math.isfinite(value)

@@ -2,12 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from nersweep.evaluation import stats
-from nersweep.report.power import WORTHWHILE, approximately, holm_suffix, seeds_to_detect
 from nersweep.report.records import Record
-from nersweep.report.rows import Row, outcome
+from nersweep.report.rows import Row, names, outcome
 
 
 def write_notes(
@@ -49,14 +45,18 @@ def write_notes(
             notes.append(
                 f"{row.setting}: several runs of seed {seeds}; one of the latest version counts"
             )
+        if row.equals:
+            notes.append(
+                f"{', '.join(row.equals)}: the same predictions as {row.setting} with every seed, "
+                "counted once"
+            )
     notes += note_baseline(rows, baseline, name)
-    if max(len(row.seeds) for row in rows) == 1:
+    others = [row for row in rows if baseline and row.seeds != baseline.seeds]
+    if baseline and others:
         notes.append(
-            "one seed: no test can tell a difference from chance; "
-            "the intervals cover the choice of sentences alone"
+            f"not the same seeds as {baseline.setting}: {', '.join(names(others))}; compared over "
+            "the seeds they share if these are at least two and half of the fewer, else over all"
         )
-    elif baseline:
-        notes += note_seeds(rows, baseline)
     return notes
 
 
@@ -68,8 +68,8 @@ def note_documents(records: Sequence[Record]) -> list[str]:
     marks = {record.documents.marked for record in records}
     if None in marks:
         return [
-            "documents unknown, as an older version made these runs: sentences are taken as "
-            "independent, so intervals are too narrow"
+            "documents unknown, as an older version made some of these runs: sentences are taken "
+            "as independent, so intervals are too narrow"
         ]
     if False in marks and records[0].result.choice["data"] != "generated":
         return [
@@ -102,49 +102,16 @@ def note_baseline(rows: Sequence[Row], baseline: Row | None, name: str) -> list[
     if baseline is None:
         if len(rows) == 1:
             return []
-        return [f"baseline={name}: no such row, so nothing is compared; rows: {names(rows)}"]
+        return [
+            f"baseline={name}: no such row, so nothing is compared; rows: {', '.join(names(rows))}"
+        ]
     if baseline.setting == name:
         return []
     rivals = [row for row in rows if row.loss == name and row.setting != baseline.setting]
     if not rivals:
         return []
     return [f"baseline={name}: {baseline.setting} is used, as the first of several; "
-            f"the others are {names(rivals)}"]  # fmt: skip
-
-
-def note_seeds(rows: Sequence[Row], baseline: Row) -> list[str]:
-    """Note rows whose seeds differ from the baseline's, and what this number of seeds can show."""
-    notes: list[str] = []
-    others = [row for row in rows if row.seeds != baseline.seeds]
-    if others:
-        notes.append(
-            f"not the same seeds as {baseline.setting}: {names(others)}; "
-            "compared over the seeds they share, if any"
-        )
-    contrasts = [row.contrast for row in rows if row.contrast and len(row.contrast.seeds) > 1]
-    if not contrasts:
-        return notes
-    seeds, tested = max(len(contrast.seeds) for contrast in contrasts), len(contrasts)
-    smallest = stats.smallest_p(seeds)
-    holm = f", {min(tested * smallest, 1):.3g}{holm_suffix(tested)}" if tested > 1 else ""
-    notes.append(
-        f"with {seeds} seeds the sign-flip test over seeds cannot give a p below "
-        f"{smallest:.3g}{holm}"
-    )
-    sd = float(np.median([row.sd for row in rows if len(row.seeds) > 1]))
-    if sd > 0:
-        needs: list[str] = []
-        for difference in WORTHWHILE:
-            seeds = seeds_to_detect(difference, sd, tested)
-            needs.append(f"{approximately(seeds)} for {100 * difference:.1f}")
-        plural = "s" if tested > 1 else ""
-        notes.append(
-            "seeds per row that a t test over seeds needs to detect a difference, in points of F1, "
-            f"with 80% power, at the median sd of {100 * sd:.2f} points and with {tested} "
-            f"row{plural} against the baseline: {', '.join(needs)}; chance in the sentences "
-            "comes on top, and no number of seeds removes it"
-        )
-    return notes
+            f"the others are {', '.join(names(rivals))}"]  # fmt: skip
 
 
 def note_unfinished(rows: Sequence[Row]) -> list[str]:
@@ -162,8 +129,3 @@ def note_unfinished(rows: Sequence[Row]) -> list[str]:
         if parts:
             lines.append(f"{row.setting}: {'; '.join(parts)}")
     return lines
-
-
-def names(rows: Sequence[Row]) -> str:
-    """Join the settings of rows."""
-    return ", ".join(row.setting for row in rows)

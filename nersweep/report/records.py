@@ -14,6 +14,7 @@ from nersweep.config.settings import matters
 from nersweep.evaluation.counts import NO_DOCUMENTS, DocumentCounts
 from nersweep.faults import Fault, UserError
 from nersweep.report.predictions import TaggedSplit, read_predictions
+from nersweep.results.card import read_card
 from nersweep.results.counts import COUNTS, read_counts
 from nersweep.results.result import RESULT, FinishedResult, Result, read_result, result_of
 from nersweep.training.history import EPOCH, EpochRecord, StepRecord, record_of
@@ -27,7 +28,8 @@ class Record:
 
     counts: entities of each sentence, correct, predicted, gold (S, 3). confusion: words by gold
     and predicted label. losses: (step, training loss), thinned out. folder: None for a run from
-    an archive. documents: entities of each document by type.
+    an archive. documents: entities of each document by type. command: the one that repeats the run;
+    "" if unknown.
     """
 
     result: FinishedResult
@@ -38,6 +40,7 @@ class Record:
     losses: list[tuple[int, float]] = field(default_factory=list)
     folder: Path | None = None
     documents: DocumentCounts = NO_DOCUMENTS
+    command: str = ""
 
     @property
     def setting(self) -> str:
@@ -134,6 +137,7 @@ def read_run(folder: Path, split: str) -> Run:
         reason = f"not the counts of {split}.conll"
         raise UserError(Fault(str(folder / COUNTS), must=reason))
     epochs, losses = read_history(folder / "metrics.jsonl")
+    card = read_card(folder)
     return Record(
         round_result(result),
         split,
@@ -143,6 +147,7 @@ def read_run(folder: Path, split: str) -> Run:
         losses,
         folder,
         documents,
+        card.note.strip("`") if card else "",
     )
 
 

@@ -31,6 +31,7 @@ def report(options: ReportOptions) -> None:
             raise UserError(Fault("compare", options.compare, reason))
         print_difference(find_run(names[0], options), find_run(names[1], options))
         return
+    resolution = options.points
     selection = select_runs(options)
     comparison = compare(
         selection.runs,
@@ -38,6 +39,7 @@ def report(options: ReportOptions) -> None:
         selection.split,
         read_reference(data_name(selection.runs)),
         selection.study_size,
+        resolution,
     )
     folder = files.writable(Path(options.folder) if options.folder else selection.folder)
     formats.print_comparison(comparison)

@@ -6,45 +6,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nersweep.evaluation import stats
+from nersweep.evaluation.inference import (
+    Contrast,
+    Outlook,
+    Standing,
+    foresee,
+    infer,
+    mean_intervals,
+)
+from nersweep.evaluation.influence import Floats, Rate, Sample, measure
 from nersweep.report.records import Record
 from nersweep.report.reference import NO_CLAIM, NO_REFERENCE, Claim, Reference
 from nersweep.results.result import Result, Status
 
-ORDER_SEEDS = 5  # the fewest for which almost stochastic order says something
+METRIC = Rate()  # micro F1
 Interval = tuple[float, float]
 NO_INTERVAL = (np.nan, np.nan)
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """The difference between a row and the baseline, over the seeds that both have.
-
-    difference: of mean F1, as a fraction; interval: its 95% interval; corrected: an interval so
-    wide that those of all tested rows hold together (Bonferroni). tested: rows that share several
-    seeds with the baseline. p_seeds: of the sign-flip test over seeds; p_sentences: of approximate
-    randomisation over sentences; adjusted_seeds, adjusted_sentences: the same after Holm's
-    correction. g: Hedges' g. superiority: the share of pairs of runs in which the row wins.
-    order: the bound of almost stochastic order. NaN: too few seeds.
-    """
-
-    seeds: tuple[int, ...]
-    difference: float
-    interval: Interval
-    corrected: Interval
-    tested: int
-    p_seeds: float
-    p_sentences: float
-    g: float
-    superiority: float
-    order: float
-    adjusted_seeds: float = np.nan
-    adjusted_sentences: float = np.nan
-
-    @property
-    def includes_zero(self) -> bool:
-        """True if the 95% interval does not tell the sign of the difference."""
-        return self.interval[0] <= 0 <= self.interval[1]
 
 
 @dataclass(frozen=True)
@@ -52,7 +29,10 @@ class Row:
     """A setting over its seeds.
 
     records: finished runs, by seed. unfinished: the other runs. interval: the 95% interval of mean
-    F1. repeated: seeds with several finished runs, of which one counts.
+    F1, from seeds and documents, as fractions. contrast and outlook: against the baseline, in
+    points; None for the baseline and for a row that did not train. standing: among all rows.
+    repeated: seeds with several finished runs, of which one counts. equals: other settings that
+    made the same predictions, and count as this row.
     """
 
     setting: str
@@ -61,7 +41,10 @@ class Row:
     interval: Interval = NO_INTERVAL
     claim: Claim = NO_CLAIM
     contrast: Contrast | None = None
+    outlook: Outlook | None = None
+    standing: Standing | None = None
     repeated: tuple[int, ...] = ()
+    equals: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -70,6 +53,22 @@ class Row:
     @property
     def loss(self) -> str | None:
         return self.records[0].loss if self.records else None
+
+    @property
+    def trained(self) -> bool:
+        """False if no run of the row predicts an entity."""
+        return any(record.counts[:, 1].any() for record in self.records)
+
+    @property
+    def improving(self) -> bool:
+        """True if most runs were best at their last epoch."""
+        last = [record.result.best_epoch == record.result.epochs for record in self.records]
+        return 2 * sum(last) > len(last)
+
+    @property
+    def best(self) -> Record:
+        """The run with the best F1 on dev."""
+        return max(self.records, key=lambda record: record.result.dev.f1)
 
     def values(self, score: str) -> np.ndarray:
         """Return a score of each seed, by its flat name: f1, PER/f1, calibration_error/all."""
@@ -113,12 +112,12 @@ class Row:
         return hardware
 
 
-def points(share: float) -> str:
-    """Return a difference of F1 in points, with its sign. A small one gets up to four digits."""
+def points(value: float) -> str:
+    """Return a number of points with its sign. A small one gets up to four digits."""
     for digits in (2, 3, 4):
-        text = f"{100 * share:+.{digits}f}"
+        text = f"{value:+.{digits}f}"
         if float(text):
-            return text
+            return text.replace("-", "−")
     return "0.00"
 
 
@@ -138,73 +137,92 @@ def make_row(
     by_seed = {record.seed: record for record in records}
     runs_of_seed = Counter(record.seed for record in records)
     last = tuple(by_seed[seed] for seed in sorted(by_seed))
-    row = Row(
+    return Row(
         setting,
         last,
         tuple(unfinished),
+        claim=reference.rows.get(last[0].loss, NO_CLAIM) if last else NO_CLAIM,
         repeated=tuple(sorted(seed for seed, runs in runs_of_seed.items() if runs > 1)),
     )
-    if not last:
-        return row
-    resampled = stats.resampled_f1(np.stack([record.counts for record in last]))
-    low, high = interval_of(resampled, row.values("f1"))
-    claim = reference.rows.get(last[0].loss, NO_CLAIM)
-    return replace(row, interval=(max(low, 0.0), min(high, 1.0)), claim=claim)
 
 
-def interval_of(
-    resampled: np.ndarray, observed: np.ndarray, level: float = stats.LEVEL
-) -> Interval:
-    """Return the interval of a mean over seeds; with one seed, over sentences alone."""
-    if len(observed) > 1:
-        low, high = stats.student_interval(resampled, observed, level=level)
-    else:
-        low, high = stats.bootstrap_interval(resampled, level=level)
-    return float(low), float(high)
+def merge_equal(rows: Sequence[Row], baseline: Row | None) -> list[Row]:
+    """Return the rows with those of the same predictions as one, the baseline or else the first.
+
+    Equal are counts by sentence, the confusion of labels, the training loss, and F1 on dev after
+    each epoch, for every seed. Rows with unfinished runs, or without a predicted entity, stay.
+    """
+    groups: dict[object, list[Row]] = {}
+    for row in rows:
+        key: object = row.setting
+        if row.trained and not row.unfinished:
+            runs: list[object] = []
+            for record in row.records:
+                curve = tuple(epoch.dev.f1 for epoch in record.epochs)
+                counts = record.counts.tobytes(), record.confusion.tobytes()
+                runs.append((record.seed, counts, curve, tuple(record.losses)))
+            key = tuple(runs)
+        groups.setdefault(key, []).append(row)
+    merged: list[Row] = []
+    for group in groups.values():
+        kept = min(group, key=lambda row: row is not baseline)
+        equals = tuple(row.setting for row in group if row is not kept)
+        merged.append(replace(kept, equals=equals))
+    return merged
 
 
-def with_contrasts(rows: Sequence[Row], baseline: Row | None) -> list[Row]:
-    """Return the rows, each with its contrast with the baseline if they share a seed."""
-    if baseline is None:
-        return list(rows)
-    others = [row for row in rows if row is not baseline and shared_seeds(row, baseline)]
-    tested = sum(len(shared_seeds(row, baseline)) > 1 for row in others)
-    contrasts = [contrast(row, baseline, tested) for row in others]
-    adjusted_seeds = stats.holm(np.array([each.p_seeds for each in contrasts]))
-    adjusted_sentences = stats.holm(np.array([each.p_sentences for each in contrasts]))
-    by_setting: dict[str, Contrast] = {}
-    for row, each, p, q in zip(others, contrasts, adjusted_seeds, adjusted_sentences, strict=True):
-        by_setting[row.setting] = replace(
-            each, adjusted_seeds=float(p), adjusted_sentences=float(q)
+def with_verdicts(rows: Sequence[Row], baseline: Row | None, resolution: float) -> list[Row]:
+    """Return the rows with their intervals, and their contrast with the baseline.
+
+    Rows that did not train are not compared. Without a baseline rows have a standing alone.
+    """
+    finished = [row for row in rows if row.records]
+    intervals = dict(zip(names(finished), mean_intervals(samples_of(finished)), strict=True))
+    compared = [row for row in finished if row.trained or row is baseline]
+    compared.sort(key=lambda row: row is not baseline)
+    samples = samples_of(compared)
+    contrasts: dict[str, Contrast] = {}
+    outlooks: dict[str, Outlook] = {}
+    standings: dict[str, Standing] = {}
+    if len(samples) > 1:
+        inference = infer(samples, resolution)
+        standings = {standing.name: standing for standing in inference.standings}
+        if baseline:
+            contrasts = {contrast.name: contrast for contrast in inference.contrasts}
+            outlooks = foresee(samples, resolution)
+    judged: list[Row] = []
+    for row in rows:
+        name = row.setting
+        low, high = intervals.get(name, NO_INTERVAL)
+        judged.append(
+            replace(
+                row,
+                interval=(low / 100, high / 100),
+                contrast=contrasts.get(name),
+                outlook=outlooks.get(name),
+                standing=standings.get(name),
+            )
         )
-    return [replace(row, contrast=by_setting.get(row.setting)) for row in rows]
+    return judged
 
 
-def shared_seeds(row: Row, baseline: Row) -> tuple[int, ...]:
-    """Return the seeds that both rows have."""
-    return tuple(sorted(set(row.seeds) & set(baseline.seeds)))
+def samples_of(rows: Sequence[Row]) -> list[Sample]:
+    """Measure the rows: by document where all runs know the same documents, else by sentence."""
+    kinds: set[tuple[int, tuple[str, ...]]] = set()
+    for row in rows:
+        kinds |= {(record.documents.documents, record.documents.types) for record in row.records}
+    by_document = len(kinds) == 1 and min(kinds)[0] > 0
+    samples: list[Sample] = []
+    for row in rows:
+        counts: dict[int, Floats] = {}
+        for record in row.records:
+            counts[record.seed] = (
+                record.documents.lenient if by_document else record.counts[:, None]
+            ).astype(np.float64)
+        samples.append(measure(row.setting, counts, METRIC))
+    return samples
 
 
-def contrast(row: Row, baseline: Row, tested: int) -> Contrast:
-    """Compare a row with the baseline over their shared seeds, before Holm's correction."""
-    seeds = shared_seeds(row, baseline)
-    counts, f1 = [], []
-    for side in (row, baseline):
-        records = [record for record in side.records if record.seed in seeds]
-        counts.append(np.stack([record.counts for record in records]))
-        f1.append(np.array([record.scores["f1"] for record in records]))
-    x, y = f1
-    several = len(seeds) > 1
-    resampled = stats.resampled_f1(counts[0]) - stats.resampled_f1(counts[1])
-    return Contrast(
-        seeds=seeds,
-        difference=float(x.mean() - y.mean()),
-        interval=interval_of(resampled, x - y),
-        corrected=interval_of(resampled, x - y, 1 - (1 - stats.LEVEL) / max(tested, 1)),
-        tested=tested,
-        p_seeds=stats.sign_flip(x - y) if several else np.nan,
-        p_sentences=stats.approximate_randomisation(counts[0], counts[1]) if several else np.nan,
-        g=stats.hedges_g(x, y),
-        superiority=stats.superiority(x, y) if several else np.nan,
-        order=stats.almost_stochastic_order(x, y) if len(seeds) >= ORDER_SEEDS else np.nan,
-    )
+def names(rows: Sequence[Row]) -> list[str]:
+    """Return the settings of rows."""
+    return [row.setting for row in rows]

@@ -1,6 +1,7 @@
 """Select the runs of a report: those of a sweep, of a study, of the tracker, or of an archive."""
 
 import json
+import math
 import re
 import shutil
 from collections import Counter
@@ -35,6 +36,7 @@ class ReportOptions:
     baseline: str = keyword(
         "a setting or a loss to compare the others with (cross_entropy)", "cross_entropy"
     )
+    resolution: str = keyword("the smallest difference of interest, in points of F1 (0.5)", "0.5")
     split: str | None = keyword("dev or test (test, but dev for a study)")
     output_dir: str = keyword("where the runs are (outputs)", "outputs")
     folder: str | None = keyword(
@@ -50,6 +52,18 @@ class ReportOptions:
     @property
     def scored_split(self) -> str:
         return self.split or ("dev" if self.study else "test")
+
+    @property
+    def points(self) -> float:
+        """The resolution. Raises UserError unless it is above 0 and at most 100."""
+        try:
+            points = float(self.resolution)
+        except ValueError:
+            points = math.nan
+        if not 0 < points <= 100:
+            remedy = "it is a difference of F1, in points"
+            raise UserError(Fault("resolution", self.resolution, "must be > 0 and ≤ 100", remedy))
+        return points
 
     @property
     def store(self) -> Store:

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nersweep.evaluation.inference import Contrast
 from nersweep.report.comparison import Comparison
-from nersweep.report.rows import Contrast, Interval, Row, points
+from nersweep.report.rows import Interval, Row, points
 
 NOTHING = "–"
 
@@ -39,13 +40,9 @@ def make_tables(comparison: Comparison) -> list[Table]:
     """Return all tables that have a row."""
     finished = comparison.finished
     source = comparison.reference.source
-    contrasts = [row for row in finished if row.contrast]
     claims = [row for row in comparison.rows if row.claim.types]
     tables = [
         make_table("Scores, in percent", score_columns(comparison), comparison.rows),
-        make_table(
-            f"Against {comparison.baseline}, in points of F1", contrast_columns(), contrasts
-        ),
         make_table("Other measures, in percent", other_columns(comparison), finished),
         make_table("Errors, per run", error_columns(), finished),
         make_table("F1 of each type, in percent", type_columns(comparison), finished),
@@ -70,7 +67,7 @@ def make_table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> Ta
 
 
 def score_columns(comparison: Comparison) -> list[Column]:
-    rows, reference = comparison.rows, comparison.reference
+    baseline, rarest = comparison.baseline, comparison.rarest
     columns = [
         Column("seeds", seeds, "runs that differ in their seed alone; finished ones of all"),
         Column(
@@ -81,24 +78,32 @@ def score_columns(comparison: Comparison) -> list[Column]:
         Column(
             "95%",
             lambda row: interval(row.interval, percent),
-            "interval of that mean, over seeds and sentences",
+            "interval of that mean on its own, from seeds and documents",
         ),
     ]
-    if reference.rows:
-        about = f"F1 claimed for the loss, whatever its settings here ({reference.source})"
-        columns.append(Column("claimed", lambda row: claim(row.claim.f1), about))
-    columns.append(
-        Column("precision", mean("precision"), "share of predicted entities that are correct")
-    )
-    if any(row.claim.precision for row in rows):
-        columns.append(
-            Column("claimed precision", lambda row: claim(row.claim.precision), "as claimed")
+    if baseline:
+        columns += [
+            Column("difference", of(lambda x: points(x.difference)), f"from {baseline}, in points"),
+            Column(
+                "interval",
+                of(lambda x: interval((x.low, x.high), points)),
+                "of the difference, from seeds and documents: all of them hold together in 95%",
+            ),
+            Column("p", of(lambda x: p_value(x.p)), "below .05 exactly where 0 is outside of it"),
+            Column(
+                "verdict",
+                lambda row: verdict(row, comparison),
+                f"what the interval says at a resolution of {comparison.resolution:g} points",
+            ),
+        ]
+    if comparison.reference.rows:
+        about = (
+            f"F1 claimed for the loss, whatever its settings here ({comparison.reference.source})"
         )
-    columns.append(Column("recall", mean("recall"), "share of true entities that are predicted"))
-    if any(row.claim.recall for row in rows):
-        columns.append(Column("claimed recall", lambda row: claim(row.claim.recall), "as claimed"))
-    rarest = comparison.rarest
+        columns.append(Column("claimed", lambda row: claim(row.claim.f1), about))
     columns += [
+        Column("precision", mean("precision"), "share of predicted entities that are correct"),
+        Column("recall", mean("recall"), "share of true entities that are predicted"),
         Column("macro", mean("macro_f1"), "mean of the types' F1"),
         Column(rarest, mean(f"{rarest}/f1"), "F1 of the rarest type in training"),
         Column("strict", mean("strict/f1"), "F1 if only B- begins an entity"),
@@ -106,49 +111,19 @@ def score_columns(comparison: Comparison) -> list[Column]:
     return columns
 
 
-def contrast_columns() -> list[Column]:
-    def of(value: Callable[[Contrast], str]) -> Callable[[Row], str]:
-        return lambda row: value(row.contrast) if row.contrast else NOTHING
+def of(value: Callable[[Contrast], str]) -> Callable[[Row], str]:
+    """Return a column's value from the contrast with the baseline."""
+    return lambda row: value(row.contrast) if row.contrast else NOTHING
 
-    return [
-        Column(
-            "difference",
-            of(lambda contrast: points(contrast.difference)),
-            "of mean F1, over the seeds that both have",
-        ),
-        Column(
-            "95%",
-            of(lambda contrast: interval(contrast.interval, points)),
-            "its interval, over seeds and sentences",
-        ),
-        Column(
-            "p seeds",
-            of(lambda contrast: p_value(contrast.adjusted_seeds)),
-            "sign-flip test over seeds, Holm-corrected over the rows",
-        ),
-        Column(
-            "p sentences",
-            of(lambda contrast: p_value(contrast.adjusted_sentences)),
-            "approximate randomisation over sentences, of these particular models, "
-            "Holm-corrected over the rows",
-        ),
-        Column(
-            "g",
-            of(lambda contrast: number(contrast.g, ".2f")),
-            "Hedges' g: the difference in standard deviations over seeds",
-        ),
-        Column(
-            "better",
-            of(lambda contrast: number(contrast.superiority, ".2f")),
-            "share of pairs of runs in which this row wins",
-        ),
-        Column(
-            "ε",
-            of(lambda contrast: number(contrast.order, ".2f")),
-            "upper 95% bound of almost stochastic order, from five seeds on: "
-            "below .5 this row is better, above it is open",
-        ),
-    ]
+
+def verdict(row: Row, comparison: Comparison) -> str:
+    """Return the verdict on a row in a few words."""
+    if row.setting == comparison.baseline:
+        return "baseline"
+    if row.contrast:
+        more = f"by more than {comparison.resolution:g}"
+        return row.contrast.verdict.replace("by more than the resolution", more)
+    return NOTHING if row.trained or not row.records else "did not train"
 
 
 def other_columns(comparison: Comparison) -> list[Column]:
@@ -175,10 +150,14 @@ def other_columns(comparison: Comparison) -> list[Column]:
             f"time of an optimiser step, median over seeds, as a multiple of that of {unit}",
         ),
     ]
-    if any(row.claim.time is not None for row in comparison.rows):
-        columns.append(
-            Column("claimed step", lambda row: claim(row.claim.time, ".1f", "×"), "as claimed")
-        )
+    claims: dict[str, Callable[[Row], str]] = {
+        "claimed step": lambda row: claim(row.claim.time, ".1f", "×"),
+        "claimed precision": lambda row: claim(row.claim.precision),
+        "claimed recall": lambda row: claim(row.claim.recall),
+    }
+    for name, value in claims.items():
+        if any(value(row) != NOTHING for row in comparison.finished):
+            columns.append(Column(name, value, "as claimed"))
     return columns
 
 
@@ -229,11 +208,11 @@ def number(value: float, form: str, unit: str = "") -> str:
 
 
 def p_value(p: float) -> str:
-    return "<.001" if p < 0.001 else number(p, ".3f")
+    return "<.001" if p < 0.001 else number(p, ".3f").removeprefix("0")
 
 
 def interval(ends: Interval, form: Callable[[float], str]) -> str:
-    return NOTHING if math.isnan(ends[0]) else f"{form(ends[0])}…{form(ends[1])}"
+    return f"[{form(ends[0])}, {form(ends[1])}]" if math.isfinite(ends[0]) else NOTHING
 
 
 def seeds(row: Row) -> str:

@@ -1,17 +1,21 @@
 """Settings over their seeds: groups, tests worked out by hand, and no overstated conclusion."""
 
 import math
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from finished import finished_result, unfinished
 
 from nersweep.evaluation import stats
+from nersweep.evaluation.counts import NO_DOCUMENTS, from_dense
+from nersweep.evaluation.inference import infer, mean_intervals
+from nersweep.evaluation.influence import Rate, cluster_counts, measure
 from nersweep.faults import UserError
 from nersweep.report import comparison as comparison_module
 from nersweep.report import rows as row_module
-from nersweep.report.power import seeds_to_detect
 from nersweep.report.records import Record
 from nersweep.report.reference import NO_REFERENCE, Claim, Reference
 from nersweep.report.tables import make_tables
@@ -23,14 +27,14 @@ REFERENCE = Reference(
 )
 
 
-def compare(runs, baseline, reference=NO_REFERENCE):
-    return comparison_module.compare(runs, baseline, "test", reference)
+def compare(runs, baseline="cross_entropy", reference=NO_REFERENCE, resolution=0.5):
+    return comparison_module.compare(runs, baseline, "test", reference, resolution=resolution)
 
 
 def record(loss="focal", seed=1, right=600, checksum="c0ffee" * 4, version="0.1.0", **changes):
     """A run that predicts so many of 800 entities, two in each sentence, and nothing wrong.
 
-    changes: settings, with __ for the dot."""
+    changes: settings, with __ for the dot. Runs of different settings differ in their confusion."""
     config = {
         "output_dir": "outputs",
         "device": "auto",
@@ -55,40 +59,12 @@ def record(loss="focal", seed=1, right=600, checksum="c0ffee" * 4, version="0.1.
         data=DataFacts(checksum, {"train": 80}, {"PER": 9, "LOC": 7}),
         versions={"nersweep": version},
     )
-    return Record(result, "test", counts)
+    confusion = np.array([[zlib.crc32(repr((loss, changes)).encode())]])
+    return Record(result, "test", counts, confusion)
 
 
 def rows_of(*records, baseline="cross_entropy", reference=REFERENCE):
     return {row.setting: row for row in compare(records, baseline, reference).rows}
-
-
-def test_the_statistics_are_those_of_the_counts():
-    gains = {"focal": (4, 7, 2), "dice": (4, -6, 3)}
-    base = [record("cross_entropy", seed, 600 + seed) for seed in (1, 2, 3)]
-    others = {
-        loss: [record(loss, i, 600 + i + gain) for i, gain in enumerate(of, 1)]
-        for loss, of in gains.items()
-    }
-    rows = rows_of(*base, *others["focal"], *others["dice"])
-    y = np.array(
-        [2 * n / (n + 800) for n in (601, 602, 603)]
-    )  # by hand: precision 1, recall n / 800
-    for loss, of in gains.items():
-        x = np.array([2 * n / (n + 800) for n in (600 + i + gain for i, gain in enumerate(of, 1))])
-        contrast = rows[loss].contrast
-        assert contrast.difference == pytest.approx((x - y).mean(), abs=1e-12)
-        assert contrast.g == pytest.approx(stats.hedges_g(x, y))
-        assert contrast.superiority == pytest.approx(np.mean([a > b for a in x for b in y]))
-        a, b = (np.stack([r.counts for r in side]) for side in (others[loss], base))
-        assert contrast.p_sentences == stats.approximate_randomisation(a, b)
-        low, high = stats.student_interval(stats.resampled_f1(a) - stats.resampled_f1(b), x - y)
-        assert contrast.interval == pytest.approx((low, high))
-    assert (rows["focal"].contrast.p_seeds, rows["dice"].contrast.p_seeds) == (
-        0.25,
-        1,
-    )  # of 8 signs: 2, and all
-    assert (rows["focal"].contrast.adjusted_seeds, rows["dice"].contrast.adjusted_seeds) == (0.5, 1)
-    assert rows["cross_entropy"].contrast is None
 
 
 def test_a_setting_is_a_row_and_places_are_no_setting():
@@ -180,18 +156,6 @@ def test_different_data_are_refused_in_one_line_that_names_them():
         compare([*runs, shorter], "cross_entropy")
 
 
-def test_a_single_seed_is_not_tested_and_the_table_says_why():
-    answer = compare([record("cross_entropy"), record("focal", right=700)], "cross_entropy")
-    assert not answer.conclusions and any(
-        note.startswith("one seed: no test") for note in answer.notes
-    )
-    contrast = answer.rows[0].contrast or answer.rows[1].contrast
-    assert (
-        contrast.difference > 0
-        and np.isnan([contrast.p_seeds, contrast.p_sentences, contrast.adjusted_seeds]).all()
-    )
-
-
 @pytest.mark.parametrize(
     "changes", [{"device": "cuda:1"}, {"hardware": "another CPU"}], ids=["device", "hardware"]
 )
@@ -220,145 +184,158 @@ def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():
     )  # no focal row: the baseline
 
 
-def concluded(monkeypatch, gains, interval, p_sentences, rows=1):
-    """Return the conclusion on the first of `rows` rows whose seeds gain so many entities.
-
-    The bootstrap gives this interval in points, and a wider one for a higher level.
-    """
-
-    def interval_of(resampled, observed, level=0.95):
-        low, high = interval
-        more = (1 - 0.95) / (1 - level) - 1  # 0 at 95%, then .2 points for each further row
-        return (low - 0.2 * more) / 100, (high + 0.2 * more) / 100
-
-    monkeypatch.setattr(row_module, "interval_of", interval_of)
-    monkeypatch.setattr(row_module.stats, "approximate_randomisation", lambda *_: p_sentences)
-    base = [record("cross_entropy", seed, 600 + seed % 3) for seed in range(len(gains))]
-    mine = [
-        record(loss, seed, 600 + seed % 3 + gain)
-        for loss in ("focal", "dice", "ghm", "gce", "poly1")[:rows]
-        for seed, gain in enumerate(gains)
-    ]
-    lines = compare([*base, *mine], "cross_entropy").conclusions
-    return next(line for line in lines if "focal" in line)
+def rows_with(gains, seeds=3):
+    """Runs of cross entropy, and of settings that find so many entities more, by seed."""
+    runs = [record("cross_entropy", seed, 600 + seed) for seed in range(1, seeds + 1)]
+    for loss, gain in gains.items():
+        numbers = gain if isinstance(gain, list) else [gain] * seeds
+        runs += [record(loss, seed, 600 + seed + more) for seed, more in enumerate(numbers, 1)]
+    return runs
 
 
-UP, MIXED = (30, 20, 25, 40, 10, 15, 20, 30), (30, -5, 25, 40, 10, -15, 20, -30)
+def with_documents(runs, size=20):
+    """The runs, so many sentences to a document."""
+    numbers = np.arange(SENTENCES) // size
+    known = []
+    for run in runs:
+        counts = cluster_counts(run.counts[:, None], numbers).astype(np.int64)
+        known.append(replace(run, documents=from_dense((), True, counts)))
+    return known
 
 
-@pytest.mark.parametrize(
-    "gains, interval, p, begins, holds",
-    [
-        (
-            UP[:6],
-            (0.5, 2),
-            0.5,
-            "focal is better than cross_entropy on this data",
-            ["p = 0.0312 after Holm"],
-        ),
-        ([-x for x in UP], (-2, -0.5), 0.5, "focal is worse than cross_entropy", ["p = 0.0078"]),
-        (
-            UP[:3],
-            (0.5, 2),
-            0.5,
-            "focal seems better",
-            ["3 seeds are too few", "cannot go below 0.25"],
-        ),
-        (
-            MIXED,
-            (0.5, 2),
-            0.5,
-            "A difference between focal and cross_entropy is not confirmed with 8 seeds",
-            ["the interval excludes 0, but", "does not confirm it"],
-        ),
-        (
-            UP,
-            (-0.5, 2),
-            0.5,
-            "No difference",
-            ["the seeds agree (p = 0.0078", "chance in the sentences"],
-        ),
-        (
-            MIXED[:3],
-            (-1, 2),
-            0.001,
-            "No difference",
-            ["with 3 seeds", "A t test over seeds needs", "says nothing about"],
-        ),
-    ],
-)
-def test_no_more_is_concluded_than_interval_and_test_allow(
-    gains, interval, p, begins, holds, monkeypatch
-):
-    line = concluded(monkeypatch, gains, interval, p)
-    assert line.startswith(begins) and all(part in line for part in holds), line
-    assert ("These particular models do differ" in line) == (p <= 0.05)
+def test_rows_have_the_inference_of_their_documents():
+    runs = with_documents(rows_with({"dice": [-40, -44, -38], "focal": [5, 8, 3]}))
+    answer = compare(runs, resolution=0.3)
+    samples = []
+    for setting in ("cross_entropy", "dice", "focal"):
+        counts = {run.seed: run.documents.lenient for run in runs if run.setting == setting}
+        samples.append(measure(setting, counts, Rate()))
+    dice, focal = infer(samples, 0.3).contrasts
+    rows = {row.setting: row for row in answer.rows}
+    assert rows["cross_entropy"].contrast is None
+    for row, contrast in ((rows["dice"], dice), (rows["focal"], focal)):
+        assert row.contrast.difference == pytest.approx(contrast.difference)
+        assert row.contrast.document_variance == pytest.approx(contrast.document_variance)
+    assert 100 * np.array(rows["focal"].interval) == pytest.approx(
+        mean_intervals(samples)[2], abs=0.01
+    )  # up to the draws, which depend on the order of the rows
+    assert not any("documents unknown" in note for note in answer.notes)
+    mixed = compare([replace(runs[0], documents=NO_DOCUMENTS), *runs[1:]])  # sentences, for all
+    (again,) = (row.contrast for row in mixed.rows if row.setting == "dice")
+    assert again.difference == pytest.approx(dice.difference)
+    assert again.document_variance != pytest.approx(dice.document_variance)
+    assert any("documents unknown" in note for note in mixed.notes)
 
 
 @pytest.mark.parametrize(
-    "seeds, interval, begins, holds",
+    "gains, begins, holds",
     [
-        (
-            5,
-            (1, 2),
-            "focal seems better",
-            "cannot go below 0.312 after Holm's correction for 5 rows",
-        ),
-        (
-            6,
-            (1, 2),
-            "focal seems better",
-            "cannot go below 0.156 after Holm's correction for 5 rows",
-        ),
-        (8, (1, 2), "focal is better", "p = 0.0391 after Holm's correction"),
-        (
-            8,
-            (0.5, 2),
-            "A difference between focal and cross_entropy is not confirmed",
-            "as wide as 5 rows need",
-        ),
+        ([100] * 3, "is better than cross_entropy by more than 0.5 points", "p < .001"),
+        ([-100] * 3, "is worse than cross_entropy by more than 0.5 points", "p < .001"),
+        ([30, -25, 12], "is undecided", "more seeds would decide it"),
+        ([30], "is undecided", "one seed tells no more than that"),
     ],
 )
-def test_of_several_rows_each_needs_more(seeds, interval, begins, holds, monkeypatch):
-    line = concluded(monkeypatch, UP[:seeds], interval, 0.5, rows=5)
-    assert line.startswith(begins) and holds in line, line
+def test_each_verdict_has_its_words(gains, begins, holds):
+    first = compare(rows_with({"focal": gains}, len(gains))).conclusions[0]
+    differences = []
+    for seed, gain in enumerate(gains, 1):
+        right = 600 + seed  # of 800, with precision 1
+        more = right + gain
+        differences.append(200 * more / (more + 800) - 200 * right / (right + 800))
+    difference = f"{np.mean(differences):+.2f}".replace("-", "−")
+    assert first.startswith(f"focal {begins}: {difference} points") and holds in first, first
 
 
-def test_the_verdict_mentions_unshared_and_unfinished_seeds():
-    base = [record("cross_entropy", seed, 600 + seed) for seed in (1, 2, 3)]
-    others = [record("focal", seed, 700) for seed in (1, 2)] + [failed("focal", 3, "diverged")]
-    others += [record("dice", 1), record("ghm", 9)]
-    focal, *apart = sorted(
-        compare([*base, *others], "cross_entropy").conclusions, key=lambda line: "share" in line
-    )
-    assert "1 of its 3 seeds did not finish and are not counted" in focal
-    assert sorted(apart) == [
-        "dice and cross_entropy share one seed (1), so they are not tested.",
-        "ghm and cross_entropy share no seed, so they are not tested.",
-    ]
+def test_the_resolution_decides_what_is_practically_the_same():
+    runs = rows_with({"focal": [0, 1, -1]})
+    words = "focal is practically the same as cross_entropy: 0.00 points ["
+    first = compare(runs, resolution=10).conclusions[0]
+    assert first.startswith(words) and first.endswith("within ±10.")
+    assert "focal is undecided" in compare(runs, resolution=0.01).conclusions[0]
 
 
-def test_of_many_rows_without_a_difference_one_line_tells():
-    base = [record("cross_entropy", seed, 600 + 9 * seed) for seed in (1, 2, 3)]
+def test_what_no_number_of_seeds_decides_says_what_the_test_set_can_see():
+    runs = with_documents(rows_with({"focal": [0, 1, -1]}), 100)  # four documents
+    first = compare(runs, resolution=0.01).conclusions[0]
+    assert "no number of seeds decides it: this test set cannot see less than" in first
+
+
+def test_the_decision_is_the_setting_of_least_regret_with_its_command_and_model():
+    runs = rows_with({"focal": [20, 22, 21], "dice": [-20, -30, -10]})
+    for run in runs:
+        run.result.dev = replace(run.result.dev, f1=0.9 if run.seed == 2 else 0.5)
+    runs = [replace(r, folder=Path("runs") / r.result.name, command=f"run {r.seed}") for r in runs]
+    decision = compare(runs).decision
+    assert (decision.setting, decision.command) == ("focal", "run 2")
+    assert decision.choice == "Take focal:" and "runs/focal-s2/model (seed 2" in decision.model
+    assert "best of 3 with probability above 99%" in decision.certainty
+    assert "No other setting may be the best" in decision.certainty
+
+
+def test_one_seed_prefers_nothing_and_says_what_it_can_tell():
+    decision = compare([record("cross_entropy"), record("focal", right=700)]).decision
+    assert decision.setting == "" and "focal has the highest F1" in decision.choice
+    assert "one seed shows" in decision.certainty
+
+
+def test_a_setting_that_predicts_nothing_is_not_compared():
+    runs = rows_with({"focal": 20})
+    runs += [record("dice", seed, 0) for seed in (1, 2, 3)]
+    answer = compare(runs)
+    rows = {row.setting: row for row in answer.rows}
+    assert rows["dice"].contrast is None and rows["dice"].standing is None
+    assert "dice did not train: it predicts no entity." in answer.conclusions
+    assert rows["focal"].contrast == compare(rows_with({"focal": 20})).rows[0].contrast
+    none = compare([record(loss, 1, 0) for loss in ("dice", "cross_entropy")])
+    assert none.decision.setting == "" and len(none.rows) == 2
+    assert "All 2 settings did not train: they predict no entity." in none.conclusions
+
+
+def test_a_setting_whose_best_epoch_is_the_last_was_still_improving():
+    runs = rows_with({"focal": 20})
+    assert not any("improving" in line for line in compare(runs).conclusions)
+    for run in runs[3:5]:  # two of three seeds of focal
+        run.result.best_epoch = run.result.epochs
+    assert compare(runs).conclusions[-1].startswith("focal was still improving")
+
+
+def test_equal_runs_under_different_names_count_once():
+    plain = rows_with({"focal": [3, 9, 6], "dice": [8, 2, 5]})
+    names = {"focal": "twin", "cross_entropy": "plain"}
+    twins = []
+    for run in plain:
+        if run.setting in names:
+            twin = record(names[run.setting], run.seed, 0)
+            twins.append(replace(run, result=replace(twin.result, test=run.result.test)))
+    answer = compare([*plain, *twins])
+    assert {row.setting: row.equals for row in answer.rows} == {
+        "focal": ("twin",),
+        "dice": (),
+        "cross_entropy": ("plain",),
+    }
+    assert [row.contrast for row in answer.rows] == [row.contrast for row in compare(plain).rows]
+    assert any(note.startswith("twin: the same predictions as focal") for note in answer.notes)
+
+
+def test_a_sweep_that_still_runs_has_a_provisional_report():
+    runs = rows_with({"focal": 20})
+    assert compare([*runs, failed()]).decision.provisional == ""
+    open_runs = [failed("dice", 1, "running"), failed("dice", 2, "not started")]
+    assert compare([*runs, *open_runs]).decision.provisional.startswith("Provisional: 2 of 8 runs")
+
+
+def test_the_sentence_mentions_seeds_that_did_not_finish():
+    runs = [*rows_with({"focal": 100}), failed("focal", 4, "diverged")]
+    assert "1 of its 4 seeds did not finish and are not counted" in compare(runs).conclusions[0]
+
+
+def test_many_rows_of_a_verdict_share_a_sentence():
     losses = ("focal", "dice", "ghm", "gce", "poly1", "tversky", "crf")
-    alike = [record(loss, seed, 600 + 9 * (4 - seed)) for loss in losses for seed in (1, 2, 3)]
-    worse = [record("bad", seed, 300 + seed) for seed in (1, 2, 3)]
-    first, last = compare([*base, *alike, *worse], "cross_entropy").conclusions
-    assert (
-        first.startswith("bad seems worse")
-        and all(f"{loss} (" in last for loss in losses)
-        and "bad" not in last
-    )
-    assert len(compare([*base, *alike[:18], *worse], "cross_entropy").conclusions) == 7
-
-
-def test_seeds_needed_are_those_of_the_t_test_and_enough_for_the_sign_flip_test():
-    assert seeds_to_detect(0.003, 0.002, 1) == 9  # the rule of thumb: .3 points, where the sd is .2
-    assert (
-        seeds_to_detect(0.005, 0.002, 1) == 6
-    )  # 4 by the t test, but with fewer than 6 no p is below .05
-    assert seeds_to_detect(0.01, 0.002, 5) == 8  # 5 rows: 2^-7 is the first below .01
-    assert seeds_to_detect(0.003, 0.002, 5) > 9 and seeds_to_detect(0.003, 0, 5) == 8
+    runs = rows_with({loss: 9 + i for i, loss in enumerate(losses)} | {"bad": -300})
+    first, last = compare(runs, resolution=0.01).conclusions
+    assert first.startswith("7 settings are better than cross_entropy")
+    assert all(f"{loss} (+" in first for loss in losses) and last.startswith("bad is worse")
 
 
 def test_a_missing_or_ambiguous_baseline_is_reported():

@@ -13,19 +13,21 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
 from nersweep import plotting
+from nersweep.evaluation import inference
 from nersweep.evaluation.analysis import Diagram
+from nersweep.evaluation.inference import Contrast
 from nersweep.report.comparison import Comparison
 from nersweep.report.figures.captions import complete, facts
 from nersweep.report.figures.drawing import looks, wrap
 from nersweep.report.figures.files import write_figures
 from nersweep.report.figures.scores import (
-    difference,
     f1,
     over_knob,
     over_two_knobs,
     per_type,
     precision_recall,
     time,
+    verdict,
 )
 from nersweep.report.figures.training import (
     ENTITIES,
@@ -38,7 +40,7 @@ from nersweep.report.figures.training import (
 )
 from nersweep.report.records import Record
 from nersweep.report.reference import Claim
-from nersweep.report.rows import Contrast, Row
+from nersweep.report.rows import Row
 
 HARD = "$a_1$<b>&x"
 
@@ -65,7 +67,8 @@ def compared(*rows, baseline="cross_entropy"):
 
 
 def against(points, low, high):
-    return Contrast((1, 2), points, (low, high), (low, high), 1, 0.5, 0.5, 0.0, 0.5, 0.5)
+    verdict = inference.verdict(low, high, 0.5)
+    return Contrast("", points, 1.0, low, high, 0.5, 2, True, 1.0, 0.0, 1.0, verdict)
 
 
 def drawn(figure, panel=0):
@@ -88,16 +91,30 @@ def test_f1_shows_means_intervals_seeds_the_baseline_and_claims():
     assert parts["mean of the baseline"].get_xdata() == pytest.approx([55, 55])
 
 
-def test_differences_whose_interval_leaves_out_0_are_marked():
+def test_the_picture_of_verdicts_shows_intervals_by_verdict_and_the_resolution():
     comparison = compared(
-        row("focal", 0.6, 0.6, contrast=against(0.1, 0.05, 0.15)),
-        row("dice", 0.4, 0.4, contrast=against(-0.1, -0.2, -0.05)),
-        row("crf", 0.6, 0.6, contrast=against(0.1, -0.1, 0.3)),
+        row("focal", 0.6, 0.6, contrast=against(1.0, 0.2, 1.5)),
+        row("dice", 0.4, 0.4, contrast=against(-10, -20, -5)),
+        row("crf", 0.6, 0.6, contrast=against(1.5, -1, 3)),
+        row("ghm", 0.5, 0.5, contrast=against(0.1, -0.1, 0.3)),
+        row("gce", 0.5, contrast=against(9, -np.inf, np.inf)),
         row("cross_entropy", 0.5, 0.5),
     )
-    parts = drawn(difference(comparison))
-    assert parts["interval excludes 0"].get_xydata() == pytest.approx(np.array([[10, 0], [-10, 1]]))
-    assert parts["interval includes 0"].get_xydata() == pytest.approx(np.array([[10, 2]]))
+    figure = verdict(comparison)
+    axes = figure.axes[0]
+    parts = drawn(figure)
+    points = {name: parts[name].get_xydata().tolist() for name in parts if "within" not in name}
+    assert points == {
+        "undecided": [[1.5, 0]],  # the best on top
+        "better": [[1.0, 1]],
+        "practically the same": [[0.1, 2]],
+        "worse": [[-10, 3]],
+    }
+    lines = [line.get_xydata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
+    assert [[0.2, 1], [1.5, 1]] in lines and [[-20, 3], [-5, 3]] in lines
+    band = parts["within ±0.5 points"]
+    assert (band.get_x(), band.get_width()) == (-0.5, 1.0)
+    assert len({line.get_marker() for line in axes.lines if line.get_label() in points}) == 4
 
 
 def test_types_show_their_mean_and_the_rarest_in_training_is_marked():
@@ -281,13 +298,11 @@ def test_captions_leave_out_what_a_figure_does_not_show():
 
 def test_captions_mention_seeds_only_where_there_are_several():
     one, two = row("focal", 0.5), row("dice", 0.5, 0.6)
-    shared = row("crf", 0.5, 0.6, contrast=replace(against(0.1, 0, 0.2), seeds=(1,)))
-    alone, both = "over sentences alone", "over seeds and sentences"
+    alone, both = "from documents alone", "from seeds and documents"
     for rows, expected in (
         ([one], f"{alone}, as there is one seed"),
         ([two], both),
         ([one, two], f"{both} (where there is one seed, {alone})"),
-        ([two, shared], f"{both} (where there is one seed, {alone})"),
     ):
         assert facts(compared(*rows, baseline=None))["interval"] == expected
 
@@ -310,7 +325,7 @@ def test_signs_that_no_font_has_are_drawn_without_a_warning(tmp_path):
 
 
 def test_nothing_is_compared_without_a_baseline():
-    assert difference(compared(row("focal", 0.5), row("dice", 0.4), baseline=None)) is None
+    assert verdict(compared(row("focal", 0.5), row("dice", 0.4), baseline=None)) is None
 
 
 @pytest.mark.parametrize(
@@ -328,7 +343,7 @@ def test_all_pictures_are_the_same_bytes_each_time_and_draw_names_as_they_are(co
     hard = replace(comparison, rows=(base, replace(other, setting=HARD)))
     first, again = (write_figures(hard, tmp_path / name) for name in ("first", "again"))
     assert [picture.name for picture in first] == [
-        "f1", "difference", "per_type", "precision_recall", "time",
+        "verdict", "f1", "per_type", "precision_recall", "time",
         "learning_curves", "confusion", "reliability", "gradient_norms", "effective_weights",
     ]  # fmt: skip
     written = {file.name for file in (tmp_path / "first").iterdir()}

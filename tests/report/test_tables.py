@@ -8,9 +8,11 @@ import shutil
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from finished import finished_result, unfinished
 
+from nersweep.evaluation.inference import Verdict
 from nersweep.report import formats, tables
 from nersweep.report.comparison import Comparison
 from nersweep.report.notes import note_unfinished
@@ -140,10 +142,15 @@ def test_csv_holds_the_numbers_unrounded(hostile):
         interval = float(values["low"]), float(values["high"])
         assert interval == row.interval and float(values["sd"]) == row.sd
         assert values["seeds"] == "1 2"
-        contrast = row.contrast
-        for name in ("difference", "p_sentences", "adjusted_seeds"):
-            assert values[name] == (str(getattr(contrast, name)) if contrast else "")
-        assert values["difference_high"] == (str(contrast.interval[1]) if contrast else "")
+        contrast, standing = row.contrast, row.standing
+        for column, name in {
+            "difference": "difference",
+            "p": "p",
+            "difference_high": "high",
+        }.items():
+            assert values[column] == (str(getattr(contrast, name)) if contrast else "")
+        assert values["verdict"] == (contrast.verdict if contrast else "")
+        assert float(values["best"]) == standing.best
 
 
 def test_unfinished_runs_are_shown_on_the_terminal_and_in_markdown(hostile):
@@ -178,18 +185,36 @@ def test_runs_that_did_not_finish_have_a_line_for_each_row(comparison):
 def test_a_small_bound_does_not_look_like_none(comparison):
     base = next(row for row in comparison.rows if row.setting == comparison.baseline)
     row = next(row for row in comparison.rows if row.contrast)
-    for interval, text in {
-        (-0.0111, -0.00004): "-1.11…-0.004",
-        (-0.0000041, 0.01): "-0.0004…+1.00",
-        (0.0, 1e-17): "0.00…0.00",
+    for (low, high), text in {
+        (-1.11, -0.004): "[−1.11, −0.004]",
+        (-0.00041, 1.0): "[−0.0004, +1.00]",
+        (0.0, 1e-15): "[0.00, 0.00]",
     }.items():
-        of = replace(
-            comparison, rows=(base, replace(row, contrast=replace(row.contrast, interval=interval)))
-        )
-        against = next(
-            table for table in tables.make_tables(of) if table.title.startswith("Against")
-        )
-        assert text in against.rows[-1]
+        contrast = replace(row.contrast, low=low, high=high)
+        of = replace(comparison, rows=(base, replace(row, contrast=contrast)))
+        assert text in tables.make_tables(of)[0].rows[-1]
+
+
+def test_the_main_table_says_the_verdict_of_each_row(comparison):
+    rows = []
+    for row, verdict in zip(comparison.rows, Verdict, strict=False):
+        contrast = row.contrast and replace(row.contrast, verdict=verdict)
+        rows.append(replace(row, contrast=contrast))
+    untrained = replace(comparison.first, counts=np.zeros((1, 3), dtype=int))
+    rows.append(Row("untrained", (untrained,)))
+    table = tables.make_tables(replace(comparison, rows=tuple(rows), resolution=0.3))[0]
+    expected = []
+    for row in rows:
+        if row.setting == comparison.baseline:
+            expected.append("baseline")
+        elif row.contrast:
+            more = "by more than 0.3"
+            expected.append(row.contrast.verdict.replace("by more than the resolution", more))
+        else:
+            expected.append("did not train")
+    assert [row[table.header.index("verdict")] for row in table.rows] == expected
+    alone = tables.make_tables(replace(comparison, baseline=None))[0]
+    assert not {"difference", "interval", "p", "verdict"} & set(alone.header)
 
 
 def test_the_terminal_shows_all_columns_in_parts_that_fit(comparison):

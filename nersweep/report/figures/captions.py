@@ -17,24 +17,25 @@ COLOURED = (
 )
 FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]], ...] = (
     (
-        scores.f1,
-        "F1 of each setting",
+        scores.verdict,
+        "Difference from the baseline",
         (
-            "Mean F1 of entities on the {split}, {seeds}, with its 95% interval {interval}.",
-            "The dashed line is the mean of {baseline}.",
-            "Diamonds are claims ({source}).",
-            "Rows without a finished run, which are left out: {unfinished}.",
+            "Mean F1 on the {split} minus that of {baseline}, {seeds}, the best on top. The lines "
+            "are intervals that hold together in 95 of 100 such experiments, from seeds and "
+            "documents. The shaded band is the resolution, ±{resolution} points: a line inside "
+            "of it is practically the same, one without 0 is better or worse.",
         ),
     ),
     (
-        scores.difference,
-        "Difference from the baseline",
+        scores.f1,
+        "F1 of each setting",
         (
-            "Mean F1 on the {split} minus that of {baseline}, over the seeds that both have "
-            "({seeds}), with its 95% interval {interval}.",
-            "A full dot marks an interval that excludes 0; it is not corrected for the number of "
-            "rows.",
-            "With {alone}, this says nothing about other seeds.",
+            "Mean F1 of entities on the {split}, {seeds}, with its 95% interval {interval}. Such "
+            "intervals overlap even where a difference is certain, as all settings have the same "
+            "documents and seeds.",
+            "The dashed line is the mean of {baseline}.",
+            "Diamonds are claims ({source}).",
+            "Rows without a finished run, which are left out: {unfinished}.",
         ),
     ),
     (
@@ -152,25 +153,26 @@ def facts(comparison: Comparison) -> dict[str, str]:
     """Return the facts that captions mention; what does not apply is left out."""
     rows = comparison.finished
     counts = sorted({len(row.seeds) for row in rows})
-    seeds, interval = f"{counts[0]} seeds", "over seeds and sentences"
+    seeds, interval = f"{counts[0]} seeds", "from seeds and documents"
     one_seed = counts == [1]
     if one_seed:
-        seeds, interval = "one seed", "over sentences alone, as there is one seed"
+        seeds, interval = "one seed", "from documents alone, as there is one seed"
     elif len(counts) > 1:
         seeds = f"{counts[0]} to {counts[-1]} seeds"
-    pairs = [len(row.contrast.seeds) for row in rows if row.contrast]
-    if not one_seed and 1 in [*counts, *pairs]:
-        interval += " (where there is one seed, over sentences alone)"
+    if not one_seed and 1 in counts:
+        interval += " (where there is one seed, from documents alone)"
     entities = comparison.first.result.data.entities[comparison.rarest]
     values = {
         "split": SPLITS[comparison.split],
         "seeds": seeds,
-        "alone" if one_seed else "several": seeds,
         "interval": interval,
         "rarest": comparison.rarest,
         "entities": f"{entities:,}",
         "one": comparison.time_unit.setting,
+        "resolution": f"{comparison.resolution:g}",
     }
+    if not one_seed:
+        values["several"] = seeds
     unfinished = len(comparison.rows) - len(rows)
     if unfinished:
         values["unfinished"] = str(unfinished)

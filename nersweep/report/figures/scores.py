@@ -10,6 +10,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
 from nersweep.config.build import is_number
+from nersweep.config.settings import matters
+from nersweep.evaluation.inference import Verdict
 from nersweep.plotting import cells, styled, styles
 from nersweep.report.comparison import Comparison
 from nersweep.report.figures.drawing import (
@@ -24,11 +26,19 @@ from nersweep.report.figures.drawing import (
     scale,
     wrap,
 )
-from nersweep.report.rows import Contrast, Row, points
+from nersweep.report.rows import Row, points
 
 CLAIM, SEED, BASELINE = "#D55E00", "0.45", "#0072B2"
 FIRST_KNOBS = ("focal_gamma", "class_balance_beta")  # come first if several vary
-NO_KNOB = {"seed", "gpus_per_run", "worker"}
+# By verdict: name, colour, marker and its face; Okabe and Ito's colours, markers for grey print.
+VERDICTS: dict[Verdict, tuple[str, str, str, str]] = {
+    Verdict.MUCH_BETTER: ("better", "#0072B2", "^", ""),
+    Verdict.BETTER: ("better", "#0072B2", "^", ""),
+    Verdict.SAME: ("practically the same", "#009E73", "s", ""),
+    Verdict.UNDECIDED: ("undecided", "0.45", "o", "white"),
+    Verdict.WORSE: ("worse", "#D55E00", "v", ""),
+    Verdict.MUCH_WORSE: ("worse", "#D55E00", "v", ""),
+}
 CROWD = {"color": "black", "marker": "o", "markersize": 4.5, "linestyle": "none"}  # without names
 SHIFT = 5 / 72  # inches between the lines of a knob, so that their bars stay visible
 KNOB_VALUES = 3  # the fewest values of a knob that make a figure
@@ -73,32 +83,39 @@ def intervals(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @styled
-def difference(comparison: Comparison) -> Figure | None:
-    """Draw the difference of each row from the baseline; None without a baseline."""
-    rows: list[Row] = []
-    contrasts: list[Contrast] = []
-    for row in comparison.finished:
-        if row.contrast:
-            rows.append(row)
-            contrasts.append(row.contrast)
-    if not rows or comparison.baseline is None:
+def verdict(comparison: Comparison) -> Figure | None:
+    """Draw the difference of each row from the baseline, the best on top, by verdict.
+
+    None without a row that has an interval.
+    """
+    rows = contrasted(comparison)
+    if not rows:
         return None
-    differences = 100 * np.array([contrast.difference for contrast in contrasts])
-    low, high = 100 * np.array([contrast.interval for contrast in contrasts]).T
+    contrasts = [row.contrast for row in rows if row.contrast]
     figure, axes = lanes(rows, [points(contrast.difference) for contrast in contrasts])
-    places = np.arange(len(rows))
-    axes.axvline(0, color=BASELINE, linestyle="--", linewidth=1, zorder=1)
-    axes.hlines(places, low, high, color="black", linewidth=1.5)
-    excludes_zero = (low > 0) | (high < 0)
-    for group, face, label in (
-        (excludes_zero, "black", "interval excludes 0"),
-        (~excludes_zero, "white", "interval includes 0"),
-    ):
-        look: Look = {"color": "black", "mfc": face, "mew": 1.5, "markersize": 7, "label": label}
-        axes.plot(differences[group], places[group], "o", **look)
-    axes.set_xlabel(f"difference in F1 from {wrap(comparison.baseline, 50)}, points")
+    resolution = comparison.resolution
+    band: Look = {"color": "0.9", "zorder": 0, "label": f"within ±{resolution:g} points"}
+    axes.axvspan(-resolution, resolution, **band)
+    axes.axvline(0, color="0.35", linewidth=1, zorder=1)
+    axes.grid(visible=False)
+    for place, contrast in enumerate(contrasts):
+        name, colour, marker, face = VERDICTS[contrast.verdict]
+        line: Look = {"color": colour, "linewidth": 2, "solid_capstyle": "butt"}
+        axes.plot([contrast.low, contrast.high], [place, place], **line)
+        look: Look = {"color": colour, "mfc": face or colour, "mew": 1.5, "markersize": 7}
+        axes.plot(contrast.difference, place, marker, linestyle="none", label=name, **look)
+    axes.set_xlabel(f"difference in F1 from {wrap(comparison.baseline or '', 50)}, points")
     legend(figure, axes)
     return figure
+
+
+def contrasted(comparison: Comparison) -> list[Row]:
+    """Return the rows that have an interval of their difference, the best first."""
+    pairs: list[tuple[float, Row]] = []
+    for row in comparison.finished:
+        if row.contrast and np.isfinite(row.contrast.low):
+            pairs.append((-row.contrast.difference, row))
+    return [row for _, row in sorted(pairs, key=lambda pair: pair[0])]
 
 
 @styled
@@ -357,7 +374,7 @@ def varying_knobs(comparison: Comparison) -> list[str]:
     values: dict[str, dict[str, float]] = {}  # knob, setting
     for row in comparison.finished:
         for name, value in row.records[0].config.items():
-            if is_number(value) and name not in NO_KNOB:
+            if is_number(value) and name != "seed" and matters(name):
                 values.setdefault(name, {})[row.setting] = value
     most = {name: most_values(comparison, of_rows) for name, of_rows in values.items()}
 

@@ -16,17 +16,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from nersweep.evaluation.inference import (
-    ALPHA,
+from nersweep.evaluation.family import (
     OWN,
-    Contrast,
-    Verdict,
-    infer,
     posterior_freedom,
     seed_variances,
     standard_normals,
     stretches,
 )
+from nersweep.evaluation.inference import ALPHA, Contrast, Verdict, infer
 from nersweep.evaluation.influence import Floats, Sample
 
 TRIALS = 20_000  # of a calibration

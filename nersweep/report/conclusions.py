@@ -8,7 +8,8 @@ from statistics import NormalDist
 import numpy as np
 
 from nersweep.config.settings import FIXED
-from nersweep.evaluation.inference import ALPHA, MOST_SEEDS, Contrast, Outlook, Verdict
+from nersweep.evaluation.inference import ALPHA, Contrast, Verdict
+from nersweep.evaluation.planning import MOST_SEEDS, Outlook
 from nersweep.report.records import Record
 from nersweep.report.rows import Row, names, points
 from nersweep.results.result import Status

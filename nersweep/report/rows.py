@@ -8,13 +8,12 @@ import numpy as np
 
 from nersweep.evaluation.inference import (
     Contrast,
-    Outlook,
     Standing,
-    foresee,
     infer,
     mean_intervals,
 )
 from nersweep.evaluation.influence import Floats, Rate, Sample, measure
+from nersweep.evaluation.planning import Outlook, foresee
 from nersweep.report.records import Record
 from nersweep.report.reference import NO_CLAIM, NO_REFERENCE, Claim, Reference
 from nersweep.results.result import Result, Status

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nersweep.evaluation.inference import Verdict, foresee, infer, moderate, verdict
+from nersweep.evaluation.family import moderate
+from nersweep.evaluation.inference import Verdict, infer, verdict
 from nersweep.evaluation.influence import Rate, Sample, measure
+from nersweep.evaluation.planning import foresee
 
 SEEDS = range(1, 6)
 

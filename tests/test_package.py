@@ -65,7 +65,8 @@ def environment(wheel, tmp_path_factory):
 
 
 def checkout_files(folder: str, pattern: str) -> set[str]:
-    return {file.relative_to(CHECKOUT).as_posix() for file in (CHECKOUT / folder).rglob(pattern)}
+    files = {file.relative_to(CHECKOUT).as_posix() for file in (CHECKOUT / folder).rglob(pattern)}
+    return {name for name in files if "__pycache__" not in name}
 
 
 def test_the_wheel_holds_every_module_and_configuration(wheel):

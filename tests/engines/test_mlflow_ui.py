@@ -11,8 +11,8 @@ from nersweep.tracking.stores import open_store
 pytestmark = pytest.mark.engine
 ARGUMENTS = (
     "loss=cross_entropy,focal", "seed=1,2", "data.train=100", "data.dev=40", "data.test=20",
-    "train.epochs=3",
-    "train.lr=1e-2", "model.hidden=16", "model.layers=1", "model.heads=2", "device=cpu",
+    "train.epochs=3", "train.batch_size=8", "train.lr=1e-2",
+    "model.hidden=16", "model.layers=1", "model.heads=2", "device=cpu",
 )  # fmt: skip
 COMPARED = ("cross_entropy-s1", "focal-g2-s1")
 

@@ -161,21 +161,20 @@ def test_the_main_process_does_not_wait_for_a_worker_that_is_stuck(place, monkey
     main = MainProcess.here()
     process = started(main, place / "file", how="stuck")
     monkeypatch.setattr(main_process_module, "GRACE_SECONDS", 0.3)
-    began = time.monotonic()
     main.end_workers()
-    assert 0.3 <= time.monotonic() - began < 2
+    assert process.poll() is None  # the worker is still there
     process.kill()
     process.wait()
 
 
-def test_a_second_signal_to_the_main_process_does_not_wait(place):
+def test_a_second_signal_to_the_main_process_does_not_wait(place, monkeypatch):
+    monkeypatch.setattr(main_process_module, "GRACE_SECONDS", 3600)
     main = MainProcess.here()
     process = started(main, place / "file", how="stuck")
     subprocess.Popen(["sh", "-c", f"sleep .5; kill -TERM {os.getpid()}"])
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), ending(main):
         signal.raise_signal(signal.SIGINT)
-    assert time.monotonic() - began < 4
+    assert process.poll() is None  # the worker is still there
     process.kill()
     process.wait()
 

@@ -12,6 +12,7 @@ import numpy as np
 from nersweep.evaluation.counts import from_dense, from_json
 from nersweep.faults import Fault, UserError
 from nersweep.machine import files
+from nersweep.machine.typed import Mismatch
 from nersweep.report.records import Record, Run
 from nersweep.results.result import FinishedResult, result_of
 from nersweep.training.history import EPOCH
@@ -37,7 +38,15 @@ def read_archive(file: Path) -> tuple[list[Run], str]:
     for number, line in enumerate(lines, 1):
         try:
             run, split = from_line(line)
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+        except (Mismatch, KeyError) as error:
+            lacks = error.path if isinstance(error, Mismatch) and error.missing else ""
+            lacks = str(error.args[0]) if isinstance(error, KeyError) else lacks
+            reason = f"line {number} is not a run ({error})"
+            if lacks:
+                reason = f"line {number} has no {lacks}, so another version wrote it"
+            remedy = "write it again with save=, from the runs"
+            raise UserError(Fault("archive", file, reason, remedy)) from None
+        except (ValueError, TypeError, AttributeError, zlib.error) as error:
             reason = f"line {number} is not a run ({' '.join(str(error).split())})"
             raise UserError(Fault("archive", file, reason)) from None
         runs.append(run)

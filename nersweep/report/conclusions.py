@@ -36,7 +36,7 @@ class Decision:
     @property
     def lines(self) -> list[str]:
         """The decision as lines of text."""
-        lines = [f"{self.choice} {self.command}", self.certainty, self.model]
+        lines = [f"{self.choice}: {self.command}", self.certainty, self.model]
         return [self.provisional, *lines] if self.provisional else lines
 
 
@@ -51,24 +51,23 @@ def decide(rows: Sequence[Row], baseline: Row | None) -> Decision:
     for row in finished:
         if row.standing and np.isfinite(row.standing.regret):
             ranked.append((row.standing.regret, row))
-    row = min(ranked, key=lambda pair: pair[0])[1] if ranked else highest
+    row = highest
+    if ranked:
+        row = min(ranked, key=lambda pair: (pair[0], pair[1] is not baseline))[1]
     record = row.best
     if not row.trained:
-        setting, choice = (
-            "",
-            "No setting trained: none predicts an entity. To repeat the first run:",
-        )
+        setting, choice = "", "No setting trained: none predicts an entity; the first run"
         certainty = "More epochs or a higher learning rate may help (train.epochs, train.lr)."
     elif len(finished) == 1:
-        setting, choice = row.setting, f"{row.setting} is the only setting:"
+        setting, choice = row.setting, f"{row.setting} is the only setting"
         certainty = f"Mean F1 {100 * row.mean():.2f}{bounds(row)}; there is nothing to compare."
     elif not ranked:
-        setting, choice = "", f"No setting can be preferred yet; {row.setting} has the highest F1:"
+        setting, choice = "", f"No setting can be preferred yet; {row.setting} has the highest F1"
         certainty = one_seed(finished)
     else:
-        setting, choice = row.setting, f"Take {row.setting}:"
+        setting, choice = row.setting, f"Take {row.setting}"
         if baseline and row.contrast and row.contrast.verdict is Verdict.SAME:
-            choice = f"Take {row.setting}, or stay with {baseline.setting}, practically the same:"
+            choice += f" ({baseline.setting} is practically the same)"
         certainty = confidence(row, finished, baseline)
     place = f": {record.folder / 'model'}" if record.folder else " is not in the archive"
     model = (

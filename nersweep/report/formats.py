@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from nersweep.report.comparison import Comparison
+from nersweep.report.conclusions import Decision
 from nersweep.report.notes import note_unfinished
 from nersweep.report.tables import Table, column_groups, make_tables, part
 from nersweep.terminal import console, print_table
@@ -64,12 +65,7 @@ def print_comparison(comparison: Comparison) -> None:
 def markdown(comparison: Comparison, title: str) -> str:
     """Return the decision, the conclusions, the notes, and the tables with their legends."""
     blocks = [f"# {escape(title)}"]
-    decision = comparison.decision
-    if decision.provisional:
-        blocks.append(f"**{escape(decision.provisional)}**")
-    blocks.append(f"**{escape(decision.choice)}** `{decision.command.replace('`', ' ')}`")
-    blocks.append(escape(decision.certainty))
-    blocks.append(escape(decision.model))
+    blocks.append(markdown_decision(comparison.decision))
     blocks.append("\n".join(f"- {escape(line)}" for line in comparison.conclusions))
     notes = [*comparison.notes, *note_unfinished(comparison.rows)]
     blocks.append("\n>\n".join(f"> {escape(line)}" for line in notes))
@@ -79,6 +75,14 @@ def markdown(comparison: Comparison, title: str) -> str:
         legend = [f"**{escape(name)}**: {escape(about)}" for name, about in table.legend]
         blocks.append("; ".join(legend) + "." if legend else "")
     return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def markdown_decision(decision: Decision) -> str:
+    """Return the decision as paragraphs."""
+    command = decision.command.replace("`", " ")
+    blocks = [f"**{escape(decision.provisional)}**"] if decision.provisional else []
+    blocks.append(f"**{escape(decision.choice)}:** `{command}`")
+    return "\n\n".join([*blocks, escape(decision.certainty), escape(decision.model)])
 
 
 def markdown_table(table: Table) -> str:

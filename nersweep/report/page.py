@@ -4,21 +4,33 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
+from matplotlib.ticker import MaxNLocator
 
 from nersweep.evaluation.analysis import KINDS
+from nersweep.evaluation.inference import DRAWS
 from nersweep.report.comparison import Comparison
 from nersweep.report.disagreements import Disagreements, Dispute, Entity
 from nersweep.report.figures.files import Picture
+from nersweep.report.figures.scores import contrasted
 from nersweep.report.notes import note_unfinished
-from nersweep.report.tables import make_tables
+from nersweep.report.rows import points
+from nersweep.report.tables import interval, make_tables, verdict
 
 COLOURS = 8  # of types in page.css; a further type shares the colour of an earlier one
 PRINTED = 20  # sentences on paper, as page.css has it
 SVG_BYTES = 200_000  # a larger drawing is embedded as PNG
+# By the first word of a verdict: triangles up and down, a square, a circle.
+MARKS = {
+    "better": "M0-7L7 6H-7Z",
+    "worse": "M0 7L7-6H-7Z",
+    "practically": "M-5.5-5.5H5.5V5.5H-5.5Z",
+    "undecided": "M-5.5 0A5.5 5.5 0 1 0 5.5 0A5.5 5.5 0 1 0-5.5 0Z",
+}
 DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -51,6 +63,9 @@ def page(
     colours: dict[str, str] = {}
     for number, type_ in enumerate(comparison.types):
         colours[type_] = f"t{number % COLOURS}"
+    strips, ticks = draw_strips(comparison)
+    if strips:
+        pictures = [picture for picture in pictures if picture.name != "verdict"]
     facts = method_facts(comparison)
     if day:
         facts.append(("Date", day.isoformat()))
@@ -74,7 +89,72 @@ def page(
         error_codes=lambda sentence: error_codes(sentence, settings, comparison.types),
         facts=facts,
         command=command,
+        decision=comparison.decision,
+        strips=strips,
+        ticks=ticks,
+        marks=MARKS,
+        draws=DRAWS,
     )
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The difference of a setting as a line of the page. Places are percent of its width.
+
+    kind: of the verdict, for its colour and mark. ends: of the interval; band: of the resolution,
+    its left and its width.
+    """
+
+    setting: str
+    kind: str
+    verdict: str
+    difference: str
+    interval: str
+    place: float
+    ends: tuple[float, float]
+    band: tuple[float, float]
+    zero: float
+
+
+def draw_strips(comparison: Comparison) -> tuple[list[Strip], list[tuple[float, str]]]:
+    """Return the settings that have an interval, the best first, and the ticks of their axis."""
+    rows = contrasted(comparison)
+    resolution = comparison.resolution
+    values = [-1.5 * resolution, 1.5 * resolution]
+    for row in rows:
+        assert row.contrast
+        values += [row.contrast.low, row.contrast.high]
+    first, last = min(values), max(values)
+    margin = 0.04 * (last - first)
+    first, last = first - margin, last + margin
+
+    def place(value: float) -> float:
+        return round(100 * (value - first) / (last - first), 2)
+
+    band = place(-resolution), round(place(resolution) - place(-resolution), 2)
+    strips: list[Strip] = []
+    for row in rows:
+        contrast = row.contrast
+        assert contrast
+        low, high = contrast.low, contrast.high
+        strips.append(
+            Strip(
+                row.setting,
+                contrast.verdict.split()[0],
+                verdict(row, comparison),
+                points(contrast.difference),
+                interval((low, high), points),
+                place(contrast.difference),
+                (place(low), place(high)),
+                band,
+                place(0),
+            )
+        )
+    ticks: list[tuple[float, str]] = []
+    for tick in MaxNLocator(6).tick_values(first, last):
+        if first + margin <= tick <= last - margin:
+            ticks.append((place(tick), f"{tick:+g}".replace("-", "−") if tick else "0"))
+    return strips, ticks
 
 
 def resource(name: str) -> str:

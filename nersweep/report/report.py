@@ -8,12 +8,14 @@ from nersweep.machine import files
 from nersweep.report import formats
 from nersweep.report.archive import write_archive
 from nersweep.report.comparison import Comparison, compare
+from nersweep.report.conclusions import Decision
 from nersweep.report.difference import print_difference
 from nersweep.report.disagreements import find_disagreements
 from nersweep.report.figures.files import write_figures
 from nersweep.report.page import page
 from nersweep.report.reference import read_reference
 from nersweep.report.sources import ReportOptions, RunSelection, data_name, find_run, select_runs
+from nersweep.results.card import read_card, write_card
 from nersweep.terminal import console
 from nersweep.tracking.reading import Store
 from nersweep.tracking.stores import open_store
@@ -48,7 +50,7 @@ def report(options: ReportOptions) -> None:
         write_archive(Path(options.save), selection.runs, selection.split)
         console.print(f"runs: {options.save}")
     if selection.parent_id:
-        attach_report(options, selection, selection.parent_id, folder)
+        attach_report(options, selection, folder, comparison.decision)
     console.print(f"report: {folder / 'report.html'}")
 
 
@@ -70,11 +72,22 @@ def write_report(comparison: Comparison, selection: RunSelection, folder: Path) 
 
 
 def attach_report(
-    options: ReportOptions, selection: RunSelection, run_id: str, folder: Path
+    options: ReportOptions, selection: RunSelection, folder: Path, decision: Decision
 ) -> None:
-    """Copy the report to the tracker's run of the sweep or study; print if that fails."""
+    """Copy the report to the tracker's run of the sweep or study; print if that fails.
+
+    The decision becomes the run's note, before the command.
+    """
+    note = formats.markdown_decision(decision)
+    place = selection.folder.parent
+    card = read_card(place)
+    if card:
+        command = card.note.split("\n\n")[-1]
+        card.note = f"{note}\n\n{command}"
+        note = card.note
+        write_card(place, card)
     try:
         store = Store(open_store(options.tracking_uri, selection.output_dir))
-        store.attach(run_id, folder, "report")
+        store.attach(selection.parent_id or "", folder, "report", note)
     except UserError as error:
         console.print(f"the report is not in MLflow: {error}")

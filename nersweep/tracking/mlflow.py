@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 500  # metrics in one request: .1 ms each on SQLite in batches of 100 to 1000, .25 ms of 50
 PARAM_BATCH = 100  # parameters in one request, which MLflow limits to 1 MB
+NOTE = "mlflow.note.content"  # the tag that the UI shows as the description
 LONGEST_PARAM = 1000  # characters; MLflow takes 6000, but a batch must fit into a request
 LONGEST_TAG = 5000  # characters; what older servers take, newer ones take 8000
 TASK = "token-classification"
@@ -241,7 +242,7 @@ class Update:
             "mlflow.source.name": "nersweep",
             "mlflow.source.type": "LOCAL",
             "mlflow.user": self.card.user,
-            "mlflow.note.content": self.card.note,
+            NOTE: self.card.note,
             "params_changed": "; ".join(changes),
             "non_finite": non_finite(self.facts),
             "error": self.facts.error,

@@ -9,7 +9,7 @@ from typing import Any
 from nersweep.faults import Fault, UserError
 from nersweep.machine.databases import public
 from nersweep.tracking import state
-from nersweep.tracking.mlflow import address
+from nersweep.tracking.mlflow import NOTE, address
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,16 @@ class Store:
                 must = f"has no {name} in the tracker (run {run.id})"
                 raise UserError(Fault(run.name, must=must)) from None
 
-    def attach(self, run_id: str, folder: Path, place: str) -> None:
-        """Store copies of a folder's files as artifacts of a run. Raises UserError if the store
-        does not take them."""
+    def attach(self, run_id: str, folder: Path, place: str, note: str) -> None:
+        """Store copies of a folder's files as artifacts of a run, and set its note.
+
+        Raises UserError if the store does not take them.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
             self.client.log_artifacts(run_id, str(folder), place)
+            self.client.set_tag(run_id, NOTE, note)
         except (MlflowException, OSError) as error:
             reason = str(error).splitlines()[0]
             must = f"is complete, but MLflow did not take a copy ({reason})"

@@ -268,7 +268,7 @@ def test_the_decision_is_the_setting_of_least_regret_with_its_command_and_model(
     runs = [replace(r, folder=Path("runs") / r.result.name, command=f"run {r.seed}") for r in runs]
     decision = compare(runs).decision
     assert (decision.setting, decision.command) == ("focal", "run 2")
-    assert decision.choice == "Take focal:" and "runs/focal-s2/model (seed 2" in decision.model
+    assert decision.choice == "Take focal" and "runs/focal-s2/model (seed 2" in decision.model
     assert "best of 3 with probability above 99%" in decision.certainty
     assert "No other setting may be the best" in decision.certainty
 

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from nersweep.report import page, tables
+from nersweep.report.conclusions import Decision
 from nersweep.report.disagreements import (
     Disagreements,
     Dispute,
@@ -18,6 +19,7 @@ from nersweep.report.disagreements import (
     find_disagreements,
 )
 from nersweep.report.figures.files import Picture
+from nersweep.report.figures.scores import contrasted
 
 HARM = "<img src=x onerror=alert(1)>{{7*7}}</title></script><!--"
 VOID = {"meta", "link", "img", "input"}
@@ -163,6 +165,41 @@ def test_the_page_has_all_tables_with_their_headers(harmful, read):
     assert all(what in about for table in all_tables for what in table.about)
 
 
+def test_the_page_opens_with_the_decision(comparison):
+    decision = Decision("x", f"Take {HARM}", "python -m nersweep", "How sure", "Its model", "Early")
+    text = page.page(replace(comparison, decision=decision), Disagreements(), [], "", "")
+    read = Read(text)
+    (section,) = read.all("section", **{"class": "decision"})
+    words = ["Early", f"Take {HARM}", "python -m nersweep", "How sure", "Its model"]
+    places = [section["text"].index(part) for part in words]
+    assert places == sorted(places)
+    first = next(element for element in read.elements if element["tag"] in ("section", "table"))
+    assert first is section
+
+
+def test_each_difference_is_a_line_on_one_scale_with_its_words(comparison):
+    read = Read(page.page(comparison, Disagreements(), [], "", ""))
+    rows = contrasted(comparison)
+    strips, ticks = page.draw_strips(comparison)
+    assert [strip.setting for strip in strips] == [row.setting for row in rows]
+    (zero,) = {strip.zero for strip in strips}
+    scale = (strips[0].ends[1] - zero) / rows[0].contrast.high  # percent per point
+    for strip, row in zip(strips, rows, strict=True):
+        contrast = row.contrast
+        for at, value in zip(
+            (*strip.ends, strip.place),
+            (contrast.low, contrast.high, contrast.difference),
+            strict=True,
+        ):
+            assert 0 < at < 100 and at == pytest.approx(zero + scale * value, abs=0.02)
+        assert strip.band[1] == pytest.approx(2 * scale * comparison.resolution, abs=0.02)
+    for at, text in ticks:
+        assert at == pytest.approx(zero + scale * float(text.replace("−", "-")), abs=0.02)
+    spoken = [element["aria-label"] for element in read.all("svg", role="img")]
+    for label, strip in zip(spoken, strips, strict=True):
+        assert label == f"{strip.setting}: {strip.difference} {strip.interval}, {strip.verdict}"
+
+
 def test_the_page_has_pictures_with_captions(comparison, pictures, tmp_path):
     large = tmp_path / "large.svg"
     large.write_bytes(b"<svg>" + b" " * page.SVG_BYTES)
@@ -215,7 +252,7 @@ def test_the_method_is_described(comparison, read):
     assert facts["Versions"].split("; ") == [
         f"{name} {version}" for name, version in result.versions.items()
     ]
-    assert HARM in read.all("pre")[0]["text"]
+    assert HARM in read.all("pre")[-1]["text"]
 
 
 def test_entities_that_overlap_stand_in_lines_of_their_own():

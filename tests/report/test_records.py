@@ -166,7 +166,24 @@ def test_a_damaged_file_is_one_fault_that_names_it(folder, name, damage, message
     assert str(folder) in fault.setting and message in str(fault) and "\n" not in str(fault)
 
 
-@pytest.mark.parametrize("line", ["{}", "[]", "3", '{"result": ', "{broken"])
+def test_a_line_of_another_version_is_a_fault_that_names_what_it_lacks(runs, tmp_path):
+    file = tmp_path / "a.jsonl"
+    values = json.loads(to_line(read_run(runs[0], "test"), "test"))
+    for name in ("confusion", "result", "result.analysis"):
+        copied = json.loads(json.dumps(values))
+        place = copied
+        *sections, last = name.split(".")
+        for section in sections:
+            place = place[section]
+        del place[last]
+        file.write_text(json.dumps(copied) + "\n", encoding="utf-8")
+        with pytest.raises(UserError) as error:
+            read_archive(file)
+        (fault,) = error.value.faults
+        assert fault.must == f"line 1 has no {last}, so another version wrote it"
+
+
+@pytest.mark.parametrize("line", ["[]", "3", '{"result": ', "{broken"])
 def test_a_line_that_is_not_a_run_is_a_fault_with_its_number(runs, tmp_path, line):
     file = tmp_path / "a.jsonl"
     file.write_text(to_line(read_run(runs[0], "test"), "test") + f"\n{line}\n", encoding="utf-8")

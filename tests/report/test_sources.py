@@ -28,6 +28,7 @@ from nersweep.report.sources import (
     select_runs,
 )
 from nersweep.results.result import Status, read_result
+from nersweep.tracking.mlflow import NOTE
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 
 pytestmark = pytest.mark.slow
@@ -127,6 +128,10 @@ def test_the_tables_are_the_same_from_folders_a_server_and_an_archive(output_dir
     assert {f"report/{name}" for name in names} <= artifacts(
         server, run_id_of(sweep.parent, server)
     )
+    note = Store(server).client.get_run(run_id_of(sweep.parent, server)).data.tags[NOTE]
+    decision, *_, command = note.split("\n\n")
+    assert decision in (tmp_path / "last" / "report.md").read_text("utf-8")
+    assert command.startswith("`python -m ") and note.count("How sure") == 1
     finished = "params.`train.epochs` = '1' and metrics.`test/f1` >= 0"
     for options in (
         last,
@@ -189,7 +194,7 @@ def test_what_the_tracker_lacks_or_cannot_parse_is_one_fault(output_dir, server,
     assert (fault.setting, fault.value) == ("filter", "loss is good")
     (fault,) = faults_of(list, store.runs("", "nosuch"))
     assert (fault.setting, fault.value) == ("experiment", "nosuch") and "nersweep" in fault.must
-    (fault,) = faults_of(store.attach, "0" * 32, tmp_path, "report")
+    (fault,) = faults_of(store.attach, "0" * 32, tmp_path, "report", "")
     assert fault.setting == str(tmp_path)
     for name in ("study", "sweep", "archive", "filter"):
         options = ReportOptions(**{name: "nosuch"}, output_dir=str(tmp_path), tracking_uri=server)

@@ -172,6 +172,12 @@ BAD_FILES = {  # text, and the line that is at fault
 }
 
 
+@pytest.mark.parametrize("resolution", ["0", "100.5", "true", "half"])
+def test_a_resolution_is_a_number_of_points(resolution, assert_refused):
+    given = f"resolution={resolution}"
+    assert_refused(["-m", "seed=1,2", given], given)
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("fault", BAD_FILES)
 def test_a_bad_data_file_is_reported_by_its_line(

@@ -272,4 +272,4 @@ def remedy(contrast: Contrast, outlook: Outlook) -> str:
             "no number of seeds decides it: this test set cannot see less than "
             f"{outlook.limit:.2g} points"
         )
-    return f"{MOST_SEEDS:,} seeds would not decide it"
+    return f"more than {MOST_SEEDS:,} seeds would be needed to decide it"

@@ -54,7 +54,10 @@ class Corpus:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over words, tags and named columns of all splits, in order: all a run can see."""
+        """SHA-256 over words, tags, named columns and documents of all splits, in order.
+
+        That is all a run can see. Of documents only the boundaries count, in splits that mark them.
+        """
         digest = hashlib.sha256()
         for split, sentences in self.splits().items():
             digest.update(f"\n\n{split}\n".encode())
@@ -62,6 +65,9 @@ class Corpus:
                 columns = {"": sentence.words, "tag": sentence.tags, **sentence.columns}
                 texts = ["\n".join((name, *columns[name])) for name in sorted(columns)]
                 digest.update("\n\n".join(texts).encode() + b"\n\n\n")
+            if has_documents(sentences):
+                numbers = " ".join(map(str, document_numbers(sentences)))
+                digest.update(f"documents {numbers}\n".encode())
         return digest.hexdigest()
 
 

@@ -86,15 +86,16 @@ def test_a_hash_in_the_text_is_a_word(tmp_path):
     assert words == [("#", "="), ("#", "newdoc"), ("a", "#")]
 
 
-def test_marks_survive_normalising_and_do_not_change_the_checksum(tmp_path):
+def test_marks_survive_normalising_and_enter_the_checksum(tmp_path):
     marked = "-DOCSTART- O\n\na B-PER\n\nb I-PER\n\n# newdoc\nc O\n"
     files = write(tmp_path, marked=marked, plain="a B-PER\n\nb I-PER\n\nc O\n")
     one, other = (LocalFiles(train=f, dev=f, test=f).load() for f in files.values())
     assert [document_numbers(s).tolist() for s in one.splits().values()] == [[0, 0, 1]] * 3
-    assert one.checksum == other.checksum
+    assert one.checksum != other.checksum
     assert other.sizes() == "3 train, 3 dev, 3 test sentences"
     assert one.sizes() == f"{other.sizes()}; 2 train, 2 dev, 2 test documents"
     mixed = Corpus("a", "here", other.train, other.dev, one.test)
+    assert len({mixed.checksum, one.checksum, other.checksum}) == 3
     assert mixed.sizes() == f"{other.sizes()}; 2 test documents"
 
 
@@ -155,6 +156,19 @@ def test_a_label_that_training_lacks_is_kept_and_named(tmp_path):
     corpus = LocalFiles(**files).load()
     assert corpus.test[0].tags == ("B-ORG",)
     assert corpus.notes == ("test: B-ORG (1 words) is not in the training data",)
+
+
+def test_the_checksum_sees_the_boundaries_of_documents_alone(tmp_path):
+    mark = "# newdoc id = {}\n"
+    texts = {
+        "named": f"{mark.format('x')}{ROW}\n{ROW}\n{mark.format('y')}{ROW}\n",
+        "renamed": f"{mark.format('y')}{ROW}\n{ROW}\n{mark.format('z')}{ROW}\n",
+        "moved": f"{mark.format('x')}{ROW}\n{mark.format('y')}{ROW}\n{ROW}\n",
+    }
+    sums = {}
+    for name, path in write(tmp_path, **texts).items():
+        sums[name] = LocalFiles(train=path, dev=path, test=path).load().checksum
+    assert sums["named"] == sums["renamed"] != sums["moved"]
 
 
 def test_the_checksum_sees_words_tags_splits_and_columns(tmp_path):

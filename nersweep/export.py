@@ -34,15 +34,23 @@ class ExportArguments:
 
 
 def export(arguments: ExportArguments) -> None:
-    """Write curves.csv and scores.csv. Raises UserError if there are no runs."""
+    """Write curves.csv and scores.csv.
+
+    Raises UserError if there are no runs, and, after all others, for those that cannot be read.
+    """
     output_dir = Path(arguments.output_dir)
     folders = sorted(file.parent for file in output_dir.glob(f"runs/*/{METRICS}"))
     if not folders:
         raise UserError(Fault("output_dir", output_dir, "no runs in it"))
     curves: list[Sequence[Any]] = []
     rows: list[tuple[Sequence[Any], dict[str, float]]] = []
+    faults: list[Fault] = []
     for folder in folders:
-        run, status, records, scores = read_run(folder)
+        try:
+            run, status, records, scores = read_run(folder)
+        except UserError as error:
+            faults += error.faults
+            continue
         for step, values in records:
             for name, value in values.items():
                 curves.append((*run, step, name, value))
@@ -55,6 +63,8 @@ def export(arguments: ExportArguments) -> None:
     table = [(*run, *(scores.get(name, "") for name in names)) for run, scores in rows]
     write_csv(folder / "scores.csv", (*SCORES, *names), table)
     console.print(f"{len(rows)} runs: {folder / 'curves.csv'}, {folder / 'scores.csv'}")
+    if faults:
+        raise UserError(*faults)
 
 
 def read_run(

@@ -11,7 +11,7 @@ from nersweep import export, sync
 from nersweep.export import ExportArguments
 from nersweep.results.card import Card, write_card
 from nersweep.results.folder import METRICS
-from nersweep.results.result import write_result
+from nersweep.results.result import RESULT, write_result
 
 TRACKER = """
 def tracker(uri, output_dir):
@@ -115,6 +115,40 @@ def test_a_folder_that_fails_does_not_stop_the_others(outputs, ask, error):
     code, out, err = ask(sync, "tracking.kind=names_tracker")
     assert (code, len(err)) == (1, 2) and all(error in line for line in err)
     assert sum(line.startswith("synced") for line in out) == 2
+
+
+@pytest.fixture(params=["damaged", "older"])
+def unreadable(outputs, request):
+    """The file of a finished run that cannot be read, beside the other folders."""
+    folder = outputs / "runs" / "a-s1-12345678"
+    folder.mkdir()
+    write_card(folder, Card(kind="run", name="a-s1", experiment="tests"))
+    (folder / METRICS).touch()
+    result = finished("a")
+    write_result(folder, result)
+    file = folder / RESULT
+    values = json.loads(file.read_text())
+    if request.param == "damaged":
+        values["best_epoch"] += 1
+    else:
+        del values["checksum"]
+    file.write_text(json.dumps(values))
+    return file
+
+
+def test_sync_names_a_result_that_cannot_be_read_and_sends_nothing_of_it(unreadable, ask):
+    output_dir = f"output_dir={unreadable.parents[2]}"
+    code, out, err = ask(sync, output_dir, "tracking.kind=names_tracker")
+    assert code == 1 and len(err) == 1 and str(unreadable) in err[0]
+    synced = [line for line in out if line.startswith("synced")]
+    assert synced == ["synced 1a2b3c4d", "synced =focal-s1-12345678"]
+
+
+def test_export_names_a_result_that_cannot_be_read_and_writes_the_others(unreadable, ask):
+    code, _, err = ask(export, f"output_dir={unreadable.parents[2]}")
+    assert code == 1 and len(err) == 1 and str(unreadable) in err[0]
+    with open(unreadable.parents[2] / "export" / "scores.csv", newline="") as file:
+        assert [run["run"] for run in csv.DictReader(file)] == ["'=focal-s1-12345678"]
 
 
 def test_export_writes_curves_and_scores(outputs, ask):

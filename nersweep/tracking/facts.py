@@ -56,7 +56,10 @@ class Facts:
 
 
 def read(folder: Path) -> Facts:
-    """Read the facts of a run, sweep or study. Raises UserError if it has no card."""
+    """Read the facts of a run, sweep or study.
+
+    Raises UserError if it has no card, and for a run whose result cannot be read.
+    """
     card = read_card(folder)
     if card is None:
         raise UserError(Fault(str(folder), must=f"has no {CARD}, so no tracker can show it"))
@@ -100,11 +103,14 @@ def summary_facts(folder: Path, card: Card) -> Facts:
 
 
 def result_in(folder: Path) -> Result | None:
-    """Read the result of a run; None if it has none that can be read."""
+    """Read the result of a run; None if it has none. Raises UserError if it cannot be read."""
+    file = folder / RESULT
     try:
-        return read_result(folder / RESULT)
-    except (OSError, UserError):
+        return read_result(file)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise UserError(Fault(str(file), must=f"cannot be read ({error.strerror})")) from None
 
 
 def read_curves(file: Path) -> list[tuple[int, Values]]:
@@ -141,7 +147,7 @@ def run_files(folder: Path) -> dict[str, Path]:
 
 
 def status_of(folder: Path) -> str:
-    """Return the status of a run, sweep or study."""
+    """Return the status of a run, sweep or study. Raises UserError for a damaged result."""
     card = read_card(folder)
     if card and card.kind != "run":
         return card.status

@@ -38,11 +38,11 @@ def sync(tracker: Tracker, folder: Path, wait: bool = True) -> None:
     with state.locked(folder, wait) as free:
         if not free or is_complete(tracker, folder):
             return
-        digest = facts.digest(folder)
+        digest, status = facts.digest(folder), facts.status_of(folder)
         tracker.sync(folder)
         entry = state.read_entry(folder, tracker.address)
         entry.pop("complete", None)
-        if facts.status_of(folder) in facts.ENDED:
+        if status in facts.ENDED:
             entry["complete"] = digest
         state.write_entry(folder, tracker.address, entry)
 

@@ -160,6 +160,17 @@ def test_the_status_says_how_a_run_ended(make_run, sync, client, status, mlflow_
     assert run.data.metrics["train/loss"] == 0.5
 
 
+def test_a_run_whose_result_was_damaged_stays_as_it_is(make_run, sync, client):
+    folder = make_run([3], {"status": "failed", "error": "for a reason"}, name="damaged")
+    run_id = sync(folder)
+    before = content(client, run_id)
+    result = folder / "result.json"
+    result.write_text(result.read_text().replace("for a reason", "for no reason"))
+    with pytest.raises(UserError, match="damaged"):
+        sync(folder)
+    assert content(client, run_id) == before
+
+
 def test_a_killed_run_continues_where_it_stopped(make_run, sync, client):
     killed = {"status": "killed", "error": "Ctrl-C"}
     folder = make_run([3, 2], killed, params={"seed": 1, "device": "cpu"})

@@ -3,6 +3,8 @@
 import json
 import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 TRACEBACK = "NERSWEEP_TRACEBACK"  # the environment variable that prints tracebacks
@@ -48,6 +50,26 @@ class UserError(ValueError):
 
 class Unavailable(UserError):
     """Raised for a server or a database that the user named and that does not answer."""
+
+
+@contextmanager
+def blame(section: str, target: type, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Raise exceptions of the enclosed code as UserError if its class is not nersweep's own.
+
+    section: the one that names the class `target`. passing: exceptions to leave as they are, beside
+    UserError and OSError.
+    """
+    try:
+        yield
+    except (UserError, OSError, *passing):
+        raise
+    except Exception as error:
+        if f"{target.__module__}.".startswith("nersweep."):
+            raise
+        must = f"raised {type(error).__name__}: {one_line(error)}"
+        remedy = f"set {TRACEBACK}=1 to see the traceback"
+        path = f"{target.__module__}.{target.__qualname__}"
+        raise UserError(Fault(f"{section}._target_", path, must, remedy)) from error
 
 
 def shown(value: object) -> str:

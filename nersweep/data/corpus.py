@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nersweep.faults import blame
+
 SPLITS = ("train", "dev", "test")
 
 
@@ -86,7 +88,8 @@ def read(data: DataSet) -> Corpus:
     key = repr(data)
     if key not in corpora:
         corpora.clear()  # one is enough for a sweep, and two large ones may be too much
-        corpora[key] = data.load()
+        with blame("data", type(data)):
+            corpora[key] = data.load()
     return corpora[key]
 
 

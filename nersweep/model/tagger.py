@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nersweep.batches.batch import Batch, Gold, Tokenised
+from nersweep.faults import blame
 from nersweep.losses.base import Loss, Terms
 from nersweep.model.auxiliary import AuxiliaryHeads
 from nersweep.model.encoders.encoder import Encoder
@@ -50,7 +51,8 @@ class Tagger(nn.Module):
         the gold of the whole optimiser step.
         """
         criteria = cast("Sequence[Loss]", self.criteria)
-        terms = self.head.terms(criteria, emissions, features, gold, step)
+        with blame("loss", type(criteria[0]), passing=(torch.OutOfMemoryError,)):
+            terms = self.head.terms(criteria, emissions, features, gold, step)
         return self.aux.terms(terms, features, gold, step) if self.aux else terms
 
 

@@ -74,6 +74,31 @@ def test_a_fault_in_outside_data_names_file_and_line(folder, permission, capsys,
     assert capsys.readouterr().err == "nersweep: dev.txt:2: expected word/TAG pairs\n"
 
 
+def test_blank_lines_of_outside_data_are_skipped(folder, permission, run):
+    (folder / "dev.txt").write_text(f"\n{SENTENCES}\n\n", encoding="utf-8")
+    assert run() == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "setting"),
+    [
+        ("my_formats", "    def load(self)", "data._target_=my_formats.Slashed"),
+        ("my_losses", "    def per_token(self", "loss._target_=my_losses.SquaredErrorLoss"),
+    ],
+)
+def test_an_exception_of_an_outside_class_is_the_users(
+    module, line, setting, folder, permission, capsys, run
+):
+    file = folder / f"{module}.py"
+    text = file.read_text(encoding="utf-8")
+    body = re.compile(rf"({re.escape(line)}.*:\n)")
+    file.write_text(body.sub(r"\1        nothing\n", text), encoding="utf-8")
+    assert run() == 1
+    error = capsys.readouterr().err
+    assert f"{setting}: raised NameError: name 'nothing' is not defined; set " in error
+    assert "internal error" not in error
+
+
 def test_a_configuration_folder_alone_imports_nothing(folder, monkeypatch, capsys, run):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert run() == 1

@@ -54,7 +54,7 @@ class SplitAnalysis(Flat):
 
     illegal_transitions: the share of words whose label IOB2 forbids. calibration_error: expected,
     in [0, 1]. seen: scores over the entities whose words are an entity of training; unseen: over
-    the others.
+    the others. A further score needs the default NaN: results of an older version lack it.
     """
 
     illegal_transitions: float

@@ -1,12 +1,19 @@
 """Results come back as they were written, and a damaged one is never taken for another."""
 
 import json
+from dataclasses import field, make_dataclass
+from math import isnan, nan
 from pathlib import Path
 
 import pytest
 from examples import finished
+from pydantic import TypeAdapter
 
+from nersweep.evaluation.analysis import Analysis, SplitAnalysis
 from nersweep.faults import UserError
+from nersweep.report.records import Record, round_result
+from nersweep.report.tables import percent
+from nersweep.results import result as result_module
 from nersweep.results.result import (
     FinishedResult,
     Result,
@@ -79,6 +86,21 @@ def test_a_result_of_an_older_version_names_what_it_lacks(tmp_path):
         read_result(file)
     (fault,) = caught.value.faults
     assert fault.setting == str(file) and "no analysis" in fault.must
+
+
+def test_a_result_from_before_a_metric_was_added_is_readable(tmp_path, monkeypatch):
+    write_result(tmp_path, finished())
+    metric = ("long_entities", float, field(default=nan))
+    split = make_dataclass("Split", [metric], bases=(SplitAnalysis,), frozen=True)
+    whole = make_dataclass(
+        "Whole", [("dev", split), ("test", split)], bases=(Analysis,), frozen=True
+    )
+    newer = make_dataclass("Newer", [("analysis", whole)], bases=(FinishedResult,), kw_only=True)
+    monkeypatch.setattr(result_module, "FINISHED", TypeAdapter(newer))
+    result = read_result(tmp_path / "result.json")
+    assert isnan(result.analysis.dev.flat("dev")["dev/long_entities"])
+    record = Record(round_result(result), "test")
+    assert percent(record.scores["long_entities"]) == "–" and record.scores["seen/f1"] == 0.5
 
 
 def sealed_values(values):

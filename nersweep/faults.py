@@ -61,7 +61,9 @@ def blame(section: str, target: type, passing: tuple[type[Exception], ...] = ())
     """
     try:
         yield
-    except (UserError, OSError, *passing):
+    except (UserError, OSError):
+        raise
+    except passing:
         raise
     except Exception as error:
         if f"{target.__module__}.".startswith("nersweep."):

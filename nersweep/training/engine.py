@@ -18,7 +18,7 @@ from nersweep.model.encoders.encoder import Encoder
 from nersweep.model.grid import Grid, Shape
 from nersweep.training.flat import Flat
 
-MOST_GRAPHS = 64  # shapes that are captured; others run without a graph
+MOST_GRAPHS = 64  # shapes that are recorded; others run without a graph
 LABELS = ("id2label", "label2id", "num_labels", "_name_or_path")  # do not matter to the body
 
 
@@ -35,10 +35,18 @@ class Engine:
         return torch.cat([self.encoder.features(batch) for batch in inputs]).float()
 
     def backward(self) -> None:
-        """Bring the gradient of the last features to the encoder's parameters."""
+        """Back-propagate the gradient of the last features into the encoder's parameters."""
 
     def release(self) -> None:
-        """Leave the encoder's parameters in memory of their own."""
+        """Give the encoder's parameters their own storage again."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Without memory there is none for copies; the next try has another encoder.
+        if kind is None or not issubclass(kind, torch.OutOfMemoryError):
+            self.release()
 
 
 class Body(Engine):
@@ -53,7 +61,8 @@ class Body(Engine):
         self.graphs, self.identity = graphs, identity_of(encoder)
         self.pool: Any = None  # memory that graphs share
         self.stream: torch.cuda.Stream | None = None  # on which they are recorded
-        self.passes: dict[Shape, Pass] = {}
+        self.shapes: set[Shape] = set()  # of batches so far
+        self.passes: dict[Shape, Pass] = {}  # recorded
         used, named = used_parameters(encoder), dict(body_of(encoder).named_parameters())
         self.names, self.flats = [], []
         for matrices in (True, False):
@@ -77,7 +86,7 @@ class Body(Engine):
             buffer.data = own
 
     def release(self) -> None:
-        """Leave the encoder's parameters in memory of their own, and wait for the next run."""
+        """Give the encoder's parameters their own storage again, and wait for the next run."""
         for flat in self.flats:
             flat.release()
         for buffer in body_of(self.encoder).buffers():
@@ -103,11 +112,14 @@ class Body(Engine):
         """Return what runs a batch of this shape; alone: if no other waits for its gradient."""
         if not (self.graphs and alone):
             return Pass(self, shape)
-        if shape not in self.passes:
-            self.passes[shape] = Pass(self, shape)
-        elif not self.passes[shape].recorded and len(self.passes) <= MOST_GRAPHS:
-            self.passes[shape].record()
-        return self.passes[shape]
+        if shape in self.passes:
+            return self.passes[shape]
+        one = Pass(self, shape)
+        if shape in self.shapes and len(self.passes) < MOST_GRAPHS:
+            one.record()
+            self.passes[shape] = one
+        self.shapes.add(shape)
+        return one
 
     def recorded(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record work for the device, without doing it. Returns what does it.
@@ -153,7 +165,7 @@ class Pass:
     """A forward and a backward pass of the body, for batches of one shape."""
 
     def __init__(self, body: Body, shape: Shape):
-        self.body, self.shape, self.recorded = body, shape, False
+        self.body, self.shape = body, shape
         model = body.encoder.model
         size, hidden = sum(shape.parts()), model.config.hidden_size
         self.values = torch.empty(size, dtype=torch.int32, device=model.device)
@@ -185,7 +197,6 @@ class Pass:
             must = f"this encoder does not run as a CUDA graph ({one_line(error)})"
             remedy = "set train.engine.graphs=false"
             raise UserError(Fault("train.engine.graphs", True, must, remedy)) from error
-        self.recorded = True
 
 
 def body_of(encoder: Encoder) -> nn.Module:

@@ -32,7 +32,7 @@ class Flat:
 
     @torch.no_grad()
     def adopt(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Take the values of parameters with these shapes, and let them lie here."""
+        """Take the values of parameters with these shapes, and store them in this buffer."""
         self.parameters = list(parameters)
         for parameter, view in zip(parameters, self.views(self.whole), strict=True):
             view.copy_(parameter)
@@ -40,7 +40,7 @@ class Flat:
 
     @torch.no_grad()
     def release(self) -> None:
-        """Let the parameters lie elsewhere."""
+        """Give the parameters their own storage again."""
         for parameter in self.parameters:
             parameter.data = parameter.data.clone()
         self.parameters = []

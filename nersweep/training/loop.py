@@ -63,7 +63,7 @@ def fit(
     losses, clock = LossReader(history, record), Clock(history)
     observers = (norms, padding, losses)
     done = len(history.steps)
-    with TrainingProgress(steps, history) as progress, signals.deferral():
+    with TrainingProgress(steps, history) as progress, signals.deferral(), engine:
         if done:
             progress.epoch(f"resuming after step {done} of {steps}")
         for epoch in range(done // per_epoch + 1, config.epochs + 1):
@@ -127,7 +127,6 @@ def fit(
                 checkpoint.save(tagger, optimiser, (norms, padding), history)
             signals.end()
     tagger.load_state_dict(history.weights)
-    engine.release()
     return history
 
 

@@ -126,7 +126,7 @@ def on_a_grid(**settings: float) -> Encoder:
 
 
 def step(engine: Engine, split: Tokenised, chosen: list[int]) -> Tensor:
-    """Return features, with a gradient of ones brought to the parameters."""
+    """Return features, and back-propagate a gradient of ones."""
     features = engine.features([split.batch(chosen, packed=True)])
     features.sum().backward()
     engine.backward()
@@ -194,7 +194,7 @@ def test_a_shape_is_recorded_at_its_second_batch_and_kept_for_the_next_run(monke
         step(body, split, list(chosen))
         body.flats[0].whole.grad = None
     assert calls == ["run_forward", "run_backward"]
-    assert [one.recorded for one in body.passes.values()] == [True, False]
+    assert (len(body.shapes), len(body.passes)) == (2, 1)
     body.release()
     assert engine_for(on_a_grid(dropout=0.1), config) is not body
     body.adopt(encoder)
@@ -203,6 +203,44 @@ def test_a_shape_is_recorded_at_its_second_batch_and_kept_for_the_next_run(monke
     step(body, split, list(range(24)))
     assert len(calls) == 4
     assert engine_for(on_a_grid(), config) is not body  # which is in use
+
+
+def test_only_recorded_shapes_count_and_are_kept(monkeypatch):
+    monkeypatch.setattr(Body, "recorded", lambda _, work: work)
+    monkeypatch.setattr(engine_module, "MOST_GRAPHS", 2)
+    encoder = on_a_grid()
+    split = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
+    batches = {}
+    for count in range(1, 25):
+        shape, _ = encoder.grid_values(split.batch(range(count), packed=True))
+        batches.setdefault(shape, list(range(count)))
+    assert len(batches) > 3
+    body = Body(encoder, graphs=True)
+    for chosen in batches.values():
+        step(body, split, chosen)
+    assert (len(body.shapes), len(body.passes)) == (len(batches), 0)
+    for chosen in batches.values():
+        step(body, split, chosen)
+    assert list(body.passes) == list(batches)[:2]
+
+
+def test_an_encoder_has_its_own_storage_after_a_training_that_fails():
+    encoder = on_a_grid()
+    split = tokenise(SENTENCES, LABELS, encoder.tokenizer, encoder.max_length)
+    tagger = Tagger(encoder, TokenHead(encoder, LABELS), CrossEntropyLoss())
+    shared = []
+
+    def fail(_):
+        for parameter in encoder.model.base_model.parameters():
+            shared.append(parameter.untyped_storage().nbytes() > parameter.nbytes)
+        raise KeyboardInterrupt
+
+    config = replace(CONFIG, engine=STATIC)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tagger, split, split, LABELS, config, 1, CPU, fail)
+    assert all(shared) and shared
+    for parameter in encoder.model.base_model.parameters():
+        assert parameter.untyped_storage().nbytes() == parameter.nbytes
 
 
 def test_gradients_lie_as_their_parameters_do():

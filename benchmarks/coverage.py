@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, special
 
+from nersweep.evaluation.differences import interaction_of
 from nersweep.evaluation.inference import Verdict, infer
 from nersweep.evaluation.influence import Rate, Sample, cluster_counts, measure
 from nersweep.evaluation.sequential import look
@@ -38,20 +39,40 @@ ARCHIVE = ROOT / "docs" / "results" / "conll2003_table.jsonl"
 ROWS = 5
 FOUND, REPLACED = 0.836, 0.8
 # Shares of the variance of a score, 1 in all: the rest is the entity's own difficulty.
-DOCUMENT = 0.19  # difficulty of the document
-LIKE = (0.0016, 0.0002)  # the setting's effect on an entity, on a document
-WEIGHTED = (0.070, 0.0115)  # the same for settings 3 and 5
-RUN = (0.0058, 0.0003)  # a run's noise on an entity, on a document
-RUN_SD = 0.135  # sd of F1, in points, that follows from RUN
-SDS = {
+DOCUMENT = 0.215  # difficulty of the document
+EFFECT = 0.0050  # a setting's effect of √A = .1 points, of which
+EFFECT_ON_DOCUMENT = 0.12  # this share is on documents
+RUN = 0.0175  # the noise of a run of √(W·n) = .2 points, of which
+RUN_ON_DOCUMENT = 0.05  # this share is on documents
+# What the archive says, baseline first; the baseline's effect is 0.
+EFFECT_SDS = (0.0, 0.087, 0.096, 0.487, 0.046, 0.553)  # √A, in points
+EFFECT_CORRELATION = (
+    (1.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (0.0, 1.0, 0.91, 0.26, 0.17, 0.19),
+    (0.0, 0.91, 1.0, 0.31, 0.20, 0.27),
+    (0.0, 0.26, 0.31, 1.0, 0.11, 0.97),
+    (0.0, 0.17, 0.20, 0.11, 1.0, 0.12),
+    (0.0, 0.19, 0.27, 0.97, 0.12, 1.0),
+)
+RUN_SDS = (0.19, 0.20, 0.20, 0.25, 0.21, 0.23)  # √(W·n) of runs, in points
+RUN_CORRELATION = (  # of runs that share a seed, before the threshold
+    (1.0, 0.63, 0.59, 0.08, 0.80, 0.08),
+    (0.63, 1.0, 0.90, 0.12, 0.63, 0.12),
+    (0.59, 0.90, 1.0, 0.12, 0.63, 0.12),
+    (0.08, 0.12, 0.12, 1.0, 0.08, 0.60),
+    (0.80, 0.63, 0.63, 0.08, 1.0, 0.08),
+    (0.08, 0.12, 0.12, 0.60, 0.08, 1.0),
+)
+SDS = {  # of F1 over seeds, in points, at least RUN_SDS: the rest is a shift of the threshold
+    "archive": (0.0,) * 6,
     ".2": (0.2,) * 6,
     ".4": (0.4,) * 6,
     ".6": (0.6,) * 6,
-    "unequal": (0.20, 0.15, 0.14, 0.25, 0.14, 0.33),  # of the archive, at least RUN_SD
+    "unequal": (0.2, 0.2, 0.3, 0.4, 0.6, 0.3),
     "one unstable": (0.2, 0.2, 0.2, 0.2, 0.2, 0.8),
 }
 EFFECTS = (-0.62, -0.75, -8.64, 0.02, -9.48)  # of the archive
-DRAWS = 4_999
+DRAWS = 9_999
 
 
 def document_sizes(file: Path | None) -> np.ndarray:
@@ -97,11 +118,11 @@ def threshold_of(score: float, shift: float) -> float:
     return float(optimize.brentq(lambda t: true_f1(t, shift) - score, -3, 4))
 
 
-def shift_of(sd: float, effect: float) -> float:
+def shift_of(sd: float, run_sd: float, effect: float) -> float:
     """Return the sd of a run's shift that gives F1 this sd over seeds, in points."""
     level = threshold_of(true_f1(special.ndtri(FOUND), 0) + effect, 0)
     slope = (true_f1(level + 0.01, 0) - true_f1(level - 0.01, 0)) / 0.02
-    return float(np.sqrt(max(sd**2 - RUN_SD**2, 0)) / slope)
+    return float(np.sqrt(max(sd**2 - run_sd**2, 0)) / slope)
 
 
 class World:
@@ -110,36 +131,57 @@ class World:
     def __init__(self, sizes: np.ndarray, sds: tuple[float, ...], effects: tuple[float, ...]):
         self.sizes = sizes
         self.truth = np.array([0.0, *effects])
-        self.shifts = [shift_of(*pair) for pair in zip(sds, self.truth, strict=True)]
+        triples = zip(sds, RUN_SDS, self.truth, strict=True)
+        self.shifts = np.array([shift_of(*triple) for triple in triples])
         base = true_f1(special.ndtri(FOUND), self.shifts[0])
-        self.thresholds: list[float] = []
-        for shift, effect in zip(self.shifts, self.truth, strict=True):
-            self.thresholds.append(threshold_of(base + effect, shift))
+        pairs = zip(self.shifts, self.truth, strict=True)
+        self.thresholds = np.array([threshold_of(base + effect, shift) for shift, effect in pairs])
+        effect_sds = np.sqrt(EFFECT) * np.array(EFFECT_SDS) / 0.1
+        run_sds = np.sqrt(RUN) * np.array(RUN_SDS) / 0.2
+        self.rest = np.sqrt(1 - DOCUMENT - effect_sds**2 - run_sds**2)  # (rows,)
+        self.effect = effect_sds[:, None] * np.linalg.cholesky(EFFECT_CORRELATION)
+        self.run = run_sds[:, None] * np.linalg.cholesky(RUN_CORRELATION)
 
     def samples(self, seeds: int, rng: np.random.Generator) -> list[Sample]:
         """Return the runs of all settings on one test set."""
         sizes = rng.choice(self.sizes, len(self.sizes))
-        where = np.repeat(np.arange(len(sizes)), sizes)
-        documents, entities = len(sizes), len(where)
-        replaced = rng.random(entities) < REPLACED
-        difficulty = rng.normal(size=entities)
-        of_document = np.sqrt(DOCUMENT) * rng.normal(size=documents)
+        documents, rows = len(sizes), len(self.truth)
+        where = np.repeat(np.arange(documents), sizes)
+        filled = sizes > 0
+        starts = (sizes.cumsum() - sizes)[filled]
+
+        def noise(root: np.ndarray, share: float, repeats: int) -> np.ndarray:
+            """Return noise (rows, repeats, entities), a share of its variance on documents."""
+            own = normals(rng, rows, repeats * len(where))
+            common = normals(rng, rows, repeats * documents)
+            scaled = (np.sqrt(1 - share) * root).astype(np.float32) @ own
+            scaled = scaled.reshape(rows, repeats, -1)
+            of_document = (np.sqrt(share) * root).astype(np.float32) @ common
+            scaled += of_document.reshape(rows, repeats, -1)[..., where]
+            return scaled
+
+        difficulty = normals(rng, 1, len(where))
+        level = np.sqrt(DOCUMENT) * normals(rng, 1, documents)[:, where]
+        level = level + self.rest[:, None] * difficulty + self.thresholds[:, None]
+        score = noise(self.run, RUN_ON_DOCUMENT, seeds)
+        score += noise(self.effect, EFFECT_ON_DOCUMENT, 1) + level[:, None]
+        score += self.shifts[:, None, None] * rng.normal(size=(rows, seeds, 1))
+        hits = score > 0
+        replaced = hits | (rng.random(len(where)) < REPLACED)
+        counts = np.zeros((rows, seeds, documents, 1, 3))
+        counts[..., filled, 0, 0] = np.add.reduceat(hits, starts, -1, np.int32)
+        counts[..., filled, 0, 1] = np.add.reduceat(replaced, starts, -1, np.int32)
+        counts[..., 0, 2] = sizes
         samples: list[Sample] = []
-        for row, (threshold, shift) in enumerate(zip(self.thresholds, self.shifts, strict=True)):
-            on_entity, on_document = WEIGHTED if row in (3, 5) else LIKE
-            rest = 1 - DOCUMENT - on_entity - on_document - sum(RUN)
-            score = np.sqrt(rest) * difficulty + np.sqrt(on_entity) * rng.normal(size=entities)
-            setting = of_document + np.sqrt(on_document) * rng.normal(size=documents)
-            counts: dict[int, np.ndarray] = {}
-            for seed in range(1, seeds + 1):
-                noise = np.sqrt(RUN[0]) * rng.standard_normal(entities, dtype=np.float32)
-                run = setting + np.sqrt(RUN[1]) * rng.normal(size=documents)
-                hits = score + noise + run[where] + threshold + shift * rng.normal() > 0
-                correct = np.bincount(where, hits, documents)
-                predicted = np.bincount(where, hits | replaced, documents)
-                counts[seed] = np.stack([correct, predicted, sizes], -1)[:, None]
-            samples.append(measure(f"row {row}", counts, Rate()))
+        for row in range(rows):
+            runs = dict(zip(range(1, seeds + 1), counts[row], strict=True))
+            samples.append(measure(f"row {row}", runs, Rate()))
         return samples
+
+
+def normals(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Return standard normals (rows, columns) in single precision."""
+    return rng.standard_normal((rows, columns), dtype=np.float32)
 
 
 def fixed_cell(world: World, seeds: int, trials: int) -> dict[str, float]:
@@ -193,17 +235,18 @@ def sequential_cell(world: World, seeds: int, trials: int, resolution: float) ->
 
 
 def cells(seeds: list[int]) -> Iterator[tuple[str, str, int, tuple[float, ...]]]:
-    """Yield the kind, seed sds, seeds and effects of each cell, the most wanted first."""
+    """Yield the kind, seed sds, seeds and effects of each cell."""
     none = (0.0,) * ROWS
+    yield "sequential", "archive", 10, EFFECTS
     for sds in SDS:
         for n in seeds:
             yield "fixed", sds, n, none
     for effect in (0.6, 1.0, 2.0):
         yield "fixed", ".2", 5, (effect,) * ROWS
-    yield "sequential", "unequal", 10, EFFECTS
     for sds in SDS:
         yield "sequential", sds, 10, none
-    yield "fixed", "unequal", 5, (0.3, 0.2, -8.64, 0.0, -9.48)
+    yield "sequential", ".2", 10, EFFECTS
+    yield "sequential", ".4", 10, EFFECTS
 
 
 def archive_samples(file: Path) -> list[Sample]:
@@ -245,28 +288,33 @@ def print_archive(file: Path) -> None:
 
 def print_calibration(file: Path) -> None:
     """Print the components of variance of the archive and of the simulation."""
-    world = World(document_sizes(file), SDS["unequal"], EFFECTS)
+    world = World(document_sizes(file), SDS["archive"], EFFECTS)
     sets = [archive_samples(file)]
     sets += [world.samples(5, np.random.default_rng(trial)) for trial in range(20)]
     figures = [components(samples) for samples in sets]
     for name, rows in (("archive", figures[:1]), ("simulated", figures[1:])):
-        print(name, "(sd over seeds, over documents; of differences: √W·n, √A), in points")
+        print(name, "(runs: s, √(W·n), sd over documents; differences: s, √(W·n), √A), in points")
         print(np.sqrt(np.mean(np.square(rows), 0)).round(3).T)
 
 
 def components(samples: list[Sample]) -> list[list[float]]:
-    """Return by setting: sd over seeds, over documents, per-run interaction, √A."""
+    """Return by setting, for runs and then for differences: s, √(W·n), and what documents do."""
     rows: list[list[float]] = []
     result = infer(samples, draws=DRAWS)
     for row, sample in enumerate(samples):
         scores = np.array(list(sample.scores.values()))
         influences = np.array(list(sample.influences.values()))
         count = influences.shape[1]
-        own = [scores.std(ddof=1), np.sqrt(count * influences.mean(0).var(ddof=1)), 0.0, 0.0]
+        noise = np.sqrt(len(scores) * interaction_of(influences))
+        own = [scores.std(ddof=1), noise, np.sqrt(count * influences.mean(0).var(ddof=1))]
+        own += [0.0, 0.0, 0.0]
         if row:
             gaps = influences - np.array(list(samples[0].influences.values()))
-            spread = count * (gaps - gaps.mean(0)).var(1, ddof=1).sum() / (len(gaps) - 1)
-            own[2:] = np.sqrt(spread), np.sqrt(result.contrasts[row - 1].document_variance)
+            contrast = result.contrasts[row - 1]
+            base = np.array(list(samples[0].scores.values()))
+            own[3] = (scores - base).std(ddof=1)
+            own[4] = np.sqrt(len(gaps) * interaction_of(gaps))
+            own[5] = np.sqrt(contrast.document_variance)
         rows.append(own)
     return rows
 

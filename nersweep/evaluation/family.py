@@ -3,7 +3,7 @@
 1. Documents. K is the covariance over test sets of the mean differences d̄, W_r the part of K_rr
    that seeds bring (evaluation/differences). A is K scaled so that A_rr = max(K_rr − W_rr, K_rr/4).
 2. Seeds. s_r² = Σ (d_s − d̄)²/(n − 1). With few seeds it is a poor estimate, so settings lend each
-   other: m = (ν0·s0² + (n−1)·s²) / (ν0 + n−1), see `moderate`, and s̃² = max(m, (m + s²)/2). ν =
+   other: m = (ν0·s0² + (n−1)·s²) / (ν0 + n−1), see `moderate`, and s̃² = max(m, s²). ν =
    min(ν0 + n−1, max(n−1, N/(1 + (R−1)/4))) degrees of freedom, N = Σ_r (n_r − 1): differences from
    one baseline correlate by ½ and their variances by ¼. From 8 seeds on, s² and n − 1.
 3. Joint draws, δ = d̄ + τ_r·(L_B z)_r + (L_A z′)_r, where L L′ is the covariance, B_rq = ½·s̃_r·s̃_q/n
@@ -80,8 +80,7 @@ def seed_variances(variances: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     if (freedom >= OWN).all():
         return variances, np.zeros(variances.shape[:-1])
     moderated, prior, _ = moderate(variances, freedom)
-    moderated = np.maximum(moderated, (moderated + variances) / 2)
-    return np.where(freedom >= OWN, variances, moderated), prior
+    return np.where(freedom >= OWN, variances, np.maximum(moderated, variances)), prior
 
 
 @lru_cache(maxsize=2)
@@ -95,18 +94,18 @@ def stretches(nu: Floats, freedom: Floats, draws: int) -> Floats:
 
     χ²_ν is the sum of a setting's own χ² with `freedom` degrees and of a common one with the rest.
     """
-    chi = own_chi_squares(tuple(freedom.tolist()), draws)
-    rng = np.random.default_rng(1)
-    common = nu - freedom
-    for rest in np.unique(common[common > 0]):
-        chi = chi + np.where(common == rest, rng.chisquare(rest, size=(draws, 1)), 0)
+    chi = np.empty((draws, len(nu)))
+    for row, (whole, own) in enumerate(zip(nu.tolist(), freedom.tolist(), strict=True)):
+        chi[:, row] = chi_squares(own, draws, row + 1)
+        if whole > own:
+            chi[:, row] += chi_squares(whole - own, draws, 0)
     return np.asarray(np.sqrt(nu / chi))
 
 
-@lru_cache(maxsize=8)
-def own_chi_squares(freedom: tuple[float, ...], draws: int) -> Floats:
-    """Return draws of χ² with these degrees of freedom, (draws, R). Do not write to them."""
-    return np.random.default_rng(2).chisquare(freedom, size=(draws, len(freedom)))
+@lru_cache(maxsize=64)
+def chi_squares(freedom: float, draws: int, stream: int) -> Floats:
+    """Return draws of χ² (draws,), the same ones for the same arguments. Do not write to them."""
+    return np.random.default_rng((1, stream)).chisquare(freedom, size=draws)
 
 
 class Family:

@@ -104,19 +104,26 @@ def infer(
     """
     check(samples, resolution, alpha, draws)
     differences = [difference_of(sample, samples[0]) for sample in samples[1:]]
-    tested = [difference for difference in differences if difference.testable]
-    family = Family(tested, draws)
+    family = Family([each for each in differences if each.testable], draws)
+    contrasts, quantile = simultaneous(differences, family, resolution, alpha)
+    standings = rank(samples, differences, family, alpha)
+    return Inference(tuple(contrasts), standings, alpha, resolution, quantile)
+
+
+def simultaneous(
+    differences: Sequence[Difference], family: Family, resolution: float, alpha: float
+) -> tuple[list[Contrast], float]:
+    """Return the contrasts of differences, and q. family: those of them that can be tested."""
     maxima = np.sort(family.statistics().max(1, initial=0))
     quantile = critical(maxima, alpha)
     contrasts: list[Contrast] = []
     for difference in differences:
         if difference.testable:
-            row = tested.index(difference)
+            row = family.differences.index(difference)
             contrasts.append(contrast_of(family, row, maxima, quantile, resolution))
         else:
             contrasts.append(untested(difference))
-    standings = rank(samples, differences, family, alpha)
-    return Inference(tuple(contrasts), standings, alpha, resolution, quantile)
+    return contrasts, quantile
 
 
 def mean_intervals(

@@ -61,10 +61,7 @@ class Rate:
         np.divide(correct.sum(0), size, out=rates, where=size > 0)
         influence = np.zeros_like(total)
         np.divide(correct - rates * total, size, out=influence, where=size > 0)
-        if self.macro:
-            supported = counts[..., 2].sum(0) > 0
-            rates, influence = rates[supported], influence[:, supported]
-        types = max(rates.size, 1)
+        types = max(np.count_nonzero(counts[..., 2].sum(0)), 1)  # without gold a rate is 0
         return float(100 * rates.sum() / types), 100 * influence.sum(1) / types
 
 

@@ -5,9 +5,11 @@ interval of evaluation/inference at one nominal level α′, chosen so that all 
 hold together with probability 1 − α. A setting stops when its interval excludes 0 or lies within
 the resolution. The baseline runs as long as any setting.
 
-α′ is calibrated by simulating the procedure itself: R settings equal to the baseline, all of one
-seed variance, none stopping. The simulation has no variance of documents, the same at all looks,
-which would make the looks agree more: it is the worst case.
+α′ comes from simulated sweeps: R settings equal to the baseline, all of one seed variance, none
+stopping. With T_n = max_r |d̄_r|/(s̃_r/√n) after n seeds, the intervals of level α′ that fail in a
+share α of the sweeps are those with α′ the α quantile of min_n P(T_n ≥ t_n). The simulation has no
+variance of documents. It would be the same at all looks and make them agree more: without it α′ is
+smallest.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,19 +18,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from nersweep.evaluation.family import (
-    OWN,
-    posterior_freedom,
-    seed_variances,
-    standard_normals,
-    stretches,
-)
-from nersweep.evaluation.inference import ALPHA, Contrast, Verdict, infer
+from nersweep.evaluation.differences import difference_of
+from nersweep.evaluation.family import Family, seed_variances
+from nersweep.evaluation.inference import ALPHA, Contrast, Verdict, check, simultaneous
 from nersweep.evaluation.influence import Floats, Sample
 
 TRIALS = 20_000  # of a calibration
-DRAWS = 19_999  # of a look, and of a distribution in a calibration
-GRID = 4  # values of ν for which a look's distribution is drawn
+DRAWS = 19_999  # of a look
 
 
 @dataclass(frozen=True)
@@ -50,85 +46,42 @@ class Progress:
     runs_at_most: int
 
 
+@dataclass(frozen=True)
 class Calibration:
-    """The distribution of the greatest statistic at each look, and the nominal level from it."""
+    """level: the nominal level α′. quantiles: that of T_n at this level, by n."""
 
-    def __init__(self, rows: int, looks: tuple[int, ...], alpha: float) -> None:
-        self.rows = rows
-        self.looks = looks
-        self.grids: dict[int, Floats] = {}  # values of ν (G,)
-        self.maxima: dict[int, list[Floats]] = {}  # by ν, draws of the maximum, sorted
-        for n in looks:
-            own = n - 1.0
-            most = max(own, rows * own / (1 + (rows - 1) / 4))
-            self.grids[n] = np.geomspace(own, most, 1 if n > OWN or most == own else GRID)
-            self.maxima[n] = []
-            for nu in self.grids[n]:
-                self.maxima[n].append(null_maxima(rows, own, float(nu)))
-        self.level = self.nominal_level(alpha)
-
-    def nominal_level(self, alpha: float) -> float:
-        """Return α′: below it the smallest p of all looks falls with probability alpha."""
-        rng = np.random.default_rng(2)
-        seeds = max(self.looks)
-        runs = rng.normal(size=(TRIALS, self.rows + 1, seeds))
-        differences = runs[:, 1:] - runs[:, :1]
-        smallest = np.ones(TRIALS)
-        for n in self.looks:
-            mean, error, nu = estimates(differences[..., :n])
-            smallest = np.minimum(smallest, self.p(n, np.abs(mean / error).max(1), nu))
-        return float(np.quantile(smallest, alpha))
-
-    def p(self, n: int, statistics: Floats, nu: Floats) -> Floats:
-        """Return the p of greatest statistics (T,) after n seeds, interpolated to ν (T,)."""
-        columns: list[Floats] = []
-        for maxima in self.maxima[n]:
-            extreme = len(maxima) - np.searchsorted(maxima, statistics)
-            columns.append((extreme + 1) / (len(maxima) + 1))
-        return interpolate(self.grids[n], np.array(columns), nu)
-
-    def quantile(self, n: int, nu: Floats) -> Floats:
-        """Return q at the nominal level after n seeds, interpolated to ν (T,)."""
-        quantiles: list[float] = []
-        for maxima in self.maxima[n]:
-            quantiles.append(float(np.quantile(maxima, 1 - self.level)))
-        return np.asarray(np.interp(nu, self.grids[n], quantiles))
+    level: float
+    quantiles: dict[int, float]
 
 
 @lru_cache(maxsize=16)
 def calibrate(rows: int, looks: tuple[int, ...], alpha: float = ALPHA) -> Calibration:
-    """Return the calibration for R settings and these looks, 2 ≤ n ascending."""
+    """Return the calibration for R settings and these looks, 2 ≤ n ascending: see the module."""
     if rows < 1 or not looks or min(looks) < 2 or list(looks) != sorted(set(looks)):
         raise ValueError(f"rows={rows}, looks={looks}: must be ≥ 1, and ascending from 2 seeds on")
-    return Calibration(rows, looks, alpha)
+    rng = np.random.default_rng(2)
+    runs = rng.normal(size=(max(looks), TRIALS, rows + 1))
+    differences = runs[..., 1:] - runs[..., :1]
+    shares = np.arange(1, TRIALS + 1) / TRIALS
+    smallest = np.ones(TRIALS)
+    statistics: dict[int, Floats] = {}
+    for n in looks:
+        mean, error = estimates(differences[:n])
+        statistics[n] = np.abs(mean / error).max(1)
+        order = np.argsort(-statistics[n])  # the k-th greatest has the share k/TRIALS
+        smallest[order] = np.minimum(smallest[order], shares)
+    level = float(np.quantile(smallest, alpha))
+    quantiles: dict[int, float] = {}
+    for n in looks:
+        quantiles[n] = float(np.quantile(statistics[n], 1 - level))
+    return Calibration(level, quantiles)
 
 
-def null_maxima(rows: int, own: float, nu: float) -> Floats:
-    """Return sorted draws of max_r |δ_r − d̄_r|/se_r without a variance of documents."""
-    normals = standard_normals(DRAWS, 2 * rows + 1)
-    drawn = np.sqrt(0.5) * (normals[:, :rows] + normals[:, -1:])
-    drawn *= stretches(np.full(rows, nu), np.full(rows, own), DRAWS)
-    return np.sort(np.abs(drawn).max(1))
-
-
-def estimates(differences: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return d̄ and its error over seeds (T, R), and ν (T,), for differences (T, R, n)."""
-    n = differences.shape[-1]
-    freedom = np.full(differences.shape[1], n - 1.0)
-    variances, prior = seed_variances(differences.var(-1, ddof=1), freedom)
-    nu = posterior_freedom(prior, freedom)[:, 0]
-    return differences.mean(-1), np.sqrt(variances / n), nu
-
-
-def interpolate(grid: Floats, values: Floats, points: Floats) -> Floats:
-    """Interpolate values (G, T), each column at its own of the points (T,)."""
-    if len(grid) == 1:
-        return np.asarray(values[0])
-    upper = np.clip(np.searchsorted(grid, points), 1, len(grid) - 1)
-    weight = (points - grid[upper - 1]) / (grid[upper] - grid[upper - 1])
-    columns = np.arange(len(points))
-    low, high = values[upper - 1, columns], values[upper, columns]
-    return np.asarray(low + np.clip(weight, 0, 1) * (high - low))
+def estimates(differences: Floats) -> tuple[Floats, Floats]:
+    """Return d̄ and s̃/√n (T, R) of differences (n, T, R)."""
+    n, _, rows = differences.shape
+    variances, _ = seed_variances(differences.var(0, ddof=1), np.full(rows, n - 1.0))
+    return differences.mean(0), np.sqrt(variances / n)
 
 
 def look(
@@ -167,8 +120,7 @@ def look(
                 current.append(part)
         if baseline.name != current[0].name:
             break  # every run of the baseline failed: nothing can be compared
-        inference = infer(current, resolution, calibration.level, DRAWS)
-        for contrast in inference.contrasts:
+        for contrast in contrasts(current, resolution, calibration.level):
             if contrast.name not in lengths:
                 answers[contrast.name] = contrast
                 if contrast.verdict is not Verdict.UNDECIDED:
@@ -183,6 +135,14 @@ def look(
     left = [baseline] + [sample for sample in rows if sample.name in still_open]
     at_most = len(missing_runs(left, seeds, failed)) if missing else 0
     return Progress(completed, stopped, still_open, tuple(missing), calibration.level, at_most)
+
+
+def contrasts(samples: Sequence[Sample], resolution: float, level: float) -> list[Contrast]:
+    """Return the contrasts that `infer` gives, without its standings."""
+    check(samples, resolution, level, DRAWS)
+    differences = [difference_of(sample, samples[0]) for sample in samples[1:]]
+    family = Family([each for each in differences if each.testable], DRAWS)
+    return simultaneous(differences, family, resolution, level)[0]
 
 
 def missing_runs(
@@ -221,14 +181,14 @@ def expected_runs(
     count = len(effects)
     calibration = calibrate(count, tuple(range(2, seeds + 1)), alpha)
     rng = np.random.default_rng(3)
-    runs = seed_sd * rng.normal(size=(trials, count + 1, seeds))
-    luck = document_sd * rng.normal(size=(trials, count, 1))
-    differences = runs[:, 1:] - runs[:, :1] + np.reshape(effects, (count, 1)) + luck
+    runs = seed_sd * rng.normal(size=(seeds, trials, count + 1))
+    luck = document_sd * rng.normal(size=(trials, count))
+    differences = runs[..., 1:] - runs[..., :1] + np.array(effects) + luck
     lengths = np.full((trials, count), seeds)
     is_open = np.ones((trials, count), dtype=bool)
     for n in range(2, seeds):
-        mean, error, nu = estimates(differences[..., :n])
-        half = calibration.quantile(n, nu)[:, None] * np.hypot(error, document_sd)
+        mean, error = estimates(differences[:n])
+        half = calibration.quantiles[n] * np.hypot(error, document_sd)
         decided = (np.abs(mean) > half) | (np.abs(mean) + half < resolution)
         lengths[is_open & decided] = n
         is_open &= ~decided

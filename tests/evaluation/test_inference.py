@@ -3,32 +3,11 @@
 import numpy as np
 import pytest
 import scipy.stats
+from sample_runs import SEEDS, generated, of_scores
 
-from nersweep.evaluation.family import moderate
-from nersweep.evaluation.inference import Verdict, infer, verdict
+from nersweep.evaluation.inference import Verdict, infer, mean_intervals, verdict
 from nersweep.evaluation.influence import Rate, Sample, measure
 from nersweep.evaluation.planning import foresee
-
-SEEDS = range(1, 6)
-
-
-def of_scores(name: str, scores, first: int = 1, clusters: int = 2) -> Sample:
-    """Return runs without influence of documents."""
-    seeds = range(first, first + len(scores))
-    influences = {seed: np.zeros(clusters) for seed in seeds}
-    return Sample(name, dict(zip(seeds, map(float, scores), strict=True)), influences)
-
-
-def generated(name: str, seed: int, chance: float, seeds=SEEDS, clusters: int = 60) -> Sample:
-    rng = np.random.default_rng(99)
-    gold = rng.integers(1, 9, size=(clusters, 1))
-    common = rng.random((clusters, 1))
-    counts = {}
-    for number in seeds:
-        noise = 0.1 * np.random.default_rng((seed, number)).normal(size=(clusters, 1))
-        correct = np.clip(np.round(gold * (chance + 0.2 * common + noise)), 0, gold)
-        counts[number] = np.stack([correct, gold, gold], -1)
-    return measure(name, counts, Rate())
 
 
 @pytest.mark.parametrize("n", [2, 3, 8, 20])
@@ -43,74 +22,6 @@ def test_two_settings_without_chance_in_documents_have_the_paired_t_test(n):
     assert contrast.low == pytest.approx(expected.low, abs=0.02 * width)
     assert contrast.high == pytest.approx(expected.high, abs=0.02 * width)
     assert contrast.p == pytest.approx(test.pvalue, abs=0.005)
-
-
-def test_settings_without_common_seeds_have_welchs_t_test():
-    rng = np.random.default_rng(5)
-    a, b = 90 + rng.normal(size=12), 91.5 + 2 * rng.normal(size=9)
-    contrast = infer([of_scores("a", a), of_scores("b", b, first=50)]).contrasts[0]
-    test = scipy.stats.ttest_ind(b, a, equal_var=False)
-    assert not contrast.paired
-    assert contrast.freedom == pytest.approx(test.df)
-    assert contrast.p == pytest.approx(test.pvalue, abs=0.005)
-    assert contrast.low == pytest.approx(test.confidence_interval(0.95).low, abs=0.05)
-
-
-def test_seeds_are_paired_where_at_least_half_are_shared():
-    a = of_scores("a", [90, 91, 92, 93, 94])
-    contrast = infer([a, of_scores("b", [92, 93.1, 95.2], first=2)]).contrasts[0]
-    assert contrast.paired and contrast.seeds == 3
-    assert contrast.difference == pytest.approx((1 + 1.1 + 2.2) / 3)
-    apart = infer([a, of_scores("b", [1, 2, 3, 4, 5], first=4)]).contrasts[0]
-    assert not apart.paired and apart.seeds == 5
-    assert apart.difference == pytest.approx(3 - 92)
-
-
-def test_settings_without_chance_in_seeds_have_the_interval_of_documents():
-    rng = np.random.default_rng(6)
-    runs = []
-    for name in ("a", "b"):
-        influence = rng.normal(size=200)
-        scores = {1: 90.0 + (name == "b"), 2: 90.0 + (name == "b")}
-        runs.append(Sample(name, scores, {seed: influence for seed in scores}))
-    contrast = infer(runs).contrasts[0]
-    gap = runs[1].influences[1] - runs[0].influences[1]
-    error = np.sqrt(200) * gap.std(ddof=1)
-    assert contrast.standard_error == pytest.approx(error)
-    assert contrast.high - 1 == pytest.approx(1.96 * error, rel=0.01)
-
-
-def test_the_interaction_of_seeds_and_documents_counts_once():
-    # Two seeds whose documents differ by ±x about their mean: W = C·var(x)·2/1/2.
-    rng = np.random.default_rng(7)
-    mean, x = 3 * rng.normal(size=50), rng.normal(size=50)
-    base = of_scores("a", [90, 90], clusters=50)
-    row = Sample("b", {1: 91.0, 2: 91.5}, {1: mean + x, 2: mean - x})
-    contrast = infer([base, row]).contrasts[0]
-    whole, interaction = 50 * mean.var(ddof=1), 50 * x.var(ddof=1)
-    assert contrast.document_variance == pytest.approx(whole - interaction)
-    row = Sample("b", row.scores, {1: 0.1 * mean + x, 2: 0.1 * mean - x})
-    contrast = infer([base, row]).contrasts[0]
-    assert contrast.document_variance == pytest.approx(0.01 * whole / 4)
-
-
-def test_moderated_variances_by_hand():
-    # Two variances with 4 degrees of freedom, c·e^±a, with 2a² = ψ′(2) + ψ′(1): ν0 = 2. ψ′(1) =
-    # π²/6, ψ′(2) = π²/6 − 1. ψ(2) = ψ(1) + 1, so s0² = exp(log c − ψ(2) + log 2 + ψ(1)) = 2c/e.
-    c, a = 0.3, np.sqrt(np.pi**2 / 6 - 0.5)
-    variances = c * np.exp([a, -a])
-    moderated, prior, location = moderate(variances, np.array([4.0, 4.0]))
-    assert prior == pytest.approx(2)
-    assert location == pytest.approx(2 * c / np.e)
-    assert moderated == pytest.approx((2 * location + 4 * variances) / 6)
-
-
-def test_variances_that_differ_less_than_by_chance_are_pooled():
-    variances, freedom = np.array([1.0, 1.1, 0.8]), np.array([2.0, 2.0, 6.0])
-    moderated, prior, location = moderate(variances, freedom)
-    assert prior == np.inf
-    assert location == pytest.approx((2 * 1 + 2 * 1.1 + 6 * 0.8) / 10)
-    assert moderated == pytest.approx([location] * 3)
 
 
 def test_p_is_dual_to_the_interval():
@@ -138,6 +49,15 @@ def test_intervals_are_simultaneous():
     # At least Dunnett's quantile for 5 settings and endless seeds, at most Bonferroni's.
     t = scipy.stats.t(9)
     assert 2.51 / 1.96 < ratio < t.isf(0.005) / t.isf(0.025)
+
+
+def test_the_interval_of_a_mean_holds_on_its_own():
+    rng = np.random.default_rng(16)
+    runs = [of_scores(f"r{row}", 50 + rng.normal(size=9)) for row in range(6)]
+    for sample, (low, high) in zip(runs, mean_intervals(runs), strict=True):
+        scores = np.array(list(sample.scores.values()))
+        expected = scipy.stats.ttest_1samp(scores, 0).confidence_interval(0.95)
+        assert (low, high) == pytest.approx(expected, abs=0.02 * scores.std())
 
 
 @pytest.mark.parametrize(
@@ -185,30 +105,6 @@ def test_the_same_runs_give_the_same_numbers():
     assert infer(runs) == infer(runs)
 
 
-@pytest.mark.parametrize("n", [3, 5])
-def test_the_further_seeds_are_those_at_which_t_decides(n):
-    rng = np.random.default_rng(n)
-    scores = rng.normal(size=n)
-    scores = (scores - scores.mean()) / scores.std(ddof=1) + 0.4  # mean .4, sd 1
-    runs = [of_scores("a", np.zeros(n)), of_scores("b", scores)]
-    needed = n
-    while scipy.stats.t.isf(0.025, needed - 1) / np.sqrt(needed) > 0.4:
-        needed += 1
-    outlook = foresee(runs, resolution=0.1)["b"]
-    assert outlook.more_seeds == pytest.approx(needed - n, abs=1)
-    assert outlook.limit == pytest.approx(0, abs=1e-4)
-
-
-def test_no_number_of_seeds_decides_what_the_documents_cannot_show():
-    rng = np.random.default_rng(12)
-    influence = rng.normal(size=100)
-    base = of_scores("a", [90.0, 90.2], clusters=100)
-    row = Sample("b", {1: 90.3, 2: 90.6}, {1: influence, 2: influence})
-    outlook = foresee([base, row])["b"]
-    assert outlook.more_seeds is None
-    assert outlook.limit == pytest.approx(1.96 * 10 * influence.std(ddof=1), rel=0.02)
-
-
 # What cannot be compared
 
 
@@ -248,16 +144,6 @@ def test_two_names_of_one_setting_get_one_interval():
     first, second = infer([base, other, Sample("c", other.scores, other.influences)]).contrasts
     assert (first.low, first.high) == (second.low, second.high)
     assert np.isfinite(first.low)
-
-
-def test_a_variance_of_zero_borrows_from_the_others():
-    rows = [of_scores("a", [90, 91, 92]), of_scores("b", [91, 92, 93])]
-    rows.append(of_scores("c", [90, 92, 91]))
-    first, second = infer(rows).contrasts
-    assert first.seed_variance > 0
-    assert second.low < 0 < second.high
-    alone = infer(rows[:2]).contrasts[0]  # nothing to borrow from: the difference is 1, always
-    assert (alone.low, alone.high, alone.verdict) == (1, 1, Verdict.MUCH_BETTER)
 
 
 def test_one_document_says_nothing_of_others():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nersweep.evaluation.inference import Verdict
+from nersweep.evaluation.inference import Verdict, infer
 from nersweep.evaluation.influence import Sample
-from nersweep.evaluation.sequential import calibrate, expected_runs, look, most_runs
+from nersweep.evaluation.sequential import DRAWS, calibrate, expected_runs, look, most_runs
 
 SEEDS = [7, 1, 2, 3, 4]
 MEANS = {"base": 90.0, "worse": 80.0, "same": 90.0, "near": 90.45}
@@ -68,6 +68,14 @@ def test_a_sweep_stops_each_setting_at_its_answer():
     assert len(made) == sum(lengths) + max(lengths)
 
 
+def test_a_look_has_the_intervals_of_its_level():
+    progress = swept({name: {7, 1} for name in MEANS})
+    samples = [runs(name, [7, 1]) for name in MEANS]
+    assert progress.alpha == calibrate(3, (2, 3, 4, 5)).level < 0.05
+    for contrast in infer(samples, 0.3, progress.alpha, DRAWS).contrasts:
+        assert contrast == progress.stopped.get(contrast.name, progress.open.get(contrast.name))
+
+
 def test_a_killed_sweep_resumes_to_the_same_plan():
     expected, made = finish({name: set() for name in MEANS})
     for kept in range(len(made)):
@@ -110,6 +118,8 @@ def test_the_expected_runs_lie_between_the_least_and_the_most():
     assert clear == pytest.approx(10, abs=1.5)  # two seeds of five settings
     unclear = expected_runs([0.45] * 4, 6, 0.5, seed_sd=2.0)
     assert 28 < unclear <= most_runs(4, 6)
+    # Documents alone make an interval wider than the resolution.
+    assert expected_runs([0.0] * 4, 6, 0.5, document_sd=0.5) > 28
 
 
 @pytest.mark.parametrize("seeds", [[1], [1, 1, 2]])

@@ -33,6 +33,9 @@ def sync(arguments: SyncArguments) -> None:
     if not output_dir.is_dir():
         raise UserError(Fault("output_dir", output_dir, "no such folder"))
     chosen = tracker.make(arguments.kind, arguments.uri, output_dir)
+    if not chosen.address:
+        console.print(f"tracking.kind={arguments.kind} shows nothing, so there is nothing to sync")
+        return
     chosen.open()
     folders = syncing.folders_in(output_dir)
     pending = []

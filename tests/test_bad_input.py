@@ -105,6 +105,7 @@ def results(output_dir):
     [
         "loss=focal focal_gamma=-1",
         "train.epocs=3",
+        "tracking.experiment=",
         "-m hydra/launcher=joblib hydra.launcher.n_jobs=0",
         "-m hydra/launcher=joblib hydra.launcher.n_jobs=1,2",
         "-m seed=1,2 hydra/launcher=basic,joblib",

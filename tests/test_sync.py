@@ -95,6 +95,11 @@ def test_a_failed_sync_is_one_line(outputs, ask, argument):
     assert argument.partition("=")[0] in err[0]
 
 
+def test_without_a_tracker_there_is_nothing_to_sync(outputs, ask):
+    code, out, err = ask(sync, "tracking.kind=none")
+    assert (code, err) == (0, []) and len(out) == 1 and "tracking.kind=none" in out[0]
+
+
 @pytest.mark.parametrize("error", ["deleted", "KeyError"])
 def test_a_folder_that_fails_does_not_stop_the_others(outputs, ask, error):
     refusal = """

@@ -32,6 +32,11 @@ def one_of(*choices: str) -> Any:
     return field(default=choices[0], metadata={"choices": choices})
 
 
+def not_empty(default: str) -> Any:
+    """Return a field that takes any text but an empty one."""
+    return field(default=default, metadata={"empty": False})
+
+
 @dataclass
 class EngineConfig:
     """Parts that make training fast. Without one, results differ by rounding, or by a draw."""
@@ -78,7 +83,7 @@ class TrainConfig:
 class TrackingConfig:
     kind: str = "mlflow"  # tensorboard, none, or a module with a function tracker
     uri: str | None = None  # an MLflow server or database; null: mlflow.db in output_dir
-    experiment: str = "nersweep"
+    experiment: str = not_empty("nersweep")
 
 
 @dataclass
@@ -140,9 +145,14 @@ def faults(config: Mapping[str, Any]) -> list[Fault]:
 
 
 def requirement(
-    value: Any, bounds: Sequence[tuple[str, float]] = (), choices: Sequence[str] = ()
+    value: Any,
+    bounds: Sequence[tuple[str, float]] = (),
+    choices: Sequence[str] = (),
+    empty: bool = True,
 ) -> str:
     """Return the requirement that a value violates; empty for a valid value."""
+    if not empty and not str(value).strip():
+        return "must not be empty"
     if choices and value not in choices:
         return f"must be one of {', '.join(choices)}"
     if not bounds or value is None:

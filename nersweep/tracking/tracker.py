@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from nersweep.config.schema import TrackingConfig
-from nersweep.faults import Fault, UserError
+from nersweep.faults import Fault, UserError, one_line
 
 KINDS = ("mlflow", "tensorboard", "none")
+MEMBERS = ("name", "address", "open", "has", "sync", "view")  # of a Tracker
 
 
 class Tracker(Protocol):
@@ -60,12 +61,28 @@ def make(kind: str, uri: str | None, output_dir: Path) -> Tracker:
     """Return the tracker of that kind. uri: its address, if it takes one. Raises UserError."""
     if kind == "none":
         return NoTracker()
+    try:
+        tracker = call_module(kind, uri, output_dir)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # of a module from outside the package
+        must = f"its module raises {type(error).__name__}: {one_line(error)}"
+        raise UserError(Fault("tracking.kind", kind, must)) from error
+    missing = [name for name in MEMBERS if not hasattr(tracker, name)]
+    if missing:
+        must = f"its tracker has no {', '.join(missing)}"
+        raise UserError(Fault("tracking.kind", kind, must))
+    return tracker
+
+
+def call_module(kind: str, uri: str | None, output_dir: Path) -> Tracker:
+    """Return what the function `tracker` of a module returns. Raises UserError without one."""
     modules = (f"nersweep.tracking.{kind}", kind) if re.fullmatch(r"\w+(\.\w+)*", kind) else ()
     for name in modules:
         if is_module(name):
-            module = import_module(name)
-            if hasattr(module, "tracker"):
-                tracker: Tracker = module.tracker(uri, output_dir)
+            function = getattr(import_module(name), "tracker", None)
+            if callable(function):
+                tracker: Tracker = function(uri, output_dir)
                 return tracker
     must = f"must be one of {', '.join(KINDS)}, or a module with a function tracker"
     raise UserError(Fault("tracking.kind", kind, must))

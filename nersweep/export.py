@@ -19,7 +19,7 @@ from nersweep.tracking import facts
 COMMAND = "python -m nersweep.export"
 CURVES = ("run", "setting", "seed", "step", "name", "value")
 SCORES = ("run", "setting", "seed", "status")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # the beginnings of a text that spreadsheets calculate
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a formula begins in a spreadsheet
 
 
 @dataclass

@@ -230,7 +230,7 @@ def scalar_faults(values: Mapping[str, Any]) -> list[Fault]:
 
 
 def section_of(raw: Any, key: str) -> Any:
-    """Return the section that a setting is in, as far as it is one."""
+    """Return the section that a setting is in, if it is one."""
     for name in key.split(".")[:-1]:
         raw = raw.get(name) if isinstance(raw, Mapping) else raw
     return raw

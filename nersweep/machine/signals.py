@@ -28,7 +28,7 @@ def listen() -> None:
 
 
 def heeded() -> list[int]:
-    """Return the ending signals that this process was not told to ignore.
+    """Return the ending signals that are not ignored.
 
     A shell starts a job in the background with SIGINT ignored.
     """

@@ -144,7 +144,7 @@ def cause(error: BaseException, outer: BaseException | None) -> str:
 
 
 def cut(value: Any, longest: int) -> str:
-    """Return a value as text of at most so many characters, which says if it was cut."""
+    """Return a value as text, truncated to `longest` characters with a note."""
     text = str(value)
     if len(text) <= longest:
         return text

@@ -48,7 +48,7 @@ def sync(tracker: Tracker, folder: Path, wait: bool = True) -> None:
 
 
 def is_lost(tracker: Tracker, folder: Path) -> bool:
-    """Ask the tracker whether it has a folder no more; if so, the next sync adds all of it again.
+    """Return whether the tracker has lost a folder; if so, the next sync adds all of it again.
 
     That is so of a store that was deleted, or replaced by another one. Raises Unavailable.
     """

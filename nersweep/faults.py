@@ -19,6 +19,7 @@ class Fault:
     cannot be read, an option (--config-dir) or a place in a file (train.txt:12).
     value: the value given, if there is one.
     must: what is allowed, or what is wrong. remedy: what to do instead.
+    file: the file that gives the value, if not the command line.
 
     str() gives one line: "focal_gamma=-1: must be ≥ 0 (0 is cross entropy); set focal_gamma=2".
     """
@@ -27,11 +28,14 @@ class Fault:
     value: object = UNSET
     must: str = ""
     remedy: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
         subject = self.setting
         if self.value is not UNSET:
             subject += f"={shown(self.value)}"
+        if self.file:
+            subject += f" ({self.file})"
         message = "; ".join(filter(None, (self.must, self.remedy)))
         line = f"{subject}: {message}" if subject and message else subject or message
         return " ".join(line.split("\n"))
@@ -85,15 +89,18 @@ def one_line(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of the innermost cause of an error; of a YAML error, all of it."""
+    """Return the first line of the innermost cause of an error; of a YAML error, all of it.
+
+    Of Hydra's "In 'mine': ValidationError raised while composing config:" also what it announces.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
     if hasattr(error, "problem_mark"):
         return one_line(error)
-    for line in str(error).splitlines():
-        if line.strip():
-            return line
-    return type(error).__name__
+    lines = list(filter(str.strip, str(error).splitlines()))
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return f"{lines[0]} {lines[1]}"
+    return lines[0] if lines else type(error).__name__
 
 
 def fault_lines(error: BaseException) -> list[str]:

@@ -8,10 +8,10 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from nersweep.command.files import expected, file_faults, merge_faults
 from nersweep.config.compose import COMPOSITION, Composer
-from nersweep.config.knobs import foreign_knob, knobs, options_of
+from nersweep.config.knobs import beside, foreign_knob, knobs, options_of
 from nersweep.config.overrides import fault, text_of
-from nersweep.config.schema import describe, type_of
 from nersweep.faults import Fault, reason
 
 # What installs the launchers of plug-ins, as in docs/scale.md.
@@ -54,7 +54,7 @@ def sift(overrides: Sequence[str], composer: Composer) -> Composed:
         )
         valid = ()
     missing: set[str] = set()
-    faults: dict[str, Fault] = {}
+    faults: dict[str, list[Fault]] = {}
     for option in rest:
         if missing & groups_behind(option.key_or_group):
             continue
@@ -64,7 +64,8 @@ def sift(overrides: Sequence[str], composer: Composer) -> Composed:
         except COMPOSITION as error:
             whole = composer.whole(valid)
             choices = whole.hydra.runtime.choices
-            faults[text_of(option)] = explain(option, error, whole, choices, composer)
+            own = file_faults((*valid, text_of(option)), whole, choices, composer)
+            faults[text_of(option)] = own or [explain(option, error, whole, choices, composer)]
             missing.add(option.key_or_group)
     hydra, config = composer.whole(valid).hydra, composer(valid)
     choices = hydra.runtime.choices
@@ -76,9 +77,20 @@ def sift(overrides: Sequence[str], composer: Composer) -> Composed:
             composer.set([value], config)
         except COMPOSITION as error:
             config = before  # of seed.x=3, Hydra has set seed={}
-            faults[text_of(value)] = explain(value, error, config, choices, composer)
-    ordered = [faults[override] for override in overrides if override in faults]
+            own = section_faults(value, config, choices)
+            faults[text_of(value)] = own or [explain(value, error, config, choices, composer)]
+    ordered = [fault for override in overrides for fault in faults.get(override, ())]
     return Composed(config, hydra, composer.choice(valid), valid, ordered)
+
+
+def section_faults(
+    override: Override, config: DictConfig, choices: Mapping[str, Any]
+) -> list[Fault]:
+    """Return the faults in train={nope: 1}, by the names of its settings."""
+    value = override.value()
+    if not isinstance(value, Mapping) or override.is_delete():
+        return []
+    return merge_faults({override.key_or_group: value}, config, choices)
 
 
 def groups_behind(key: str) -> set[str]:
@@ -113,8 +125,7 @@ def explain(
         is_option = override.value() in offered
         return fault(text, reason(error)) if is_option else no_option(override, offered)
     if exists:
-        hint = type_of(key)
-        return fault(text, f"expected {describe(hint)}" if hint else reason(error))
+        return fault(text, expected(key) or reason(error))
     owners = [
         f"{options_of([k for k in knobs() if k.feeds == key and k.name == name])}, as {name}"
         for name in dict.fromkeys(knob.name for knob in knobs() if knob.feeds == key)
@@ -140,19 +151,3 @@ def exists_in(config: DictConfig, key: str) -> bool:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     return isinstance(node, DictConfig) and name in list(node)  # `in node` is false for ???
-
-
-def beside(config: DictConfig, key: str, choices: Mapping[str, str]) -> str:
-    """Return what the innermost section of a key that does not exist has."""
-    section, node = key, None
-    while section and not isinstance(node, DictConfig):
-        section = section.rpartition(".")[0]
-        node = OmegaConf.select(config, section) if section else config
-    feeding = {knob.feeds: knob.name for knob in knobs() if knob.option == choices.get(knob.group)}
-    names = []
-    for name in map(str, node or ()):
-        if name not in ("_target_", "hydra"):
-            names.append(feeding.get(f"{section}.{name}", name))
-    group = section.replace(".", "/")
-    where = f"{group}={choices[group]}" if group in choices else section or "the top level"
-    return f"{where} has {', '.join(names) or 'no settings'}"

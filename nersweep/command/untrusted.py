@@ -5,19 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.defaults_list import create_defaults_list
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from nersweep.command.explain import Composed
-from nersweep.config.compose import MAIN, Composer
+from nersweep.command.files import ALLOWED, File, files_of
+from nersweep.config.compose import Composer
 from nersweep.config.flat import flat, plain
 from nersweep.config.overrides import setting_of
 from nersweep.faults import Fault
 
-ALLOWED = ("hydra.mode", "hydra.sweeper.params")  # what a file may set in Hydra's own section
 # Where data is sent to; tracking.kind may name a module.
 PLACES = ("output_dir", "tracking.kind", "tracking.uri", "study.storage", "study.export")
 # Hydra's own classes. Not all of hydra.: hydra.utils.get_object would import anything.
@@ -40,7 +38,9 @@ def faults(
     config, section = composed.config, composed.hydra
     faults = foreign_classes(config, section)
     if composer.folder:
-        names = hydra_settings(composed.options, composer)
+        files = files_of(composed.options, composer)
+        faults += [fault for file in files if file.is_strange and (fault := file.fault())]
+        names = hydra_settings(files)
         names |= hydra_choices(section, set(map(setting_of, overrides)) & explicit, composer)
         must = f"{BY_FILE}, which may set only {' and '.join(ALLOWED)} there"
         for name in sorted(names):
@@ -75,34 +75,17 @@ def targets(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from targets(value, f"{prefix}{key}.")
 
 
-def hydra_settings(options: Sequence[str], composer: Composer) -> set[str]:
-    """Return what files of the folder set in Hydra's own section: hydra.job, hydra.launcher.
+def hydra_settings(files: Sequence[File]) -> set[str]:
+    """Return what files set in Hydra's own section: hydra.job, hydra.launcher.
 
     Logging calls what it is configured to, a launcher passes lines to a shell, and the environment
-    reaches every process. Looks at each file that Hydra would merge, at the place where it would
-    merge it, whichever defaults list includes it.
+    reaches every process.
     """
-    loader: Any = GlobalHydra.instance().config_loader()
-    parsed, repository = loader._parse_overrides_and_create_caching_repo(
-        MAIN, [*composer.more, *options]
-    )
-    defaults = create_defaults_list(
-        repository, MAIN, parsed, prepend_hydra=True, skip_missing=False
-    )
-    files = {
-        default.config_path: repository.load_config(default.config_path)
-        for default in defaults.defaults
-    }
-    strange = {path for path, file in files.items() if file.path.startswith("file://")}
     names = set()
-    for default in defaults.defaults:
-        by_hydra = (default.parent or "").startswith(("hydra/", "<root>"))
-        by_hydra = by_hydra and default.parent not in strange
-        if default.config_path not in strange and by_hydra:
+    for file in files:
+        if file.by_hydra and not file.is_strange:
             continue
-        # the package holds a file with a list as it is
-        values: Any = plain(files[default.config_path].config)
-        for key in flat({default.package: values} if default.package else values):
+        for key in flat(file.placed()):
             allowed = any(f"{key}.".startswith(f"{name}.") for name in ALLOWED)
             if f"{key}.".startswith("hydra.") and not allowed:
                 names.add(".".join(key.split(".")[:2]))

@@ -26,7 +26,7 @@ from nersweep.config.overrides import text_of
 
 MAIN = "config"  # conf/config.yaml
 # What Hydra raises while it composes.
-COMPOSITION = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+COMPOSITION = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
 
 class Composer:

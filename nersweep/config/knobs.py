@@ -84,3 +84,19 @@ def options_of(owners: Sequence[Knob]) -> str:
     for knob in owners:
         groups.setdefault(knob.group, []).append(knob.option)
     return " and ".join(f"{group}={'|'.join(options)}" for group, options in groups.items())
+
+
+def beside(config: DictConfig, key: str, choices: Mapping[str, str]) -> str:
+    """Return what the innermost section of a key that does not exist has."""
+    section, node = key, None
+    while section and not isinstance(node, DictConfig):
+        section = section.rpartition(".")[0]
+        node = OmegaConf.select(config, section) if section else config
+    feeding = {knob.feeds: knob.name for knob in knobs() if knob.option == choices.get(knob.group)}
+    names = []
+    for name in map(str, node or ()):
+        if name not in ("_target_", "hydra"):
+            names.append(feeding.get(f"{section}.{name}", name))
+    group = section.replace(".", "/")
+    where = f"{group}={choices[group]}" if group in choices else section or "the top level"
+    return f"{where} has {', '.join(names) or 'no settings'}"

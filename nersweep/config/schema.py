@@ -132,7 +132,7 @@ def faults(config: Mapping[str, Any]) -> list[Fault]:
     for section, schema in SECTIONS.items():
         items, values = {item.name: item for item in fields(schema)}, config[section]
         if not isinstance(values, Mapping):
-            faults.append(Fault(section, values, "is a section", f"it has {', '.join(items)}"))
+            faults.append(Fault(section, values, "must be a section", f"set {section}.NAME"))
             continue
         for name in values.keys() - items.keys():
             remedy = f"{section} has {', '.join(items)}"

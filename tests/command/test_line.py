@@ -243,13 +243,17 @@ WHOLE = {
     "focal_gamma=3": (
         f"focal_gamma=3: nothing reads it with loss=cross_entropy; it belongs to {WITH_GAMMA}"
     ),
-    "train.engine=null": "train.engine=null: expected a section",
+    "train.engine=null": "train.engine=null: must be a section; set train.engine.NAME",
     "train.engine.packing=maybe": "train.engine.packing=maybe: expected true or false",
     "train.patience=abc": "train.patience=abc: expected a whole number or null",
     "model=hf": "model.name=???: must be given, as in model=hf model.name=VALUE",
     "loss=crf head=token": (
         "loss=crf head=token: the loss needs scores of transitions between labels; set head=crf"
     ),
+    "train=null": "train=null: must be a section; set train.NAME",
+    "train={epochs: null}": "train.epochs=null: expected a whole number",
+    "tracking={uri: [1]}": "tracking.uri=[1]: expected text or null",
+    "study={space: null}": "study.space=null: expected a mapping",
     "hydra.launcher.n_jobs=2": (
         "hydra.launcher.n_jobs=2: no such setting; hydra/launcher=basic has no settings"
     ),
@@ -258,7 +262,13 @@ WHOLE = {
 
 @pytest.mark.parametrize("text", WHOLE)
 def test_a_fault_reads_as_one_line(text, faults):
-    assert list(map(str, faults(*text.split(" ")))) == [WHOLE[text]]
+    arguments = [text] if "{" in text else text.split(" ")
+    assert list(map(str, faults(*arguments))) == [WHOLE[text]]
+
+
+def test_a_section_s_faults_are_those_of_its_settings(faults):
+    result = faults("train={nope: 1, epochs: 1.5, lr: 0.1, engine: 3}", "seed=x")
+    assert subjects(result) == ["train.nope=1", "train.epochs=1.5", "train.engine=3", "seed=x"]
 
 
 @pytest.mark.parametrize("name", ["joblib", "submitit_slurm", "submitit_local", "ray"])

@@ -120,8 +120,62 @@ def test_a_defaults_list_may_give_the_package_that_is_refused(faults, strangers)
 
 
 def test_a_file_that_holds_a_list_is_no_preset(faults, strangers):
-    (fault,) = faults(strangers("experiment/mine", "[seed, 3]", "experiment"), "experiment=mine")
-    assert fault.setting == "experiment"
+    for package in ("experiment", "_global_"):
+        folder = strangers("experiment/mine", "[seed, 3]", package)
+        (fault,) = faults(folder, "experiment=mine")
+        assert fault.setting == "experiment/mine.yaml" and "NAME: VALUE" in fault.must
+
+
+WRONG_TYPES = {
+    "train: {epochs: 1.5}": ["train.epochs=1.5 (experiment/mine.yaml): expected a whole number"],
+    "train: {lr: abc}": ["train.lr=abc (experiment/mine.yaml): expected a number"],
+    "train: 3": ["train=3 (experiment/mine.yaml): must be a section; set train.NAME"],
+    "study: {space: null}": ["study.space=null (experiment/mine.yaml): expected a mapping"],
+    "tracking: {uri: [1]}": ["tracking.uri=[1] (experiment/mine.yaml): expected text or null"],
+    "hydra: {mode: SIDEWAYS}": [
+        "hydra.mode=SIDEWAYS (experiment/mine.yaml): must be RUN or MULTIRUN"
+    ],
+    "hydra: {sweeper: {params: [1, 2]}}": [
+        "hydra.sweeper.params=[1, 2] (experiment/mine.yaml): must be a section of NAME: VALUES"
+    ],
+    "train: {epochs: 1.5, warmup: [1]}": [
+        "train.epochs=1.5 (experiment/mine.yaml): expected a whole number",
+        "train.warmup=[1] (experiment/mine.yaml): expected a number",
+    ],
+}
+
+
+@pytest.mark.parametrize("options", [[], ["-m", "seed=1,2"]], ids=str)
+@pytest.mark.parametrize("text", WRONG_TYPES)
+def test_a_value_of_a_wrong_type_is_named_with_its_file(text, options, faults, strangers):
+    result = faults(strangers("experiment/mine", text), *options, "experiment=mine")
+    assert list(map(str, result)) == WRONG_TYPES[text]
+
+
+def test_a_file_that_another_includes_is_named(faults, strangers):
+    strangers("more/x", "train: {epochs: many, nope: 1}")
+    (epochs, nope) = faults(
+        strangers("experiment/mine", "defaults: [/more/x, _self_]"), "experiment=mine"
+    )
+    assert (epochs.setting, epochs.file) == ("train.epochs", "more/x.yaml")
+    assert (nope.setting, nope.must, nope.file) == ("train.nope", "no such setting", "more/x.yaml")
+
+
+@pytest.mark.parametrize("text", ["seed: 3", "train: {epochs: 3}", "loss: {gamma: 3}"])
+def test_an_experiment_without_its_package_is_told_the_missing_line(text, faults, tmp_path):
+    file = tmp_path / "folder" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    (fault,) = faults(f"--config-dir={tmp_path / 'folder'}", "experiment=mine")
+    assert fault.setting == "experiment/mine.yaml" and "# @package _global_" in fault.remedy
+    file.write_text("# @package _global_\nseed: 3")
+    assert faults(f"--config-dir={tmp_path / 'folder'}", "experiment=mine") == []
+
+
+def test_a_study_without_its_package_is_told_the_missing_line(faults, strangers):
+    text = "study: {space: {seed: 1}}"
+    (fault,) = faults(strangers("study/mine", text, "study"), "study=mine")
+    assert fault.setting == "study/mine.yaml" and "# @package _global_" in fault.remedy
 
 
 def test_a_duplicate_key_is_refused(faults, strangers):
@@ -176,7 +230,8 @@ VALUES = {
 @pytest.mark.parametrize("options", [[], ["--help"]], ids=str)
 def test_a_file_leaves_hydra_its_sections(text, options, faults, strangers):
     result = faults(strangers("experiment/mine", text), *options, "experiment=mine")
-    assert subjects(result) == ["experiment=mine"] and "must be a section" in result[0].must
+    subject = f"{'hydra.sweeper' if 'sweeper' in text else 'hydra'}=null (experiment/mine.yaml)"
+    assert subjects(result) == [subject] and "must be a section" in result[0].must
 
 
 @pytest.mark.parametrize("section", ["loss: 3", "loss: null", "data: 3"])

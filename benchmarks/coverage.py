@@ -9,13 +9,14 @@ score adds up the difficulty of its document and its own, the effects of the set
 noise of each run on both; a run may also shift the threshold for all entities. Four in five of the
 missed entities have a wrong one predicted in their place.
 
-The shares are calibrated to the 30 runs of docs/results/conll2003_table.jsonl; --calibrate prints
-the figures of both, --archive what the archive says. Settings 3 and 5 differ from the baseline as
-the strongly weighted losses do, the others as the like ones. "unequal" seed sds are the archive's
-own; "one unstable" is a stress.
+The variances of effects and of noise, the correlations of effects, and those of the noise of runs
+that share a seed are those of the 30 runs of docs/results/conll2003_table.jsonl; --calibrate prints
+what both vary by, --archive what the archive says. Settings 3 and 5 are the strongly weighted
+losses. Seed sds above those of the archive come from shifts, which runs with one seed do not share.
 
 Cells are appended to --out as they are ready, and those that are there are not repeated. Prints
-Markdown. The standard error of a share near .05 is .007 for 1,000 trials.
+Markdown. The standard error of a share of .05 is .007 for 1,000 trials. Intervals of fixed seeds
+have 9,999 draws, so that q has the level .05 ± .002, in all trials alike.
 """
 
 import argparse

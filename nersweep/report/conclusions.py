@@ -269,7 +269,7 @@ def remedy(contrast: Contrast, outlook: Outlook) -> str:
         return f"about {seeds:,.0f} more seed{plural} would decide it"
     if outlook.limit > abs(contrast.difference):
         return (
-            "no number of seeds decides it: this test set cannot see less than "
+            "no number of seeds decides it: this test set cannot detect less than "
             f"{outlook.limit:.2g} points"
         )
     return f"more than {MOST_SEEDS:,} seeds would be needed to decide it"

@@ -258,7 +258,7 @@ def test_the_resolution_decides_what_is_practically_the_same():
 def test_what_no_number_of_seeds_decides_says_what_the_test_set_can_see():
     runs = with_documents(rows_with({"focal": [0, 1, -1]}), 100)  # four documents
     first = compare(runs, resolution=0.01).conclusions[0]
-    assert "no number of seeds decides it: this test set cannot see less than" in first
+    assert "no number of seeds decides it: this test set cannot detect less than" in first
 
 
 def test_the_decision_is_the_setting_of_least_regret_with_its_command_and_model():

@@ -70,7 +70,8 @@ def execute(
     raising Pruned. brief: print the result in one line.
 
     Raises Pruned; Diverged for a loss that is no number; Unavailable for the tracker of a run that
-    belongs to nothing. Ctrl-C goes through. result.json holds whatever ends the run.
+    belongs to nothing and starts for the first time. Ctrl-C goes through. result.json holds
+    whatever ends the run.
     """
     versions()  # of the code as imported: its files may be edited while the run trains
     tracker = trackers.of(plan.settings.tracking, plan.output_dir)
@@ -87,7 +88,7 @@ def execute(
     sync = Syncing(tracker, plan.folder, alone=parent is None)
     if parent is None:  # else its sweep or study has opened it, and no run ends for its tracker
         opening = time.perf_counter()
-        tracker.open()
+        syncing.open_at_start(tracker, plan.folder)
         sync.seconds = time.perf_counter() - opening
     introduce(plan, brief)
     with claim(plan.folder), place(plan) as plan:

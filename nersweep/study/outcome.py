@@ -8,7 +8,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nersweep.config.flat import plain
-from nersweep.faults import Unavailable
 from nersweep.machine.databases import public
 from nersweep.results.card import Card, read_card, write_card
 from nersweep.study import export, pictures, storage
@@ -86,11 +85,7 @@ class Outcome:
         """
         if self.queue.is_over():
             return False
-        try:
-            self.sync.tracker.open()
-        except Unavailable:
-            if read_card(self.plan.folder) is None:
-                raise
+        syncing.open_at_start(self.sync.tracker, self.plan.folder)
         with self.queue.lock(self.plan.name):
             write_card(self.plan.folder, self.card("running"))
             self.sync.start()

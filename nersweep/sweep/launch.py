@@ -43,8 +43,8 @@ def launch(command: Command, text: str) -> tuple[Path, list[str]]:
         output_dir = Path(config.output_dir)
         files.writable(output_dir)
         tracker = trackers.of(config.tracking, output_dir)
-        tracker.open()
         folder = sweep_folder(output_dir, sorted(member.fingerprint for member in members))
+        syncing.open_at_start(tracker, folder)
         with claim(folder), card_of(members, folder, tracker, config, text) as card:
             overrides = [member.overrides for member in todo]
             if config.rerun:

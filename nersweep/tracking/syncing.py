@@ -47,6 +47,18 @@ def sync(tracker: Tracker, folder: Path, wait: bool = True) -> None:
         state.write_entry(folder, tracker.address, entry)
 
 
+def open_at_start(tracker: Tracker, folder: Path) -> None:
+    """Open the tracker for a run, sweep or study that starts, or starts again.
+
+    Raises Unavailable at its first start, before it has a card. Later the tracker may be away.
+    """
+    try:
+        tracker.open()
+    except Unavailable:
+        if read_card(folder) is None:
+            raise
+
+
 def is_lost(tracker: Tracker, folder: Path) -> bool:
     """Return whether the tracker has lost a folder; if so, the next sync adds all of it again.
 

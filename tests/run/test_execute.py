@@ -11,7 +11,7 @@ from seqeval.metrics import f1_score
 from transformers import pipeline
 
 from nersweep import __main__ as cli
-from nersweep.faults import Fault, UserError
+from nersweep.faults import Fault, Unavailable, UserError
 from nersweep.model.saved import SavedTagger
 from nersweep.results.counts import read_counts
 from nersweep.run import execute
@@ -211,6 +211,21 @@ def test_what_the_tracker_refuses_fails_the_sweep_at_once(tmp_path, recorder, ru
     assert recorder.syncs == [("running", 0)] and not (tmp_path / "runs").exists()
     (file,) = tmp_path.glob("sweeps/*/card.json")
     assert json.loads(file.read_text())["status"] == "failed"
+
+
+def test_only_the_first_start_needs_a_tracker_that_answers(shared, recorder, run, monkeypatch):
+    def fail():
+        raise away
+
+    away = Unavailable(Fault("tracking.uri", "x", "does not answer"))
+    command = [f"output_dir={shared}", *SMALL, "train.epochs=1"]
+    recorder.error = UserError(Fault("tracking.experiment", "x", "deleted"))
+    assert run(*command, "seed=204")[0] == 1
+    recorder.error = away
+    monkeypatch.setattr(recorder, "open", fail)
+    code, out, _ = run(*command, "seed=204")
+    assert code == 0 and result_of(out)[0]["status"] == "finished"
+    assert run(*command, "seed=205")[0] == 1 and not list(shared.glob("runs/*-s205-*"))
 
 
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(tmp_path, run):

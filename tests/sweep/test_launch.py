@@ -315,6 +315,7 @@ def test_the_same_command_syncs_what_a_tracker_missed_and_trains_nothing(
     tracker = make("mlflow", None, output_dir)
     folders = list((output_dir / "runs").glob("cross_entropy-s32[01]-*"))
     assert len(folders) == 4 and not any(is_complete(tracker, folder) for folder in folders)
+    assert start(*overrides)[::2] == (1, err) and tuple(trained_runs) == names  # it is still away
     away.end()
     assert start(*overrides)[::2] == (1, err) and tuple(trained_runs) == names
     assert all(is_complete(tracker, folder) for folder in folders)

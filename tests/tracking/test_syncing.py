@@ -73,6 +73,16 @@ def recorder(monkeypatch):
     return Recorder()
 
 
+def test_a_tracker_may_be_away_when_work_starts_again(recorder, make_run, tmp_path, monkeypatch):
+    def fail():
+        raise AWAY
+
+    monkeypatch.setattr(recorder, "open", fail)
+    with pytest.raises(Unavailable):
+        syncing.open_at_start(recorder, tmp_path / "sweeps" / "1a2b3c4d")
+    syncing.open_at_start(recorder, make_run())
+
+
 def test_a_tracker_is_one_file(make_run, tmp_path, monkeypatch):
     (tmp_path / "lines_tracker.py").write_text(LINES)
     monkeypatch.syspath_prepend(tmp_path)

@@ -42,6 +42,10 @@ def export(arguments: ExportArguments) -> None:
     folders = sorted(file.parent for file in output_dir.glob(f"runs/*/{METRICS}"))
     if not folders:
         raise UserError(Fault("output_dir", output_dir, "no runs in it"))
+    if arguments.folder:
+        place = writable(Path(arguments.folder), "folder")
+    else:
+        place = writable(output_dir / "export")
     curves: list[Sequence[Any]] = []
     rows: list[tuple[Sequence[Any], dict[str, float]]] = []
     faults: list[Fault] = []
@@ -55,14 +59,13 @@ def export(arguments: ExportArguments) -> None:
             for name, value in values.items():
                 curves.append((*run, step, name, value))
         rows.append(((*run, status), scores))
-    folder = writable(Path(arguments.folder) if arguments.folder else output_dir / "export")
-    write_csv(folder / "curves.csv", CURVES, curves)
+    write_csv(place / "curves.csv", CURVES, curves)
     names: dict[str, None] = {}
     for _, scores in rows:
         names |= dict.fromkeys(scores)
     table = [(*run, *(scores.get(name, "") for name in names)) for run, scores in rows]
-    write_csv(folder / "scores.csv", (*SCORES, *names), table)
-    console.print(f"{len(rows)} runs: {folder / 'curves.csv'}, {folder / 'scores.csv'}")
+    write_csv(place / "scores.csv", (*SCORES, *names), table)
+    console.print(f"{len(rows)} runs: {place / 'curves.csv'}, {place / 'scores.csv'}")
     if faults:
         raise UserError(*faults)
 

@@ -190,6 +190,12 @@ def test_export_has_the_final_scores_of_a_run(tmp_path):
     assert float(run["test/f1"]) == result.test.f1 and float(run["dev/f1"]) == result.dev.f1
 
 
+def test_export_to_a_folder_that_cannot_be_written_to_names_its_setting(outputs, ask):
+    code, out, (line,) = ask(export, "folder=/proc/x")
+    assert (code, out) == (1, []) and line.startswith("nersweep: folder=/proc/x: cannot be written")
+    assert line.endswith("set folder=DIR")
+
+
 def test_export_of_nothing_is_one_line(tmp_path, ask):
     code, _, err = ask(export, f"output_dir={tmp_path}")
     assert code == 1 and len(err) == 1 and "output_dir=" in err[0]

@@ -1,5 +1,6 @@
 """Write files whole or not at all; fingerprints of what they hold."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -32,16 +33,22 @@ def canonical(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def writable(folder: Path) -> Path:
-    """Make an output folder and return it. Raises UserError if it cannot be written to."""
+def writable(folder: Path, setting: str = "output_dir", file: Path | None = None) -> Path:
+    """Make an output folder and return it. Raises UserError if it cannot be written to.
+
+    setting: what sets the folder or, if given, the file in it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if file and file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         probe = folder / f".probe-{os.getpid()}"
         probe.touch()
         probe.unlink(missing_ok=True)
     except OSError as error:
         must = f"cannot be written to ({error.strerror})"
-        raise UserError(Fault("output_dir", folder, must, "set output_dir=DIR")) from None
+        remedy = f"set {setting}={'FILE' if file else 'DIR'}"
+        raise UserError(Fault(setting, file or folder, must, remedy)) from None
     return folder
 
 

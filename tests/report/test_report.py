@@ -103,7 +103,9 @@ def test_a_report_is_written_while_the_tracker_is_away(sweep, call, tmp_path):
         (["sweep=nosuch"], "sweep=nosuch: no such sweep; outputs/sweeps has 12345e67"),
         (["archive=nosuch"], "archive=nosuch: cannot be read"),
         (["tracking.uri=ftp://x", "experiment=x"], "tracking.uri=ftp://x: expected"),
-        (["folder=/dev/null/x"], "/dev/null/x"),
+        (["folder=/dev/null/x"], "folder=/dev/null/x: cannot be written to"),
+        (["save=/dev/null/x"], "save=/dev/null/x: cannot be written to"),
+        (["save=outputs"], "save=outputs: cannot be written to (Is a directory); set save=FILE"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_writes_nothing(sweep, call, arguments, message):

@@ -3,7 +3,7 @@
 import json
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -80,6 +80,11 @@ def blame(section: str, target: type, passing: tuple[type[Exception], ...] = ())
 
 def shown(value: object) -> str:
     """Return a value as it is set on the command line: null, true, 3.5, text."""
+    if isinstance(value, Mapping):
+        items = [f"{key}: {shown(item)}" for key, item in value.items()]
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(shown, value)) + "]"
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 

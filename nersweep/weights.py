@@ -123,7 +123,7 @@ class CountWeights(ClassWeights):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.smoothing < math.inf:
-            raise UserError(Fault("smoothing", self.smoothing, "must be ≥ 0"))
+            raise UserError(Fault("smoothing", self.smoothing, "must be finite and ≥ 0"))
 
     def raw(self, counts: Floats, names: Sequence[str]) -> Floats:
         occurs = counts > 0

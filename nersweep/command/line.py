@@ -16,6 +16,7 @@ from nersweep.command import untrusted
 from nersweep.command.explain import no_option, sift
 from nersweep.config.compose import COMPOSITION, Composer
 from nersweep.config.overrides import fault, for_hydra, setting_of, text_of, without_seed
+from nersweep.config.schema import SECTIONS
 from nersweep.faults import Fault, UserError, reason
 
 if TYPE_CHECKING:
@@ -222,11 +223,17 @@ def check_run(
         command.faults.append(Fault("report", True, "is for a sweep of runs", remedy))
     if foreign or help_only:
         return
+    if composed.hydra.job.chdir:
+        must = "would write outputs where the printed paths do not lead"
+        command.faults.append(Fault("hydra.job.chdir", True, must, "set output_dir"))
     from nersweep.config.check import check
 
     try:
         command.checked[without_seed(run)] = check(config, composed.choice)
     except UserError as error:
         command.faults += error.faults
-    else:
-        command.faults += run_check(config, composed.choice, run, composer)
+        if not all(re.match(rf"({'|'.join(SECTIONS)})\.", f.setting) for f in error.faults):
+            return  # the configuration may lack what the checks read
+    for one in run_check(config, composed.choice, run, composer):
+        if one not in command.faults:
+            command.faults.append(one)

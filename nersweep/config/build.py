@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib import import_module
 from typing import Any
-
-from hydra.utils import get_object
 
 from nersweep.config.flat import flat
 from nersweep.config.plugins import is_within, plugins
@@ -203,8 +202,9 @@ def locate(section: str, path: object) -> type:
     refusal = UserError(Fault(f"{section}._target_", path, allowed))
     if not (re.fullmatch(r"\w+(\.[A-Za-z]\w*)+", str(path)) and is_within(str(path), rooms)):
         raise refusal
-    try:
-        target: object = get_object(str(path))
+    module, _, name = str(path).rpartition(".")
+    try:  # Hydra's get_object would log the error as well
+        target: object = getattr(import_module(module), name)
     except Exception as error:
         if is_within(str(path), rooms[:1]):
             raise refusal from None

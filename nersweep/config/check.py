@@ -96,7 +96,7 @@ def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
         except UserError as error:
             faults += error.faults
     if resolved["loss"].get("reduction") == "none" and "loss" in parts:
-        must = "a run trains on one number; must be one of mean, token_mean, sum"
+        must = "training needs a single loss value; must be one of mean, token_mean, sum"
         faults.append(Fault("loss.reduction", "none", must))
     names = Names("weights", raw["weights"])
     if resolved["loss"].get("weight") is not None:
@@ -128,7 +128,7 @@ def alpha_faults(
     """Put class weights that come with the loss (focal_alpha) in the place of weights=."""
     setting = names.of("values")
     if parts.get("weights"):
-        must = f"weighs the classes as weights={choice['weights']} does"
+        must = f"sets class weights too, which weights={choice['weights']} already does"
         return [Fault(setting, weight, must, "set weights=none")]
     if "loss" in parts and "weight" not in signature(parts["loss"].target):
         return []  # a fault of the loss
@@ -163,6 +163,9 @@ def fit_faults(
         must = f"loss={choice['loss']} takes no class weights"
         faults.append(Fault("weights", choice["weights"], must, "set weights=none"))
     train = resolved["train"]
+    if isinstance(train, Mapping) and train["accumulation"] > max(train["batch_size"], 1):
+        must = f"must be ≤ train.batch_size={train['batch_size']}: a micro-batch has a sentence"
+        faults.append(Fault("train.accumulation", train["accumulation"], must))
     head_lr = train["head_lr"] if isinstance(train, Mapping) else None
     if head_lr is not None and not (head.asks or parts.get("aux")):
         without = f"head={choice['head']} aux=none adds no parameter to the encoder's"

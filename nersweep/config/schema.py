@@ -157,11 +157,11 @@ def requirement(
         return f"must be one of {', '.join(choices)}"
     if not bounds or value is None:
         return ""
-    holds = all(SIGNS[sign](value, bound) for sign, bound in bounds)
-    if holds and math.isfinite(value):
-        return ""
     allowed = " and ".join(f"{sign} {bound}" for sign, bound in bounds)
-    return f"must be finite and {allowed}" if holds else f"must be {allowed}"
+    if not math.isfinite(value):
+        return f"must be finite and {allowed}"
+    holds = all(SIGNS[sign](value, bound) for sign, bound in bounds)
+    return "" if holds else f"must be {allowed}"
 
 
 def describe(hint: Any) -> str:

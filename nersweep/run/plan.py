@@ -72,6 +72,12 @@ class Plan:
         return choose_precision(self.train.precision, self.device)
 
 
+def loss_of(parts: Parts, facts: Facts) -> Loss:
+    """Build the loss for the data. Raises UserError for settings that do not fit its classes."""
+    weight = torch.from_numpy(facts.weights) if parts.weights else None
+    return parts.loss.make(weight=weight, counts=facts.counts, labels=facts.classes)
+
+
 def make(checked: Checked) -> Plan:
     """Read the data of a configuration and build what the run needs, but load no model weights.
 
@@ -79,7 +85,6 @@ def make(checked: Checked) -> Plan:
     """
     began, settings, parts = time.perf_counter(), checked.settings, checked.parts
     facts = learn(parts)
-    weight = torch.from_numpy(facts.weights) if parts.weights else None
     identity = identify(settings, parts)
     return Plan(
         settings=settings,
@@ -93,7 +98,7 @@ def make(checked: Checked) -> Plan:
         facts=facts,
         encoder=parts.model,
         head=parts.head,
-        loss=parts.loss.make(weight=weight, counts=facts.counts, labels=facts.classes),
+        loss=loss_of(parts, facts),
         aux=parts.aux,
         vocabularies=parts.aux.vocabularies(facts.corpus) if parts.aux else {},
         device=choose_device(settings.device),

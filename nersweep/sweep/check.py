@@ -41,7 +41,8 @@ def study_faults(command: Command) -> list[Fault]:
     own_of_run = " ".join(override for override in run if override not in study)
     own_of_study = " ".join(override for override in study if override not in run)
     subject = f"{own_of_run or 'no study'} and {own_of_study}"
-    return [Fault(subject, must="a run and a study", remedy="use a command for each")]
+    must = "this command asks for runs and for a study"
+    return [Fault(subject, must=must, remedy="use one command for each")]
 
 
 def value_faults(command: Command) -> list[Fault]:

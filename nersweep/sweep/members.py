@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from nersweep.command.line import Command
-from nersweep.config.check import check_overrides
+from nersweep.config.check import Parts, check_overrides
 from nersweep.config.overrides import value_of, without_seed
+from nersweep.faults import Fault, UserError
 from nersweep.results.result import Result, Status, read_run
 from nersweep.run.identity import Identity, identify
+from nersweep.run.plan import learn, loss_of
 
 # An interpolation that is surely independent of the seed: the plain name of another setting.
 REFERENCE = re.compile(r"\$\{(?!\.*seed\})[\w.]+\}")
@@ -42,7 +44,15 @@ class Member:
 
 
 def members_of(command: Command) -> list[Member]:
-    """Return the runs of a command, in its order; a run that it names twice appears twice."""
+    """Return the runs of a command, in its order; a run that it names twice appears twice.
+
+    Raises UserError for settings that do not fit the data, such as a weight too few.
+    """
+    faults: list[Fault] = []
+    for setting in dict.fromkeys(map(without_seed, command.runs)):
+        faults += data_faults(command.checked[setting].parts)
+    if faults:
+        raise UserError(*faults)
     members = []
     for overrides in command.runs:
         members.append(member_of(command, overrides))
@@ -50,6 +60,18 @@ def members_of(command: Command) -> list[Member]:
     for index, member in enumerate(members):
         members[index] = replace(member, label=names[member.fingerprint])
     return members
+
+
+def data_faults(parts: Parts) -> list[Fault]:
+    """Return what is wrong in the data of a setting, or does not fit it."""
+    try:
+        facts = learn(parts)
+        loss_of(parts, facts)
+        if parts.aux:
+            parts.aux.vocabularies(facts.corpus)
+    except UserError as error:
+        return list(error.faults)
+    return []
 
 
 def distinct(members: Sequence[Member]) -> list[Member]:

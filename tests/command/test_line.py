@@ -90,6 +90,8 @@ LAST = [
     # Ranges
     "train.epochs=0",
     "train.lr=inf",
+    "train.accumulation=33",
+    "hydra.job.chdir=true",
     "train.precision=fp16",
     "train.sampler=rare",
     "loss=focal focal_gamma=-1",
@@ -174,7 +176,7 @@ OTHERS = {
     "gpus_per_run=1e-320": ["gpus_per_run=9.99989e-321"],
     "+loss=focal": ["+loss=focal"],
     "+experiment=quickstart": ["+experiment=quickstart"],
-    "+choice.loss=focal": ["choice={'loss': 'focal'}"],
+    "+choice.loss=focal": ["choice={loss: focal}"],
     "data=conll data.train=3 data.dev=3 data.test=3": ["data.train=3", "data.dev=3", "data.test=3"],
     "model.heads=3": ["model.hidden=128"],
     # What must be given, and places that do not exist
@@ -206,9 +208,10 @@ OTHERS = {
     "loss=crf head=span": ["loss=crf head=span"],
     "loss=boundary head=span": ["loss=boundary head=span"],
     "loss=focal head=crf": ["loss=focal head=crf"],
-    "aux=pos aux.columns=[ner]": ["aux.columns=['ner']"],
-    "aux=pos aux_weight={chunk:1}": ["aux_weight={'chunk': 1}"],
+    "aux=pos aux.columns=[ner]": ["aux.columns=[ner]"],
+    "aux=pos aux_weight={chunk:1}": ["aux_weight={chunk: 1}"],
     # All faults together, each once
+    "study=focal_gamma study.trials=0 study.seeds=[]": ["study.trials=0", "study.seeds=[]"],
     "loss=focl focal_gamma=3 data=conl data.train=x": ["loss=focl", "data=conl"],
     (
         "train.epocs=3 train.epochs=0 train.warmup=1 loss=focal focal_gamma=-1 seed=x rerun=no "
@@ -250,6 +253,9 @@ WHOLE = {
     "loss=crf head=token": (
         "loss=crf head=token: the loss needs scores of transitions between labels; set head=crf"
     ),
+    "train.lr=nan": "train.lr=nan: must be finite and > 0",
+    "weights=inverse weights.smoothing=inf": "weights.smoothing=inf: must be finite and ≥ 0",
+    "seed={a: [null, true]}": "seed={a: [null, true]}: must be a whole number in [0, 2^32)",
     "train=null": "train=null: must be a section; set train.NAME",
     "train={epochs: null}": "train.epochs=null: expected a whole number",
     "tracking={uri: [1]}": "tracking.uri=[1]: expected text or null",

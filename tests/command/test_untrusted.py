@@ -28,10 +28,10 @@ CROSS_ENTROPY = "nersweep.losses.CrossEntropyLoss"
 
 
 @pytest.mark.parametrize("target", FOREIGN)
-def test_only_classes_of_a_section_s_room_are_imported(target, strangers, faults, evil):
+def test_only_classes_of_a_section_s_room_are_imported(target, strangers, faults, evil, caplog):
     folder = strangers("loss/mine", f"_target_: {target}\ngamma: 1.0", "loss")
     assert subjects(faults(folder, "loss=mine")) == [f"loss._target_={target}"]
-    assert "evil" not in sys.modules
+    assert "evil" not in sys.modules and not caplog.records
 
 
 @pytest.mark.parametrize("place", ["+hydra.callbacks.x", "hydra.launcher", "hydra.sweeper"])

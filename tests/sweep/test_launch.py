@@ -428,7 +428,8 @@ def test_a_study_and_a_run_are_not_launched_together(seeds, start, trained_runs,
     )
     assert (code, out, trained_runs) == (1, [], []) and not (tmp_path / "nothing").exists()
     assert err == [
-        "nersweep: study=none and study=focal_gamma: a run and a study; use a command for each"
+        "nersweep: study=none and study=focal_gamma: this command asks for "
+        "runs and for a study; use one command for each"
     ]
 
 

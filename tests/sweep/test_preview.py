@@ -53,6 +53,14 @@ def test_a_preview_of_one_run(command):
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.parametrize("preview", [["dry_run=true"], []], ids=str)
+def test_no_run_starts_if_a_setting_does_not_fit_the_data(preview, command):
+    grid = ["-m", "loss=focal", "focal_alpha=null,[1,2],[1,2,3]", "seed=1,2"]
+    code, out = command(*grid, *preview)
+    lines = [line for line in out.splitlines() if "focal_alpha" in line]
+    assert code == 1 and len(lines) == 2 and not list(Path.cwd().iterdir())
+
+
 def test_done_and_repeated_runs_are_marked(command):
     command("loss=focal")
     _, out = command("-m", "loss=focal", "focal_gamma=2,2.0,3", "dry_run=true")

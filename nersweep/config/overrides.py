@@ -51,7 +51,7 @@ def for_hydra(argument: str) -> str:
     space = re.fullmatch(r"\+{0,2}(study\.space\.[^=]+)=(.*)", argument, re.S)
     if space is None:
         return argument
-    if re.match(r"""['"\[]""", space[2]):
+    if re.match(r"""['"]|\[[^(]*$""", space[2]):
         return f"++{argument.lstrip('+')}"
     return f"++{space[1]}='" + space[2].replace("'", "\\'") + "'"
 

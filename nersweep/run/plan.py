@@ -75,7 +75,8 @@ class Plan:
 def loss_of(parts: Parts, facts: Facts) -> Loss:
     """Build the loss for the data. Raises UserError for settings that do not fit its classes."""
     weight = torch.from_numpy(facts.weights) if parts.weights else None
-    return parts.loss.make(weight=weight, counts=facts.counts, labels=facts.classes)
+    loss: Loss = parts.loss.make(weight=weight, counts=facts.counts, labels=facts.classes)
+    return loss
 
 
 def make(checked: Checked) -> Plan:

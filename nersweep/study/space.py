@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, QuotedString, RangeSweep
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    QuotedString,
+    RangeSweep,
+)
+from hydra.core.override_parser.types import (
+    Sweep as BaseSweep,
+)
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
@@ -16,6 +24,7 @@ from nersweep.config.build import COMPONENTS
 from nersweep.config.compose import Composer
 from nersweep.config.flat import flat, plain
 from nersweep.config.overrides import assignment, assignments, literal, setting_of
+from nersweep.config.schema import type_of
 from nersweep.faults import Fault, UserError
 from nersweep.study.changes import changes
 
@@ -275,6 +284,8 @@ def interval(name: str, text: str, sweep: IntervalSweep) -> Dimension:
         raise invalid(name, text, "is empty: the first number must be below the second")
     if "log" in sweep.tags and low <= 0:
         raise invalid(name, text, "must begin above 0 on a log scale")
+    if type_of(name) in (int, int | None) and not (isinstance(low, int) and isinstance(high, int)):
+        raise invalid(name, text, "must give whole numbers", f"use int({text})")
     return Dimension(
         name,
         text,
@@ -295,6 +306,9 @@ def choice(name: str, text: str, sweep: list[Any] | ChoiceSweep | RangeSweep) ->
         elements = sweep.list
     values: list[Any] = []
     for element in elements:
+        if isinstance(element, BaseSweep):
+            must = "is a list of intervals or other sweeps"
+            raise invalid(name, text, must, "use one interval(LOW,HIGH), or values")
         value = unquote(element)
         if value not in values:
             values.append(value)

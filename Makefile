@@ -17,7 +17,7 @@ quick := tests/losses tests/evaluation tests/test_labels.py tests/test_weights.p
 
 help:
 	@echo "make setup     create .venv and install what constraints.txt pins; the other targets do this if needed"
-	@echo "make run       compare four losses on generated data: python -m nersweep experiment=quickstart"
+	@echo "make run       compare four losses on generated data: python -m nersweep experiment=quickstart, two runs at a time"
 	@echo "make quick     test the pure functions"
 	@echo "make test      run the tests except whole sweeps, studies and engines"
 	@echo "make test-all  run all tests: joblib, submitit, PostgreSQL if installed, browsers, Ray after make ray"
@@ -46,7 +46,7 @@ $(ready): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(ready)
-	$(python) -m nersweep experiment=quickstart
+	$(python) -m nersweep experiment=quickstart hydra/launcher=joblib hydra.launcher.n_jobs=2
 
 quick: $(ready)
 	$(pytest) $(quick)

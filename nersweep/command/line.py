@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from nersweep.command import untrusted
 from nersweep.command.explain import no_option, sift
@@ -221,6 +221,10 @@ def check_run(
     if config.get("report") is True and single and not unswept:
         remedy = "use python -m nersweep.report afterwards"
         command.faults.append(Fault("report", True, "is for a sweep of runs", remedy))
+    most = OmegaConf.select(config, "seeds.max")
+    if most is not None and single and not unswept:
+        remedy = "set study.seeds" if config.study.space else "use -m with several settings"
+        command.faults.append(Fault("seeds.max", most, "is for a sweep of runs", remedy))
     if foreign or help_only:
         return
     if composed.hydra.job.chdir:

@@ -108,7 +108,19 @@ class StudyConfig:
     worker: int = within(0, ("≥", 0))  # a number for each worker: -m study.worker=range(4)
 
 
-SECTIONS = {"train": TrainConfig, "tracking": TrackingConfig, "study": StudyConfig}
+@dataclass
+class SeedsConfig:
+    """Seeds until the answer is known: further seeds of the settings of a sweep that are open."""
+
+    max: int | None = within(None, ("≥", 2))  # seeds per setting; null: no further ones
+
+
+SECTIONS = {
+    "train": TrainConfig,
+    "tracking": TrackingConfig,
+    "study": StudyConfig,
+    "seeds": SeedsConfig,
+}
 
 
 def register() -> None:

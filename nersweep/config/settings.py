@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nersweep.config.build import COMPONENTS
-from nersweep.config.schema import SECTIONS, StudyConfig, TrackingConfig, TrainConfig
+from nersweep.config.schema import SECTIONS, SeedsConfig, StudyConfig, TrackingConfig, TrainConfig
 
 # Settings that do not enter the fingerprint: where, when and for whom a run takes place.
 ELSEWHERE = {
@@ -17,6 +17,7 @@ ELSEWHERE = {
     "dry_run",
     "report",
     "resolution",
+    "seeds",
     "tracking",
     "study",
     "train.checkpoint_minutes",
@@ -53,6 +54,7 @@ class Settings:
     train: TrainConfig
     tracking: TrackingConfig
     study: StudyConfig
+    seeds: SeedsConfig
     seed: int
     device: str
     gpus_per_run: float | None

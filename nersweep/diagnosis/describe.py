@@ -216,15 +216,15 @@ def print_findings(fired: Sequence[Finding]) -> None:
 
 
 def print_sweep(sweep: Sequence[Setting], fired: Sequence[Finding]) -> None:
-    print_text("\nThe sweep, with seeds 1, 2, 3 of each setting:")
+    print_text("\nThe sweep, with 2 to 10 seeds of each setting:")
     rows: list[list[str]] = []
     for setting in sweep:
         reasons = [finding.name for finding in fired if setting in finding.settings]
         rows.append([f"  {shlex.join(setting)}", ", ".join(reasons) or "always"])
     print_pairs(rows)
     print_text(
-        "Three seeds show only large differences. The report says for each row what it has shown, "
-        "and how many more seeds would decide it."
+        "A setting gets seeds until it is better or worse than cross entropy, or practically the "
+        "same. The report says what each has shown."
     )
     print_text(
         "Each run also reports the F1 with a threshold τ chosen on dev after training, so cross "

@@ -33,14 +33,18 @@ class Progress:
 
     look: the seeds of the last completed look, 0 before the first. stopped: the contrasts of the
     settings that have their answer, by name, as they were when they stopped. open: the others, by
-    name; None before the first look. next_runs: the runs that the next look lacks, as (name, seed);
-    empty if the sweep is done. alpha: the nominal level α′ of the intervals. runs_at_most: how many
-    runs may be left, with the next ones.
+    name; None before the first look, and for a setting whose runs all failed, which gets no more.
+    looks: of each completed look its seeds and the contrasts of the settings that it judged. runs:
+    all runs that the looks have asked for up to now, as (name, seed). next_runs: those of them that
+    the next look lacks; empty if the sweep is done. alpha: the nominal level α′ of the intervals.
+    runs_at_most: how many runs may be left, with the next ones.
     """
 
     look: int
     stopped: dict[str, Contrast]
     open: dict[str, Contrast | None]
+    looks: tuple[tuple[int, tuple[Contrast, ...]], ...]
+    runs: tuple[tuple[str, int], ...]
     next_runs: tuple[tuple[str, int], ...]
     alpha: float
     runs_at_most: int
@@ -90,51 +94,65 @@ def look(
     resolution: float,
     alpha: float = ALPHA,
     failed: Collection[tuple[str, int]] = (),
+    first: int = 2,
 ) -> Progress:
     """Return where a sweep stands, from the runs there are: the same runs give the same plan.
 
     samples: the baseline first; those without a run are empty. seeds: the N seeds of the plan, in
     their order; a look uses the first n. failed: runs that will not be repeated, as (name, seed);
-    looks do without them. Every look is taken again from the first on, so runs of a later look, or
-    of other seeds, change nothing. Raises ValueError for fewer than two seeds.
+    looks do without them, and a setting whose runs have all failed at a look gets no more. first:
+    the seeds of the first look, from 2 to N. Every look is taken again from the first on, so runs
+    of a later look, or of other seeds, change nothing. Raises ValueError for fewer than two seeds.
     """
     if len(seeds) < 2 or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds={list(seeds)}: must be at least two, all different")
     baseline, rows = samples[0], samples[1:]
-    calibration = calibrate(len(rows), tuple(range(2, len(seeds) + 1)), alpha)
+    calibration = calibrate(len(rows), tuple(range(first, len(seeds) + 1)), alpha)
     answers: dict[str, Contrast | None] = {row.name: None for row in rows}
-    lengths: dict[str, int] = {}  # of settings that stopped, in seeds
-    completed = 0
+    lengths: dict[str, int] = {}  # of settings that get no more runs, in seeds
+    stopped: dict[str, Contrast] = {}
+    looks: list[tuple[int, tuple[Contrast, ...]]] = []
+    latest = first  # of the looks that were begun
     missing: list[tuple[str, int]] = []
-    for n in range(2, len(seeds) + 1):
-        running = [sample for sample in rows if sample.name not in lengths]
-        if running:
-            missing = missing_runs([baseline, *running], seeds[:n], failed)
-        if missing or not running:
+    for n in range(first, len(seeds) + 1):
+        running = [row for row in rows if row.name not in lengths]
+        if not running:
             break
-        completed = n
+        latest = n
+        missing = missing_runs([baseline, *running], seeds[:n], failed)
+        if missing:
+            break
         current: list[Sample] = []
         for sample in samples:
             part = sample.first(list(seeds[: lengths.get(sample.name, n)]))
             if part.scores:
                 current.append(part)
-        if baseline.name != current[0].name:
+            else:
+                lengths[sample.name] = n
+        if baseline.name in lengths:
             break  # every run of the baseline failed: nothing can be compared
-        for contrast in contrasts(current, resolution, calibration.level):
-            if contrast.name not in lengths:
-                answers[contrast.name] = contrast
-                if contrast.verdict is not Verdict.UNDECIDED:
-                    lengths[contrast.name] = n
-    stopped: dict[str, Contrast] = {}
-    still_open: dict[str, Contrast | None] = {}
-    for name, answer in answers.items():
-        if name in lengths and answer:
-            stopped[name] = answer
-        else:
-            still_open[name] = answer
-    left = [baseline] + [sample for sample in rows if sample.name in still_open]
-    at_most = len(missing_runs(left, seeds, failed)) if missing else 0
-    return Progress(completed, stopped, still_open, tuple(missing), calibration.level, at_most)
+        judged = contrasts(current, resolution, calibration.level)
+        judged = [contrast for contrast in judged if contrast.name not in lengths]
+        looks.append((n, tuple(judged)))
+        for contrast in judged:
+            answers[contrast.name] = contrast
+            if contrast.verdict is not Verdict.UNDECIDED:
+                lengths[contrast.name] = n
+                stopped[contrast.name] = contrast
+    runs: list[tuple[str, int]] = []
+    for sample in samples:
+        runs += [(sample.name, seed) for seed in seeds[: lengths.get(sample.name, latest)]]
+    left = [baseline] + [row for row in rows if row.name not in lengths]
+    return Progress(
+        look=looks[-1][0] if looks else 0,
+        stopped=stopped,
+        open={name: answer for name, answer in answers.items() if name not in stopped},
+        looks=tuple(looks),
+        runs=tuple(runs),
+        next_runs=tuple(missing),
+        alpha=calibration.level,
+        runs_at_most=len(missing_runs(left, seeds, failed)) if missing else 0,
+    )
 
 
 def contrasts(samples: Sequence[Sample], resolution: float, level: float) -> list[Contrast]:
@@ -171,22 +189,24 @@ def expected_runs(
     document_sd: float = 0.1,
     alpha: float = ALPHA,
     trials: int = 2000,
+    first: int = 2,
 ) -> float:
     """Return the expected number of runs of a sweep, the baseline's included.
 
     effects: the assumed true differences of the settings from the baseline, in points. seed_sd: of
-    a run; document_sd: of a difference, over test sets. Quantiles are those without a variance of
-    documents, which are slightly too large; so is the result.
+    a run; document_sd: of a difference, over test sets. first: the seeds of the first look.
+    Quantiles are those without a variance of documents, which are slightly too large; so is the
+    result.
     """
     count = len(effects)
-    calibration = calibrate(count, tuple(range(2, seeds + 1)), alpha)
+    calibration = calibrate(count, tuple(range(first, seeds + 1)), alpha)
     rng = np.random.default_rng(3)
     runs = seed_sd * rng.normal(size=(seeds, trials, count + 1))
     luck = document_sd * rng.normal(size=(trials, count))
     differences = runs[..., 1:] - runs[..., :1] + np.array(effects) + luck
     lengths = np.full((trials, count), seeds)
     is_open = np.ones((trials, count), dtype=bool)
-    for n in range(2, seeds):
+    for n in range(first, seeds):
         mean, error = estimates(differences[:n])
         half = calibration.quantiles[n] * np.hypot(error, document_sd)
         decided = (np.abs(mean) > half) | (np.abs(mean) + half < resolution)

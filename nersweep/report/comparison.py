@@ -13,6 +13,7 @@ from nersweep.report.notes import write_notes
 from nersweep.report.records import Record, Run
 from nersweep.report.reference import NO_REFERENCE, Reference
 from nersweep.report.rows import Row, make_row, merge_equal, with_verdicts
+from nersweep.results.baseline import baseline_of
 from nersweep.results.result import Result
 
 
@@ -123,8 +124,9 @@ def compare(
         return not row.records, claim, -f1, row.setting
 
     rows.sort(key=place)
-    rows = merge_equal(rows, find_baseline(rows, baseline))
-    base = find_baseline(rows, baseline)
+    finished = [row for row in rows if row.records]
+    rows = merge_equal(rows, baseline_of(finished, baseline))
+    base = baseline_of((row for row in rows if row.records), baseline)
     rows = with_verdicts(rows, base, resolution)
     return Comparison(
         tuple(rows),
@@ -136,18 +138,6 @@ def compare(
         decide(rows, base),
         resolution,
     )
-
-
-def find_baseline(rows: Sequence[Row], name: str) -> Row | None:
-    """Return the row of that setting, else the first row by setting of that loss."""
-    finished = sorted((row for row in rows if row.records), key=lambda row: row.setting)
-    for row in finished:
-        if row.setting == name:
-            return row
-    for row in finished:
-        if row.loss == name:
-            return row
-    return None
 
 
 def age(record: Record) -> tuple[list[int], str]:

@@ -147,3 +147,10 @@ def probe(prepared: Plan, here: str) -> Rate:
     size = BYTES * sum(parameter.numel() for parameter in tagger.parameters())
     source = f"{PROBE_STEPS} steps of it on {here}"
     return Rate(steps * step_seconds, evaluations * sentence_seconds, size, source)
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: 30 s, 20 min, 1.5 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

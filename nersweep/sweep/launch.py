@@ -1,6 +1,6 @@
 """Make many runs with one of Hydra's launchers, each exactly once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -8,14 +8,18 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nersweep.command.line import Command
+from nersweep.config.compose import Composer
+from nersweep.config.overrides import setting_of
 from nersweep.faults import Fault, UserError
 from nersweep.machine import files
 from nersweep.machine.databases import public
 from nersweep.results import folder as folder_module
 from nersweep.results.card import Card, write_card
+from nersweep.results.looks import LOOKS, write_looks
 from nersweep.results.result import FinishedResult, Result, Status, write_result
-from nersweep.sweep import jobs
+from nersweep.sweep import jobs, seeds
 from nersweep.sweep.members import Member, distinct, members_of
+from nersweep.sweep.seeds import Plan
 from nersweep.terminal import console, print_table
 from nersweep.tracking import syncing
 from nersweep.tracking import tracker as trackers
@@ -33,27 +37,30 @@ def launch(command: Command, text: str) -> tuple[Path, list[str]]:
     """
     with command.composer as composer:
         config = composer(command.runs[0])
-        members = distinct(members_of(command))
-        todo = []
-        for member in members:
-            if config.rerun or not member.result().status.over:
-                todo.append(member)
-        done = f"{len(members) - len(todo)} already done"
-        console.print(f"{len(members)} runs, {'all to be run again' if config.rerun else done}")
+        launcher = composer.compose(command.runs[0]).hydra.launcher
+        plan = seeds.make(command, composer)
+        members = list(plan.runs.values()) if plan else distinct(members_of(command))
+        announce(members, plan, config.rerun)
         output_dir = Path(config.output_dir)
         files.writable(output_dir)
         tracker = trackers.of(config.tracking, output_dir)
-        folder = sweep_folder(output_dir, sorted(member.fingerprint for member in members))
+        fingerprints = sorted(member.fingerprint for member in members)
+        folder = sweep_folder(output_dir, plan.identity if plan else fingerprints)
         syncing.open_at_start(tracker, folder)
-        with claim(folder), card_of(members, folder, tracker, config, text) as card:
-            overrides = [member.overrides for member in todo]
+        with claim(folder), card_of(members, plan, folder, tracker, config, text) as card:
             if config.rerun:
-                overrides = restart(todo)
-            stop = config.on_failure == "stop"
-            lines = jobs.send(overrides, folder, str(folder), stop, composer)
-            faults = {}
-            for member, own in zip(todo, lines, strict=True):
-                faults[member.fingerprint] = own
+                for member in members:
+                    forget(member)
+            faults: dict[str, list[str]] = {}
+            while True:
+                if plan:
+                    members = take_look(plan, faults, folder, launcher)
+                card.numbers = {"runs": len(members)}
+                write_list(members, folder, text)
+                todo = unfinished(members, faults)
+                if not todo or (config.on_failure == "stop" and any(faults.values())):
+                    break
+                faults |= send(todo, folder, config, composer)
             results = [member.result() for member in members]
             failures = conclude(members, results, faults, folder)
             card.status = "failed" if failures else "finished"
@@ -65,6 +72,53 @@ def launch(command: Command, text: str) -> tuple[Path, list[str]]:
     if failures and not all(result.status.over for result in results):
         console.print(f"\nto retry the runs that failed, and no other: {text}")
     return folder, failures
+
+
+def announce(members: Sequence[Member], plan: Plan | None, rerun: bool) -> None:
+    """Print how many runs a sweep has, and how many of them are over."""
+    done = f"{sum(member.result().status.over for member in members)} already done"
+    count = f"at most {len(members)} runs" if plan else f"{len(members)} runs"
+    console.print(f"{count}, {'all to be run again' if rerun else done}")
+
+
+def take_look(
+    plan: Plan, faults: Mapping[str, Sequence[str]], folder: Path, launcher: DictConfig
+) -> list[Member]:
+    """Look where a sweep stands, print and write it, and return the runs asked for until now."""
+    progress = plan.look(faults)
+    seeds.show(plan, progress, launcher)
+    write_looks(folder, plan.looks(progress))
+    return plan.members(progress.runs)
+
+
+def unfinished(members: Sequence[Member], faults: Collection[str]) -> list[Member]:
+    """Return the runs that are not over and were not launched. faults: by fingerprint."""
+    todo = []
+    for member in members:
+        if member.fingerprint not in faults and not member.result().status.over:
+            todo.append(member)
+    return todo
+
+
+def send(
+    members: Sequence[Member], folder: Path, config: DictConfig, composer: Composer
+) -> dict[str, list[str]]:
+    """Launch runs and wait for them; return the faults of each, by fingerprint.
+
+    With rerun=true the jobs set it to false: a run that is killed would start over instead of
+    resuming. They set seeds.max to null, as the command of one run repeats no other.
+    """
+    own = ["rerun=false"] if config.rerun else []
+    own += ["seeds.max=null"] if config.seeds.max else []
+    overrides = []
+    for member in members:
+        kept = [each for each in member.overrides if setting_of(each) != "seeds.max"]
+        overrides.append((*kept, *own))
+    lines = jobs.send(overrides, folder, str(folder), config.on_failure == "stop", composer)
+    faults = {}
+    for member, faults_of_run in zip(members, lines, strict=True):
+        faults[member.fingerprint] = faults_of_run
+    return faults
 
 
 def launch_workers(command: Command) -> list[str]:
@@ -98,18 +152,6 @@ def claim(folder: Path) -> Iterator[None]:
         yield
 
 
-def restart(members: Sequence[Member]) -> list[tuple[str, ...]]:
-    """Forget the progress of runs, and return the overrides to run them again.
-
-    These set rerun=false: with true, a run that is killed would start over instead of resuming.
-    """
-    overrides = []
-    for member in members:
-        forget(member)
-        overrides.append((*member.overrides, "rerun=false"))
-    return overrides
-
-
 def forget(member: Member) -> None:
     """Mark a run as to be run again from its start; wait until it is free."""
 
@@ -124,22 +166,30 @@ def forget(member: Member) -> None:
 
 @contextmanager
 def card_of(
-    members: Sequence[Member], folder: Path, tracker: Tracker, config: DictConfig, command: str
+    members: Sequence[Member],
+    plan: Plan | None,
+    folder: Path,
+    tracker: Tracker,
+    config: DictConfig,
+    command: str,
 ) -> Iterator[Card]:
-    """Write the list and the card of a sweep, and sync its tracker, before and after.
+    """Write the card of a sweep and sync its tracker, before and after.
 
-    The caller sets on the card how the sweep has ended.
+    members: all that it may make. The caller sets on the card how the sweep has ended.
     """
-    write_list(members, folder, command)
+    params: dict[str, object] = {"runs": len(members)}
+    if plan:
+        seeds_max, resolution = len(plan.seeds), plan.resolution
+        params = {"runs_at_most": len(members), "seeds.max": seeds_max, "resolution": resolution}
     settings = sorted({member.identity.setting for member in members})
     card = Card(
         kind="sweep",
         name=f"sweep-{folder.name}",
         experiment=config.tracking.experiment,
-        params={"runs": len(members)},
+        params=params,
         tags={"kind": "sweep", "settings": ", ".join(settings)},
         note=f"`{public(command)}`",
-        numbers={"runs": len(members)},
+        files=[LOOKS] if plan else [],
     )
     write_card(folder, card)
     sync = syncing.Syncing(tracker, folder)

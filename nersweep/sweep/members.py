@@ -19,12 +19,17 @@ REFERENCE = re.compile(r"\$\{(?!\.*seed\})[\w.]+\}")
 
 @dataclass(frozen=True)
 class Member:
-    """A run of a sweep. label: for people, its name and how it differs from namesakes."""
+    """A run of a sweep. distinction: how it differs from namesakes, in overrides after a space."""
 
     overrides: tuple[str, ...]
     identity: Identity
     folder: Path
-    label: str = ""
+    distinction: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name the run for people, unlike any other of its sweep."""
+        return self.name + self.distinction
 
     @property
     def name(self) -> str:
@@ -53,13 +58,7 @@ def members_of(command: Command) -> list[Member]:
         faults += data_faults(command.checked[setting].parts)
     if faults:
         raise UserError(*faults)
-    members = []
-    for overrides in command.runs:
-        members.append(member_of(command, overrides))
-    names = labels(members)
-    for index, member in enumerate(members):
-        members[index] = replace(member, label=names[member.fingerprint])
-    return members
+    return labelled([member_of(command, overrides) for overrides in command.runs])
 
 
 def data_faults(parts: Parts) -> list[Fault]:
@@ -101,20 +100,17 @@ def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
     return Member(overrides, identity, identity.folder(settings.output_dir))
 
 
-def labels(members: Sequence[Member]) -> dict[str, str]:
-    """Return a label for each fingerprint: the run's name.
-
-    Where several runs have the name, the overrides follow that they do not share.
-    """
+def labelled(members: Sequence[Member]) -> list[Member]:
+    """Return runs with their distinctions: the overrides that those of one name do not share."""
     namesakes: dict[str, list[Member]] = {}
     for member in distinct(members):
         namesakes.setdefault(member.name, []).append(member)
-    labels = {}
-    for name, group in namesakes.items():
+    distinctions = {}
+    for group in namesakes.values():
         shared = set(group[0].overrides)
         for member in group:
             shared &= set(member.overrides)
         for member in group:
-            own = [override for override in member.overrides if override not in shared]
-            labels[member.fingerprint] = " ".join([name, *own])
-    return labels
+            own = [f" {override}" for override in member.overrides if override not in shared]
+            distinctions[member.fingerprint] = "".join(own)
+    return [replace(member, distinction=distinctions[member.fingerprint]) for member in members]

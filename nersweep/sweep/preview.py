@@ -12,8 +12,8 @@ from nersweep.results.folder import CHECKPOINT
 from nersweep.results.result import Status
 from nersweep.study import plan as study_plan
 from nersweep.study import queue
-from nersweep.sweep import launchers
-from nersweep.sweep.costs import Costs
+from nersweep.sweep import launchers, seeds
+from nersweep.sweep.costs import Costs, duration
 from nersweep.sweep.launch import MOST_ROWS
 from nersweep.sweep.members import Member, members_of
 from nersweep.terminal import console, print_table
@@ -32,9 +32,12 @@ def show_runs(command: Command, composer: Composer) -> None:
     config = composer.compose(command.runs[0])
     launcher = config.hydra.launcher
     costs = Costs(Path(config.output_dir), launchers.runs_elsewhere(launcher))
+    plan = seeds.make(command, composer)
+    progress = plan.look({}) if plan else None
+    members = plan.members(progress.runs) if plan and progress else members_of(command)
     fingerprints, sources = set(), set()
     rows, todo, seconds, size = [], 0, 0.0, 0
-    for member in members_of(command):
+    for member in members:
         state = state_of(member, config.rerun)
         if member.fingerprint in fingerprints:
             state = "same as above"
@@ -49,7 +52,18 @@ def show_runs(command: Command, composer: Composer) -> None:
     print_table(title, ["", "", "about s"], rows[:MOST_ROWS])
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS} more")
-    show_total("about", seconds, launchers.concurrency(launcher, max(1, todo)), size, sources)
+    together = launchers.concurrency(launcher, max(1, todo))
+    if plan and progress and todo:
+        done = len(rows) - todo
+        expected, most = plan.expected_runs(progress), done + progress.runs_at_most
+        scale = (expected - done) / todo
+        most_seconds = seconds * (most - done) / todo
+        console.print(
+            f"then further seeds until resolution={plan.resolution:g} is answered: "
+            f"about {expected} runs expected, at most {most}, which take {duration(most_seconds)}"
+        )
+        seconds, size = seconds * scale, round(size * scale)
+    show_total("about", seconds, together, size, sources)
 
 
 def show_studies(command: Command, composer: Composer) -> None:
@@ -112,10 +126,3 @@ def state_of(member: Member, rerun: bool) -> str:
     if status.over:
         return "done" if status == Status.FINISHED else status
     return "resumes" if (member.folder / CHECKPOINT).exists() else "to do"
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people: 30 s, 20 min, 1.5 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"

@@ -132,3 +132,28 @@ def test_too_few_seeds_are_refused(seeds):
 def test_looks_ascend_from_two(rows, looks):
     with pytest.raises(ValueError, match="must be"):
         calibrate(rows, looks)
+
+
+def test_a_setting_whose_runs_all_failed_gets_no_more():
+    failed = {("worse", 7), ("worse", 1)}
+    samples = {"base": {7, 1}, "worse": set(), "same": {7, 1}, "near": {7, 1}}
+    progress = swept(samples, failed=failed)
+    assert progress.look == 2 and "worse" in progress.open
+    assert {seed for name, seed in progress.runs if name == "worse"} == {7, 1}
+    assert "worse" not in {name for name, _ in progress.next_runs}
+
+
+def test_a_baseline_without_a_run_ends_the_sweep():
+    failed = {("base", 7), ("base", 1)}
+    samples = {"base": set(), "worse": {7, 1}, "same": {7, 1}, "near": {7, 1}}
+    progress = swept(samples, failed=failed)
+    assert not progress.next_runs and not progress.stopped and progress.look == 0
+
+
+def test_looks_may_begin_with_more_seeds():
+    progress = swept({name: set() for name in MEANS}, first=3)
+    assert progress.runs == tuple((name, seed) for name in MEANS for seed in (7, 1, 2))
+    progress = swept({name: {7, 1, 2} for name in MEANS}, first=3)
+    assert [seeds for seeds, _ in progress.looks] == [3]
+    assert progress.stopped["worse"].seeds == 3
+    assert progress.alpha > swept({name: set() for name in MEANS}).alpha

@@ -1,0 +1,285 @@
+"""Seeds until the answer is known: rounds of a sweep, each with the next seeds of open settings.
+
+All state lies in the folders of the runs: what a killed sweep asked for, the same command asks for
+again. Looks are taken on the development split (evaluation/sequential.py).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from omegaconf import DictConfig
+
+from nersweep.command.line import Command
+from nersweep.config.compose import Composer
+from nersweep.config.overrides import without_seed
+from nersweep.data.corpus import Corpus, document_numbers, read, tag_counts
+from nersweep.evaluation.counts import Ints
+from nersweep.evaluation.inference import Contrast
+from nersweep.evaluation.influence import Rate, measure
+from nersweep.evaluation.sequential import Progress, expected_runs, look
+from nersweep.faults import Fault, UserError, shown
+from nersweep.results.baseline import baseline_of
+from nersweep.results.counts import read_counts
+from nersweep.results.looks import Judgement, Look, Looks
+from nersweep.results.result import FinishedResult, Status
+from nersweep.sweep import launchers
+from nersweep.sweep.costs import duration
+from nersweep.sweep.members import Member, distinct, labelled, member_of, members_of
+from nersweep.terminal import console
+
+GRID = "set seeds.max=null for a plain sweep"
+MOST_SEED = 10**9 - 1  # larger ones are not told from other settings: config/overrides.py
+# What a dry run assumes before the first look, in points: the differences of docs/statistics.md,
+# and the sds of a run over seeds and of a difference over documents.
+EFFECTS = (-0.62, 0.02, -0.75, -9.48, -8.64)
+SDS = (0.2, 0.1)
+
+Run = tuple[str, int]  # a setting and a seed
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting of a sweep. overrides: without the seed."""
+
+    setting: str
+    loss: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of a sweep, the baseline first, and the seeds that each may get.
+
+    first: how many seeds all settings get. resolution: in points. runs: all that the plan may ask
+    for. checksum: of the data.
+    """
+
+    settings: tuple[str, ...]
+    seeds: tuple[int, ...]
+    first: int
+    resolution: float
+    runs: dict[Run, Member]
+    checksum: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this plan, as JSON values."""
+        fingerprints = sorted(member.fingerprint for member in self.runs.values())
+        return {"resolution": self.resolution, "first": self.first, "runs": fingerprints}
+
+    def look(self, faults: Mapping[str, Sequence[str]]) -> Progress:
+        """Return where the sweep stands. faults: of each run that this command launched.
+
+        Raises UserError for runs that cannot be compared.
+        """
+        counts: dict[str, dict[int, Ints]] = {setting: {} for setting in self.settings}
+        failed: set[Run] = set()
+        for (setting, seed), member in self.runs.items():
+            result, lines = member.result(), faults.get(member.fingerprint)
+            if isinstance(result, FinishedResult) and not lines:
+                counts[setting][seed] = self.counts(member.folder, result)
+            elif lines is not None or result.status == Status.DIVERGED:
+                failed.add((setting, seed))
+        samples = [measure(setting, runs, Rate()) for setting, runs in counts.items()]
+        return look(samples, self.seeds, self.resolution, failed=failed, first=self.first)
+
+    def counts(self, folder: Path, result: FinishedResult) -> Ints:
+        """Return the entities of a run on dev, by document and type."""
+        if result.data.checksum != self.checksum:
+            must = "its data are not those of the other runs, so they cannot be compared"
+            raise UserError(Fault(str(folder), must=must, remedy=GRID))
+        counts = read_counts(folder, "dev")
+        if counts is None:
+            must = "has no counts of its development split, which seeds.max needs"
+            raise UserError(Fault(str(folder), must=must, remedy="set rerun=true"))
+        return counts.lenient
+
+    def members(self, runs: Iterable[Run]) -> list[Member]:
+        """Return runs, setting by setting."""
+        chosen = set(runs)
+        return [member for run, member in self.runs.items() if run in chosen]
+
+    def seconds(self, runs: Iterable[Run]) -> float:
+        """Return how long runs take if they take as long as the finished ones; NaN without any."""
+        finished: dict[str, list[float]] = {}
+        for (setting, _), member in self.runs.items():
+            result = member.result()
+            if isinstance(result, FinishedResult):
+                finished.setdefault(setting, []).append(result.seconds.total)
+        if not finished:
+            return math.nan
+        typical = [median(list(chain(*finished.values())))]
+        return sum(median(finished.get(setting, typical)) for setting, _ in runs)
+
+    def expected_runs(self, progress: Progress) -> int:
+        """Return how many runs the sweep is expected to take in all.
+
+        From the differences and variances of the settings; before a look from EFFECTS.
+        """
+        if not progress.next_runs:
+            return len(progress.runs)
+        effects: list[float] = []
+        seed_sds: list[float] = []
+        document_sds: list[float] = []
+        for contrast in [*progress.stopped.values(), *progress.open.values()]:
+            if contrast and math.isfinite(contrast.high):
+                effects.append(contrast.difference)
+                seed_sds.append(math.sqrt(contrast.seed_variance * contrast.seeds / 2))
+                document_sds.append(math.sqrt(contrast.document_variance))
+        sds = (median(seed_sds), median(document_sds)) if effects else SDS
+        effects += islice(cycle(EFFECTS), len(self.settings) - 1 - len(effects))
+        expected = expected_runs(effects, len(self.seeds), self.resolution, *sds, first=self.first)
+        done = len(progress.runs) - len(progress.next_runs)
+        return min(max(round(expected), len(progress.runs)), done + progress.runs_at_most)
+
+    def looks(self, progress: Progress) -> Looks:
+        """Return the looks that the sweep has taken."""
+        looks: list[Look] = []
+        for seeds, contrasts in progress.looks:
+            looks.append(Look(seeds, tuple(map(judgement, contrasts))))
+        return Looks(
+            self.resolution,
+            progress.alpha,
+            self.seeds,
+            self.settings[0],
+            not progress.next_runs,
+            tuple(looks),
+        )
+
+
+def judgement(contrast: Contrast) -> Judgement:
+    """Return what a look keeps of a setting."""
+    ends = [end if math.isfinite(end) else None for end in (contrast.low, contrast.high)]
+    return Judgement(
+        contrast.name, contrast.seeds, contrast.difference, ends[0], ends[1], contrast.verdict
+    )
+
+
+def make(command: Command, composer: Composer) -> Plan | None:
+    """Return the plan of a sweep with seeds.max, None for others. Reads its data.
+
+    Raises UserError for a sweep that cannot have one.
+    """
+    settings = command.first().settings
+    most = settings.seeds.max
+    if most is None:
+        return None
+    members = distinct(members_of(command))
+    given = list(dict.fromkeys(member.identity.seed for member in members))
+    rows = rows_of(command, members, given[0])
+    later = range(max(given) + 1, max(given) + 1 + most)
+    seeds = [*given, *later][:most]
+    if faults := plan_faults(command, composer, rows, given, seeds):
+        raise UserError(*faults)
+    baseline = baseline_of(rows) or rows[0]
+    rows.sort(key=lambda row: row is not baseline)
+    runs: list[Run] = []
+    planned: list[Member] = []
+    for row in rows:
+        for seed in seeds:
+            runs.append((row.setting, seed))
+            planned.append(member_of(command, (*row.overrides, f"seed={seed}")))
+    return Plan(
+        tuple(row.setting for row in rows),
+        tuple(seeds),
+        max(2, len(given)),
+        settings.resolution,
+        dict(zip(runs, labelled(planned), strict=True)),
+        corpus_of(command, rows[0]).checksum,
+    )
+
+
+def rows_of(command: Command, members: Sequence[Member], seed: int) -> list[Row]:
+    """Return the settings of runs, each once. seed: any, the same for all."""
+    firsts: list[Member] = []
+    for overrides in dict.fromkeys(without_seed(member.overrides) for member in members):
+        firsts.append(member_of(command, (*overrides, f"seed={seed}")))
+    rows: list[Row] = []
+    for first in labelled(distinct(firsts)):
+        overrides = without_seed(first.overrides)
+        loss = command.checked[overrides].settings.choice.loss
+        rows.append(Row(first.identity.setting + first.distinction, loss, overrides))
+    return rows
+
+
+def corpus_of(command: Command, row: Row) -> Corpus:
+    return read(command.checked[row.overrides].parts.data)
+
+
+def plan_faults(
+    command: Command,
+    composer: Composer,
+    rows: Sequence[Row],
+    given: Sequence[int],
+    seeds: Sequence[int],
+) -> list[Fault]:
+    """Return the faults of a sweep with seeds.max. given: the seeds of the command."""
+    most, faults = command.first().settings.seeds.max, []
+    if len(given) > len(seeds):
+        must = f"must be at least {len(given)}, the number of seeds in seed={shown(list(given))}"
+        faults.append(Fault("seeds.max", most, must, GRID))
+    if max(seeds) > MOST_SEED:
+        faults.append(Fault("seed", max(given), f"must be below {MOST_SEED - len(seeds):,}"))
+    if len(rows) == 1:
+        must = f"{rows[0].setting} is compared with nothing"
+        faults.append(Fault("seeds.max", most, must, f"sweep several settings, or {GRID}"))
+    sweeper = composer.compose(command.runs[0]).hydra.sweeper["_target_"]
+    if not sweeper.endswith(".BasicSweeper"):
+        faults.append(Fault("hydra/sweeper", sweeper, "must be basic with seeds.max"))
+    corpora: dict[str, Corpus] = {}
+    for row in rows:
+        corpus = corpus_of(command, row)
+        corpora[corpus.checksum] = corpus
+    if len(corpora) > 1:
+        names = ", ".join(corpus.name for corpus in corpora.values())
+        must = f"compares settings on one data set, not on {names}"
+        faults.append(Fault("seeds.max", most, must, f"use a command for each, or {GRID}"))
+    for corpus in corpora.values():
+        documents = document_numbers(corpus.dev).max(initial=-1) + 1
+        if documents < 2 or tag_counts(corpus.dev).keys() <= {"O"}:
+            must = f"the development split of {corpus.name} must have entities and two documents"
+            faults.append(Fault("seeds.max", most, must, GRID))
+    return faults
+
+
+def show(plan: Plan, progress: Progress, launcher: DictConfig) -> None:
+    """Print each setting's state, and the next round with its time and what may be left."""
+    if progress.looks:
+        name = plan.settings[0]
+        console.print(f"after {progress.look} seeds, F1 on dev against {name}, in points:")
+    width = max(map(len, plan.settings))
+    for setting in plan.settings[1:] if progress.looks else ():
+        contrast = progress.stopped.get(setting) or progress.open[setting]
+        text, state = "no run finished, given up", ""
+        if contrast:
+            text = f"{contrast.verdict} ({numbers(contrast)})"
+            state = "stopped" if setting in progress.stopped else "open"
+            state = f"  {contrast.seeds} seeds, {state}"
+        console.print(f"{setting:{width}}  {text}{state}")
+    count = len(progress.next_runs)
+    if not count:
+        undecided = [setting for setting, contrast in progress.open.items() if contrast]
+        end = (
+            f"no answer with these seeds: {', '.join(undecided)}"
+            if undecided
+            else "no setting is open"
+        )
+        console.print(end)
+        return
+    line = f"round {max(progress.look - plan.first, -1) + 2}: {count} run{'s' * (count > 1)}"
+    together = launchers.concurrency(launcher, count) or count
+    seconds = plan.seconds(progress.next_runs) / together
+    if math.isfinite(seconds):
+        line += f", about {duration(seconds)}"
+    console.print(f"{line}; at most {progress.runs_at_most - count} more")
+
+
+def numbers(contrast: Contrast) -> str:
+    """Return a difference and its interval: −0.57 [−0.86, −0.28]."""
+    text = f"{contrast.difference:+.2f} [{contrast.low:+.2f}, {contrast.high:+.2f}]"
+    return text.replace("-", "−")

@@ -1,0 +1,255 @@
+"""Seeds until the answer is known: rounds that stop, resume to the same plan, and refuse misuse."""
+
+import json
+import re
+import signal
+
+import numpy as np
+import pytest
+from examples import finished
+from hydra._internal.utils import get_args_parser
+
+from nersweep import __main__ as cli
+from nersweep.command import line
+from nersweep.config import schema as sections
+from nersweep.evaluation.counts import from_dense
+from nersweep.evaluation.inference import Verdict
+from nersweep.faults import UserError
+from nersweep.results.counts import write_counts
+from nersweep.results.looks import read_looks
+from nersweep.results.result import Result, Status, write_result
+from nersweep.run import execute
+from nersweep.sweep import launch, seeds
+
+TINY = [
+    "data.train=24", "data.dev=8", "data.test=8", "model.hidden=8", "model.layers=1",
+    "model.heads=2", "train.precision=fp32", "device=cpu", "tracking.kind=none",
+]  # fmt: skip
+LOSSES = "loss=dice,focal,cross_entropy,poly1"
+SHARES = {
+    "cross_entropy": 0.8,
+    "focal": 0.795,
+    "dice": 0.5,
+    "poly1": 0.8,
+}  # of entities that are found
+
+
+@pytest.fixture
+def plan_of(tmp_path, monkeypatch):
+    """plan_of(*arguments): the plan of a command, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    sections.register()
+
+    def make(*arguments):
+        options = get_args_parser().parse_args(["-m", *TINY, *arguments])
+        command = line.read(options, cli.run_faults, cli.recommend)
+        assert not command.faults
+        with command.composer as composer:
+            return seeds.make(command, composer)
+
+    return make
+
+
+def end(plan, run):
+    """Write the result and the counts of a run, the same ones whenever it is made."""
+    setting, seed = run
+    share = SHARES[setting.partition("-")[0]]
+    rng = np.random.default_rng((seed, *setting.encode()))
+    gold = np.full((40, 1), 20)
+    correct = rng.binomial(20, share + 0.004 * rng.normal(), size=(40, 1))
+    counts = from_dense((), True, np.stack([correct, gold, gold], axis=-1))
+    member = plan.runs[run]
+    result = finished(setting, seed, fingerprint=member.fingerprint)
+    result.data.checksum = plan.checksum
+    write_counts(member.folder, {"dev": counts})
+    write_result(member.folder, result)
+
+
+def finish(plan):
+    """Make the runs that the plan asks for; return its last progress and the runs."""
+    made = []
+    while (progress := plan.look({})).next_runs:
+        for run in progress.next_runs:
+            assert run not in made
+            end(plan, run)
+            made.append(run)
+    return progress, made
+
+
+PLANNED = [LOSSES, "seeds.max=6", "resolution=2"]
+
+
+def test_the_baseline_leads_and_the_seeds_continue_those_of_the_command(plan_of):
+    plan = plan_of(LOSSES, "seed=7,3", "seeds.max=4")
+    assert plan.settings[0] == "cross_entropy" and len(plan.settings) == 4
+    assert plan.seeds == (7, 3, 8, 9) and plan.first == 2 and len(plan.runs) == 16
+    assert plan_of(LOSSES, "seeds.max=3").seeds == (1, 2, 3)
+    assert plan_of(LOSSES, "seed=1,2,3", "seeds.max=3").first == 3
+    assert plan_of("loss=focal,dice", "seeds.max=2").settings[0] == "focal-g2"
+    assert plan_of(LOSSES) is None
+
+
+def test_settings_of_one_name_are_told_apart_and_equal_ones_count_once(plan_of):
+    plan = plan_of("loss=focal", "focal_gamma=2,2.0,3", "train.lr=1e-3,1e-2", "seeds.max=2")
+    assert len(plan.settings) == 4
+    assert {setting for setting in plan.settings if " train.lr=" in setting} == set(plan.settings)
+
+
+def test_settings_stop_at_their_answers(plan_of):
+    progress, made = finish(plan_of(*PLANNED))
+    assert progress.stopped["dice-s1"].verdict is Verdict.MUCH_WORSE
+    assert sum(setting == "dice-s1" for setting, _ in made) == 2
+    lengths = [sum(setting == name for name, _ in made) for setting in plan_of(*PLANNED).settings]
+    assert lengths[0] == max(lengths) and len(made) < 24
+    assert set(progress.runs) == set(made)
+
+
+def test_a_sweep_killed_after_any_run_resumes_to_the_same_plan(plan_of, tmp_path, monkeypatch):
+    expected, made = finish(plan_of(*PLANNED))
+    for kept in range(0, len(made), 6):
+        (tmp_path / str(kept)).mkdir()
+        monkeypatch.chdir(tmp_path / str(kept))
+        plan = plan_of(*PLANNED, f"output_dir={tmp_path / str(kept)}")
+        for run in made[:kept]:
+            end(plan, run)
+        progress, rest = finish(plan_of(*PLANNED, f"output_dir={tmp_path / str(kept)}"))
+        assert progress == expected and sorted([*made[:kept], *rest]) == sorted(made)
+
+
+def test_a_failed_run_is_asked_for_by_the_next_command_and_a_diverged_one_is_not(plan_of):
+    plan = plan_of(*PLANNED)
+    first, second, *others = plan.look({}).next_runs
+    for run in others:
+        end(plan, run)
+    member = plan.runs[first]
+    assert plan.look({member.fingerprint: ["no memory"]}).next_runs == (second,)
+    assert plan.look({}).next_runs == (first, second)
+    diverged = Result(status=Status.DIVERGED, name=member.name, fingerprint=member.fingerprint)
+    write_result(member.folder, diverged)
+    assert plan.look({}).next_runs == (second,)
+
+
+def test_expected_runs_lie_between_those_asked_for_and_the_most(plan_of):
+    plan = plan_of(*PLANNED)
+    progress = plan.look({})
+    assert 8 < plan.expected_runs(progress) <= 24 == progress.runs_at_most
+    for run in progress.next_runs:
+        end(plan, run)
+    progress = plan.look({})
+    assert len(progress.runs) <= plan.expected_runs(progress) <= 8 + progress.runs_at_most
+    assert progress.runs_at_most < 16
+    progress, made = finish(plan)
+    assert plan.expected_runs(progress) == len(progress.runs) == 8 + len(made)
+
+
+def test_runs_of_other_data_are_not_compared(plan_of):
+    plan = plan_of(*PLANNED)
+    end(plan, plan.look({}).next_runs[0])
+    other = plan_of(*PLANNED)
+    object.__setattr__(other, "checksum", "another")
+    with pytest.raises(UserError, match="its data are not those"):
+        other.look({})
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch, capfd, exit_code):
+    """start(*overrides): exit code, lines of standard output and error of a command."""
+    monkeypatch.chdir(tmp_path)
+
+    def do(*overrides):
+        code = exit_code(cli.main, overrides[0], *TINY, *overrides[1:])
+        printed = capfd.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
+
+    return do
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "must"),
+    [
+        (["-m", LOSSES, "seeds.max=1"], "seeds.max=1", "must be ≥ 2"),
+        (["-m", LOSSES, "seeds.max=two"], "seeds.max=two", "whole number"),
+        (["-m", LOSSES, "seed=1,2,3", "seeds.max=2"], "seeds.max=2", "at least 3"),
+        (["-m", LOSSES, "seed=999999999", "seeds.max=2"], "seed=999999999", "must be below"),
+        (["-m", LOSSES, "seeds.max=2,3"], "seeds.max=2,3", "cannot be swept"),
+        (["loss=focal", "seeds.max=3"], "seeds.max=3", "is for a sweep of runs"),
+        (["-m", "study=focal_gamma", "seeds.max=3"], "seeds.max=3", "set study.seeds"),
+        (["-m", "loss=focal", "seeds.max=3"], "seeds.max=3", "focal-g2 is compared with nothing"),
+        (["-m", "loss=focal", "focal_gamma=2,2.0", "seeds.max=3"], "seeds.max=3", "nothing"),
+        (["-m", "data.train=24,30", "seeds.max=3"], "seeds.max=3", "on one data set"),
+        (["-m", LOSSES, "data.dev=1", "seeds.max=3"], "seeds.max=3", "two documents"),
+        (["-m", LOSSES, "resolution=0"], "resolution=0", "> 0 and ≤ 100"),
+        (["-m", LOSSES, "resolution=100.5"], "resolution=100.5", "> 0 and ≤ 100"),
+        (["-m", LOSSES, "resolution=true"], "resolution=true", "> 0 and ≤ 100"),
+    ],
+)
+def test_misuse_gets_one_line_and_leaves_nothing(arguments, setting, must, start, tmp_path):
+    code, _, err = start(*arguments)
+    assert code == 1 and len(err) == 1
+    assert err[0].startswith(f"nersweep: {setting}: ") and must in err[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_tells_the_most_and_the_expected_runs(start, tmp_path):
+    code, out, _ = start("-m", LOSSES, "seeds.max=5", "dry_run=true")
+    assert code == 0 and "8 runs, 8 to do" in out and not list(tmp_path.iterdir())
+    (numbers,) = [
+        found for text in out if (found := re.search(r"about (\d+) runs .* most (\d+),", text))
+    ]
+    assert 8 < int(numbers[1]) <= int(numbers[2]) == 20
+
+
+# Runs that differ, and of which no two or three seeds give so short an interval.
+OPEN = [
+    "loss=cross_entropy,focal", "seeds.max=3", "resolution=0.01", "data.train=200", "data.dev=40",
+    "model.hidden=16", "train.lr=1e-2", "train.epochs=4",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_between_rounds_resumes_to_the_same_plan(start, tmp_path, monkeypatch):
+    trained, perform = [], execute.perform
+
+    def count(prepared, *given):
+        trained.append(prepared.name)
+        return perform(prepared, *given)
+
+    monkeypatch.setattr(execute, "perform", count)
+    code, out, err = start("-m", *OPEN)
+    names = {
+        f"{setting}-s{seed}" for setting in ("cross_entropy", "focal-g2") for seed in (1, 2, 3)
+    }
+    assert (code, err) == (0, []) and set(trained) == names and len(trained) == 6
+    assert "6 of 6 runs finished" in out
+    assert "round 1: 4 runs; at most 2 more" in out
+    assert [
+        text for text in out if re.fullmatch(r"round 2: 2 runs, about \d+ s; at most 0 more", text)
+    ]
+    assert "no answer with these seeds: focal-g2" in out
+    (folder,) = (tmp_path / "outputs" / "sweeps").glob("*")
+    looks = read_looks(folder)
+    assert looks.is_complete and [each.seeds for each in looks.looks] == [2, 3]
+    assert looks.baseline == "cross_entropy" and looks.seeds == (1, 2, 3)
+
+    again = start("-m", *OPEN)
+    assert again[0] == 0 and len(trained) == 6 and read_looks(folder) == looks
+
+    look = launch.take_look
+
+    def look_and_end(plan, faults, *given):
+        members = look(plan, faults, *given)
+        if len(members) == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return members
+
+    monkeypatch.setattr(launch, "take_look", look_and_end)
+    assert start("-m", *OPEN, "output_dir=killed")[0] == 143
+    (other,) = (tmp_path / "killed" / "sweeps").glob("*")
+    assert len(trained) == 10 and not read_looks(other).is_complete
+    monkeypatch.setattr(launch, "take_look", look)
+    assert start("-m", *OPEN, "output_dir=killed")[0] == 0
+    assert len(trained) == 12 and read_looks(other) == looks
+    files = [json.loads((place / "sweep.json").read_text()) for place in (folder, other)]
+    assert [[run["fingerprint"] for run in file["runs"]] for file in files] == 2 * [
+        [run["fingerprint"] for run in files[0]["runs"]]
+    ]

@@ -17,6 +17,7 @@ from nersweep.config import check
 from nersweep.config import schema as sections
 from nersweep.config.compose import Composer
 from nersweep.config.overrides import without_seed
+from nersweep.faults import Fault, UserError
 from nersweep.results import folder as folder_module
 from nersweep.results.result import Result, Status, write_result
 from nersweep.run import execute, plan
@@ -324,45 +325,50 @@ def test_the_same_command_syncs_what_a_tracker_missed_and_trains_nothing(
     ]
 
 
-UNFIT = [
-    "weights=manual",
-    "manual_weights={O:1},{B-NOPE:1},{B-NADA:1},{O:2}",
-]  # only the data can tell
+MIXED = ["weights=manual", "manual_weights={O:1},{O:3},{O:4},{O:2}"]  # those of O:3 and O:4 fail
 
 
-def test_only_runs_that_failed_are_repeated(start, trained_runs, output_dir, monkeypatch):
-    code, out, err = start(*UNFIT, "seed=31")
-    assert (code, trained_runs) == (1, 2 * ["cross_entropy-manual-s31"])
-    assert "2 of 4 runs finished" in out
-    for name, line in zip(["B-NOPE", "B-NADA"], err, strict=True):
-        assert line.startswith(f"nersweep: cross_entropy-manual-s31 manual_weights={{{name}:1}}: ")
-        assert f"manual_weights={{{name}: 1}}: no class {name}; there are O, " in line
-    assert shlex.join([*TINY, *UNFIT, "seed=31"]) in next(
+@pytest.fixture
+def failures(monkeypatch):
+    """Let runs fail as they do when something is wrong that only training shows."""
+    perform = execute.perform
+
+    def fail(prepared, *given):
+        if prepared.config["manual_weights"]["O"] in (3, 4):
+            raise UserError(Fault("device", "cpu", "no memory is left"))
+        return perform(prepared, *given)
+
+    monkeypatch.setattr(execute, "perform", fail)
+
+
+def test_only_runs_that_failed_are_repeated(start, failures, trained_runs):
+    name = "cross_entropy-manual-s31"
+    code, out, err = start(*MIXED, "seed=31")
+    assert (code, trained_runs) == (1, 4 * [name]) and "2 of 4 runs finished" in out
+    assert err == [
+        f"nersweep: {name} manual_weights={{O:{weight}}}: device=cpu: no memory is left"
+        for weight in (3, 4)
+    ]
+    assert shlex.join([*TINY, *MIXED, "seed=31"]) in next(
         line for line in out if line.startswith("to retry the runs that failed")
     )
 
-    learn, tried = plan.learn, []
-    monkeypatch.setattr(plan, "learn", lambda parts: tried.append(parts) or learn(parts))
-    again, out, errors = start(*UNFIT, "seed=31")
-    assert (again, errors, len(trained_runs), len(tried)) == (
-        1,
-        err,
-        2,
-        2,
-    ) and "4 runs, 2 already done" in out
+    again, out, errors = start(*MIXED, "seed=31")
+    assert (again, errors, trained_runs) == (1, err, 6 * [name])
+    assert "4 runs, 2 already done" in out
 
 
-def test_a_sweep_that_stops_at_a_failure_lists_the_runs_not_started(start, trained_runs):
-    code, out, err = start(*UNFIT, "seed=32", "on_failure=stop")
-    assert (code, trained_runs) == (
-        1,
-        ["cross_entropy-manual-s32"],
-    ) and "1 of 4 runs finished" in out
-    assert "no class B-NOPE" in err[0]
-    assert err[1:] == [
-        f"nersweep: cross_entropy-manual-s32 manual_weights={{{weights}}}: "
-        "not started, after another run failed (on_failure=stop)"
-        for weights in ("B-NADA:1", "O:2")
+def test_a_sweep_that_stops_at_a_failure_lists_the_runs_not_started(start, failures, trained_runs):
+    name = "cross_entropy-manual-s32"
+    code, out, err = start(*MIXED, "seed=32", "on_failure=stop")
+    assert (code, trained_runs) == (1, 2 * [name]) and "1 of 4 runs finished" in out
+    assert err == [
+        f"nersweep: {name} manual_weights={{O:3}}: device=cpu: no memory is left",
+        *(
+            f"nersweep: {name} manual_weights={{O:{weight}}}: "
+            "not started, after another run failed (on_failure=stop)"
+            for weight in (4, 2)
+        ),
     ]
 
 
@@ -415,8 +421,8 @@ def test_a_signal_ends_a_sweep_which_the_same_command_resumes(
     ).exists()
 
 
-def test_rerun_is_left_out_of_the_command_that_resumes(start):
-    code, out, _ = start(*UNFIT, "seed=35", "rerun=true")
+def test_rerun_is_left_out_of_the_command_that_resumes(start, failures):
+    code, out, _ = start(*MIXED, "seed=35", "rerun=true")
     (hint,) = [line for line in out if line.startswith("to retry the runs that failed")]
     assert code == 1 and "seed=35" in hint and "rerun" not in hint
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nersweep.evaluation.inference import ALPHA
 from nersweep.faults import Fault, UserError, shown
 from nersweep.report.conclusions import NO_DECISION, Decision, conclude, decide
 from nersweep.report.notes import write_notes
@@ -24,7 +25,8 @@ class Comparison:
     rows: in the order of the reference, then by F1; rows without a finished run last. baseline:
     the setting that the others are compared with, None if there is none. notes: what a reader must
     know beside the tables. decision: which setting to take. conclusions: a sentence per row.
-    resolution: the smallest difference of interest, in points.
+    resolution: the smallest difference of interest, in points. alpha: the level of all contrasts
+    together.
     """
 
     rows: tuple[Row, ...]
@@ -35,6 +37,7 @@ class Comparison:
     conclusions: tuple[str, ...] = ()
     decision: Decision = NO_DECISION
     resolution: float = 0.5
+    alpha: float = ALPHA
 
     @property
     def finished(self) -> list[Row]:
@@ -95,12 +98,13 @@ def compare(
     reference: Reference = NO_REFERENCE,
     study_size: int = 0,
     resolution: float = 0.5,
+    alpha: float = ALPHA,
 ) -> Comparison:
     """Compare runs of one data set.
 
     baseline: a setting as the rows name it, or a loss. study_size: settings that a study tried, if
-    these are its runs. resolution: the smallest difference of interest, in points. Raises
-    UserError if no run has finished, or if the runs' data differ.
+    these are its runs. resolution: the smallest difference of interest, in points. alpha: the level
+    of all contrasts together. Raises UserError if no run has finished, or if the runs' data differ.
     """
     records = [run for run in runs if isinstance(run, Record)]
     unfinished = [run for run in runs if isinstance(run, Result)]
@@ -127,7 +131,7 @@ def compare(
     finished = [row for row in rows if row.records]
     rows = merge_equal(rows, baseline_of(finished, baseline))
     base = baseline_of((row for row in rows if row.records), baseline)
-    rows = with_verdicts(rows, base, resolution)
+    rows = with_verdicts(rows, base, resolution, alpha)
     return Comparison(
         tuple(rows),
         base.setting if base else None,
@@ -137,6 +141,7 @@ def compare(
         tuple(conclude(rows, base, resolution)),
         decide(rows, base),
         resolution,
+        alpha,
     )
 
 

@@ -19,7 +19,7 @@ from nersweep.report.figures.files import Picture
 from nersweep.report.figures.scores import contrasted
 from nersweep.report.notes import note_unfinished
 from nersweep.report.rows import points
-from nersweep.report.tables import interval, make_tables, verdict
+from nersweep.report.tables import interval, make_tables, significance, verdict
 
 COLOURS = 8  # of types in page.css; a further type shares the colour of an earlier one
 PRINTED = 20  # sentences on paper, as page.css has it
@@ -94,6 +94,7 @@ def page(
         ticks=ticks,
         marks=MARKS,
         draws=DRAWS,
+        significance=significance(comparison.alpha),
     )
 
 

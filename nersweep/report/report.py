@@ -48,6 +48,7 @@ def report(options: ReportOptions) -> None:
         read_reference(data_name(selection.runs)),
         selection.study_size,
         resolution,
+        selection.alpha,
     )
     formats.print_comparison(comparison)
     write_report(comparison, selection, folder)

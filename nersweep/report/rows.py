@@ -170,10 +170,13 @@ def merge_equal(rows: Sequence[Row], baseline: Row | None) -> list[Row]:
     return merged
 
 
-def with_verdicts(rows: Sequence[Row], baseline: Row | None, resolution: float) -> list[Row]:
+def with_verdicts(
+    rows: Sequence[Row], baseline: Row | None, resolution: float, alpha: float
+) -> list[Row]:
     """Return the rows with their intervals, and their contrast with the baseline.
 
-    Rows that did not train are not compared. Without a baseline rows have a standing alone.
+    alpha: the level of all contrasts together. Rows that did not train are not compared. Without a
+    baseline rows have a standing alone.
     """
     finished = [row for row in rows if row.records]
     intervals = dict(zip(names(finished), mean_intervals(samples_of(finished)), strict=True))
@@ -184,11 +187,11 @@ def with_verdicts(rows: Sequence[Row], baseline: Row | None, resolution: float) 
     outlooks: dict[str, Outlook] = {}
     standings: dict[str, Standing] = {}
     if len(samples) > 1:
-        inference = infer(samples, resolution)
+        inference = infer(samples, resolution, alpha)
         standings = {standing.name: standing for standing in inference.standings}
         if baseline:
             contrasts = {contrast.name: contrast for contrast in inference.contrasts}
-            outlooks = foresee(samples, resolution)
+            outlooks = foresee(samples, resolution, alpha)
     judged: list[Row] = []
     for row in rows:
         name = row.setting

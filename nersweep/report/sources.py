@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from nersweep.command.keywords import keyword
+from nersweep.evaluation.inference import ALPHA
 from nersweep.faults import Fault, UserError
 from nersweep.report.archive import read_archive
 from nersweep.report.records import Record, Run, read_run
 from nersweep.results.folder import run_folder
+from nersweep.results.looks import read_looks
 from nersweep.results.result import RESULT, Result, Status, result_of
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 from nersweep.tracking.stores import open_store, store_uri
@@ -76,7 +78,8 @@ class RunSelection:
     """Runs, and where their report goes.
 
     command: the one that made them. parent_id: the tracker's id of their sweep or study, whose
-    files are under output_dir. study_size: how many settings the study tried.
+    files are under output_dir. study_size: how many settings the study tried. alpha: the level of
+    all contrasts together, smaller where a sweep has looked several times.
     """
 
     runs: Sequence[Run]
@@ -87,6 +90,7 @@ class RunSelection:
     parent_id: str | None = None
     output_dir: Path = Path("outputs")
     study_size: int = 0
+    alpha: float = ALPHA
 
 
 def select_runs(options: ReportOptions) -> RunSelection:
@@ -186,6 +190,7 @@ def from_sweep(options: ReportOptions) -> RunSelection:
     experiment = re.search(r"\bexperiment=([\w,-]+)", command)
     title = experiment[1] if experiment else data_name(runs)
     parent_id = run_id_of(folder, store_uri(options.tracking_uri, output_dir))
+    looks = read_looks(folder)
     return RunSelection(
         runs,
         options.scored_split,
@@ -194,6 +199,7 @@ def from_sweep(options: ReportOptions) -> RunSelection:
         command,
         parent_id,
         output_dir,
+        alpha=looks.alpha if looks else ALPHA,
     )
 
 

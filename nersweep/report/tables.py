@@ -89,7 +89,11 @@ def score_columns(comparison: Comparison) -> list[Column]:
                 of(lambda x: interval((x.low, x.high), points)),
                 "of the difference, from seeds and documents: all of them hold together in 95%",
             ),
-            Column("p", of(lambda x: p_value(x.p)), "below .05 exactly where 0 is outside of it"),
+            Column(
+                "p",
+                of(lambda x: p_value(x.p)),
+                f"below {significance(comparison.alpha)} exactly where 0 is outside of it",
+            ),
             Column(
                 "verdict",
                 lambda row: verdict(row, comparison),
@@ -205,6 +209,11 @@ def percent(share: float) -> str:
 
 def number(value: float, form: str, unit: str = "") -> str:
     return NOTHING if math.isnan(value) else f"{value:{form}}{unit}"
+
+
+def significance(alpha: float) -> str:
+    """Return the level of a report: .05, or less where its sweep looked several times."""
+    return f"{alpha:.2g}".removeprefix("0")
 
 
 def p_value(p: float) -> str:

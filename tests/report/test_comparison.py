@@ -27,8 +27,10 @@ REFERENCE = Reference(
 )
 
 
-def compare(runs, baseline="cross_entropy", reference=NO_REFERENCE, resolution=0.5):
-    return comparison_module.compare(runs, baseline, "test", reference, resolution=resolution)
+def compare(runs, baseline="cross_entropy", reference=NO_REFERENCE, resolution=0.5, alpha=0.05):
+    return comparison_module.compare(
+        runs, baseline, "test", reference, resolution=resolution, alpha=alpha
+    )
 
 
 def record(loss="focal", seed=1, right=600, checksum="c0ffee" * 4, version="0.1.0", **changes):
@@ -225,6 +227,16 @@ def test_rows_have_the_inference_of_their_documents():
     assert again.difference == pytest.approx(dice.difference)
     assert again.document_variance != pytest.approx(dice.document_variance)
     assert any("documents unknown" in note for note in mixed.notes)
+
+
+def test_a_sweep_that_looked_several_times_has_intervals_of_its_smaller_level():
+    runs = rows_with({"dice": [-40, -44, -38], "focal": [5, 8, 3]})
+    once, repeatedly = compare(runs), compare(runs, alpha=0.01)
+    for row, other in zip(once.rows, repeatedly.rows, strict=True):
+        if row.contrast:
+            assert other.contrast.low < row.contrast.low < row.contrast.high < other.contrast.high
+    (legend,) = (text for name, text in make_tables(repeatedly)[0].legend if name == "p")
+    assert legend == "below .01 exactly where 0 is outside of it"
 
 
 @pytest.mark.parametrize(

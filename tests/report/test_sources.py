@@ -27,6 +27,7 @@ from nersweep.report.sources import (
     read_stored,
     select_runs,
 )
+from nersweep.results.looks import Looks, write_looks
 from nersweep.results.result import Status, read_result
 from nersweep.tracking.mlflow import NOTE
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
@@ -256,6 +257,9 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     ]
     (file,) = (folder / "sweeps").glob("*/sweep.json")
     assert select_runs(options).title == f"generated (sweep {file.parent.name})"
+    assert select_runs(options).alpha == 0.05
+    write_looks(file.parent, Looks(0.5, 0.01, (1, 2), "cross_entropy", True, ()))
+    assert select_runs(options).alpha == 0.01
     content = file.read_text("utf-8").replace("-m loss=", "-m experiment=conll2003_table loss=")
     file.write_text(content, encoding="utf-8")
     assert select_runs(options).title == f"conll2003_table (sweep {file.parent.name})"

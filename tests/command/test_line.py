@@ -193,7 +193,7 @@ OTHERS = {
     "-m loss=focal focal_gamma=1,-1 seed=1,2": ["focal_gamma=-1"],
     "experiment=quickstart hydra.mode=RUN": [
         "hydra.sweeper.params.loss=cross_entropy, focal, batch_balanced, weighted_cross_entropy",
-        "hydra.sweeper.params.seed=1, 2",
+        "hydra.sweeper.params.seed=1, 2, 3",
     ],
     "+model.hidden._target_=os.system": ["+model.hidden._target_=os.system"],
     "loss={_target_:os.system}": ["loss._target_=os.system"],

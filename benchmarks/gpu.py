@@ -3,7 +3,7 @@
     python benchmarks/gpu.py pack FOLDER [--data CONLL_DIR] [--python VERSION]
     python benchmarks/gpu.py run FOLDER --out OUT.json [--seconds 200] [--device cuda]
 
-`pack` needs the project's own environment. It fills FOLDER (about 55 MB) with all that a GPU
+`pack` needs the project's own environment. It fills FOLDER (about 58 MB) with all that a GPU
 machine may lack: MiniLM in fp16, sentences, and a few packages. Without --data the sentences are
 generated; CONLL_DIR holds train.txt, valid.txt and test.txt of CoNLL-2003. VERSION is the Python of
 the GPU machine (x86-64 Linux), for compiled packages; by default it is the one that packs.

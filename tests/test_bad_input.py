@@ -150,7 +150,7 @@ PARTS = {  # faults that only the data shows
     "weights=manual manual_weights={O:0.2,PER:3}": "manual_weights={O: 0.2, PER: 3}",
     "head=span weights=manual manual_weights={B-PER:2}": "manual_weights={B-PER: 2}",
     "loss=focal focal_alpha=[1,2]": "focal_alpha=[1, 2]",
-    "loss=dice dice_exclude=[B-ORG]": "dice_exclude=['B-ORG']",
+    "loss=dice dice_exclude=[B-ORG]": "dice_exclude=[B-ORG]",
     "loss=dice dice_exclude=[99]": "dice_exclude=[99]",
     "aux=pos": "aux=pos",
 }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nersweep.faults import blame
+from nersweep.labels import LabelSet
 
 SPLITS = ("train", "dev", "test")
 
@@ -53,6 +54,22 @@ class Corpus:
                 documents.append(f"{document_numbers(group).max() + 1:,} {split}")
         text = f"{', '.join(sentences)} sentences"
         return f"{text}; {', '.join(documents)} documents" if documents else text
+
+    @cached_property
+    def labels(self) -> LabelSet:
+        """The labels of the entities of all splits."""
+        tags: Counter[str] = Counter()
+        for sentences in self.splits().values():
+            tags += tag_counts(sentences)
+        return LabelSet(tag[2:] for tag in tags if tag != "O")
+
+    @cached_property
+    def label_ids(self) -> NDArray[np.int64]:
+        """The label ids of the words of the training split, (W,)."""
+        ids: list[int] = []
+        for sentence in self.train:
+            ids += self.labels.encode(sentence.tags)
+        return np.array(ids, dtype=np.int64)
 
     @cached_property
     def checksum(self) -> str:

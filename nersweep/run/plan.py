@@ -122,13 +122,13 @@ def learn(parts: Parts) -> Facts:
     Raises UserError for faults in the data, and for class weights that do not fit it.
     """
     corpus = read(parts.data)
-    labels = LabelSet(entity_types(corpus))
+    labels = corpus.labels
     if not labels.types:
         remedy = "expected tags such as B-PER and I-PER"
         raise UserError(Fault("data", corpus.name, "no entity in it", remedy))
     head: type[Head] = parts.head.target
-    ids = [torch.tensor(labels.encode(sentence.tags)) for sentence in corpus.train]
-    gold = Gold(torch.cat(ids), torch.tensor(list(map(len, ids))))
+    lengths = torch.tensor([len(sentence.tags) for sentence in corpus.train])
+    gold = Gold(torch.from_numpy(corpus.label_ids), lengths)
     classes = head.classes(labels)
     counts = np.bincount(head.targets(gold, labels)[0].numpy(), minlength=len(classes))
     weights = np.ones(len(classes))
@@ -136,12 +136,3 @@ def learn(parts: Parts) -> Facts:
         with parts.weight_names.restored():
             weights = parts.weights(counts, classes)
     return Facts(corpus, labels, classes, counts, weights)
-
-
-def entity_types(corpus: Corpus) -> set[str]:
-    """Return the types of the entities of all splits."""
-    types: set[str] = set()
-    for sentences in corpus.splits().values():
-        for sentence in sentences:
-            types.update(tag[2:] for tag in sentence.tags if tag != "O")
-    return types

@@ -10,6 +10,8 @@ import torch
 from nersweep.config import schema as sections
 from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
+from nersweep.data.corpus import corpora
+from nersweep.labels import LabelSet
 from nersweep.losses import FocalLoss
 from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.crf import CRFHead
@@ -73,6 +75,16 @@ def test_counts_are_of_the_classes_the_loss_sees():
         labels.values()
     )
     assert all(types[name] == labels[f"B-{name}"] for name in words.labels.types)
+
+
+def test_the_data_are_counted_once_for_all_runs(monkeypatch):
+    corpora.clear()
+    counted = []
+    encode = LabelSet.encode
+    monkeypatch.setattr(LabelSet, "encode", lambda *a: counted.append(1) or encode(*a))
+    for loss in ("cross_entropy", "focal", "crf"):
+        assert planned(f"loss={loss}").facts.counts.sum() > 0
+    assert len(counted) == 60  # the sentences of the training split
 
 
 def test_the_fingerprint_covers_what_can_change_a_result(tmp_path):

@@ -14,7 +14,8 @@ from typing import Any
 from nersweep.config.flat import flat
 from nersweep.config.plugins import is_within, plugins
 from nersweep.config.schema import describe
-from nersweep.faults import Fault, UserError, reason
+from nersweep.faults import Fault, UserError, blame, reason
+from nersweep.losses.base import Loss
 
 # The sections that name a class, and the module or package that must define it.
 COMPONENTS = {
@@ -100,7 +101,7 @@ class Recipe:
             arguments["weights"] = {n: w for n, w in weights.items() if n in arguments["terms"]}
         for name in facts.keys() & signature(self.target).keys():
             arguments[name] = facts[name]
-        with self.names.restored():
+        with self.names.restored(), blame(self.names.section, self.target):
             return self.target(**arguments)
 
     def losses(self) -> list[type]:
@@ -178,7 +179,8 @@ def attempt(recipe: Recipe, faults: dict[str, Fault]) -> Any:
     waits = FACTS if section.startswith(WAITING) else set()  # faults of facts need the data
     while required <= (arguments | facts).keys() <= parameters.keys():
         try:
-            return target(**arguments, **facts)
+            with blame(section, target):
+                return target(**arguments, **facts)
         except UserError as error:
             count = len(arguments)
             for fault in error.faults:
@@ -214,6 +216,9 @@ def locate(section: str, path: object) -> type:
         raise refusal
     if inspect.isabstract(target) or not hasattr(target, METHOD[group]):
         raise refusal
+    if group == "loss" and not issubclass(target, Loss):
+        must = "must derive from nersweep.losses.Loss"
+        raise UserError(Fault(f"{section}._target_", path, must))
     return target
 
 

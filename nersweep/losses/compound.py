@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from nersweep.faults import blame
 from nersweep.losses.base import Loss, Terms, require
 
 OPTIONAL = {"step_targets", "step_lengths"}  # what a loss takes only in a micro-batch
@@ -55,7 +56,8 @@ class CompoundLoss(Loss):
                     arguments[need] = available[need]
                 else:
                     require(need in OPTIONAL, need, None, f"given by name, as {name} needs it")
-            terms[name] = self.weights[name], part(**arguments)
+            with blame(f"loss.terms.{name}", type(part), passing=(torch.OutOfMemoryError,)):
+                terms[name] = self.weights[name], part(**arguments)
         return terms
 
     def forward(self, logits: Tensor, targets: Tensor, **more: object) -> Tensor:

@@ -99,6 +99,51 @@ def test_an_exception_of_an_outside_class_is_the_users(
     assert "internal error" not in error
 
 
+COMPOUND = """
+# @package _global_
+loss:
+  _target_: nersweep.losses.compound.CompoundLoss
+  weights: {mine: 0.5}
+  terms:
+    mine: {_target_: my_losses.SquaredErrorLoss}
+    focal: {_target_: nersweep.losses.focal.FocalLoss}
+"""
+
+
+@pytest.fixture
+def compound(folder):
+    (folder / "conf" / "loss" / "two.yaml").write_text(COMPOUND.lstrip(), encoding="utf-8")
+
+
+def test_an_outside_loss_is_a_term_of_a_compound_one(folder, permission, compound, run):
+    assert run("loss=two") == 0
+    (file,) = folder.glob("outputs/runs/*/metrics.jsonl")
+    step = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
+    mine, focal = step["terms"]["mine"], step["terms"]["focal"]
+    assert step["loss"] == pytest.approx(0.5 * mine + focal)
+
+
+@pytest.mark.parametrize("method", ["per_token", "__init__"])
+def test_an_exception_of_an_outside_term_names_it(
+    method, folder, permission, compound, capsys, run
+):
+    file = folder / "my_losses.py"
+    body = re.compile(rf"(    def {method}\(self.*:\n)")
+    text = body.sub(r"\1        nothing\n", file.read_text(encoding="utf-8"))
+    file.write_text(text, encoding="utf-8")
+    assert run("loss=two") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    place = "loss.terms.mine._target_=my_losses.SquaredErrorLoss"
+    assert f"{place}: raised NameError: name 'nothing' is not defined; set " in line
+
+
+def test_a_class_that_is_no_loss_is_refused(folder, permission, faults_of):
+    with (folder / "my_losses.py").open("a", encoding="utf-8") as file:
+        file.write("\n\nclass Terms:\n    def terms(self, available): ...\n")
+    (fault,) = faults_of(lambda: locate("loss", "my_losses.Terms"))
+    assert fault.must == "must derive from nersweep.losses.Loss"
+
+
 def test_a_configuration_folder_alone_imports_nothing(folder, monkeypatch, capsys, run):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert run() == 1

@@ -4,10 +4,10 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nersweep.config.schema import TrackingConfig
-from nersweep.faults import Fault, UserError, one_line
+from nersweep.faults import Fault, Unavailable, UserError, one_line
 
 KINDS = ("mlflow", "tensorboard", "none")
 MEMBERS = ("name", "address", "open", "has", "sync", "view")  # of a Tracker
@@ -57,6 +57,39 @@ class NoTracker:
         return ""
 
 
+class PlugIn:
+    """A tracker from outside the package. One that raises anything counts as one that is away."""
+
+    def __init__(self, kind: str, tracker: Tracker) -> None:
+        self.kind, self.tracker = kind, tracker
+        self.name, self.address = tracker.name, tracker.address
+
+    def open(self) -> None:
+        self.call("open")
+
+    def has(self, folder: Path) -> bool:
+        return bool(self.call("has", folder))
+
+    def sync(self, folder: Path) -> None:
+        self.call("sync", folder)
+
+    def view(self) -> str:
+        try:
+            return str(self.call("view"))
+        except UserError:  # no reason for a run that has finished to fail
+            return ""
+
+    def call(self, method: str, *arguments: Path) -> Any:
+        """Call a method of the tracker. Raises Unavailable, and UserError as the tracker does."""
+        try:
+            return getattr(self.tracker, method)(*arguments)
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:
+            must = f"{method}() of its tracker raised {type(error).__name__}: {one_line(error)}"
+            raise Unavailable(Fault("tracking.kind", self.kind, must)) from error
+
+
 def make(kind: str, uri: str | None, output_dir: Path) -> Tracker:
     """Return the tracker of that kind. uri: its address, if it takes one. Raises UserError."""
     if kind == "none":
@@ -72,7 +105,7 @@ def make(kind: str, uri: str | None, output_dir: Path) -> Tracker:
     if missing:
         must = f"its tracker has no {', '.join(missing)}"
         raise UserError(Fault("tracking.kind", kind, must))
-    return tracker
+    return tracker if kind in KINDS else PlugIn(kind, tracker)
 
 
 def call_module(kind: str, uri: str | None, output_dir: Path) -> Tracker:

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from nersweep.faults import UserError
-from nersweep.tracking import tracker
+from nersweep.faults import Unavailable, UserError
+from nersweep.tracking import syncing, tracker
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,49 @@ def test_a_module_that_gives_no_tracker_is_refused_with_the_reason(
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"tracking.kind={name}: ") and reason in line
     sys.modules.pop(name, None)
+
+
+BROKEN = """
+class Broken:
+    name = address = "broken"
+    def open(self): raise KeyError("open")
+    def has(self, folder): raise KeyError("has")
+    def sync(self, folder): raise SystemExit("sync")
+    def view(self): raise KeyError("view")
+
+def tracker(uri, output_dir): return Broken()
+"""
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """A tracker from outside whose methods raise."""
+    (tmp_path / "broken_tracker.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(syncing, "retry_at", {})
+    yield tracker.make("broken_tracker", None, tmp_path)
+    sys.modules.pop("broken_tracker")
+
+
+def test_an_outside_tracker_that_raises_counts_as_one_that_is_away(broken, tmp_path):
+    with pytest.raises(Unavailable, match=r"broken_tracker: open\(\) .* raised KeyError: 'open'"):
+        broken.open()
+    with pytest.raises(Unavailable, match=r"has\(\) of its tracker raised KeyError"):
+        syncing.is_lost(broken, tmp_path)
+    with pytest.raises(Unavailable, match=r"sync\(\) of its tracker raised SystemExit: sync"):
+        broken.sync(tmp_path)
+    assert broken.view() == ""
+
+
+def test_work_goes_on_while_an_outside_tracker_raises(broken, make_run, caplog):
+    folder = make_run([0.5])
+    syncing.open_at_start(broken, folder)  # which has a card: it has started before
+    sync = syncing.Syncing(broken, folder, alone=False)
+    sync.start()
+    sync.update()
+    assert not sync.finish()
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "raised SystemExit: sync" in line and "the run continues" in line
 
 
 @pytest.mark.parametrize(

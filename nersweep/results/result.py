@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,9 @@ class Result:
     error: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values. What has its default is left out."""
+        """Return JSON values. What has its default, and a score that is NaN, is left out."""
         adapter: TypeAdapter[Any] = FINISHED if isinstance(self, FinishedResult) else PLAIN
-        values: dict[str, Any] = adapter.dump_python(self, exclude_defaults=True)
-        return values
+        return without_nan(adapter.dump_python(self, exclude_defaults=True))
 
 
 @dataclass
@@ -114,6 +114,17 @@ class FinishedResult(Result):
 PLAIN = TypeAdapter(Result)
 FINISHED = TypeAdapter(FinishedResult)
 reported: set[Path] = set()  # results that cannot be read
+
+
+def without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON values without the entries that are NaN, which JSON cannot hold."""
+    kept: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            kept[name] = without_nan(value)
+        elif not (isinstance(value, float) and isnan(value)):
+            kept[name] = value
+    return kept
 
 
 def result_of(values: Mapping[str, Any]) -> Result:

@@ -99,6 +99,7 @@ def test_a_result_from_before_a_metric_was_added_is_readable(tmp_path, monkeypat
     monkeypatch.setattr(result_module, "FINISHED", TypeAdapter(newer))
     result = read_result(tmp_path / "result.json")
     assert isnan(result.analysis.dev.flat("dev")["dev/long_entities"])
+    assert "long_entities" not in json.dumps(result.to_json(), allow_nan=False)
     record = Record(round_result(result), "test")
     assert percent(record.scores["long_entities"]) == "–" and record.scores["seen/f1"] == 0.5
 

@@ -35,12 +35,6 @@ def report(options: ReportOptions) -> None:
         return
     resolution = options.points
     selection = select_runs(options)
-    if options.save:
-        files.writable(Path(options.save).parent, "save", Path(options.save))
-    if options.folder:
-        folder = files.writable(Path(options.folder), "folder")
-    else:
-        folder = files.writable(selection.folder)
     comparison = compare(
         selection.runs,
         options.baseline,
@@ -50,6 +44,12 @@ def report(options: ReportOptions) -> None:
         resolution,
         selection.alpha,
     )
+    if options.save:
+        files.writable(Path(options.save).parent, "save", Path(options.save))
+    if options.folder:
+        folder = files.writable(Path(options.folder), "folder")
+    else:
+        folder = files.writable(selection.folder)
     formats.print_comparison(comparison)
     write_report(comparison, selection, folder)
     if options.save:

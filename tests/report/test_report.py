@@ -139,3 +139,14 @@ def test_two_runs_are_compared(sweep, call):
     assert (code, err) == (0, []) and any(line.startswith("only crf-s1 right") for line in out)
     code, _, (line,) = call("compare=crf-s1,crf")
     assert code == 1 and "several runs have this name: crf-s1-00000004, crf-s2-00000005" in line
+
+
+def test_runs_that_cannot_be_compared_leave_no_folder(sweep, call, tmp_path):
+    file = sweep / "sweep.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    for member in values["runs"]:  # none of which has begun
+        member["fingerprint"] = 64 * "f"
+    file.write_text(json.dumps(values), encoding="utf-8")
+    code, _, (line,) = call("folder=a/b", "save=c/runs.jsonl")
+    assert code == 1 and "no run has finished" in line
+    assert not (tmp_path / "a").exists() and not (tmp_path / "c").exists()

@@ -40,6 +40,8 @@ def work(config: DictConfig, overrides: Sequence[str], composer: Composer) -> fl
     """
     study_plan = plan.make(config, overrides, composer)
     files.writable(study_plan.output_dir)
+    if study_plan.config.study.export:
+        files.writable(study_plan.experiment.parent, "study.export", study_plan.experiment)
     store, lock = storage.open_storage(study_plan.url)
     try:
         study = plan.join(study_plan, store, lock)

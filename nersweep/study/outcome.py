@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -71,12 +70,6 @@ class Outcome:
         tracker = trackers.of(self.plan.config.tracking, self.plan.output_dir)
         self.sync = syncing.Syncing(tracker, self.plan.folder)
 
-    @property
-    def experiment(self) -> Path:
-        """The file of the best trial."""
-        given = self.plan.config.study.export
-        return Path(given or self.plan.folder / "experiment" / "best.yaml").absolute()
-
     def begin(self) -> bool:
         """Write the card and show the study in the tracker. Return False if the study is over.
 
@@ -114,7 +107,7 @@ class Outcome:
         trials = self.queue.trials()
         best = ranking(trials, self.queue.study.direction)
         if best:
-            export.write_experiment(self.experiment, best[0], len(trials), self.plan)
+            export.write_experiment(self.plan.experiment, best[0], len(trials), self.plan)
         with self.queue.lock(self.plan.name):
             self.write_final_card(trials, best)
             self.sync.finish()
@@ -159,7 +152,7 @@ class Outcome:
         if best:
             metric = self.plan.config.study.metric
             files = pictures.draw(self.queue.study, self.plan.folder, metric)
-            card.files = [str(file.absolute()) for file in (*files, self.experiment)]
+            card.files = [str(file.absolute()) for file in (*files, self.plan.experiment)]
         write_card(self.plan.folder, card)
 
     def numbers(
@@ -204,7 +197,7 @@ class Outcome:
         if actual < planned:
             console.print(f"pruning saved {planned - actual} of {planned} epochs")
         if best:
-            command = export.rerun_command(self.experiment, best[0], self.plan)
+            command = export.rerun_command(self.plan.experiment, best[0], self.plan)
             console.print(f"best: {command}")
             console.print(f"files: {self.plan.folder}")
         console.print(f"dashboard: {storage.dashboard_command(self.plan.url)}")

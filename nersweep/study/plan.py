@@ -55,6 +55,12 @@ class StudyPlan:
     def folder(self) -> Path:
         return self.output_dir / "studies" / self.name
 
+    @property
+    def experiment(self) -> Path:
+        """The file of the best trial."""
+        given = self.config.study.export
+        return Path(given or self.folder / "experiment" / "best.yaml").absolute()
+
 
 def make(config: DictConfig, overrides: Sequence[str], composer: Composer) -> StudyPlan:
     """Plan the study of a configuration, given the overrides of its command.

@@ -1,12 +1,11 @@
 """The command line: `python -m nersweep loss=focal focal_gamma=3`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
+from nersweep.command.explain import Composed
 from nersweep.command.line import Command
 from nersweep.command.main import read, run, run_one, this_command
 from nersweep.config.compose import Composer
@@ -79,19 +78,18 @@ def report(folder: Path, settings: "Settings") -> list[str]:
     return []
 
 
-def run_faults(
-    config: DictConfig, choice: Mapping[str, Any], overrides: Sequence[str], composer: Composer
-) -> Iterable[Fault]:
+def run_faults(composed: Composed, overrides: Sequence[str], composer: Composer) -> Iterable[Fault]:
     """Return the faults of the tracker and of the study of a configuration, if it has one."""
     from nersweep.study import check
     from nersweep.tracking import tracker
 
     faults: list[Fault] = []
+    config = composed.config
     try:
-        tracker.make(config.tracking.kind, config.tracking.uri, Path(config.output_dir))
+        tracker.make(config.tracking.kind, config.tracking.uri, Path(str(config.output_dir)))
     except UserError as error:
         faults += error.faults
-    return faults + check.study_faults(config, choice, overrides, composer)
+    return faults + check.study_faults(composed, overrides, composer)
 
 
 def recommend(checked: "Checked") -> list[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from nersweep.command.files import expected, file_faults, merge_faults
+from nersweep.command.files import NO_SETTINGS, expected, file_faults, merge_faults
 from nersweep.config.compose import COMPOSITION, Composer
 from nersweep.config.knobs import beside, foreign_knob, knobs, options_of
 from nersweep.config.overrides import fault, text_of
@@ -38,7 +38,7 @@ class Composed:
     faults: Sequence[Fault]
 
 
-def sift(overrides: Sequence[str], composer: Composer) -> Composed:
+def compose_or_explain(overrides: Sequence[str], composer: Composer) -> Composed:
     """Compose overrides one by one, and explain each that does not compose.
 
     Options of groups come first, because they decide which settings exist. An override that
@@ -122,8 +122,10 @@ def explain(
     if override.is_delete():
         return fault(text, "cannot be left out", f"set {key}=VALUE")
     if offered:
-        is_option = override.value() in offered
-        return fault(text, reason(error)) if is_option else no_option(override, offered)
+        if override.value() not in offered:
+            return no_option(override, offered)
+        is_scalar = isinstance(error, OSError) and error.errno is None  # OmegaConf's, of a file
+        return fault(text, f"its file {NO_SETTINGS}" if is_scalar else reason(error))
     if exists:
         return fault(text, expected(key) or reason(error))
     owners = [

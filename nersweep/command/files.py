@@ -23,6 +23,7 @@ ALLOWED = {
     "hydra.sweeper.params": "must be a section of NAME: VALUES",
 }
 GLOBAL = "# @package _global_"
+NO_SETTINGS = "must hold settings, as in NAME: VALUE"  # of a file with a number or a list
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class File:
     def fault(self) -> Fault | None:
         """Return the fault of a file that is merged where nothing reads it, or holds a list."""
         if not isinstance(self.values, Mapping):
-            return Fault(self.name, must="must hold settings, as in NAME: VALUE")
+            return Fault(self.name, must=NO_SETTINGS)
         package = self.package
         is_read = not package or package.split(".")[0] in (*FIXED, "hydra")
         if is_read and not (package in FIXED and package in self.values):

@@ -11,12 +11,20 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from nersweep.command import untrusted
-from nersweep.command.explain import no_option, sift
+from nersweep.command.explain import Composed, compose_or_explain, no_option
 from nersweep.config.compose import COMPOSITION, Composer
-from nersweep.config.overrides import fault, for_hydra, setting_of, text_of, without_seed
-from nersweep.config.schema import SECTIONS
+from nersweep.config.overrides import (
+    Overrides,
+    fault,
+    for_hydra,
+    setting_of,
+    text_of,
+    without_seed,
+)
+from nersweep.config.settings import FIXED
 from nersweep.faults import Fault, UserError, reason
 
 if TYPE_CHECKING:
@@ -35,11 +43,10 @@ REFUSED = {
 # What a command line can ask for, one at a time.
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 
-Setting = tuple[str, ...]  # the overrides of a run without its seed
-# Return the faults of a run that is right by itself: (configuration, options, overrides, composer).
-RunCheck = Callable[[DictConfig, Mapping[str, Any], Sequence[str], Composer], Iterable[Fault]]
-# Return the settings that experiment=recommended stands for.
-Recommend = Callable[["Checked"], list[Setting]]
+# Return the faults of a run that `check` does not see. Parts of it may have faults that it does.
+RunCheck = Callable[[Composed, Sequence[str], Composer], Iterable[Fault]]
+# Return the overrides of each run that experiment=recommended stands for.
+Recommend = Callable[["Checked"], list[Overrides]]
 
 
 @dataclass
@@ -49,11 +56,11 @@ class Command:
     checked: what `check` gave for the runs, 17 kB each, by their overrides without the seed.
     """
 
-    runs: list[tuple[str, ...]]
+    runs: list[Overrides]
     faults: list[Fault]
     many: bool  # a multirun, even if of one run
     composer: Composer
-    checked: dict[Setting, "Checked"] = field(default_factory=dict)
+    checked: dict[Overrides, "Checked"] = field(default_factory=dict)
 
     def first(self) -> "Checked":
         """Return what `check` gave for the first run."""
@@ -88,7 +95,7 @@ def refuse(arguments: argparse.Namespace) -> None:
 
 def read(
     arguments: argparse.Namespace,
-    run_check: RunCheck = lambda config, choice, overrides, composer: [],
+    run_check: RunCheck = lambda composed, overrides, composer: [],
     recommend: Recommend | None = None,
 ) -> Command:
     """Read what Hydra's own parser gives. Nothing is loaded, written or started.
@@ -142,7 +149,7 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
     """Set the runs of the command: one, or those into which Hydra's sweeper unfolds a multirun."""
     composer = command.composer
     plain = tuple(text_of(o) for o in overrides if not o.is_sweep_override())
-    section = sift(plain, composer).hydra
+    section = compose_or_explain(plain, composer).hydra
     command.many = multirun or section.mode == RunMode.MULTIRUN
     if not command.many:
         command.runs = [plain]
@@ -172,30 +179,28 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
         command.runs = [tuple(run) for run in BasicSweeper.split_arguments(every, None)[0]]
 
 
-def expand(
-    runs: Sequence[tuple[str, ...]], composer: Composer, recommend: Recommend
-) -> list[tuple[str, ...]]:
-    """Return each run of experiment=recommended with each setting recommended for its data.
+def expand(runs: Sequence[Overrides], composer: Composer, recommend: Recommend) -> list[Overrides]:
+    """Return each run of experiment=recommended with all that is recommended for its data.
 
-    Of two for one setting, that of the command line wins. A run with faults, which are reported
-    later, stays as it is. Raises UserError for what is wrong in the data.
+    Of two overrides for one setting, that of the command line wins. A run with faults, which are
+    reported later, stays as it is. Raises UserError for what is wrong in the data.
     """
     from nersweep.config.check import check
 
-    settings: dict[Setting, list[Setting]] = {}
+    recommended: dict[Overrides, list[Overrides]] = {}
     for run in runs:
-        setting = without_seed(run)
-        if setting in settings:
+        shared = without_seed(run)
+        if shared in recommended:
             continue
-        settings[setting] = [()]
-        composed = sift(run, composer)
+        recommended[shared] = [()]
+        composed = compose_or_explain(run, composer)
         if composed.hydra.runtime.choices.get("experiment") == "recommended":
             try:
                 checked = check(composed.config, composed.choice)
             except UserError:
                 continue
-            settings[setting] = recommend(checked)
-    return [(*setting, *run) for run in runs for setting in settings[without_seed(run)]]
+            recommended[shared] = recommend(checked)
+    return [(*more, *run) for run in runs for more in recommended[without_seed(run)]]
 
 
 def params(section: DictConfig) -> Mapping[str, Any]:
@@ -204,11 +209,11 @@ def params(section: DictConfig) -> Mapping[str, Any]:
 
 
 def check_run(
-    command: Command, run: tuple[str, ...], explicit: set[str], help_only: bool, run_check: RunCheck
+    command: Command, run: Overrides, explicit: set[str], help_only: bool, run_check: RunCheck
 ) -> None:
     """Check a run: keep the result, or add its faults to those of the command."""
     composer = command.composer
-    composed = sift(run, composer)
+    composed = compose_or_explain(run, composer)
     config, names = composed.config, set(map(setting_of, run))
     foreign = untrusted.faults(composed, run, explicit, composer)
     unswept = []
@@ -236,8 +241,14 @@ def check_run(
         command.checked[without_seed(run)] = check(config, composed.choice)
     except UserError as error:
         command.faults += error.faults
-        if not all(re.match(rf"({'|'.join(SECTIONS)})\.", f.setting) for f in error.faults):
-            return  # the configuration may lack what the checks read
-    for one in run_check(config, composed.choice, run, composer):
+        if FIXED - config.keys():
+            return
+    try:
+        further = run_check(composed, run, composer)
+    except OmegaConfBaseException:  # a value that cannot be resolved, which `check` has named
+        if not command.faults:
+            raise
+        return
+    for one in further:
         if one not in command.faults:
             command.faults.append(one)

@@ -1,5 +1,6 @@
 """Run a command line: check it whole, then do what it asks. Faults, exit codes, signals."""
 
+import copy
 import os
 import re
 import shlex
@@ -14,16 +15,17 @@ from hydra._internal.utils import get_args_parser
 from hydra.core import utils as hydra_utils
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from hydra.types import HydraContext
-from omegaconf import DictConfig
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nersweep import terminal
 from nersweep.command import line
 from nersweep.command.line import Command, Recommend, RunCheck
 from nersweep.config import schema
-from nersweep.config.compose import MAIN
+from nersweep.config.compose import MAIN, Composer
 from nersweep.config.knobs import CONF
+from nersweep.config.overrides import is_hydra
 from nersweep.data.corpus import corpora
 from nersweep.faults import TRACEBACK, Fault, UserError, fault_lines, reason
 from nersweep.machine import signals
@@ -105,7 +107,7 @@ def run_one(command: Command, action: Callable[["Checked", Sequence[str]], objec
             terminal.print_faults(fault_lines(error))
 
     with command.composer as composer:
-        config = composer.job(command.runs[0])
+        config = job_config(command.runs[0], composer)
         config_overrides = list(config.hydra.overrides.task)
         hydra_utils.configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         callbacks = Callbacks(config)
@@ -113,6 +115,17 @@ def run_one(command: Command, action: Callable[["Checked", Sequence[str]], objec
         context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
         returned = hydra_utils.run_job(job, config, "hydra.run.dir", None, context)
         callbacks.on_run_end(config=config, config_name=MAIN, job_return=returned)
+
+
+def job_config(overrides: Sequence[str], composer: Composer) -> DictConfig:
+    """Return the configuration of a single run with Hydra's section, as Hydra runs a job."""
+    options, values = composer.split(overrides)
+    config = copy.deepcopy(composer.whole(options))
+    composer.set(values, config)
+    OmegaConf.set_readonly(config.hydra, False)
+    config.hydra.overrides.task = [o for o in overrides if not is_hydra(o)]
+    config.hydra.mode = RunMode.RUN
+    return config
 
 
 def this_command() -> str:

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -75,17 +75,6 @@ class Composer:
             options, _ = self.split(overrides)
             choices = self.whole(options).hydra.runtime.choices
             return {group: choices.get(group) for group in COMPONENTS}
-
-    def job(self, overrides: Sequence[str]) -> DictConfig:
-        """Return the configuration of a single run with Hydra's section, as Hydra runs a job."""
-        options, values = self.split(overrides)
-        config = copy.deepcopy(self.whole(options))
-        self.set(values, config)
-        task = [o for o in overrides if not self.parsed(o).is_hydra_override()]
-        OmegaConf.set_readonly(config.hydra, False)
-        config.hydra.overrides.task = task
-        config.hydra.mode = RunMode.RUN
-        return config
 
     def split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
         """Return the overrides that Hydra composes, and the others, which are set after them.

@@ -7,6 +7,8 @@ from hydra.core.override_parser.types import Override
 
 from nersweep.faults import UNSET, Fault, shown
 
+Overrides = tuple[str, ...]  # of one run
+
 RESERVED = {"true", "false", "null", "nan", "inf"}  # words that Hydra does not read as text
 
 
@@ -38,7 +40,7 @@ def fault(override: str, must: str, remedy: str = "") -> Fault:
 
 
 def without_seed(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Return the overrides without `seed=`: what identifies a setting across its seeds."""
+    """Return the overrides without `seed=`: what runs share that differ in their seed alone."""
     return tuple(o for o in overrides if not re.fullmatch(r"seed=(0|[1-9]\d{0,8})", o))
 
 

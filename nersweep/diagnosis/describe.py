@@ -13,14 +13,13 @@ from rich.table import Table
 from nersweep.batches.windows import tokenise
 from nersweep.config.check import Checked, Parts
 from nersweep.config.knobs import knobs
-from nersweep.config.overrides import setting_of
+from nersweep.config.overrides import Overrides, setting_of
 from nersweep.data.corpus import Corpus, tag_counts
 from nersweep.diagnosis import picture
 from nersweep.diagnosis.imbalance import Diagnosis
 from nersweep.diagnosis.recommendation import (
     AFTERWARDS,
     Finding,
-    Setting,
     examine,
     findings,
     recommend,
@@ -215,7 +214,7 @@ def print_findings(fired: Sequence[Finding]) -> None:
     print_pairs([["-", f"{each.name}: {each.statistic}. So {each.hypothesis}."] for each in fired])
 
 
-def print_sweep(sweep: Sequence[Setting], fired: Sequence[Finding]) -> None:
+def print_sweep(sweep: Sequence[Overrides], fired: Sequence[Finding]) -> None:
     print_text("\nThe sweep, with 2 to 10 seeds of each setting:")
     rows: list[list[str]] = []
     for setting in sweep:
@@ -250,7 +249,7 @@ def to_json(
     weights: Mapping[str, np.ndarray],
     windows: Windows,
     fired: Sequence[Finding],
-    sweep: Sequence[Setting],
+    sweep: Sequence[Overrides],
 ) -> dict[str, Any]:
     """Return the diagnosis as JSON values; null for a class that does not occur."""
 

@@ -7,6 +7,7 @@ import torch
 
 from nersweep.batches.batch import Gold
 from nersweep.config.check import Checked, Parts
+from nersweep.config.overrides import Overrides
 from nersweep.data.corpus import Sentence
 from nersweep.diagnosis.imbalance import Diagnosis, Words, measure
 from nersweep.labels import LabelSet
@@ -14,11 +15,9 @@ from nersweep.model.heads.base import Head
 from nersweep.run.plan import Facts, learn
 from nersweep.training.sampling import entity_importance
 
-Setting = tuple[str, ...]  # overrides
-
 # In every sweep. A run reports its F1 with a threshold τ chosen after training, so cross entropy
 # with τ needs no setting of its own.
-ALWAYS: tuple[Setting, ...] = (("loss=cross_entropy",), ("loss=label_smoothing",))
+ALWAYS: tuple[Overrides, ...] = (("loss=cross_entropy",), ("loss=label_smoothing",))
 ADJUSTED = ("loss=logit_adjusted",)
 WEIGHTED = ("loss=cross_entropy", "weights=inverse_sqrt")
 RESAMPLED = ("loss=cross_entropy", "train.sampler=entity_balanced")
@@ -38,7 +37,7 @@ class Finding(NamedTuple):
     name: str
     statistic: str
     hypothesis: str
-    settings: tuple[Setting, ...] = ()
+    settings: tuple[Overrides, ...] = ()
 
 
 def even(diagnosis: Diagnosis) -> Finding | None:
@@ -152,7 +151,7 @@ def findings(diagnosis: Diagnosis) -> list[Finding]:
     return [finding for rule in RULES if (finding := rule(diagnosis))]
 
 
-def recommend(findings: Sequence[Finding], head: str) -> list[Setting]:
+def recommend(findings: Sequence[Finding], head: str) -> list[Overrides]:
     """Return the settings to compare, cross entropy first. A head of two pointers has no CRF."""
     unique = dict.fromkeys(ALWAYS)
     for finding in findings:
@@ -162,7 +161,7 @@ def recommend(findings: Sequence[Finding], head: str) -> list[Setting]:
     return list(unique)
 
 
-def recommend_settings(checked: Checked) -> list[Setting]:
+def recommend_settings(checked: Checked) -> list[Overrides]:
     """Return the settings to compare for a configuration. Raises UserError for its data, which are
     read."""
     diagnosis = examine(checked.parts, learn(checked.parts), checked.settings.train.batch_size)

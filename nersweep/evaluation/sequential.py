@@ -176,11 +176,6 @@ def missing_runs(
     return missing
 
 
-def most_runs(rows: int, seeds: int) -> int:
-    """Return the largest number of runs of a sweep: all seeds of all settings and the baseline."""
-    return (rows + 1) * seeds
-
-
 def expected_runs(
     effects: Sequence[float],
     seeds: int,

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from nersweep.command.explain import Composed
 from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
 from nersweep.config.flat import plain
@@ -17,23 +18,24 @@ from nersweep.config.knobs import foreign_knob
 from nersweep.config.overrides import setting_of, value_of
 from nersweep.config.schema import StudyConfig
 from nersweep.faults import Fault, UserError, reason
+from nersweep.labels import LabelSet
 from nersweep.machine.databases import kind_of
-from nersweep.study.metric import is_final
-from nersweep.study.space import Dimension, Space, parse_space, seeds
+from nersweep.study.metric import check_metric, is_final, short_name
+from nersweep.study.space import Dimension, Space, parse_space
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)  # raised where overrides do not compose
 
 
-def study_faults(
-    config: DictConfig, choice: Mapping[str, str], overrides: Sequence[str], composer: Composer
-) -> list[Fault]:
+def study_faults(composed: Composed, overrides: Sequence[str], composer: Composer) -> list[Fault]:
     """Return the faults of the study of a configuration; none without a study.
 
-    choice: the option of each group. overrides: those of the command.
+    The configuration may have faults of its own. overrides: those of the command.
     """
+    config, choice = composed.config, composed.choice
     dimensions, faults = parse_space(plain(config.study.space))
     faults += seed_faults(config.study.seeds) + setting_faults(config, dimensions)
-    if faults or not dimensions:
+    is_whole = not composed.faults and None not in choice.values()
+    if faults or not dimensions or not is_whole:
         return faults
     space = Space.of(config, choice, composer)
     faults = option_faults(space) + conflicts(space, overrides)
@@ -153,6 +155,7 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
             if not d.values:
                 must, remedy = "study.sampler=grid needs values", "use choice(...) or range(...)"
                 faults.append(Fault(f"study.space.{d.name}", d.text, must, remedy))
+    faults += metric_faults(study.metric)
     faults += pruner_faults(config)
     faults += storage_faults(config)
     if config.rerun:
@@ -168,7 +171,7 @@ def storage_faults(config: DictConfig) -> list[Fault]:
     if not config.study.storage:
         return []
     try:
-        url = url_of(config.study.storage, Path(config.output_dir))
+        url = url_of(config.study.storage, Path(str(config.output_dir)))
     except UserError as error:
         return list(error.faults)
     if kind_of(url) == "sqlite":
@@ -186,13 +189,27 @@ def unused_faults(study: Mapping[str, Any]) -> list[Fault]:
     return faults
 
 
+def metric_faults(metric: str) -> list[Fault]:
+    """Return the fault of a metric that runs on no data have, whatever their types."""
+    faults: Sequence[Fault] = ()
+    for types in (short_name(metric).split("/"), ["TYPE"]):
+        try:
+            check_metric(metric, LabelSet(types))
+            return []
+        except UserError as error:
+            faults = error.faults
+    return list(faults)
+
+
 def pruner_faults(config: DictConfig) -> list[Fault]:
     """Check the pruner against the seeds and the metric."""
     study, faults = config.study, []
     enough = "study.seeds=5 or more"
-    if study.pruner == "wilcoxon" and not seed_faults(study.seeds) and len(seeds(config)) < 5:
-        must = "prunes from the fourth seed on"
-        faults.append(Fault("study.pruner", "wilcoxon", must, f"set {enough}"))
+    if study.pruner == "wilcoxon" and not seed_faults(study.seeds):
+        count = study.seeds if isinstance(study.seeds, int) else len(study.seeds)
+        if count < 5:
+            must = "prunes from the fourth seed on"
+            faults.append(Fault("study.pruner", "wilcoxon", must, f"set {enough}"))
     if is_final(study.metric) and study.pruner not in ("wilcoxon", "none"):
         must = f"is known after the last epoch, and study.pruner={study.pruner} looks at each"
         remedy = f"set study.pruner=none, or study.pruner=wilcoxon with {enough}"

@@ -20,8 +20,8 @@ def check(command: Command) -> list[Fault]:
             must = "must be a number of processes, or -1 for one per core"
             faults.append(Fault("hydra.launcher.n_jobs", 0, must))
         if launchers.runs_elsewhere(launcher):
-            for setting in dict.fromkeys(map(without_seed, command.runs)):
-                for fault in precision_faults(composer(setting), "the runs go to others"):
+            for overrides in dict.fromkeys(map(without_seed, command.runs)):
+                for fault in precision_faults(composer(overrides), "the runs go to others"):
                     if fault not in faults:
                         faults.append(fault)
     return faults
@@ -31,11 +31,11 @@ def study_faults(command: Command) -> list[Fault]:
     """Return the fault of a command that asks for runs as well as for workers of a study."""
     run: tuple[str, ...] | None = None
     study: tuple[str, ...] | None = None
-    for setting, checked in command.checked.items():
+    for overrides, checked in command.checked.items():
         if checked.settings.study.space:
-            study = study or setting
+            study = study or overrides
         elif run is None:
-            run = setting
+            run = overrides
     if run is None or study is None:
         return []
     own_of_run = " ".join(override for override in run if override not in study)

@@ -54,15 +54,15 @@ def members_of(command: Command) -> list[Member]:
     Raises UserError for settings that do not fit the data, such as a weight too few.
     """
     faults: list[Fault] = []
-    for setting in dict.fromkeys(map(without_seed, command.runs)):
-        faults += data_faults(command.checked[setting].parts)
+    for overrides in dict.fromkeys(map(without_seed, command.runs)):
+        faults += data_faults(command.checked[overrides].parts)
     if faults:
         raise UserError(*faults)
     return labelled([member_of(command, overrides) for overrides in command.runs])
 
 
 def data_faults(parts: Parts) -> list[Fault]:
-    """Return what is wrong in the data of a setting, or does not fit it."""
+    """Return what is wrong in the data of a run, or does not fit them."""
     try:
         facts = learn(parts)
         loss_of(parts, facts)
@@ -84,16 +84,16 @@ def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
     The command has checked runs that differ in their seed once. That holds for each of them,
     unless another setting may take its value from the seed.
     """
-    setting = without_seed(overrides)
-    checked = command.checked[setting]
+    shared = without_seed(overrides)
+    checked = command.checked[shared]
     settings = checked.settings
-    seed_elsewhere = any(re.match(r"\+*seed=", override) for override in setting)
+    seed_elsewhere = any(re.match(r"\+*seed=", override) for override in shared)
     if seed_elsewhere or "${" in REFERENCE.sub("", str(checked.raw)):
         checked = check_overrides(command.composer, overrides)
         settings = checked.settings
     else:
         for override in overrides:
-            if override not in setting:
+            if override not in shared:
                 seed = int(value_of(override))
                 settings = replace(settings, seed=seed, values=settings.values | {"seed": seed})
     identity = identify(settings, checked.parts)

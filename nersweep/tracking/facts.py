@@ -24,7 +24,7 @@ Values = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Facts:
+class FolderFacts:
     """Everything that a tracker shows of a folder.
 
     curves: values by step, in the order in which they came.
@@ -55,7 +55,7 @@ class Facts:
         return folder if folder and (folder / CARD).exists() else None
 
 
-def read(folder: Path) -> Facts:
+def read(folder: Path) -> FolderFacts:
     """Read the facts of a run, sweep or study.
 
     Raises UserError if it has no card, and for a run whose result cannot be read.
@@ -66,12 +66,12 @@ def read(folder: Path) -> Facts:
     return run_facts(folder, card) if card.kind == "run" else summary_facts(folder, card)
 
 
-def run_facts(folder: Path, card: Card) -> Facts:
+def run_facts(folder: Path, card: Card) -> FolderFacts:
     result = result_in(folder)
     status = result.status if result else Status.RUNNING
     ended = (folder / RESULT).stat().st_mtime if status in ENDED else None
     error = result.error if result else ""
-    facts = Facts(folder, card, status, error, ended, read_curves(folder / METRICS))
+    facts = FolderFacts(folder, card, status, error, ended, read_curves(folder / METRICS))
     if not isinstance(result, FinishedResult):
         return facts
     step, analysis = result.best_epoch, result.analysis
@@ -87,11 +87,11 @@ def run_facts(folder: Path, card: Card) -> Facts:
     )
 
 
-def summary_facts(folder: Path, card: Card) -> Facts:
+def summary_facts(folder: Path, card: Card) -> FolderFacts:
     """Return the facts of a sweep or a study: its card has all of them."""
     ended = (folder / CARD).stat().st_mtime if card.status in ENDED else None
     files = {Path(name).name: folder / name for name in card.files}
-    return Facts(
+    return FolderFacts(
         folder,
         card,
         card.status,

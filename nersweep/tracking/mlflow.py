@@ -21,7 +21,7 @@ from nersweep.faults import Fault, UserError, one_line
 from nersweep.machine.databases import public, sqlite_file
 from nersweep.tracking import facts as facts_module
 from nersweep.tracking import state
-from nersweep.tracking.facts import Facts, Values
+from nersweep.tracking.facts import FolderFacts, Values
 from nersweep.tracking.stores import cut, open_store, requests, store_uri, ui_command
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class Update:
     refusals: what MLflow does not take, however often it is sent; everything else is sent.
     """
 
-    def __init__(self, tracker: MlflowTracker, facts: Facts) -> None:
+    def __init__(self, tracker: MlflowTracker, facts: FolderFacts) -> None:
         from mlflow import MlflowClient
 
         self.facts, self.card, self.tracker = facts, facts.card, tracker
@@ -431,7 +431,7 @@ def last_steps(run: Any) -> dict[str, int]:
     return {metric.key: metric.step for metric in run.data.to_proto().metrics}
 
 
-def non_finite(facts: Facts) -> str:
+def non_finite(facts: FolderFacts) -> str:
     """Name each metric that is not finite somewhere, with the first such step."""
     first: dict[str, str] = {}
     for step, values in [*facts.curves, *facts.scores, facts.test]:

@@ -10,7 +10,7 @@ from typing import Any
 from nersweep.faults import Fault, UserError
 from nersweep.machine.files import write_bytes
 from nersweep.tracking import facts as facts_module
-from nersweep.tracking.facts import Facts
+from nersweep.tracking.facts import FolderFacts
 
 EVENTS = "events.out.tfevents.0.nersweep"  # TensorBoard reads what has tfevents in its name
 
@@ -67,7 +67,7 @@ class TensorBoardTracker:
                 events.write(content[len(before) :])
 
 
-def encode(facts: Facts) -> bytes:
+def encode(facts: FolderFacts) -> bytes:
     """Return the event file of a folder, whose events all bear the time of its start."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -82,7 +82,7 @@ def encode(facts: Facts) -> bytes:
     return buffer.getvalue()
 
 
-def summaries(facts: Facts) -> Iterator[tuple[int, Any]]:
+def summaries(facts: FolderFacts) -> Iterator[tuple[int, Any]]:
     """Give the summaries of a folder with their steps, what is known first at the beginning."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import summary_v2 as hparams

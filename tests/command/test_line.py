@@ -212,6 +212,20 @@ OTHERS = {
     "aux=pos aux_weight={chunk:1}": ["aux_weight={chunk: 1}"],
     # All faults together, each once
     "study=focal_gamma study.trials=0 study.seeds=[]": ["study.trials=0", "study.seeds=[]"],
+    "device=gpu output_dir=3 tracking.uri=foo study=focal_gamma study.seeds=0 study.metric=zzz": [
+        "output_dir=3",
+        "device=gpu",
+        "tracking.uri=foo",
+        "study.seeds=0",
+        "study.metric=zzz",
+    ],
+    "device=gpu study=focal_gamma focal_gamma=2": ["device=gpu", "focal_gamma=2"],
+    "seed=x study=focal_gamma study.pruner=wilcoxon study.seeds=4": [
+        "seed=x",
+        "study.pruner=wilcoxon",
+    ],
+    "output_dir=${nope} study=focal_gamma study.storage=foo": ["output_dir=${nope}"],
+    "loss=nope study.space.focal_gamma=1,2": ["loss=nope"],
     "loss=focl focal_gamma=3 data=conl data.train=x": ["loss=focl", "data=conl"],
     (
         "train.epocs=3 train.epochs=0 train.warmup=1 loss=focal focal_gamma=-1 seed=x rerun=no "

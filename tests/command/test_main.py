@@ -29,7 +29,7 @@ def jobs(tmp_path, monkeypatch):
         )
 
     def program():
-        if command := main.read(lambda config, choice, run, composer: []):
+        if command := main.read(lambda composed, run, composer: []):
             main.run_one(command, look)
 
     def run(*arguments):

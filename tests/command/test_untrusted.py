@@ -126,6 +126,12 @@ def test_a_file_that_holds_a_list_is_no_preset(faults, strangers):
         assert fault.setting == "experiment/mine.yaml" and "NAME: VALUE" in fault.must
 
 
+@pytest.mark.parametrize("option", ["experiment", "loss"])
+def test_a_file_that_holds_a_number_is_no_option(option, faults, strangers):
+    (fault,) = faults(strangers(f"{option}/mine", "5", "_global_"), f"{option}=mine")
+    assert fault.setting == option and "NAME: VALUE" in fault.must
+
+
 WRONG_TYPES = {
     "train: {epochs: 1.5}": ["train.epochs=1.5 (experiment/mine.yaml): expected a whole number"],
     "train: {lr: abc}": ["train.lr=abc (experiment/mine.yaml): expected a number"],

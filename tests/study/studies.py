@@ -4,6 +4,7 @@ import time
 
 import optuna
 
+from nersweep.command.explain import compose_or_explain
 from nersweep.config import overrides as overrides_module
 from nersweep.config import schema
 from nersweep.config.compose import Composer
@@ -38,8 +39,13 @@ def work_without(setting, *arguments):
 
 
 def study_faults(*arguments):
-    config, overrides, composer = compose(*SMALL, *arguments)
-    return check.study_faults(config, composer.choice(overrides), overrides, composer)
+    _, overrides, composer = compose(*SMALL, *arguments)
+    return faults_of_study(overrides, composer)
+
+
+def faults_of_study(overrides, composer):
+    with composer:
+        return check.study_faults(compose_or_explain(overrides, composer), overrides, composer)
 
 
 def make_plan(*arguments):

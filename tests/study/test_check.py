@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-from studies import SMALL, compose, study_faults, work
+from studies import SMALL, compose, faults_of_study, study_faults, work
 
 from nersweep.faults import UserError
-from nersweep.study import check
 
 # The command: the settings at fault, each with words of its message.
 FAULTY = {
@@ -36,6 +35,11 @@ FAULTY = {
         "study.seeds": "[1,2,3]",
         "study.space.focal_gamma": "study.sampler=grid needs values",
     },
+    "study=focal_gamma study.seeds=null study.metric=zzz": {
+        "study.seeds": "different",
+        "study.metric": "TYPE/f1",
+    },
+    "study=focal_gamma study.metric=macro/f3": {"study.metric": "no such score"},
     "study=focal_gamma study.seeds=[1,1]": {"study.seeds": "different"},
     "study=focal_gamma study.pruner=wilcoxon study.seeds=4": {"study.pruner": "study.seeds=5"},
     "study=focal_gamma study.name=a/b": {"study.name": "letters, digits"},
@@ -77,8 +81,8 @@ FAULTLESS = [
 @pytest.mark.parametrize("command", FAULTLESS)
 def test_a_study_whose_settings_fit_has_no_fault(command):
     arguments = [a for a in SMALL if "precision" not in a]
-    config, overrides, composer = compose(*arguments, *command.split(" "))
-    assert check.study_faults(config, composer.choice(overrides), overrides, composer) == []
+    _, overrides, composer = compose(*arguments, *command.split(" "))
+    assert faults_of_study(overrides, composer) == []
 
 
 STUDIES = sorted(
@@ -108,3 +112,16 @@ def test_a_metric_that_no_run_has_is_refused(output_dir):
     assert (fault.setting, fault.value) == ("study.metric", "f2")
     names = fault.remedy.removeprefix("use one of ").split(", ")
     assert {"f1", "strict/f1", "PER/f1", "unseen/f1"} <= set(names)
+
+
+@pytest.mark.parametrize("place", ["/proc/experiment/best.yaml", "a/experiment/best.yaml"])
+def test_an_export_that_cannot_be_written_is_refused_before_the_first_trial(
+    place, output_dir, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "experiment" / "best.yaml").mkdir(parents=True)
+    with pytest.raises(UserError) as error:
+        work(f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", f"study.export={place}")
+    (fault,) = error.value.faults
+    assert fault.setting == "study.export" and str(fault.value).endswith(place)
+    assert not (Path(output_dir) / "studies").exists() and not (Path(output_dir) / "runs").exists()

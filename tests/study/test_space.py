@@ -2,10 +2,9 @@
 
 import pytest
 from omegaconf import OmegaConf
-from studies import compose, drain, make_queue
+from studies import compose, drain, faults_of_study, make_queue
 
 from nersweep.config.overrides import literal
-from nersweep.study import check
 from nersweep.study.space import Dimension, Space, parse_dimension, parse_space
 
 
@@ -68,7 +67,7 @@ def test_a_trial_has_the_values_of_the_command_and_of_the_study_file(tmp_path):
     overrides = ["study=mine", "seed=7", "train.lr=0.5"]
     config, _, composer = compose(*overrides, folder=str(tmp_path))
     choice = composer.choice(overrides)
-    assert not check.study_faults(config, choice, overrides, composer)
+    assert not faults_of_study(overrides, composer)
     space = Space.of(config, choice, composer)
     overrides = [*space.fixed, *next(space.examples())]
     trial = composer(overrides)

@@ -28,8 +28,9 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, special
 
+from nersweep.evaluation.conjunction import better_and_worse
 from nersweep.evaluation.differences import interaction_of
-from nersweep.evaluation.inference import Verdict, infer
+from nersweep.evaluation.inference import Contrast, Verdict, infer
 from nersweep.evaluation.influence import Rate, Sample, cluster_counts, measure
 from nersweep.evaluation.sequential import look
 from nersweep.evaluation.stats import f1
@@ -235,6 +236,34 @@ def sequential_cell(world: World, seeds: int, trials: int, resolution: float) ->
     return {name: float(value) / trials for name, value in sums.items()}
 
 
+def sets_cell(
+    sizes: np.ndarray, sds: tuple[float, ...], seeds: int, effects: tuple[float, ...], trials: int
+) -> dict[str, float]:
+    """Return what is said of several test sets. effects: of all settings on each, 0 or above.
+
+    error: the share of settings of which too much is said, better on more sets than those with an
+    effect or worse on any; any_error: of trials with such a setting. bound: the mean number of sets
+    on which a setting is said to be better.
+    """
+    worlds = [World(sizes, sds, (effect,) * ROWS) for effect in effects]
+    true = sum(effect > 0 for effect in effects)
+    errors = any_errors = bound = 0.0
+    for trial in range(trials):
+        contrasts: list[list[Contrast]] = []
+        for number, world in enumerate(worlds):
+            samples = world.samples(seeds, np.random.default_rng((trial, seeds, number)))
+            contrasts.append(list(infer(samples, 0.5, draws=DRAWS).contrasts))
+        wrong: list[bool] = []
+        for of_setting in zip(*contrasts, strict=True):
+            better, worse = better_and_worse(of_setting)
+            wrong.append(better.sets > true or worse.sets > 0)
+            bound += better.sets / ROWS
+        errors += sum(wrong) / ROWS
+        any_errors += any(wrong)
+    sums = {"error": errors, "any_error": any_errors, "bound": bound}
+    return {name: float(value) / trials for name, value in sums.items()}
+
+
 def cells(seeds: list[int]) -> Iterator[tuple[str, str, int, tuple[float, ...]]]:
     """Yield the kind, seed sds, seeds and effects of each cell."""
     none = (0.0,) * ROWS
@@ -248,6 +277,8 @@ def cells(seeds: list[int]) -> Iterator[tuple[str, str, int, tuple[float, ...]]]
         yield "sequential", sds, 10, none
     yield "sequential", ".2", 10, EFFECTS
     yield "sequential", ".4", 10, EFFECTS
+    for true in range(4):
+        yield "sets", ".2", 5, (1.0,) * true + (0.0,) * (3 - true)
 
 
 def archive_samples(file: Path) -> list[Sample]:
@@ -323,6 +354,8 @@ def components(samples: list[Sample]) -> list[list[float]]:
 def run(cell: tuple[str, str, int, tuple[float, ...]], sizes: np.ndarray, trials: int):
     """Return the figures of a cell."""
     kind, sds, seeds, effects = cell
+    if kind == "sets":
+        return sets_cell(sizes, SDS[sds], seeds, effects, trials)
     world = World(sizes, SDS[sds], effects)
     if kind == "fixed":
         return fixed_cell(world, seeds, trials)
@@ -359,7 +392,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("coverage.jsonl"))
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5, 8, 10])
-    parser.add_argument("--kinds", nargs="+", default=["fixed", "sequential"])
+    parser.add_argument("--kinds", nargs="+", default=["fixed", "sequential", "sets"])
     options = vars(parser.parse_args())
     calibrate, archive = options.pop("calibrate"), options.pop("archive")
     if calibrate:

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from nersweep.report.comparison import Comparison
 from nersweep.report.conclusions import Decision
 from nersweep.report.notes import note_unfinished
+from nersweep.report.sets import Synopsis, table_of
 from nersweep.report.tables import Table, column_groups, make_tables, part
 from nersweep.terminal import console, print_table
 
@@ -52,12 +53,7 @@ def print_comparison(comparison: Comparison) -> None:
     for line in [*comparison.decision.lines, "", *comparison.conclusions]:
         console.print(line)
     console.print()
-    table = make_tables(comparison)[0]
-    title = table.title
-    for columns in column_groups(table, console.width):
-        print_table(title, *part(table, columns))
-        console.print()
-        title = ""
+    print_wide(make_tables(comparison)[0])
     for line in [*note_unfinished(comparison.rows), *comparison.notes]:
         console.print(line)
 
@@ -66,15 +62,56 @@ def markdown(comparison: Comparison, title: str) -> str:
     """Return the decision, the conclusions, the notes, and the tables with their legends."""
     blocks = [f"# {escape(title)}"]
     blocks.append(markdown_decision(comparison.decision))
-    blocks.append("\n".join(f"- {escape(line)}" for line in comparison.conclusions))
+    blocks.append(markdown_conclusions(comparison.conclusions))
     notes = [*comparison.notes, *note_unfinished(comparison.rows)]
     blocks.append("\n>\n".join(f"> {escape(line)}" for line in notes))
     for table in make_tables(comparison):
-        blocks.append(f"## {escape(table.title)}")
-        blocks.append(markdown_table(table))
-        legend = [f"**{escape(name)}**: {escape(about)}" for name, about in table.legend]
-        blocks.append("; ".join(legend) + "." if legend else "")
+        blocks += markdown_section(table)
     return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def print_wide(table: Table) -> None:
+    """Print a table; a wide one continues below itself."""
+    title = table.title
+    for columns in column_groups(table, console.width):
+        print_table(title, *part(table, columns))
+        console.print()
+        title = ""
+
+
+def print_synopsis(synopsis: Synopsis) -> None:
+    """Print what the sets show together, then the comparison of each."""
+    for line in synopsis.conclusions:
+        console.print(line)
+    console.print()
+    print_wide(table_of(synopsis))
+    for line in synopsis.notes:
+        console.print(line)
+    for section in synopsis.sections:
+        console.print(f"\n{section.name}\n{'=' * len(section.name)}")
+        print_comparison(section.comparison)
+
+
+def markdown_synopsis(synopsis: Synopsis, title: str) -> str:
+    """Return what the sets show together, and the decision of each, which links to its folder."""
+    blocks = [f"# {escape(title)}", markdown_conclusions(synopsis.conclusions)]
+    blocks.append("\n>\n".join(f"> {escape(line)}" for line in synopsis.notes))
+    blocks += markdown_section(table_of(synopsis))
+    for section in synopsis.sections:
+        blocks.append(f"## [{escape(section.name)}]({section.folder}/report.md)")
+        blocks.append(markdown_decision(section.comparison.decision))
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def markdown_conclusions(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {escape(line)}" for line in lines)
+
+
+def markdown_section(table: Table) -> list[str]:
+    """Return a table with its title and its legend."""
+    legend = [f"**{escape(name)}**: {escape(about)}" for name, about in table.legend]
+    text = "; ".join(legend) + "." if legend else ""
+    return [f"## {escape(table.title)}", markdown_table(table), text]
 
 
 def markdown_decision(decision: Decision) -> str:
@@ -106,10 +143,15 @@ def escape(text: str) -> str:
 
 
 def latex(comparison: Comparison) -> str:
+    """Return all tables of a comparison."""
+    return latex_tables(make_tables(comparison))
+
+
+def latex_tables(tables: Sequence[Table]) -> str:
     """Return a booktabs tabular for each table; several if a table is wider than a page."""
     blocks = ["% needs \\usepackage{booktabs}\n"]
     signs = str.maketrans(LATEX_SIGNS)
-    for table in make_tables(comparison):
+    for table in tables:
         blocks.append(f"% {' '.join(table.title.split())}")
         for columns in column_groups(table, LATEX_WIDTH):
             text = grid(*part(table, columns), "latex_booktabs")
@@ -142,6 +184,23 @@ def comma_separated(comparison: Comparison) -> str:
             values.append(getattr(row.standing, name, ""))
         values += [row.mean(score) for score in scores]
         writer.writerow("" if is_nan(value) else value for value in values)
+    return file.getvalue()
+
+
+def comma_separated_synopsis(synopsis: Synopsis) -> str:
+    """Return the difference of each setting on each set, in points: a line for both."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = ["difference", "low", "high", "p", "verdict"]
+    bounds = ["better_on", "p_better", "worse_on", "p_worse"]
+    writer.writerow(["setting", "set", *names, *bounds])
+    for across in synopsis.settings:
+        better, worse = across.better, across.worse
+        for section, contrast in zip(synopsis.sections, across.contrasts, strict=True):
+            values: list[object] = [getattr(contrast, name, "") for name in names]
+            values += [better.sets, better.p, worse.sets, worse.p]
+            row = ["" if is_nan(value) else value for value in values]
+            writer.writerow([across.setting, section.name, *row])
     return file.getvalue()
 
 

@@ -5,10 +5,9 @@ for (const link of document.querySelectorAll("nav a")) {
   link.addEventListener("click", () => part.scrollIntoView());
 }
 // The filter shows the sentences with an error of the selected kind, type and setting.
-const form = document.getElementById("filter");
-if (form) {
+for (const form of document.querySelectorAll(".filter")) {
   const fields = form.elements;
-  const sentences = [...document.querySelectorAll("#disagreements > li")].map((item) => ({
+  const sentences = [...form.nextElementSibling.children].map((item) => ({
     item,
     words: item.dataset.words.toLowerCase(),
     errors: item.dataset.errors.split(" ").map((error) => error.split("-")),

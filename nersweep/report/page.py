@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from matplotlib.ticker import MaxNLocator
@@ -19,6 +20,7 @@ from nersweep.report.figures.files import Picture
 from nersweep.report.figures.scores import contrasted
 from nersweep.report.notes import note_unfinished
 from nersweep.report.rows import points
+from nersweep.report.sets import Synopsis, table_of
 from nersweep.report.tables import interval, make_tables, significance, verdict
 
 COLOURS = 8  # of types in page.css; a further type shares the colour of an earlier one
@@ -34,18 +36,28 @@ MARKS = {
 DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
+@dataclass(frozen=True)
+class Part:
+    """What the page shows of one data set. name: of the set if the page has several, else ""."""
+
+    comparison: Comparison
+    disagreements: Disagreements
+    pictures: Sequence[Picture]
+    name: str = ""
+
+
 def page(
-    comparison: Comparison,
-    disagreements: Disagreements,
-    pictures: Sequence[Picture],
+    parts: Sequence[Part],
     title: str,
     command: str,
     day: date | None = None,
+    synopsis: Synopsis | None = None,
+    pictures: Sequence[Picture] = (),
 ) -> str:
     """Return the page. command: the one that made the runs; day: printed at the end.
 
-    Words, types and settings are shown as text: all is escaped, and the page's policy runs, applies
-    and loads only what is in it.
+    synopsis and pictures: what several parts show together. Words, types and settings are shown as
+    text: all is escaped, and the page's policy runs, applies and loads only what is in it.
     """
     style, script = resource("page.css"), resource("page.js")
     policy = (
@@ -59,43 +71,61 @@ def page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    settings = [row.setting for row in comparison.finished]
-    colours: dict[str, str] = {}
-    for number, type_ in enumerate(comparison.types):
-        colours[type_] = f"t{number % COLOURS}"
-    strips, ticks = draw_strips(comparison)
-    if strips:
-        pictures = [picture for picture in pictures if picture.name != "verdict"]
-    facts = method_facts(comparison)
-    if day:
-        facts.append(("Date", day.isoformat()))
     return environment.from_string(resource("page.html")).render(
         policy=policy,
         style=style,
         script=script,
         title=title,
-        comparison=comparison,
-        tables=make_tables(comparison),
-        notes=[*comparison.notes, *note_unfinished(comparison.rows)],
-        pictures=[(picture, data_address(picture)) for picture in pictures],
-        disagreements=disagreements,
+        views=[view(part, number) for number, part in enumerate(parts)],
+        comparison=parts[0].comparison,
+        synopsis=synopsis,
+        table=table_of(synopsis) if synopsis else None,
+        pictures=with_addresses(pictures),
         printed=PRINTED,
-        settings=settings,
         kinds=KINDS,
-        colours=colours,
-        gap=word_gap(disagreements.sentences),
         lines=lines,
         turns_direction=DIRECTION_MARKS.search,
-        error_codes=lambda sentence: error_codes(sentence, settings, comparison.types),
-        facts=facts,
+        error_codes=error_codes,
         command=command,
-        decision=comparison.decision,
-        strips=strips,
-        ticks=ticks,
+        day=day.isoformat() if day else "",
         marks=MARKS,
         draws=DRAWS,
-        significance=significance(comparison.alpha),
+        significance=significance(parts[0].comparison.alpha),
     )
+
+
+def view(part: Part, number: int) -> dict[str, Any]:
+    """Return what the page shows of a part. number: its place, for the names of its sections."""
+    comparison = part.comparison
+    colours: dict[str, str] = {}
+    for place, type_ in enumerate(comparison.types):
+        colours[type_] = f"t{place % COLOURS}"
+    strips, ticks = draw_strips(comparison)
+    pictures = part.pictures
+    if strips:
+        pictures = [picture for picture in pictures if picture.name != "verdict"]
+    return {
+        "name": part.name,
+        "prefix": f"set-{number}-" if part.name else "",
+        "level": 3 if part.name else 2,
+        "comparison": comparison,
+        "decision": comparison.decision,
+        "tables": make_tables(comparison),
+        "notes": [*comparison.notes, *note_unfinished(comparison.rows)],
+        "pictures": with_addresses(pictures),
+        "disagreements": part.disagreements,
+        "settings": [row.setting for row in comparison.finished],
+        "colours": colours,
+        "gap": word_gap(part.disagreements.sentences),
+        "facts": method_facts(comparison),
+        "strips": strips,
+        "ticks": ticks,
+    }
+
+
+def with_addresses(pictures: Sequence[Picture]) -> list[tuple[Picture, str]]:
+    """Return pictures with their addresses."""
+    return [(picture, data_address(picture)) for picture in pictures]
 
 
 @dataclass(frozen=True)

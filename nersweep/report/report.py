@@ -8,12 +8,13 @@ from nersweep.machine import files
 from nersweep.report import formats
 from nersweep.report.archive import write_archive
 from nersweep.report.comparison import Comparison, compare
-from nersweep.report.conclusions import Decision
 from nersweep.report.difference import print_difference
 from nersweep.report.disagreements import find_disagreements
-from nersweep.report.figures.files import write_figures
-from nersweep.report.page import page
+from nersweep.report.figures.files import write_differences, write_figures
+from nersweep.report.page import Part, page
+from nersweep.report.records import Record
 from nersweep.report.reference import read_reference
+from nersweep.report.sets import Synopsis, group_runs, summarise, table_of
 from nersweep.report.sources import ReportOptions, RunSelection, data_name, find_run, select_runs
 from nersweep.results.card import read_card, write_card
 from nersweep.terminal import console
@@ -35,56 +36,95 @@ def report(options: ReportOptions) -> None:
         return
     resolution = options.points
     selection = select_runs(options)
-    comparison = compare(
-        selection.runs,
-        options.baseline,
-        selection.split,
-        read_reference(data_name(selection.runs)),
-        selection.study_size,
-        resolution,
-        selection.alpha,
-    )
+    comparisons, missing = compare_sets(selection, options.baseline, resolution)
     if options.save:
         files.writable(Path(options.save).parent, "save", Path(options.save))
     if options.folder:
         folder = files.writable(Path(options.folder), "folder")
     else:
         folder = files.writable(selection.folder)
-    formats.print_comparison(comparison)
-    write_report(comparison, selection, folder)
+    if len(comparisons) + len(missing) == 1:
+        (comparison,) = comparisons.values()
+        formats.print_comparison(comparison)
+        write_report(comparison, selection, folder)
+        note = formats.markdown_decision(comparison.decision)
+    else:
+        synopsis = summarise(comparisons, missing)
+        formats.print_synopsis(synopsis)
+        write_sections(synopsis, selection, folder)
+        note = formats.markdown_conclusions(synopsis.conclusions)
     if options.save:
         write_archive(Path(options.save), selection.runs, selection.split)
         console.print(f"runs: {options.save}")
     if selection.parent_id:
-        attach_report(options, selection, folder, comparison.decision)
+        attach_report(options, selection, folder, note)
     console.print(f"report: {folder / 'report.html'}")
+
+
+def compare_sets(
+    selection: RunSelection, baseline: str, resolution: float
+) -> tuple[dict[str, Comparison], list[str]]:
+    """Compare the runs of each set. Returns the comparisons by name, and the sets without one.
+
+    Raises UserError if no run of any set has finished.
+    """
+    comparisons: dict[str, Comparison] = {}
+    missing: list[str] = []
+    for name, runs in group_runs(selection.runs).items():
+        if not any(isinstance(run, Record) for run in runs):
+            missing.append(name)
+            continue
+        comparisons[name] = compare(
+            runs,
+            baseline,
+            selection.split,
+            read_reference(data_name(runs)),
+            selection.study_size,
+            resolution,
+            selection.alpha,
+        )
+    if not comparisons:
+        compare(selection.runs, baseline, selection.split)  # raises
+    return comparisons, missing
 
 
 def write_report(comparison: Comparison, selection: RunSelection, folder: Path) -> None:
     """Write report.md, report.csv, report.tex, the figures and report.html."""
-    files.write_text(folder / "report.md", formats.markdown(comparison, selection.title))
-    files.write_text(folder / "report.csv", formats.comma_separated(comparison))
-    files.write_text(folder / "report.tex", formats.latex(comparison))
-    pictures = write_figures(comparison, folder)
-    html = page(
-        comparison,
-        find_disagreements(comparison),
-        pictures,
-        selection.title,
-        selection.command,
-        date.today(),
-    )
+    part = write_part(comparison, selection.title, folder)
+    html = page([part], selection.title, selection.command, date.today())
     files.write_text(folder / "report.html", html)
 
 
-def attach_report(
-    options: ReportOptions, selection: RunSelection, folder: Path, decision: Decision
-) -> None:
+def write_part(comparison: Comparison, title: str, folder: Path, name: str = "") -> Part:
+    """Write the tables and figures of a comparison; return its part of the page."""
+    files.write_text(folder / "report.md", formats.markdown(comparison, title))
+    files.write_text(folder / "report.csv", formats.comma_separated(comparison))
+    files.write_text(folder / "report.tex", formats.latex(comparison))
+    pictures = write_figures(comparison, folder)
+    return Part(comparison, find_disagreements(comparison), pictures, name)
+
+
+def write_sections(synopsis: Synopsis, selection: RunSelection, folder: Path) -> None:
+    """Write what the sets show together, a folder for each of them, and a page of all."""
+    files.write_text(folder / "report.md", formats.markdown_synopsis(synopsis, selection.title))
+    files.write_text(folder / "report.csv", formats.comma_separated_synopsis(synopsis))
+    files.write_text(folder / "report.tex", formats.latex_tables([table_of(synopsis)]))
+    pictures = write_differences(synopsis, folder)
+    parts: list[Part] = []
+    for section in synopsis.sections:
+        place = files.writable(folder / section.folder)
+        title = f"{selection.title}: {section.name}"
+        parts.append(write_part(section.comparison, title, place, section.name))
+    day = date.today()
+    html = page(parts, selection.title, selection.command, day, synopsis, pictures)
+    files.write_text(folder / "report.html", html)
+
+
+def attach_report(options: ReportOptions, selection: RunSelection, folder: Path, note: str) -> None:
     """Copy the report to the tracker's run of the sweep or study; print if that fails.
 
-    The decision becomes the run's note, before the command.
+    note: what the run's note says before the command.
     """
-    note = formats.markdown_decision(decision)
     place = selection.folder.parent
     card = read_card(place)
     if card:

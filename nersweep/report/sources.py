@@ -6,7 +6,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -179,15 +179,14 @@ def from_sweep(options: ReportOptions) -> RunSelection:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         command = str(content["command"])
-        members = [(member_of(values), str(values.get("row", ""))) for values in content["runs"]]
+        members = [member_of(values) for values in content["runs"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason, remedy = f"cannot be read ({error})", "repeat the sweep's command to write it again"
         raise UserError(Fault(str(file), must=reason, remedy=remedy)) from None
-    for member, row in members:
+    for member in members:
         place = run_folder(output_dir, member.name, member.fingerprint)
         is_begun = (place / RESULT).exists()
-        run = read_run(place, options.scored_split) if is_begun else member
-        runs.append(renamed(run, row) if row else run)
+        runs.append(read_run(place, options.scored_split) if is_begun else member)
     experiment = re.search(r"\bexperiment=([\w,-]+)", command)
     title = experiment[1] if experiment else data_name(runs)
     parent_id = run_id_of(folder, store_uri(options.tracking_uri, output_dir))
@@ -210,22 +209,19 @@ def member_of(values: dict[str, Any]) -> Result:
     Raises KeyError if something is missing, and ValueError or TypeError if something is wrong.
     """
     names = ("name", "fingerprint", "setting", "seed")
-    return result_of({"status": Status.NOT_STARTED} | {name: values[name] for name in names})
-
-
-def renamed(run: Run, row: str) -> Run:
-    """Return a run whose setting has the name that its sweep gave it."""
-    if isinstance(run, Record):
-        return replace(run, result=replace(run.result, setting=row))
-    return replace(run, setting=row)
+    known = {name: values[name] for name in names}
+    for name in ("dataset", "encoder"):  # which an older version did not write
+        known[name] = values.get(name, "")
+    return result_of({"status": Status.NOT_STARTED} | known)
 
 
 def data_name(runs: Iterable[Run]) -> str:
-    """Return the data set of the first finished run, or ""."""
+    """Return the data sets of the finished runs, or ""."""
+    names: dict[str, None] = {}
     for run in runs:
         if isinstance(run, Record):
-            return run.result.choice["data"]
-    return ""
+            names[run.result.choice["data"]] = None
+    return ", ".join(names)
 
 
 def find_sweep(name: str | None, output_dir: Path) -> Path:
@@ -283,6 +279,8 @@ def read_stored_run(run: StoredRun, options: ReportOptions) -> Run:
             name=run.name,
             setting=run.tags.get("setting", run.name),
             seed=int(seed) if seed else None,
+            dataset=run.tags.get("data", ""),
+            encoder=run.tags.get("model", ""),
         )
     folder = Path(options.output_dir) / "fetched" / run.id
     if not (folder / RESULT).exists():

@@ -39,13 +39,18 @@ class Status(StrEnum):
 
 @dataclass(kw_only=True)
 class Result:
-    """The state of any run. name: for people; setting: the name without the seed."""
+    """The state of any run. name: for people; setting: the name without the seed.
+
+    dataset, encoder: the options of the groups data and model; "" for a run of an older version.
+    """
 
     status: Status
     name: str
     fingerprint: str = ""
     setting: str = ""
     seed: int | None = None
+    dataset: str = ""
+    encoder: str = ""
     device: str = ""
     error: str = ""
 

@@ -160,6 +160,8 @@ def describe_result(plan: Plan, status: Status, error: str = "") -> Result:
         fingerprint=plan.fingerprint,
         setting=plan.identity.setting,
         seed=plan.identity.seed,
+        dataset=plan.identity.dataset,
+        encoder=plan.identity.encoder,
         device=str(plan.device),
         error=error,
     )

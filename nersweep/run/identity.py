@@ -24,11 +24,16 @@ DEFAULTS = {"weights": "none", "head": "token", "aux": "none"}  # options that n
 
 @dataclass(frozen=True)
 class Identity:
-    """The identity of a run. setting: for people, the name without the seed."""
+    """The identity of a run. setting: for people, the name without the seed.
+
+    dataset, encoder: the options of the groups data and model, for people too.
+    """
 
     setting: str
     seed: int
     fingerprint: str
+    dataset: str
+    encoder: str
 
     @property
     def name(self) -> str:
@@ -41,7 +46,8 @@ class Identity:
 def identify(settings: Settings, parts: Parts) -> Identity:
     """Return the identity of the run with these settings and parts. Reads its data."""
     fingerprint = files.fingerprint(contents(settings, parts))
-    return Identity(setting_name(settings.values), settings.seed, fingerprint)
+    name, choice = setting_name(settings.values), settings.choice
+    return Identity(name, settings.seed, fingerprint, choice.data, choice.model)
 
 
 def contents(settings: Settings, parts: Parts) -> dict[str, Any]:

@@ -31,7 +31,9 @@ def pictures(comparison, tmp_path_factory):
 def file(comparison, pictures, tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "report.html"
     disagreements = find_disagreements(comparison)
-    html = page.page(comparison, disagreements, pictures, "Losses", "python -m nersweep")
+    html = page.page(
+        [page.Part(comparison, disagreements, pictures)], "Losses", "python -m nersweep"
+    )
     file.write_text(html, encoding="utf-8")
     return file
 

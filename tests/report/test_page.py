@@ -85,9 +85,7 @@ def text(harmful, pictures):
         for picture in pictures
     ]
     return page.page(
-        harmful,
-        find_disagreements(harmful),
-        titled,
+        [page.Part(harmful, find_disagreements(harmful), titled)],
         f"Losses {HARM}",
         f"python -m nersweep '{HARM}'",
     )
@@ -167,7 +165,9 @@ def test_the_page_has_all_tables_with_their_headers(harmful, read):
 
 def test_the_page_opens_with_the_decision(comparison):
     decision = Decision("x", f"Take {HARM}", "python -m nersweep", "How sure", "Its model", "Early")
-    text = page.page(replace(comparison, decision=decision), Disagreements(), [], "", "")
+    text = page.page(
+        [page.Part(replace(comparison, decision=decision), Disagreements(), [])], "", ""
+    )
     read = Read(text)
     (section,) = read.all("section", **{"class": "decision"})
     words = ["Early", f"Take {HARM}", "python -m nersweep", "How sure", "Its model"]
@@ -178,7 +178,7 @@ def test_the_page_opens_with_the_decision(comparison):
 
 
 def test_each_difference_is_a_line_on_one_scale_with_its_words(comparison):
-    read = Read(page.page(comparison, Disagreements(), [], "", ""))
+    read = Read(page.page([page.Part(comparison, Disagreements(), [])], "", ""))
     rows = contrasted(comparison)
     strips, ticks = page.draw_strips(comparison)
     assert [strip.setting for strip in strips] == [row.setting for row in rows]
@@ -204,9 +204,9 @@ def test_the_page_has_pictures_with_captions(comparison, pictures, tmp_path):
     large = tmp_path / "large.svg"
     large.write_bytes(b"<svg>" + b" " * page.SVG_BYTES)
     drawings = [*pictures, replace(pictures[0], svg=large, caption="The same, from points.")]
-    images = Read(page.page(comparison, find_disagreements(comparison), drawings, "", "")).all(
-        "img"
-    )
+    images = Read(
+        page.page([page.Part(comparison, find_disagreements(comparison), drawings)], "", "")
+    ).all("img")
     assert [image["alt"] for image in images] == [
         picture.title for picture in drawings
     ]  # the rest stands above it
@@ -225,7 +225,9 @@ def test_the_page_has_pictures_with_captions(comparison, pictures, tmp_path):
 
 def test_the_same_runs_give_the_same_page_and_the_day_is_in_it(comparison, pictures):
     disagreements, day = find_disagreements(comparison), date(2026, 1, 2)
-    pages = [page.page(comparison, disagreements, pictures, "Losses", "", day) for _ in "ab"]
+    pages = [
+        page.page([page.Part(comparison, disagreements, pictures)], "Losses", "", day) for _ in "ab"
+    ]
     assert pages[0] == pages[1] and "2026-01-02" in pages[0]
 
 
@@ -234,7 +236,7 @@ def test_the_page_gives_a_reason_if_there_are_no_sentences(comparison):
         (Disagreements(reason="an archive holds no words"), "an archive holds no words"),
         (Disagreements(seed=3), "with seed 3 all settings predict the same"),
     ):
-        read = Read(page.page(comparison, actual, [], "", ""))
+        read = Read(page.page([page.Part(comparison, actual, [])], "", ""))
         assert line in read.all("main")[0]["text"]
         assert not read.all("form") and not read.all("img")
 
@@ -270,7 +272,7 @@ def test_a_word_that_turns_the_direction_turns_no_other(comparison):
     actual = Disagreements(
         1, 1, (Dispute(1, ("see", turned, "Ada", turned, arabic), (), (one_reading,)),)
     )
-    read = Read(page.page(comparison, actual, [], "", ""))
+    read = Read(page.page([page.Part(comparison, actual, [])], "", ""))
     alone = [element["text"] for element in read.all("bdi")]
     assert alone == [
         turned,
@@ -285,7 +287,11 @@ def test_a_word_that_turns_the_direction_turns_no_other(comparison):
 def test_print_shows_the_first_sentences_and_says_so(comparison):
     sentence = find_disagreements(comparison).sentences[0]
     for count in (page.PRINTED, page.PRINTED + 1):
-        read = Read(page.page(comparison, Disagreements(1, count, (sentence,) * count), [], "", ""))
+        read = Read(
+            page.page(
+                [page.Part(comparison, Disagreements(1, count, (sentence,) * count), [])], "", ""
+            )
+        )
         hints = [f"On paper at most {page.PRINTED} of them are printed; the screen shows all."]
         assert [e["text"] for e in read.all("p", **{"class": "paper"})] == hints * (
             count > page.PRINTED
@@ -296,5 +302,7 @@ def test_characters_stand_close(comparison):
     one_reading = Reading(("cross_entropy",), (Entity(0, 2, "LOC"),))
     for words, line in (("北京好", "北京 LOC好"), (("北京", "很", "好"), "北京 很 LOC 好")):
         actual = Disagreements(1, 1, (Dispute(1, tuple(words), (), (one_reading,)),))
-        lines = Read(page.page(comparison, actual, [], "", "")).all("div", **{"class": "line"})
+        lines = Read(page.page([page.Part(comparison, actual, [])], "", "")).all(
+            "div", **{"class": "line"}
+        )
         assert lines[1]["text"] == line

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -86,11 +87,13 @@ def lanes(rows: Sequence[Row], values: Sequence[str]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def legend(figure: Figure, axes: Axes) -> None:
+def legend(figure: Figure, *panels: Axes) -> None:
     """Draw the legend of some axes below the figure, each label once."""
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    longest = max(len(line) for line in "\n".join(labels).split("\n"))
+    unique: dict[str, Artist] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        unique |= zip(labels, handles, strict=True)
+    longest = max(len(line) for line in "\n".join(unique).split("\n"))
     lines = -(-len(unique) // max(1, LEGEND_WIDTH // (longest + 8)))
     columns = -(-len(unique) // lines)
     figure.legend(list(unique.values()), list(unique), loc="outside lower center", ncols=columns)

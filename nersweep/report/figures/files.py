@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from nersweep.machine.files import in_place_of
 from nersweep.plotting import styled
 from nersweep.report.comparison import Comparison
 from nersweep.report.figures.captions import FIGURES, complete, facts
+from nersweep.report.figures.sets import CAPTION, TITLE, differences
+from nersweep.report.sets import Synopsis
 
 
 @dataclass(frozen=True)
@@ -26,21 +30,35 @@ def write_figures(comparison: Comparison, folder: Path) -> list[Picture]:
     """Write the figures that have something to show; the same runs give the same bytes."""
     pictures: list[Picture] = []
     values = facts(comparison)
-    no_metadata: dict[str, dict[str, Any]] = {
-        "png": {"Software": None},
-        "svg": {"Date": None, "Creator": None},
-    }
     for draw, title, sentences in FIGURES:
         figure = draw(comparison)
         if figure is None:
             continue
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once for both files
-        name = draw.__name__
-        for kind, metadata in no_metadata.items():
-            with in_place_of(folder / f"{name}.{kind}") as file:
-                figure.savefig(file, format=kind, metadata=metadata)
         caption = complete(sentences, values)
-        png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-        pictures.append(Picture(name, title.format_map(values), caption, png, svg))
+        title = title.format_map(values)
+        pictures.append(write_figure(figure, folder, draw.__name__, title, caption))
     return pictures
+
+
+def write_figure(figure: Figure, folder: Path, name: str, title: str, caption: str) -> Picture:
+    """Write a figure as PNG and SVG."""
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    metadata: dict[Path, dict[str, Any]] = {
+        png: {"Software": None},
+        svg: {"Date": None, "Creator": None},
+    }
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once for both files
+    for path, values in metadata.items():
+        with in_place_of(path) as file:
+            figure.savefig(file, format=path.suffix[1:], metadata=values)
+    return Picture(name, title, caption, png, svg)
+
+
+@styled
+def write_differences(synopsis: Synopsis, folder: Path) -> list[Picture]:
+    """Write the figure of several sets, if it has something to show."""
+    figure = differences(synopsis)
+    if figure is None:
+        return []
+    return [write_figure(figure, folder, "differences", TITLE, CAPTION)]

@@ -1,5 +1,5 @@
 """Analyse a run once, after its last epoch: kinds of errors, entities that training had, grammar,
-calibration, and what a threshold chosen after training would have given."""
+calibration, and what thresholds and a temperature chosen after training would have given."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,23 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nersweep.batches.batch import Tokenised
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.evaluation import stats
 from nersweep.evaluation.metrics import Flat, Rates, TypeScores, entities, entity_counts
+from nersweep.evaluation.thresholds import (
+    Decoding,
+    best_offsets,
+    best_tau,
+    best_temperature,
+    prior_shift,
+    type_shift,
+)
 from nersweep.labels import LabelSet
 from nersweep.model.heads.base import Head
 from nersweep.model.tagger import Predictions
 
-TAUS = (np.arange(-20, 21) / 10).tolist()  # thresholds to try
-GROUP = 256  # sentences that are decoded together
 T = TypeVar("T")
 
 
@@ -54,7 +59,8 @@ class SplitAnalysis(Flat):
 
     illegal_transitions: the share of words whose label IOB2 forbids. calibration_error: expected,
     in [0, 1]. seen: scores over the entities whose words are an entity of training; unseen: over
-    the others. A further score needs the default NaN: results of an older version lack it.
+    the others. cross_entropy: the mean −log p of the true class of a word, in nats; of a CRF, p is
+    the word's marginal. A further score needs the default NaN: results of an older version lack it.
     """
 
     illegal_transitions: float
@@ -62,6 +68,7 @@ class SplitAnalysis(Flat):
     errors: Errors
     seen: TypeScores
     unseen: TypeScores
+    cross_entropy: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -81,22 +88,79 @@ class Diagrams:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The τ with the best F1 on dev, and the rates with it."""
+    """The τ with the best F1 on dev, and the rates with it.
+
+    at_bound: whether a wider search might have found a better one; None if unknown.
+    """
 
     tau: float
+    dev: Rates
+    test: Rates
+    at_bound: bool | None = None
+
+
+@dataclass(frozen=True)
+class TypeThresholds:
+    """Offsets of the types beside τ, with the best F1 on dev, and the rates with both."""
+
+    offsets: dict[str, float]
     dev: Rates
     test: Rates
 
 
 @dataclass(frozen=True)
+class Confidence(Flat):
+    """How far probabilities can be trusted: two scores of `SplitAnalysis`."""
+
+    cross_entropy: float
+    calibration_error: WordGroups[float]
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The temperature with the least cross entropy on dev, and the scores at it."""
+
+    value: float
+    dev: Confidence
+    test: Confidence
+
+
+NO_RATES = Rates(np.nan, np.nan, np.nan)
+NO_TYPE_THRESHOLDS = TypeThresholds({}, NO_RATES, NO_RATES)
+NO_CONFIDENCE = Confidence(np.nan, WordGroups(np.nan, np.nan))
+NO_TEMPERATURE = Temperature(np.nan, NO_CONFIDENCE, NO_CONFIDENCE)
+
+
+@dataclass(frozen=True)
 class Analysis:
+    """Analysis of a run. type_thresholds and temperature: None in results of an older version."""
+
     dev: SplitAnalysis
     test: SplitAnalysis
     calibration: Diagrams
     threshold: Threshold
+    type_thresholds: TypeThresholds | None = None
+    temperature: Temperature | None = None
 
     def split(self, name: str) -> SplitAnalysis:
         return {"dev": self.dev, "test": self.test}[name]
+
+    def after(self, split: str) -> dict[str, float]:
+        """Return the scores of dev or test with what was chosen after training, by flat names.
+
+        These are threshold/tau, threshold/f1, type_thresholds/f1, temperature/value, and so on; NaN
+        where unknown.
+        """
+        types = self.type_thresholds or NO_TYPE_THRESHOLDS
+        temperature = self.temperature or NO_TEMPERATURE
+        scores = {"threshold/tau": self.threshold.tau, "temperature/value": temperature.value}
+        for part, name in (
+            (self.threshold, "threshold"),
+            (types, "type_thresholds"),
+            (temperature, "temperature"),
+        ):
+            scores |= (part.dev if split == "dev" else part.test).flat(name)
+        return scores
 
 
 def analyse(
@@ -111,38 +175,57 @@ def analyse(
     """Analyse the predictions of dev and test. counts: (classes,) of the head's, in training."""
     train = splits["train"]
     training_entities = set(surfaces(corpus.train, entities(train.labels, train.lengths(), labels)))
-    gold: dict[str, np.ndarray] = {}
+    decodings: dict[str, Decoding] = {}
     analyses: dict[str, SplitAnalysis] = {}
     diagrams: dict[str, WordGroups[Diagram]] = {}
     for name, predicted in predictions.items():
         split, lengths = splits[name], splits[name].lengths()
-        gold[name] = entities(split.labels, lengths, labels)
+        gold = entities(split.labels, lengths, labels)
         spans = predicted.spans
         if spans is None:
             spans = entities(predicted.labels, lengths, labels)
-        targets = head.targets(split.gold(range(len(split))), labels)
+        targets = torch.stack(head.targets(split.gold(range(len(split))), labels), 1).numpy()
         bins = calibration(predicted.probabilities, targets)
         diagrams[name] = WordGroups(diagram(bins.all), diagram(bins.entities))
         analyses[name] = SplitAnalysis(
             illegal_transitions=illegal_transitions(predicted.labels, lengths, labels),
             calibration_error=WordGroups(bins.all.error, bins.entities.error),
-            errors=errors(gold[name], spans),
+            errors=errors(gold, spans),
             **by_familiarity(
-                gold[name], spans, corpus.splits()[name], training_entities, len(labels.types)
+                gold, spans, corpus.splits()[name], training_entities, len(labels.types)
             ),
+            cross_entropy=stats.cross_entropy(predicted.probabilities, targets),
         )
-
-    def at(tau: float, name: str) -> Rates:
-        lengths, emissions = splits[name].lengths(), predictions[name].emissions
-        of = shifted_counts(head, tau, counts, labels, emissions, lengths, gold[name], device)
-        return Rates.from_counts(*of.tolist())
-
-    tau = min(TAUS, key=lambda tau: (-at(tau, "dev").f1, abs(tau), tau))
+        emissions = torch.from_numpy(predicted.emissions).to(device)
+        decodings[name] = Decoding(head, labels, emissions, lengths, targets, gold)
+    dev, test = decodings["dev"], decodings["test"]
+    prior = prior_shift(head, counts)
+    tau, at_bound = best_tau(dev, prior)
+    shift = tau * prior
+    offsets = best_offsets(dev, shift)
+    with_offsets = shift + type_shift(head, labels, offsets)
+    t = best_temperature(dev)
     return Analysis(
         **analyses,
         calibration=Diagrams(**diagrams),
-        threshold=Threshold(tau, dev=at(tau, "dev"), test=at(tau, "test")),
+        threshold=Threshold(tau, dev.rates(shift), test.rates(shift), at_bound),
+        type_thresholds=TypeThresholds(
+            dict(zip(labels.types, offsets.tolist(), strict=True)),
+            dev.rates(with_offsets),
+            test.rates(with_offsets),
+        ),
+        temperature=Temperature(t, confidence(dev, t), confidence(test, t)),
     )
+
+
+def shifts(
+    analysis: Analysis, head: Head, counts: np.ndarray, labels: LabelSet
+) -> dict[str, np.ndarray]:
+    """Return what thresholds add to the scores of a head, (outputs,), as "tau" and "types"."""
+    tau = analysis.threshold.tau * prior_shift(head, counts)
+    assert analysis.type_thresholds
+    offsets = np.array([analysis.type_thresholds.offsets[name] for name in labels.types])
+    return {"tau": tau, "types": tau + type_shift(head, labels, offsets)}
 
 
 def judged(gold: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -225,14 +308,21 @@ def illegal_transitions(ids: np.ndarray, lengths: np.ndarray, labels: LabelSet) 
     return float(1 - legal.mean())
 
 
-def calibration(
-    probabilities: np.ndarray, targets: Sequence[Tensor]
-) -> WordGroups[stats.Calibration]:
+def confidence(decoding: Decoding, temperature: float) -> Confidence:
+    """Return the cross entropy and the calibration errors of a split at a temperature."""
+    probabilities = decoding.probabilities(temperature)
+    bins = calibration(probabilities, decoding.targets)
+    return Confidence(
+        stats.cross_entropy(probabilities, decoding.targets),
+        WordGroups(bins.all.error, bins.entities.error),
+    )
+
+
+def calibration(probabilities: np.ndarray, gold: np.ndarray) -> WordGroups[stats.Calibration]:
     """Compare the probability of the most probable class with how often it is right.
 
-    probabilities (W, P, C); targets: P tensors (W,). With two pointers each word counts twice.
+    probabilities (W, P, C); gold: classes (W, P). With two pointers each word counts twice.
     """
-    gold = np.stack([x.numpy() for x in targets], axis=1)  # (W, P)
     predicted, confidence = probabilities.argmax(-1), probabilities.max(-1)
     inside = (gold > 0) | (predicted > 0)
     correct = predicted == gold
@@ -249,39 +339,3 @@ def diagram(bins: stats.Calibration) -> Diagram:
         return [None if np.isnan(x) else x for x in values.tolist()]
 
     return Diagram(bins.counts.tolist(), means(bins.confidence), means(bins.accuracy))
-
-
-def shifted_counts(
-    head: Head,
-    tau: float,
-    counts: np.ndarray,
-    labels: LabelSet,
-    emissions: np.ndarray,
-    lengths: np.ndarray,
-    gold: np.ndarray,
-    device: torch.device,
-) -> np.ndarray:
-    """Count entities correct, predicted and gold, (3,), after a shift of the scores by −τ·log π_c.
-
-    π_c is the class's share of the training words: above 0, rare classes are predicted more often.
-    Menon et al. 2021, eq. 9, with τ = 1. emissions (words, outputs); lengths (sentences,), in
-    words; counts (classes,), where a class that training lacks counts as one word; gold: rows
-    (start, end, type).
-    """
-    shares = np.maximum(counts, 1) / counts.sum()
-    shift = -tau * np.tile(np.log(shares), head.pointers)
-    shifted = torch.from_numpy(emissions + shift.astype(np.float32)).to(device)
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    predicted: list[np.ndarray] = []
-    for first in range(0, len(lengths), GROUP):
-        group = lengths[first : first + GROUP]
-        start, end = ends[first], ends[first + len(group)]
-        decoded = head.decode(shifted[start:end], torch.from_numpy(group))
-        if decoded.spans is None:
-            spans = entities(decoded.labels.cpu().numpy(), group, labels)
-        else:
-            spans = decoded.spans.numpy()
-        predicted.append(spans + np.array([start, start, 0]))
-    rows = np.concatenate(predicted)
-    by_type = entity_counts(gold, rows, len(emissions), len(labels.types))
-    return np.asarray(by_type.sum(0))

@@ -106,6 +106,17 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15)
     return Calibration(float(error), edges, counts, means, accuracies)
 
 
+def cross_entropy(probabilities: NDArray[np.floating], targets: NDArray[np.integer]) -> float:
+    """Return the mean −log p of the gold classes in nats, over words and pointers.
+
+    probabilities (W, P, C), targets (W, P). A p below the smallest normal number of its type counts
+    as that.
+    """
+    gold = np.take_along_axis(probabilities, targets[..., None], -1)
+    least = np.finfo(gold.dtype).tiny
+    return float(-np.log(np.maximum(gold, least), dtype=np.float64).mean())
+
+
 def _checked(counts: ArrayLike) -> Floats:
     """Return counts (..., runs, sentences, 3) as float64 if they can be of the same sentences."""
     counts = np.asarray(counts, dtype=np.float64)

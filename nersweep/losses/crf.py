@@ -266,17 +266,20 @@ class CRF(nn.Module):
         return viterbi(*self.check(emissions, lengths), *self.scores())
 
     @torch.no_grad()
-    def marginals(self, emissions: Tensor, lengths: Tensor) -> Tensor:
+    def marginals(self, emissions: Tensor, lengths: Tensor, temperature: float = 1.0) -> Tensor:
         """Return the probability of each label at each word over all paths of its sentence, (W, K).
 
-        Forward times backward messages, in log space (Rabiner 1989, eq. 27).
+        Forward times backward messages, in log space (Rabiner 1989, eq. 27). temperature > 0
+        divides the score of each path.
         """
-        emissions, lengths = self.check(emissions, lengths)
+        emissions, lengths = self.check(emissions / temperature, lengths)
         if not len(emissions):
             return emissions
         words, longest = len(emissions), int(lengths.max())
         lengths = lengths.to(emissions.device, non_blocking=True)
-        start, transitions, end = (x.to(emissions.dtype).clamp(min=-1e30) for x in self.scores())
+        start, transitions, end = (
+            (x.to(emissions.dtype) / temperature).clamp(min=-1e30) for x in self.scores()
+        )
 
         def messages(order: Tensor, first: Tensor, steps: Tensor) -> Tensor:
             """Return what arrives at each place, its own emission not included, (T, S, K)."""

@@ -1,14 +1,17 @@
 """A tagger on disk: the encoder as transformers saves it, and beside it what the head adds."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from nersweep.batches.batch import Tokenised
 from nersweep.batches.windows import tokenise
 from nersweep.config.build import Recipe, build
 from nersweep.data.corpus import Sentence
@@ -39,8 +42,19 @@ UNREADABLE = (
 )
 
 
-def save(folder: Path, tagger: Tagger, head: Recipe, labels: LabelSet, dtype: torch.dtype) -> None:
+def save(
+    folder: Path,
+    tagger: Tagger,
+    head: Recipe,
+    labels: LabelSet,
+    dtype: torch.dtype,
+    thresholds: Mapping[str, np.ndarray],
+    temperature: float,
+) -> None:
     """Write a tagger to a folder. dtype: the precision in which it was scored.
+
+    thresholds: by name, what each adds to the scores of a word, (outputs,). temperature: what
+    divides the scores for calibrated probabilities. Both were chosen on dev after training.
 
     `transformers.pipeline` loads the folder of a token head, which needs the encoder's files alone.
     """
@@ -53,6 +67,8 @@ def save(folder: Path, tagger: Tagger, head: Recipe, labels: LabelSet, dtype: to
         "types": labels.types,
         "max_length": tagger.encoder.max_length,
         "precision": str(dtype).removeprefix("torch."),
+        "thresholds": {name: shift.tolist() for name, shift in thresholds.items()},
+        "temperature": temperature,
     }
     files.write_json(folder / HEAD, facts)
 
@@ -78,36 +94,74 @@ def recipe_of(settings: dict[str, object]) -> Recipe:
 class SavedTagger:
     """A saved tagger, ready to predict: `SavedTagger("outputs/runs/focal-g3-s1-…/model")`.
 
-    It computes in the precision in which the run was scored, or in `dtype`. No code in the folder
-    is run: the encoder is read from safetensors, and its head must be one of ours. Raises UserError
-    for a folder that `save` has not written.
+    It computes in the precision in which the run was scored, or in `dtype`. thresholds: "tau" or
+    "types" applies the threshold for rare labels, or the types' own, that the run chose on dev.
+
+    No code in the folder is run: the encoder is read from safetensors, and its head must be one of
+    ours. Raises UserError for a folder that `save` has not written, for unknown thresholds, and for
+    thresholds that a folder of an older version lacks.
     """
 
-    def __init__(self, folder: str | Path, device: str = "cpu", dtype: torch.dtype | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        thresholds: Literal["none", "tau", "types"] = "none",
+    ):
         self.device = torch.device(device)
         try:
             self.labels, self.tagger = load(Path(folder), self.device, dtype)
+            self.temperature, shifts = read_choices(Path(folder), self.tagger.head)
         except UNREADABLE as error:
             must = f"not the model folder of a run ({one_line(error)})"
             raise UserError(Fault(str(folder), must=must)) from None
+        self.shift = None
+        if thresholds != "none":
+            if thresholds not in shifts:
+                must = f"must be one of {', '.join(['none', *shifts])} for {folder}"
+                remedy = "" if shifts else "an older version made its run; rerun=true repeats it"
+                raise UserError(Fault("thresholds", thresholds, must, remedy))
+            self.shift = shifts[thresholds].to(self.device)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[tuple[list[str], list[Span]]]:
         """Return for each sentence of words its IOB2 tags, and its entities.
 
         These are (start, end, type) over words, end exclusive; those of a span head may overlap.
         """
-        encoder = self.tagger.encoder
-        words = [Sentence(tuple(sentence), ("O",) * len(sentence)) for sentence in sentences]
-        if not any(sentence.words for sentence in words):
-            return [([], []) for _ in words]
-        split = tokenise(words, self.labels, encoder.tokenizer, encoder.max_length)
-        predictions = predict(self.tagger, split, self.device)
+        if not any(sentences):
+            return [([], []) for _ in sentences]
+        split = self.tokenise(sentences)
+        predictions = predict(self.tagger, split, self.device, self.shift)
         tags = self.labels.decode(predictions.labels)
         results = []
         for start, end in pairwise(split.sentence_words.tolist()):
             entities = self.spans_between(predictions, tags, start, end)
             results.append((tags[start:end], entities))
         return results
+
+    def probabilities(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """Return for each sentence the probabilities of the classes, (words, pointers, classes).
+
+        Classes are those of `self.tagger.head.classes(self.labels)`. The probabilities are at the
+        temperature that the run chose on dev; thresholds change predictions alone.
+        """
+        head = self.tagger.head
+        if not any(sentences):
+            classes = len(head.classes(self.labels))
+            return [np.zeros((0, head.pointers, classes), np.float32) for _ in sentences]
+        split = self.tokenise(sentences)
+        emissions = torch.from_numpy(predict(self.tagger, split, self.device).emissions)
+        lengths = torch.from_numpy(split.lengths())
+        scores = emissions.to(self.device)
+        probabilities = head.probabilities(scores, lengths, self.temperature).movedim(0, 1)
+        return np.split(probabilities.cpu().numpy(), split.sentence_words[1:-1])
+
+    def tokenise(self, sentences: Sequence[Sequence[str]]) -> Tokenised:
+        """Return sentences of words, at least one word in all, as the encoder sees them."""
+        encoder = self.tagger.encoder
+        words = [Sentence(tuple(sentence), ("O",) * len(sentence)) for sentence in sentences]
+        return tokenise(words, self.labels, encoder.tokenizer, encoder.max_length)
 
     def spans_between(
         self, predictions: Predictions, tags: Sequence[str], start: int, end: int
@@ -142,3 +196,21 @@ def load(
     tagger.to(device)
     encoder.on(device, dtype or PRECISIONS[facts["precision"]])
     return labels, tagger
+
+
+def read_choices(folder: Path, head: Head) -> tuple[float, dict[str, torch.Tensor]]:
+    """Return the temperature and the thresholds (outputs,) of a folder, by name.
+
+    1 and none if an older version wrote it. Raises what the folder leads to.
+    """
+    facts = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+    temperature = float(facts.get("temperature", 1.0))
+    outputs = len(head.outputs(head.labels))
+    shifts: dict[str, torch.Tensor] = {}
+    for name, values in facts.get("thresholds", {}).items():
+        shifts[name] = torch.tensor(values, dtype=torch.float32)
+        if shifts[name].shape != (outputs,) or not shifts[name].isfinite().all():
+            raise ValueError(f"its threshold {name} is not {outputs} finite numbers")
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"its temperature is {temperature}, must be > 0 and finite")
+    return temperature, shifts

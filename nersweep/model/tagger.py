@@ -63,8 +63,13 @@ def weighted_sum(terms: Terms) -> Tensor:
 
 
 @torch.inference_mode()
-def predict(tagger: Tagger, split: Tokenised, device: torch.device) -> Predictions:
-    """Return the predictions for all words of a split."""
+def predict(
+    tagger: Tagger, split: Tokenised, device: torch.device, shift: Tensor | None = None
+) -> Predictions:
+    """Return the predictions for all words of a split.
+
+    shift (outputs,) is added to the scores of every word: a threshold chosen after training.
+    """
     tagger.eval()
     packed, everything = tagger.encoder.packed, range(len(split))
     if tagger.encoder.grid:
@@ -74,6 +79,8 @@ def predict(tagger: Tagger, split: Tokenised, device: torch.device) -> Predictio
     places, labels, scores, probabilities, spans = [], [], [], [], []
     for sentences in groups:
         _, emissions = tagger([split.batch(sentences, packed)])
+        if shift is not None:
+            emissions = emissions + shift
         lengths = split.gold(sentences).lengths.to(device)
         decoded = tagger.head.decode(emissions, lengths)
         words = split.words_of(sentences)

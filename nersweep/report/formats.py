@@ -175,7 +175,8 @@ def comma_separated(comparison: Comparison) -> str:
         values += [f1, row.sd, *row.interval]
         values.append("" if row.claim.f1 is None else row.claim.f1 / 100)
         if row.records:
-            values += [row.shifted_f1, row.tau, comparison.time_ratio(row)]
+            f1_with_tau, tau = row.mean("threshold/f1"), row.mean("threshold/tau")
+            values += [f1_with_tau, tau, comparison.time_ratio(row)]
         else:
             values += [""] * 3
         for name in CONTRAST_COLUMNS:

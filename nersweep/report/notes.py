@@ -50,6 +50,7 @@ def write_notes(
                 f"{', '.join(row.equals)}: the same predictions as {row.setting} with every seed, "
                 "counted once"
             )
+    notes += note_tau(rows)
     notes += note_baseline(rows, baseline, name)
     others = [row for row in rows if baseline and row.seeds != baseline.seeds]
     if baseline and others:
@@ -57,6 +58,23 @@ def write_notes(
             f"not the same seeds as {baseline.setting}: {', '.join(names(others))}; compared over "
             "the seeds they share if these are at least two and half of the fewer, else over all"
         )
+    return notes
+
+
+def note_tau(rows: Sequence[Row]) -> list[str]:
+    """Name the rows whose τ ends where its search does."""
+    notes: list[str] = []
+    for row in rows:
+        ends: list[str] = []
+        for record in row.records:
+            threshold = record.result.analysis.threshold
+            if threshold.at_bound:
+                ends.append(f"{threshold.tau:+g} with seed {record.seed}")
+        if ends:
+            notes.append(
+                f"{row.setting}: τ ends where its search does, at {', '.join(ends)}: F1 with τ may "
+                "be better beyond"
+            )
     return notes
 
 

@@ -83,9 +83,10 @@ class Record:
 
     @cached_property
     def scores(self) -> dict[str, float]:
-        """All scores under flat names: f1, PER/f1, strict/f1, errors/boundary, …"""
-        analysis = self.result.analysis.split(self.split)
-        return self.result.scores(self.split).flat() | analysis.flat()
+        """All scores under flat names: f1, PER/f1, strict/f1, errors/boundary, threshold/f1, …"""
+        scores = self.result.scores(self.split).flat()
+        analysis = self.result.analysis
+        return scores | analysis.split(self.split).flat() | analysis.after(self.split)
 
     @cached_property
     def identity(self) -> dict[str, Any]:

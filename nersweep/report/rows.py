@@ -83,21 +83,6 @@ class Row:
         return float(self.values("f1").std(ddof=1)) if len(self.records) > 1 else np.nan
 
     @property
-    def tau(self) -> float:
-        """Mean of the thresholds τ that were best on dev."""
-        return float(np.mean([record.result.analysis.threshold.tau for record in self.records]))
-
-    @property
-    def shifted_f1(self) -> float:
-        """Mean F1 with the threshold that was best on dev."""
-        scores: list[float] = []
-        for record in self.records:
-            threshold = record.result.analysis.threshold
-            rates = threshold.dev if record.split == "dev" else threshold.test
-            scores.append(rates.f1)
-        return float(np.mean(scores))
-
-    @property
     def step_seconds(self) -> list[float]:
         """Time of an optimiser step, by seed. CPU time if the row was trained on CPUs."""
         return [record.step_seconds for record in self.records]

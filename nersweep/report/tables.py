@@ -43,6 +43,7 @@ def make_tables(comparison: Comparison) -> list[Table]:
     claims = [row for row in comparison.rows if row.claim.types]
     tables = [
         make_table("Scores, in percent", score_columns(comparison), comparison.rows),
+        make_table("After training, in percent", after_columns(finished), finished),
         make_table("Other measures, in percent", other_columns(comparison), finished),
         make_table("Errors, per run", error_columns(), finished),
         make_table("F1 of each type, in percent", type_columns(comparison), finished),
@@ -130,21 +131,47 @@ def verdict(row: Row, comparison: Comparison) -> str:
     return NOTHING if row.trained or not row.records else "did not train"
 
 
-def other_columns(comparison: Comparison) -> list[Column]:
-    unit = comparison.time_unit.setting
+def after_columns(rows: Sequence[Row]) -> list[Column]:
+    """Return what thresholds and a temperature give, but for what is unknown of all rows."""
+    nats = "the mean −log p of a word's true class, in nats"
     columns = [
         Column(
             "with τ",
-            lambda row: percent(row.shifted_f1),
+            mean("threshold/f1"),
             "F1 with a threshold for rare labels, chosen on dev after training",
         ),
-        Column("τ", lambda row: number(row.tau, "+.1f"), "that threshold, mean over seeds"),
+        Column(
+            "τ",
+            lambda row: number(row.mean("threshold/tau"), "+.1f"),
+            "that threshold, mean over seeds",
+        ),
+        Column(
+            "with types",
+            mean("type_thresholds/f1"),
+            "F1 with a threshold of each type beside τ, chosen on dev too",
+        ),
         Column("ECE", mean("calibration_error/all"), "expected calibration error over all words"),
         Column(
             "ECE entities",
             mean("calibration_error/entities"),
             "the same over the words of entities, true or predicted",
         ),
+        Column("cross entropy", nats_of("cross_entropy"), nats),
+        Column(
+            "T",
+            lambda row: number(row.mean("temperature/value"), ".2f"),
+            "the temperature with the least cross entropy on dev, mean over seeds",
+        ),
+        Column("ECE at T", mean("temperature/calibration_error/all"), "with scores divided by T"),
+        Column("ECE entities at T", mean("temperature/calibration_error/entities"), "the same"),
+        Column("cross entropy at T", nats_of("temperature/cross_entropy"), "the same"),
+    ]
+    return [x for x in columns if any(x.value(row) != NOTHING for row in rows)]
+
+
+def other_columns(comparison: Comparison) -> list[Column]:
+    unit = comparison.time_unit.setting
+    columns = [
         Column("illegal", mean("illegal_transitions"), "words whose label IOB2 forbids there"),
         Column("seen", mean("seen/f1"), "F1 over entities whose words are an entity of training"),
         Column("unseen", mean("unseen/f1"), "F1 over the other entities"),
@@ -201,6 +228,11 @@ def claimed_type_columns(comparison: Comparison) -> list[Column]:
 def mean(score: str) -> Callable[[Row], str]:
     """Return a column's value: the mean of a score over seeds, in percent."""
     return lambda row: percent(row.mean(score))
+
+
+def nats_of(score: str) -> Callable[[Row], str]:
+    """Return a column's value: the mean of a score over seeds, in nats."""
+    return lambda row: number(row.mean(score), ".4f")
 
 
 def percent(share: float) -> str:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from nersweep.config.schema import TrainConfig
 from nersweep.data.corpus import tag_counts
-from nersweep.evaluation.analysis import Analysis, analyse
+from nersweep.evaluation.analysis import Analysis, analyse, shifts
 from nersweep.evaluation.metrics import Scores, score
 from nersweep.faults import one_line
 from nersweep.machine import files, gpus, host
@@ -204,7 +204,15 @@ def train_and_score(
         tagger.head, facts.counts, facts.corpus, labels, trained.splits, predictions, plan.device
     )
     tagger.float().load_state_dict(history.weights)
-    saved.save(plan.folder / "model", tagger, plan.head, labels, plan.precision)
+    saved.save(
+        plan.folder / "model",
+        tagger,
+        plan.head,
+        labels,
+        plan.precision,
+        shifts(analysis, tagger.head, facts.counts, labels),
+        analysis.after("dev")["temperature/value"],
+    )
     write_artifacts(plan, history, predictions, trained.splits)
     return finish(plan, trained, scores, analysis)
 

@@ -13,10 +13,11 @@ from nersweep.training.history import EpochRecord, StepRecord
 
 @styled
 def learning_curves(path: Path, steps: Sequence[StepRecord], epochs: Sequence[EpochRecord]) -> None:
-    """Draw the training loss over steps beside the dev F1 over epochs."""
-    figure = Figure(figsize=(9, 3.5), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Draw the training loss over steps beside cross entropy and F1 of dev over epochs."""
+    figure = Figure(figsize=(13, 3.5), dpi=120, layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
     plot_loss(left, np.array([step.loss for step in steps]))
+    plot_cross_entropy(middle, epochs)
     plot_f1(right, epochs)
     save(figure, path)
 
@@ -30,6 +31,16 @@ def plot_loss(axes: Axes, losses: np.ndarray) -> None:
     axes.plot(steps[width - 1 :], mean, color="black", linewidth=1.5, label=f"mean of {width}")
     axes.set(xlabel="optimiser step", ylabel="training loss", title="Training loss")
     axes.legend()
+
+
+def plot_cross_entropy(axes: Axes, epochs: Sequence[EpochRecord]) -> None:
+    """Plot the cross entropy of dev after each epoch; a gap where an older version trained."""
+    at = [epoch.epoch for epoch in epochs]
+    values = np.array([epoch.cross_entropy for epoch in epochs], dtype=float)
+    axes.plot(at, values, color="black", linewidth=1.5, marker="o")
+    title = "Cross entropy on the development split"
+    axes.set(xlabel="epoch", ylabel="nats per word", title=title, xticks=at)
+    axes.set_ylim(bottom=0)
 
 
 def plot_f1(axes: Axes, epochs: Sequence[EpochRecord]) -> None:

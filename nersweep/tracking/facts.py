@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from math import isnan
 from pathlib import Path
 
 from nersweep.faults import Fault, UserError
@@ -75,12 +76,15 @@ def run_facts(folder: Path, card: Card) -> FolderFacts:
     if not isinstance(result, FinishedResult):
         return facts
     step, analysis = result.best_epoch, result.analysis
-    dev = analysis.dev.flat("dev") | {"dev/threshold/f1": analysis.threshold.dev.f1}
-    test = analysis.test.flat("test") | {"test/threshold/f1": analysis.threshold.test.f1}
+    splits: dict[str, Values] = {}
+    for split in ("dev", "test"):
+        scores = analysis.split(split).flat() | analysis.after(split)
+        splits[split] = {f"{split}/{name}": x for name, x in scores.items() if not isnan(x)}
+    splits["dev"].pop("dev/cross_entropy", None)  # the best epoch's, which is in the curves
     best = {"dev/best_f1": result.dev.f1}
     return replace(
         facts,
-        scores=[(0, card.numbers), (step, dev), (step, test), (step, best)],
+        scores=[(0, card.numbers), (step, splits["dev"]), (step, splits["test"]), (step, best)],
         test=(step, result.test.flat("test")),
         files=run_files(folder),
         model=folder / "model" if (folder / "model").is_dir() else None,
@@ -131,6 +135,8 @@ def values_of(record: StepRecord | EpochRecord) -> tuple[int, Values]:
         values = record.dev.flat("dev")
         for type_, share in record.absent.items():
             values[f"train/{type_}/absent_steps"] = share
+        if record.cross_entropy is not None:
+            values["dev/cross_entropy"] = record.cross_entropy
         return record.epoch, values | {"train/epoch_loss": record.loss}
     values = {"train/loss": record.loss, "train/lr": record.lr, "train/grad_norm": record.grad_norm}
     for name, value in (record.terms or {}).items():

@@ -41,6 +41,8 @@ class EpochRecord:
     """An epoch, counted from 1. loss: the mean of its steps; dev: scores after it.
 
     absent: by type, the share of its steps without it; padding: the share of slots that hold none.
+    cross_entropy: on dev, whatever the loss: the mean −log p of the true class of a word, in nats,
+    and of a CRF its marginal's; None if an older version made the record.
     """
 
     epoch: int
@@ -49,6 +51,7 @@ class EpochRecord:
     absent: dict[str, float]
     padding: float
     gradients: Gradients
+    cross_entropy: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         values: dict[str, Any] = EPOCH.dump_python(self, exclude_defaults=True)

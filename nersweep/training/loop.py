@@ -8,6 +8,7 @@ import torch
 from nersweep.batches.batch import Tokenised
 from nersweep.config.schema import TrainConfig
 from nersweep.evaluation.metrics import score
+from nersweep.evaluation.stats import cross_entropy
 from nersweep.labels import LabelSet
 from nersweep.machine import signals
 from nersweep.model.tagger import Tagger, predict, weighted_sum
@@ -53,6 +54,7 @@ def fit(
     if config.sampler == "entity_balanced":
         importance = entity_importance(train.labels, train.sentence_words, labels)
     truth = tagger.head.targets(dev.gold(range(len(dev))), labels)
+    gold = torch.stack(truth, 1).numpy()  # (words of dev, pointers)
     engine = engine_for(tagger.encoder, config.engine)
     groups = parameter_groups(tagger, config)
     optimiser = AdamW(groups, config.engine.chunked_adamw, engine.flats)
@@ -113,6 +115,7 @@ def fit(
                     train=norms.histogram.read(),
                     dev=histogram(predictions.probabilities, truth),
                 ),
+                cross_entropy=cross_entropy(predictions.probabilities, gold),
             )
             history.epochs.append(this_epoch)
             record(this_epoch)

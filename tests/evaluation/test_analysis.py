@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from nersweep.data.corpus import Sentence
 from nersweep.evaluation.analysis import (
@@ -14,22 +13,12 @@ from nersweep.evaluation.analysis import (
     errors,
     illegal_transitions,
     judged,
-    shifted_counts,
 )
-from nersweep.evaluation.metrics import TypeScores, entities, entity_counts
+from nersweep.evaluation.metrics import TypeScores, entities
 from nersweep.labels import LabelSet
-from nersweep.model.heads.crf import CRFHead
-from nersweep.model.heads.span import SpanHead
-from nersweep.model.heads.token import TokenHead
 
 LABELS = LabelSet(["LOC", "PER"])
 LOC, PER = 1, 2
-CPU = torch.device("cpu")
-
-
-class Encoder:
-    def classify(self, features):
-        return features
 
 
 def spans(*rows):
@@ -97,7 +86,7 @@ def test_illegal_is_what_iob2_does_not_allow_at_the_start_and_after_another_labe
 def test_words_outside_entities_hide_what_is_uncertain():
     # 8 words rightly O at .9; of 2 words predicted PER at .6 one is.
     probabilities = np.array([[[0.9, 0.1]]] * 8 + [[[0.4, 0.6]]] * 2)  # (W, P, C)
-    result = calibration(probabilities, (torch.tensor([0] * 8 + [1, 0]),))
+    result = calibration(probabilities, np.array([0] * 8 + [1, 0])[:, None])
     assert result.entities.error == pytest.approx(0.1)
     assert result.all.error == pytest.approx(0.8 * 0.1 + 0.2 * 0.1)
     bins = diagram(result.entities)
@@ -105,38 +94,3 @@ def test_words_outside_entities_hide_what_is_uncertain():
         (n, c, a) for n, c, a in zip(bins.counts, bins.confidence, bins.accuracy, strict=True) if n
     ] == [(2, pytest.approx(0.6), 0.5)]
     assert bins.accuracy.count(None) == 14
-
-
-@pytest.mark.parametrize("make", [TokenHead, CRFHead, SpanHead])
-def test_no_shift_changes_nothing_and_a_large_one_finds_more(make):
-    head = make(Encoder(), LABELS)
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 12, size=300)
-    emissions = rng.normal(size=(lengths.sum(), len(head.outputs(LABELS)))).astype(np.float32)
-    gold = entities(rng.integers(len(LABELS), size=lengths.sum()), lengths, LABELS)
-    counts = np.array([900, *[20] * (len(head.classes(LABELS)) - 1)])
-    decoded = head.decode(torch.from_numpy(emissions), torch.from_numpy(lengths))
-    predicted = (
-        entities(decoded.labels.numpy(), lengths, LABELS)
-        if decoded.spans is None
-        else decoded.spans.numpy()
-    )
-
-    def at(tau):
-        return shifted_counts(head, tau, counts, LABELS, emissions, lengths, gold, CPU)
-
-    assert at(0.0).tolist() == entity_counts(gold, predicted, len(emissions), 2).sum(0).tolist()
-    predicted = [at(tau)[1] for tau in (-1.0, 0.0, 0.3)]
-    assert predicted == sorted(set(predicted))
-
-
-def test_one_shift_is_that_of_the_prior():
-    # p(PER | x) < p(O | x), but the likelihood ratio is in favour of PER: π is (.9, .1).
-    head, labels = TokenHead(Encoder(), LabelSet(["PER"])), LabelSet(["PER"])
-    emissions = np.log(np.array([[0.8, 0.2, 1e-9]], dtype=np.float32))
-    gold, counts, lengths = spans((0, 1, 1)), np.array([90, 10, 0]), np.array([1])
-    result = [
-        shifted_counts(head, tau, counts, labels, emissions, lengths, gold, CPU).tolist()
-        for tau in (0.5, 1.0)
-    ]
-    assert result == [[0, 0, 1], [1, 1, 1]]  # log .8/.2 = 1.39; log 9 = 2.2

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from forked import FORKED
@@ -15,13 +16,16 @@ from nersweep.losses import CrossEntropyLoss
 from nersweep.model import saved
 from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.tagger import Tagger
+from nersweep.model.tagger import predict as predict_all
 
+CPU = torch.device("cpu")
 LABELS = LabelSet(["LOC", "PER"])
 SENTENCES = [
     Sentence(("Ada", "saw", "Pau"), ("B-PER", "O", "B-LOC")),
     Sentence(("Kim",) * 20, ("B-PER",) * 20),
 ]
 CORPUS = Corpus("small", "here", SENTENCES, SENTENCES, SENTENCES)
+TEMPERATURE = 1.75
 WORDS = [["Ada", "Kim", "saw", "Lyon"], ["Pau"], ["Kim", "Ada"] * 9]
 HEADS = {
     "argmax": {"_target_": "nersweep.model.heads.token.TokenHead", "decode": "argmax"},
@@ -50,8 +54,17 @@ def save(folder, config, dtype=torch.float32):
         torch.nn.init.normal_(parameter)
     for parameter in tagger.head.parameters():
         torch.nn.init.normal_(parameter)
-    saved.save(folder, tagger, recipe, LABELS, dtype)
+    saved.save(folder, tagger, recipe, LABELS, dtype, shifts_of(recipe.target), TEMPERATURE)
     return tagger
+
+
+def shifts_of(head):
+    """A threshold that makes entities likelier, and one that forbids all but the first type."""
+    first = np.zeros(len(head.outputs(LABELS)))
+    for i, name in enumerate(head.outputs(LABELS)):
+        first[i] = -1e4 * name.endswith("PER")
+    return {"tau": np.array([3.0 * ("LOC" in x or "PER" in x) for x in head.outputs(LABELS)]),
+            "types": first}  # fmt: skip
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -68,6 +81,72 @@ def test_a_saved_head_predicts_the_same_in_a_new_process(head, tmp_path):
     other.start()
     assert answers.get(timeout=60) == here
     other.join()
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_threshold_is_added_to_the_scores_before_decoding(head, tmp_path):
+    save(tmp_path, HEADS[head])
+    plain = saved.SavedTagger(tmp_path)
+    assert saved.SavedTagger(tmp_path, thresholds="none").predict(WORDS) == plain.predict(WORDS)
+    found = {}
+    for name in ("none", "tau", "types"):
+        predicted = saved.SavedTagger(tmp_path, thresholds=name).predict(WORDS)
+        found[name] = [type_ for _, spans in predicted for _, _, type_ in spans]
+    assert found["tau"] != found["none"] and "PER" in found["none"]
+    assert set(found["types"]) == {"LOC"}
+    # One sentence by hand.
+    split = plain.tokenise(WORDS[:1])
+    emissions = torch.from_numpy(predict_all(plain.tagger, split, CPU).emissions)
+    shift = torch.tensor(shifts_of(type(plain.tagger.head))["tau"]).float()
+    labels = plain.tagger.head.decode(emissions + shift, torch.tensor([4])).labels
+    shifted = saved.SavedTagger(tmp_path, thresholds="tau")
+    assert shifted.predict(WORDS[:1])[0][0] == [LABELS.names[i] for i in labels]
+
+
+def test_thresholds_that_a_folder_lacks_are_refused(tmp_path):
+    save(tmp_path, HEADS["argmax"])
+    with pytest.raises(UserError, match="thresholds=best: must be one of none, tau, types for"):
+        saved.SavedTagger(tmp_path, thresholds="best")
+    facts = json.loads((tmp_path / saved.HEAD).read_text())
+    older = {name: facts[name] for name in facts.keys() - {"thresholds", "temperature"}}
+    (tmp_path / saved.HEAD).write_text(json.dumps(older))
+    assert saved.SavedTagger(tmp_path).temperature == 1.0
+    with pytest.raises(UserError, match=r"thresholds=tau: must be one of none .*older version"):
+        saved.SavedTagger(tmp_path, thresholds="tau")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"thresholds": {"tau": [0.0] * 4}},
+        {"thresholds": {"tau": [0.0] * 4 + [float("inf")]}},
+        {"thresholds": {"tau": "none"}},
+        {"thresholds": 3},
+        {"temperature": 0},
+        {"temperature": float("nan")},
+        {"temperature": "hot"},
+    ],
+)
+def test_damaged_choices_are_refused(facts, tmp_path):
+    save(tmp_path, HEADS["argmax"])
+    whole = json.loads((tmp_path / saved.HEAD).read_text())
+    (tmp_path / saved.HEAD).write_text(json.dumps(whole | facts))
+    with pytest.raises(UserError, match="not the model folder of a run"):
+        saved.SavedTagger(tmp_path)
+
+
+@pytest.mark.parametrize("head", ["argmax", "span"])
+def test_probabilities_are_at_the_temperature(head, tmp_path):
+    save(tmp_path, HEADS[head])
+    tagger = saved.SavedTagger(tmp_path, thresholds="types")
+    probabilities = tagger.probabilities([*WORDS, []])
+    pointers, classes = (2, 3) if head == "span" else (1, 5)
+    assert [x.shape for x in probabilities] == [(n, pointers, classes) for n in (4, 1, 18, 0)]
+    emissions = predict_all(tagger.tagger, tagger.tokenise(WORDS), CPU).emissions
+    scores = np.exp(emissions.reshape(-1, pointers, classes).astype(float) / TEMPERATURE)
+    expected = scores / scores.sum(-1, keepdims=True)
+    assert np.concatenate(probabilities) == pytest.approx(expected, abs=1e-5)
+    assert [x.shape for x in tagger.probabilities([[]])] == [(0, pointers, classes)]
 
 
 def test_long_sentences_are_cut_into_the_windows_of_the_run(tmp_path):

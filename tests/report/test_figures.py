@@ -140,7 +140,23 @@ def test_curves_continue_with_the_seeds_still_in_training():
     assert drawn(figure)["focal"].get_xydata() == pytest.approx(
         np.array([[1, 30], [2, 50], [3, 90]])
     )
-    assert drawn(figure, 1)["focal"].get_xydata() == pytest.approx(np.array([[1, 1], [2, 0.25]]))
+    assert drawn(figure, 1)["focal"].get_xydata() == pytest.approx(
+        np.array([[1, 0.5], [2, 0.25], [3, 0.5 / 3]])
+    )
+    assert "nats per word" in figure.axes[1].get_ylabel()
+
+
+def test_cross_entropy_that_is_unknown_is_not_drawn():
+    def older(record):
+        epochs = [replace(epoch, cross_entropy=None) for epoch in record.epochs]
+        return replace(record, epochs=epochs)
+
+    old, new = older(run("focal", 1, history=(0.2, 0.4))), run("dice", 1, history=(0.3, 0.4))
+    rows = [Row("focal", (old,)), Row("dice", (new,))]
+    figure = learning_curves(compared(*rows, baseline=None))
+    assert set(drawn(figure, 1)) == {"dice"} and set(drawn(figure)) == {"focal", "dice"}
+    alone = compared(rows[0], baseline=None)
+    assert len(learning_curves(alone).axes) == 1 and "losses" not in facts(alone)
 
 
 def test_one_epoch_is_one_tick():

@@ -15,10 +15,11 @@ from finished import finished_result, unfinished
 from nersweep.evaluation.inference import Verdict
 from nersweep.report import formats, tables
 from nersweep.report.comparison import Comparison
-from nersweep.report.notes import note_unfinished
+from nersweep.report.notes import note_tau, note_unfinished, write_notes
+from nersweep.report.records import Record
 from nersweep.report.reference import Claim, Reference
 from nersweep.report.rows import Row
-from nersweep.results.result import DataFacts
+from nersweep.results.result import DataFacts, result_of
 from nersweep.terminal import console
 
 HARM = r"a|b_c$d&e%f#g<h>[i]*j*~k^l{m}\n`o` ±"
@@ -250,3 +251,43 @@ def test_claims_are_beside_the_measured_values(comparison):
     assert list(cells["precision"]) == precision
     for table in tables.make_tables(comparison):
         assert "claimed" not in " ".join([table.title, *table.header])
+
+
+def after(tau=0.0, at_bound=False, **changes):
+    """A result with everything that is chosen after training."""
+    rates = {"f1": 0.61, "precision": 0.6, "recall": 0.6}
+    scores = {"cross_entropy": 0.04321, "calibration_error": {"all": 0.01, "entities": 0.02}}
+    types = {"offsets": {"LOC": 0.5, "PER": 0.0}, "dev": rates, "test": rates | {"f1": 0.6234}}
+    temperature = {"value": 1.255, "dev": scores, "test": scores}
+    result = finished_result(**changes)
+    values = result.to_json()
+    values["analysis"]["test"]["cross_entropy"] = 0.05
+    values["analysis"]["threshold"] |= {"tau": tau, "test": rates, "at_bound": at_bound}
+    values["analysis"] |= {"type_thresholds": types, "temperature": temperature}
+    return result_of(values)
+
+
+def test_what_was_chosen_after_training_has_a_table_and_unknown_is_a_dash():
+    known = Row("focal", (Record(after(tau=1.5), "test"),))
+    older = Row("dice", (Record(finished_result("dice"), "test"),))
+    both = tables.make_tables(Comparison((known, older), None, "test"))[1]
+    assert both.title == "After training, in percent"
+    assert [dict(zip(both.header, row, strict=True)) for row in both.rows] == [
+        {"setting": "focal", "with τ": "61.00", "τ": "+1.5", "with types": "62.34",
+         "ECE": "10.00", "ECE entities": "10.00", "cross entropy": "0.0500", "T": "1.25",
+         "ECE at T": "1.00", "ECE entities at T": "2.00", "cross entropy at T": "0.0432"},
+        {"setting": "dice", "with τ": "50.00", "τ": "+0.0", "with types": "–",
+         "ECE": "10.00", "ECE entities": "10.00", "cross entropy": "–", "T": "–",
+         "ECE at T": "–", "ECE entities at T": "–", "cross entropy at T": "–"},
+    ]  # fmt: skip
+    alone = tables.make_tables(Comparison((older,), None, "test"))[1]
+    assert alone.header == ["setting", "with τ", "τ", "ECE", "ECE entities"]
+
+
+def test_a_tau_at_the_end_of_its_search_is_noted():
+    ends = Record(after(tau=-10.0, at_bound=True, loss="dice", seed=3), "test")
+    inside = Record(after(tau=1.0, seed=1), "test")
+    rows = [Row("dice", (ends,)), Row("focal", (inside,))]
+    (note,) = note_tau(rows)
+    assert note.startswith("dice: τ ends where its search does, at -10 with seed 3")
+    assert note in write_notes(rows, None, "")

@@ -12,6 +12,7 @@ from transformers import pipeline
 
 from nersweep import __main__ as cli
 from nersweep.faults import Fault, Unavailable, UserError
+from nersweep.labels import spans
 from nersweep.model.saved import SavedTagger
 from nersweep.results.counts import read_counts
 from nersweep.run import execute
@@ -109,7 +110,9 @@ def test_a_run_leaves_what_it_promises(focal, run):
     ]
     steps, epochs = [x for x in lines if "step" in x], [x for x in lines if "epoch" in x]
     assert len(steps) == 2 * 5 and [x["step"] for x in steps] == list(range(1, 11))
-    assert epochs[result["best_epoch"] - 1]["dev"] == result["dev"]
+    best = epochs[result["best_epoch"] - 1]
+    assert best["dev"] == result["dev"]
+    assert best["cross_entropy"] == result["analysis"]["dev"]["cross_entropy"] > 0
 
     # The tracker knows the same.
     client = MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
@@ -129,6 +132,8 @@ def test_a_run_leaves_what_it_promises(focal, run):
     )
     history = client.get_metric_history(run_id, "dev/f1")
     assert [(m.step, m.value) for m in history] == [(x["epoch"], x["dev"]["f1"]) for x in epochs]
+    history = client.get_metric_history(run_id, "dev/cross_entropy")
+    assert [m.value for m in history] == [x["cross_entropy"] for x in epochs]
     assert len(client.get_metric_history(run_id, "train/loss")) == 10
     assert {
         "train/B-PER/count",
@@ -136,6 +141,11 @@ def test_a_run_leaves_what_it_promises(focal, run):
         "train/PER/absent_steps",
         "test/PER/f1",
         "test/threshold/f1",
+        "test/threshold/tau",
+        "test/type_thresholds/f1",
+        "test/temperature/value",
+        "test/temperature/calibration_error/all",
+        "test/cross_entropy",
     } <= tracked.data.metrics.keys()
     artifacts = {file.path for file in client.list_artifacts(run_id)}
     assert {
@@ -321,6 +331,37 @@ def test_every_loss_trains_and_its_model_loads(loss, shared, run):
     assert losses[-1] < losses[0] and result["config"]["choice"]["loss"] == loss
     words, tags = predicted(folder)
     assert [actual for actual, _ in SavedTagger(folder / "model").predict(words)] == tags
+
+
+@pytest.mark.parametrize("choice", ["loss=cross_entropy weights=inverse", "loss=crf", "head=span"])
+def test_a_model_with_its_thresholds_predicts_what_was_scored(choice, shared, run):
+    size = ["data.train=150", "data.dev=100", "data.test=60", "train.epochs=4"]
+    code, out, err = run(*choice.split(), f"output_dir={shared}", *SMALL[:1], *size)
+    assert code == 0, err
+    result, folder = result_of(out)
+    tau = result["analysis"]["threshold"]
+    types = result["analysis"]["type_thresholds"]
+    assert tau["tau"] != 0 or any(types["offsets"].values())
+    assert result["dev"]["f1"] <= tau["dev"]["f1"] <= types["dev"]["f1"]
+    scored = {"none": result["test"], "tau": tau["test"], "types": types["test"]}
+    words, _ = predicted(folder)
+    gold = [spans(tags) for tags in gold_tags(folder)]
+    for name, scores in scored.items():
+        tagger = SavedTagger(folder / "model", thresholds=name)
+        found = [entities for _, entities in tagger.predict(words)]
+        right = sum(len(set(a) & set(b)) for a, b in zip(gold, found, strict=True))
+        total = sum(map(len, gold)) + sum(map(len, found))
+        assert 2 * right / total == pytest.approx(scores["f1"])
+    assert tagger.temperature == result["analysis"]["temperature"]["value"]
+    temperature = result["analysis"]["temperature"]["dev"]["cross_entropy"]
+    assert temperature <= result["analysis"]["dev"]["cross_entropy"] + 1e-9
+
+
+def gold_tags(folder):
+    """The gold tags of predictions/test.conll, sentence by sentence."""
+    text = (folder / "predictions" / "test.conll").read_text(encoding="utf-8")
+    blocks = text.strip().split("\n\n")
+    return [[line.split(" ")[1] for line in block.split("\n")] for block in blocks]
 
 
 def test_the_same_command_syncs_a_run_that_ended_while_the_tracker_was_away(

@@ -68,9 +68,12 @@ class Head(nn.Module, ABC):
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         """Return the predictions for sentences of so many words each (S,)."""
 
-    def probabilities(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """Return the probabilities of the classes at each word, for each pointer, (P, W, C)."""
-        return torch.stack(emissions.chunk(self.pointers, -1)).softmax(-1)
+    def probabilities(self, emissions: Tensor, lengths: Tensor, temperature: float = 1.0) -> Tensor:
+        """Return the probabilities of the classes at each word, for each pointer, (P, W, C).
+
+        temperature > 0 divides all scores: above 1, the probabilities are more even.
+        """
+        return torch.stack((emissions / temperature).chunk(self.pointers, -1)).softmax(-1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the emissions (W, outputs), raw scores, of features (W, H)."""

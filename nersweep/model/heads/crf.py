@@ -32,5 +32,5 @@ class CRFHead(TokenHead):
     def decode(self, emissions: Tensor, lengths: Tensor) -> Decoded:
         return Decoded(self.crf.decode(emissions, lengths))
 
-    def probabilities(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        return self.crf.marginals(emissions, lengths)[None]
+    def probabilities(self, emissions: Tensor, lengths: Tensor, temperature: float = 1.0) -> Tensor:
+        return self.crf.marginals(emissions, lengths, temperature)[None]

@@ -85,8 +85,9 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
         training.learning_curves,
         "Learning curves",
         (
-            "Left: F1 on the development split after each epoch, {seeds}. Right: the training "
-            "loss relative to its first value, since different losses have different scales.",
+            "F1 on the development split after each epoch, {seeds}.",
+            "Beside it stands its cross entropy, the mean −log p of a word's true class in nats, "
+            "a measure that {losses} have in common: each trains with a scale of its own.",
             "Lines are means over those of {several} that are still in training; bands span the "
             "lowest and the highest.",
             COLOURED,
@@ -171,6 +172,8 @@ def facts(comparison: Comparison) -> dict[str, str]:
         "one": comparison.time_unit.setting,
         "resolution": f"{comparison.resolution:g}",
     }
+    if training.knows_cross_entropy(comparison):
+        values["losses"] = "all losses"
     if not one_seed:
         values["several"] = seeds
     unfinished = len(comparison.rows) - len(rows)

@@ -29,7 +29,6 @@ from nersweep.report.rows import Row
 from nersweep.training.history import EpochRecord
 
 OUTSIDE, ENTITIES = "#56B4E9", "#D55E00"  # words outside and inside of entities
-SMOOTHING = 20  # parts of training, over each of which the loss is averaged
 FEWEST_WORDS = 10  # of a bin that is drawn
 EDGES = np.linspace(0, 1, 31)  # of the bins of g
 Curve = tuple[np.ndarray, np.ndarray]  # x, y
@@ -37,40 +36,48 @@ Curve = tuple[np.ndarray, np.ndarray]  # x, y
 
 @styled
 def learning_curves(comparison: Comparison) -> Figure:
-    """Draw F1 on dev over epochs, and the training loss over steps."""
+    """Draw F1 on dev over epochs, and the cross entropy of dev beside it where that is known."""
+    panels = [("F1 on dev, percent", f1_curve)]
+    if knows_cross_entropy(comparison):
+        panels.append(("cross entropy of dev, nats per word", cross_entropy_curve))
     figure = canvas(3.6)
-    left, right = figure.subplots(1, 2)
-    for row, look in looks(comparison):
-        x, mean, low, high = average([dev_curve(record.epochs) for record in row.records])
-        left.plot(x, mean, **look)
-        if "label" in look:
-            left.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
-        losses = [relative(record.losses) for record in row.records if record.losses]
-        if losses:
-            x, mean, _, _ = average(losses)
-            right.plot(x, mean, **look | {"marker": None})
-    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    left.set(xlabel="epoch", ylabel="F1 on dev, percent")
-    right.set(xlabel="optimiser step", ylabel="training loss, relative to its start")
-    right.set_ylim(bottom=0)
-    for axes in (left, right):
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, curve_of) in zip(all_axes, panels, strict=True):
+        for row, look in looks(comparison):
+            curves = [curve_of(record.epochs) for record in row.records]
+            if not any(len(x) for x, _ in curves):
+                continue
+            x, mean, low, high = average([curve for curve in curves if len(curve[0])])
+            axes.plot(x, mean, **look)
+            if "label" in look:
+                axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set(xlabel="epoch", ylabel=name)
         axes.grid()
-    legend(figure, left)
+    legend(figure, all_axes[0])
     return figure
 
 
-def dev_curve(epochs: Sequence[EpochRecord]) -> Curve:
+def knows_cross_entropy(comparison: Comparison) -> bool:
+    """True if some run has the cross entropy of dev, which those of an older version lack."""
+    for row in comparison.finished:
+        for record in row.records:
+            if len(cross_entropy_curve(record.epochs)[0]):
+                return True
+    return False
+
+
+def f1_curve(epochs: Sequence[EpochRecord]) -> Curve:
     """Return epochs and F1 on dev, in percent."""
     numbers = np.array([epoch.epoch for epoch in epochs])
     return numbers, np.array([100 * epoch.dev.f1 for epoch in epochs])
 
 
-def relative(losses: Sequence[tuple[int, float]]) -> Curve:
-    """Return steps, and a running mean of the loss in units of the first."""
-    steps, loss = np.array(losses).T
-    width = max(1, len(loss) // SMOOTHING)
-    running = np.convolve(loss, np.ones(width) / width, mode="valid")
-    return steps[width - 1 :], running / running[0]
+def cross_entropy_curve(epochs: Sequence[EpochRecord]) -> Curve:
+    """Return the epochs whose cross entropy of dev is known, and it."""
+    pairs = [(x.epoch, x.cross_entropy) for x in epochs if x.cross_entropy is not None]
+    numbers, values = np.array(pairs, dtype=float).reshape(-1, 2).T
+    return numbers, values
 
 
 def average(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -23,7 +23,6 @@ TAU_STEPS = 10  # per unit of τ
 TAU_START, TAU_BOUND = 2, 10  # |τ| searched at first, and at most
 OFFSETS = tuple((np.arange(-8, 9) / 4).tolist())  # of a type
 FEWEST = 30  # gold entities on dev of a type that may have an offset
-PASSES = 3  # over all types
 TEMPERATURES = (0.05, 20.0)  # the range of T
 
 
@@ -103,24 +102,23 @@ def scan(decoding: Decoding, prior: np.ndarray, taus: Iterable[float]) -> dict[f
 def best_tau(dev: Decoding, prior: np.ndarray) -> tuple[float, bool]:
     """Return the τ with the best micro F1, and whether it is at the bound of what was searched.
 
-    Steps of .1 from −2 to 2. While the best is at an end, the search goes on by one unit there, to
-    −10 or 10 at most. Of equals, the τ nearest 0.
+    Steps of .1 from −2 to 2. While an end is as good as the best, the search goes on by one unit
+    there, to −10 or 10 at most. Of equals, the τ nearest 0.
     """
-    f1: dict[float, float] = {}
-
-    def search(first: int, last: int) -> float:
-        taus = (np.arange(first, last + 1) / TAU_STEPS).tolist()
-        for tau, counts in scan(dev, prior, (x for x in taus if x not in f1)).items():
-            f1[tau] = Rates.from_counts(*counts.sum(0).tolist()).f1
-        return min(f1, key=lambda tau: (-f1[tau], abs(tau), tau))
-
-    low, high, bound = -TAU_START * TAU_STEPS, TAU_START * TAU_STEPS, TAU_BOUND * TAU_STEPS
-    while True:
-        tau = search(low, high)
-        place = round(tau * TAU_STEPS)
-        if place not in (low, high) or abs(place) == bound:
-            return tau, abs(place) == bound
-        low, high = low - TAU_STEPS * (place == low), high + TAU_STEPS * (place == high)
+    f1: dict[int, float] = {}  # by τ in steps
+    low, high = -TAU_START * TAU_STEPS, TAU_START * TAU_STEPS
+    bound, wider = TAU_BOUND * TAU_STEPS, True
+    while wider:
+        places = [place for place in range(low, high + 1) if place not in f1]
+        counts = scan(dev, prior, [place / TAU_STEPS for place in places])
+        for place in places:
+            f1[place] = Rates.from_counts(*counts[place / TAU_STEPS].sum(0).tolist()).f1
+        best = max(f1.values())
+        down = low > -bound and f1[low] == best
+        up = high < bound and f1[high] == best
+        low, high, wider = low - TAU_STEPS * down, high + TAU_STEPS * up, down or up
+    place = min(f1, key=lambda place: (-f1[place], abs(place), place))
+    return place / TAU_STEPS, abs(place) == bound
 
 
 def type_shift(head: Head, labels: LabelSet, offsets: np.ndarray) -> np.ndarray:
@@ -139,25 +137,28 @@ def type_shift(head: Head, labels: LabelSet, offsets: np.ndarray) -> np.ndarray:
 def best_offsets(dev: Decoding, start: np.ndarray) -> np.ndarray:
     """Return the offsets (types,) with the best micro F1, beside a shift to start from.
 
-    Coordinate ascent: type by type, each takes the best of −2, −1.75, … 2 with the others held, in
-    passes until none changes, three at most. Of equals, the offset nearest 0. A type with fewer
-    than 30 gold entities keeps 0: a choice for it would fit the noise of dev.
+    Coordinate ascent: type by type, each takes the best of −2, −1.75, … 2 with the others held,
+    until none changes. Of equals, the offset nearest 0. A type with fewer than 30 gold entities
+    keeps 0: a choice for it would fit the noise of dev.
     """
     support = np.bincount(dev.gold[:, 2], minlength=len(dev.labels.types) + 1)[1:]
     offsets = np.zeros(len(support))
+    scores: dict[tuple[float, ...], float] = {}
 
     def f1(type_id: int, offset: float) -> float:
-        tried = offsets.copy()
-        tried[type_id] = offset
-        return dev.rates(start + type_shift(dev.head, dev.labels, tried)).f1
+        others = offsets.copy()
+        others[type_id] = offset
+        key = tuple(others.tolist())
+        if key not in scores:
+            scores[key] = dev.rates(start + type_shift(dev.head, dev.labels, others)).f1
+        return scores[key]
 
-    for _ in range(PASSES):
+    changes = True
+    while changes:
         before = offsets.copy()
         for type_id in np.flatnonzero(support >= FEWEST).tolist():
-            scores = {offset: f1(type_id, offset) for offset in OFFSETS}
-            offsets[type_id] = min(scores, key=lambda x: (-scores[x], abs(x), x))
-        if (offsets == before).all():
-            break
+            offsets[type_id] = min(OFFSETS, key=lambda x: (-f1(type_id, x), abs(x), x))
+        changes = bool((offsets != before).any())
     return offsets
 
 

@@ -135,6 +135,7 @@ def after_columns(rows: Sequence[Row]) -> list[Column]:
     """Return what thresholds and a temperature give, but for what is unknown of all rows."""
     nats = "the mean −log p of a word's true class, in nats"
     columns = [
+        Column("F1", mean("f1"), "without any of these"),
         Column(
             "with τ",
             mean("threshold/f1"),

@@ -108,13 +108,13 @@ def test_tau_is_the_best_of_all_up_to_its_bound(bias):
 
 
 def test_a_tau_that_ends_at_its_bound_says_so():
-    # Each further unit of τ finds one more entity, without end.
-    margins = 0.5 + np.arange(60)
-    emissions = np.stack([margins, np.zeros(60), np.full(60, -99.0)], 1)
-    split = words(emissions, [1] * 60, PER_ALONE)
+    # Each further step of τ finds one more entity at least, without end.
+    margins = np.arange(1, 200) / 10
+    emissions = np.stack([margins, np.zeros(199), np.full(199, -99.0)], 1)
+    split = words(emissions, [1] * 199, PER_ALONE)
     prior = prior_shift(split.head, np.array([80, 20, 1]))
     assert best_tau(split, prior) == (10.0, True)
-    wrong = words(-emissions[:, [1, 0, 2]], [0] * 60, PER_ALONE)
+    wrong = words(-emissions[:, [1, 0, 2]], [0] * 199, PER_ALONE)
     assert best_tau(wrong, prior) == (0.0, False)  # F1 is 0 everywhere: nothing speaks for a shift
 
 

@@ -273,15 +273,15 @@ def test_what_was_chosen_after_training_has_a_table_and_unknown_is_a_dash():
     both = tables.make_tables(Comparison((known, older), None, "test"))[1]
     assert both.title == "After training, in percent"
     assert [dict(zip(both.header, row, strict=True)) for row in both.rows] == [
-        {"setting": "focal", "with τ": "61.00", "τ": "+1.5", "with types": "62.34",
+        {"setting": "focal", "F1": "50.00", "with τ": "61.00", "τ": "+1.5", "with types": "62.34",
          "ECE": "10.00", "ECE entities": "10.00", "cross entropy": "0.0500", "T": "1.25",
          "ECE at T": "1.00", "ECE entities at T": "2.00", "cross entropy at T": "0.0432"},
-        {"setting": "dice", "with τ": "50.00", "τ": "+0.0", "with types": "–",
+        {"setting": "dice", "F1": "50.00", "with τ": "50.00", "τ": "+0.0", "with types": "–",
          "ECE": "10.00", "ECE entities": "10.00", "cross entropy": "–", "T": "–",
          "ECE at T": "–", "ECE entities at T": "–", "cross entropy at T": "–"},
     ]  # fmt: skip
     alone = tables.make_tables(Comparison((older,), None, "test"))[1]
-    assert alone.header == ["setting", "with τ", "τ", "ECE", "ECE entities"]
+    assert alone.header == ["setting", "F1", "with τ", "τ", "ECE", "ECE entities"]
 
 
 def test_a_tau_at_the_end_of_its_search_is_noted():

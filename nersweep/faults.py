@@ -19,7 +19,7 @@ class Fault:
     cannot be read, an option (--config-dir) or a place in a file (train.txt:12).
     value: the value given, if there is one.
     must: what is allowed, or what is wrong. remedy: what to do instead.
-    file: the file that gives the value, if not the command line.
+    file: the file, or the entry of sweep.settings, that gives the value, if not the command line.
 
     str() gives one line: "focal_gamma=-1: must be ≥ 0 (0 is cross entropy); set focal_gamma=2".
     """

@@ -13,8 +13,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nersweep.command import untrusted
+from nersweep.command import rows, untrusted
 from nersweep.command.explain import Composed, compose_or_explain, no_option
+from nersweep.command.rows import Entry
 from nersweep.config.compose import COMPOSITION, Composer
 from nersweep.config.overrides import (
     Overrides,
@@ -45,7 +46,7 @@ MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 
 # Return the faults of a run that `check` does not see. Parts of it may have faults that it does.
 RunCheck = Callable[[Composed, Sequence[str], Composer], Iterable[Fault]]
-# Return the overrides of each run that experiment=recommended stands for.
+# Return the overrides of each run that sweep.settings=recommended stands for.
 Recommend = Callable[["Checked"], list[Overrides]]
 
 
@@ -54,6 +55,7 @@ class Command:
     """A command line: the overrides of each run, its faults, and how to compose a run.
 
     checked: what `check` gave for the runs, 17 kB each, by their overrides without the seed.
+    entries: of sweep.settings, by the overrides of their runs without the seed.
     """
 
     runs: list[Overrides]
@@ -61,6 +63,7 @@ class Command:
     many: bool  # a multirun, even if of one run
     composer: Composer
     checked: dict[Overrides, "Checked"] = field(default_factory=dict)
+    entries: dict[Overrides, Entry] = field(default_factory=dict)
 
     def first(self) -> "Checked":
         """Return what `check` gave for the first run."""
@@ -106,17 +109,24 @@ def read(
     if faults := untrusted.defaults_faults(arguments.config_dir):
         raise UserError(*faults)
     command = Command([], [], False, Composer(folder=arguments.config_dir))
-    with command.composer as composer:
+    with command.composer:
         try:
             overrides = parse(map(for_hydra, arguments.overrides), command)
             unfold(command, overrides, arguments.multirun)
         except COMPOSITION as error:  # no such file, or a sweep that Hydra cannot unfold
             raise UserError(Fault("", must=reason(error))) from error
-        if recommend and command.many:
-            command.runs = expand(command.runs, composer, recommend)
         explicit = {override.key_or_group for override in overrides}
-        for run in {without_seed(run): run for run in command.runs}.values():
-            check_run(command, run, explicit, asks_hydra(arguments), run_check)
+        if recommend and command.many:
+            expand(command, explicit, recommend)
+        own_faults = []
+        for setting, run in {without_seed(run): run for run in command.runs}.items():
+            faults, entry = command.faults, command.entries.get(setting)
+            command.faults = []
+            names = entry.names if entry and rows.SETTINGS in explicit else set()
+            check_run(command, run, explicit | names, asks_hydra(arguments), run_check)
+            own_faults.append((entry, command.faults))
+            command.faults = faults
+        command.faults += rows.marked(own_faults)
     return command
 
 
@@ -179,28 +189,52 @@ def unfold(command: Command, overrides: Sequence[Override], multirun: bool) -> N
         command.runs = [tuple(run) for run in BasicSweeper.split_arguments(every, None)[0]]
 
 
-def expand(runs: Sequence[Overrides], composer: Composer, recommend: Recommend) -> list[Overrides]:
-    """Return each run of experiment=recommended with all that is recommended for its data.
+def expand(command: Command, explicit: set[str], recommend: Recommend) -> None:
+    """Replace each run by one for each entry of its sweep.settings.
 
-    Of two overrides for one setting, that of the command line wins. A run with faults, which are
-    reported later, stays as it is. Raises UserError for what is wrong in the data.
+    Of two for one setting, that of the command line wins over an entry of a file. A run with
+    faults, which are reported later, stays as it is. Raises UserError for what is wrong in the
+    data. explicit: the names on the command line.
     """
-    from nersweep.config.check import check
-
-    recommended: dict[Overrides, list[Overrides]] = {}
-    for run in runs:
-        shared = without_seed(run)
-        if shared in recommended:
+    entries: dict[Overrides, list[Entry]] = {}
+    runs: list[Overrides] = []
+    for run in command.runs:
+        setting = without_seed(run)
+        if setting not in entries:
+            entries[setting] = entries_of(command, run, explicit, recommend)
+        if not entries[setting]:
+            runs.append(run)
             continue
-        recommended[shared] = [()]
-        composed = compose_or_explain(run, composer)
-        if composed.hydra.runtime.choices.get("experiment") == "recommended":
-            try:
-                checked = check(composed.config, composed.choice)
-            except UserError:
-                continue
-            recommended[shared] = recommend(checked)
-    return [(*more, *run) for run in runs for more in recommended[without_seed(run)]]
+        rest = [override for override in run if setting_of(override) != rows.SETTINGS]
+        for entry in entries[setting]:
+            row = (*entry.overrides, *rest)
+            command.entries[without_seed(row)] = entry
+            runs.append(row)
+    command.runs = runs
+
+
+def entries_of(
+    command: Command, run: Overrides, explicit: set[str], recommend: Recommend
+) -> list[Entry]:
+    """Return the entries of a run's sweep.settings; none without it, and for a run with faults."""
+    composed = compose_or_explain(run, command.composer)
+    given = rows.value_of(composed)
+    if given is None or composed.faults:
+        return []
+    if given == rows.RECOMMENDED:
+        from nersweep.config.check import check
+
+        try:
+            settings = recommend(check(composed.config, composed.choice))
+        except UserError:
+            return []
+        return [Entry(setting, rows.RECOMMENDED) for setting in settings]
+    entries, faults = rows.read_entries(given, command.composer)
+    if rows.SETTINGS in explicit:
+        for entry in entries:
+            faults += rows.clashes(entry, run)
+    command.faults += [fault for fault in faults if fault not in command.faults]
+    return [] if faults else entries
 
 
 def params(section: DictConfig) -> Mapping[str, Any]:
@@ -226,6 +260,9 @@ def check_run(
     if config.get("report") is True and single and not unswept:
         remedy = "use python -m nersweep.report afterwards"
         command.faults.append(Fault("report", True, "is for a sweep of runs", remedy))
+    given = rows.value_of(composed)
+    if given is not None and not command.many:
+        command.faults.append(Fault(rows.SETTINGS, given, "is for a sweep of runs", "use -m"))
     most = OmegaConf.select(config, "seeds.max")
     if most is not None and single and not unswept:
         remedy = "set study.seeds" if config.study.space else "use -m with several settings"

@@ -11,6 +11,12 @@ Overrides = tuple[str, ...]  # of one run
 
 RESERVED = {"true", "false", "null", "nan", "inf"}  # words that Hydra does not read as text
 
+# Text in quotes, or an element of a list without quotes and brackets that has an equals sign.
+ENTRY = re.compile(
+    r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+    r"""|(?<=[\[,])\s*([^\s"'\[\]{},][^"'\[\]{},]*=[^"'\[\]{},]*?)\s*(?=[,\]])"""
+)
+
 
 def text_of(override: Override) -> str:
     """Return an override as it was given."""
@@ -48,8 +54,11 @@ def for_hydra(argument: str) -> str:
     """Return an argument as Hydra accepts it.
 
     Hydra would read study.space.focal_gamma=interval(0,5) as a sweep of its own, of a setting that
-    does not exist: it becomes ++study.space.focal_gamma='interval(0,5)'.
+    does not exist: it becomes ++study.space.focal_gamma='interval(0,5)'. It would miss the quotes
+    in sweep.settings=['loss=focal'], and refuse line breaks there.
     """
+    if re.match(r"\+{0,2}sweep\.settings=", argument):
+        return ENTRY.sub(lambda match: match[1] or f"'{match[2]}'", " ".join(argument.split("\n")))
     space = re.fullmatch(r"\+{0,2}(study\.space\.[^=]+)=(.*)", argument, re.S)
     if space is None:
         return argument

@@ -115,11 +115,20 @@ class SeedsConfig:
     max: int | None = within(None, ("≥", 2))  # seeds per setting; null: no further ones
 
 
+@dataclass
+class SweepConfig:
+    """Rows of a sweep that are no product of values: nersweep/command/rows.py."""
+
+    # A list with the overrides of each row; null: one row; recommended: as the data suggests.
+    settings: Any = None
+
+
 SECTIONS = {
     "train": TrainConfig,
     "tracking": TrackingConfig,
     "study": StudyConfig,
     "seeds": SeedsConfig,
+    "sweep": SweepConfig,
 }
 
 

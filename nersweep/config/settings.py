@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from nersweep.config.build import COMPONENTS
-from nersweep.config.schema import SECTIONS, SeedsConfig, StudyConfig, TrackingConfig, TrainConfig
+from nersweep.config.schema import (
+    SECTIONS,
+    SeedsConfig,
+    StudyConfig,
+    SweepConfig,
+    TrackingConfig,
+    TrainConfig,
+)
 
 # Settings that do not enter the fingerprint: where, when and for whom a run takes place.
 ELSEWHERE = {
@@ -18,6 +25,7 @@ ELSEWHERE = {
     "report",
     "resolution",
     "seeds",
+    "sweep",
     "tracking",
     "study",
     "train.checkpoint_minutes",
@@ -55,6 +63,7 @@ class Settings:
     tracking: TrackingConfig
     study: StudyConfig
     seeds: SeedsConfig
+    sweep: SweepConfig
     seed: int
     device: str
     gpus_per_run: float | None

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,14 +179,15 @@ def from_sweep(options: ReportOptions) -> RunSelection:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         command = str(content["command"])
-        members = [member_of(values) for values in content["runs"]]
+        members = [(member_of(values), str(values.get("row", ""))) for values in content["runs"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason, remedy = f"cannot be read ({error})", "repeat the sweep's command to write it again"
         raise UserError(Fault(str(file), must=reason, remedy=remedy)) from None
-    for member in members:
+    for member, row in members:
         place = run_folder(output_dir, member.name, member.fingerprint)
         is_begun = (place / RESULT).exists()
-        runs.append(read_run(place, options.scored_split) if is_begun else member)
+        run = read_run(place, options.scored_split) if is_begun else member
+        runs.append(renamed(run, row) if row else run)
     experiment = re.search(r"\bexperiment=([\w,-]+)", command)
     title = experiment[1] if experiment else data_name(runs)
     parent_id = run_id_of(folder, store_uri(options.tracking_uri, output_dir))
@@ -213,6 +214,13 @@ def member_of(values: dict[str, Any]) -> Result:
     for name in ("dataset", "encoder"):  # which an older version did not write
         known[name] = values.get(name, "")
     return result_of({"status": Status.NOT_STARTED} | known)
+
+
+def renamed(run: Run, row: str) -> Run:
+    """Return a run whose setting has the name that its sweep gave it."""
+    if isinstance(run, Record):
+        return replace(run, result=replace(run.result, setting=row))
+    return replace(run, setting=row)
 
 
 def data_name(runs: Iterable[Run]) -> str:

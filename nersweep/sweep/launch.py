@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from nersweep.command.line import Command
 from nersweep.config.compose import Composer
@@ -26,6 +26,7 @@ from nersweep.tracking import tracker as trackers
 from nersweep.tracking.tracker import Tracker
 
 MOST_ROWS = 60  # of a printed table
+ASKING = ("seeds.max", "sweep.settings")  # settings that make one run several
 HEADER = ["", "", "dev F1", "test F1", "s"]
 
 
@@ -106,13 +107,14 @@ def send(
     """Launch runs and wait for them; return the faults of each, by fingerprint.
 
     With rerun=true the jobs set it to false: a run that is killed would start over instead of
-    resuming. They set seeds.max to null, as the command of one run repeats no other.
+    resuming. They set to null what asks for other runs: the command of one run repeats no other.
     """
     own = ["rerun=false"] if config.rerun else []
-    own += ["seeds.max=null"] if config.seeds.max else []
+    asking = [name for name in ASKING if OmegaConf.select(config, name) is not None]
+    own += [f"{name}=null" for name in asking]
     overrides = []
     for member in members:
-        kept = [each for each in member.overrides if setting_of(each) != "seeds.max"]
+        kept = [each for each in member.overrides if setting_of(each) not in asking]
         overrides.append((*kept, *own))
     lines = jobs.send(overrides, folder, str(folder), config.on_failure == "stop", composer)
     faults = {}
@@ -209,7 +211,8 @@ def write_list(members: Sequence[Member], folder: Path, command: str) -> None:
     runs = []
     for member in members:
         overrides = [public(override) for override in member.overrides]
-        runs.append({"name": member.name, **asdict(member.identity), "overrides": overrides})
+        values = {"name": member.name, **asdict(member.identity), "overrides": overrides}
+        runs.append(values | ({"row": member.row} if member.row else {}))
     files.write_json(folder / "sweep.json", {"command": public(command), "runs": runs})
 
 

@@ -19,17 +19,31 @@ REFERENCE = re.compile(r"\$\{(?!\.*seed\})[\w.]+\}")
 
 @dataclass(frozen=True)
 class Member:
-    """A run of a sweep. distinction: how it differs from namesakes, in overrides after a space."""
+    """A run of a sweep. row: the name that the command gives its setting, for people, if any.
+
+    distinction: how it differs from namesakes, in overrides after a space.
+    """
 
     overrides: tuple[str, ...]
     identity: Identity
     folder: Path
+    row: str = ""
     distinction: str = ""
 
     @property
     def label(self) -> str:
         """Name the run for people, unlike any other of its sweep."""
-        return self.name + self.distinction
+        return self.title + self.distinction
+
+    @property
+    def title(self) -> str:
+        """Name the run for people, as others of its sweep may be named."""
+        return f"{self.row}-s{self.identity.seed}" if self.row else self.name
+
+    @property
+    def setting(self) -> str:
+        """Name the setting for people, unlike any other of the sweep."""
+        return (self.row or self.identity.setting) + self.distinction
 
     @property
     def name(self) -> str:
@@ -97,14 +111,16 @@ def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
                 seed = int(value_of(override))
                 settings = replace(settings, seed=seed, values=settings.values | {"seed": seed})
     identity = identify(settings, checked.parts)
-    return Member(overrides, identity, identity.folder(settings.output_dir))
+    entry = command.entries.get(setting)
+    row = entry.name if entry else ""
+    return Member(overrides, identity, identity.folder(settings.output_dir), row)
 
 
 def labelled(members: Sequence[Member]) -> list[Member]:
     """Return runs with their distinctions: the overrides that those of one name do not share."""
     namesakes: dict[str, list[Member]] = {}
     for member in distinct(members):
-        namesakes.setdefault(member.name, []).append(member)
+        namesakes.setdefault(member.title, []).append(member)
     distinctions = {}
     for group in namesakes.values():
         shared = set(group[0].overrides)

@@ -203,7 +203,7 @@ def rows_of(command: Command, members: Sequence[Member], seed: int) -> list[Row]
     for first in labelled(distinct(firsts)):
         overrides = without_seed(first.overrides)
         loss = command.checked[overrides].settings.choice.loss
-        rows.append(Row(first.identity.setting + first.distinction, loss, overrides))
+        rows.append(Row(first.setting, loss, overrides))
     return rows
 
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -620,3 +621,16 @@ def test_runs_are_planned_under_the_names_that_they_will_have(overrides):
     assert [(member.name, member.fingerprint, member.folder) for member in members] == [
         (one.name, one.fingerprint, one.folder) for one in plans
     ]
+
+
+def test_named_rows_are_rows_of_the_report_and_resume(start, trained_runs, output_dir):
+    settings = 'sweep.settings=[loss=cross_entropy, {name: "the guide\'s", loss: focal}]'
+    arguments = [settings, "seed=31,32", "report=true", "hydra/launcher=basic"]
+    code, out, err = start(*arguments)
+    assert (code, err) == (0, []) and len(trained_runs) == 4
+    assert row(out, "cross_entropy-s31")[0] == "finished"
+    (page,) = [line.split()[1] for line in out if line.startswith("report: ")]
+    report = Path(page).with_suffix(".md").read_text("utf-8")
+    assert "| the guide's " in report and "focal-g2" not in report.split("## ")[1]
+    code, out, err = start(*arguments)
+    assert (code, err) == (0, []) and len(trained_runs) == 4

@@ -225,10 +225,10 @@ def entries_of(
         from nersweep.config.check import check
 
         try:
-            settings = recommend(check(composed.config, composed.choice))
+            checked = check(composed.config, composed.choice)
         except UserError:
             return []
-        return [Entry(setting, rows.RECOMMENDED) for setting in settings]
+        return [Entry(setting, rows.RECOMMENDED) for setting in recommend(checked)]
     entries, faults = rows.read_entries(given, command.composer)
     if rows.SETTINGS in explicit:
         for entry in entries:

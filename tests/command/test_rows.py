@@ -47,10 +47,10 @@ def test_a_run_is_the_same_under_a_name_and_without(read):
 
 
 def test_rows_of_one_name_are_told_apart_by_what_else_is_swept(read):
-    command = read("-m", "sweep.settings=[{name: a, loss: focal}]", "train.lr=1e-3,1e-4", *TINY)
+    command = read("-m", "sweep.settings=[{name: a, loss: focal}]", "train.lr=0.01,0.02", *TINY)
     with command.composer:
         labels = [member.label for member in members_of(command)]
-    assert labels == ["a-s1 train.lr=1e-3", "a-s1 train.lr=1e-4"]
+    assert labels == ["a-s1 train.lr=0.01", "a-s1 train.lr=0.02"]
 
 
 def test_rows_of_a_file_are_rows_and_the_command_line_wins(read, strangers):

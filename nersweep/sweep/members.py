@@ -111,7 +111,7 @@ def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
                 seed = int(value_of(override))
                 settings = replace(settings, seed=seed, values=settings.values | {"seed": seed})
     identity = identify(settings, checked.parts)
-    entry = command.entries.get(setting)
+    entry = command.entries.get(shared)
     row = entry.name if entry else ""
     return Member(overrides, identity, identity.folder(settings.output_dir), row)
 

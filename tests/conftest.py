@@ -1,5 +1,7 @@
 """What several tests need."""
 
+import atexit
+import gc
 import json
 import os
 import shlex
@@ -14,9 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from nersweep.command.main import OBJECTS
 from nersweep.faults import Fault, UserError
 from nersweep.machine import signals
 from nersweep.tracking.stores import ui_command
+
+gc.set_threshold(OBJECTS)  # before the tests import torch, as programs do
+atexit.register(gc.freeze)
 
 
 @pytest.fixture(autouse=True)

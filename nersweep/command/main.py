@@ -1,6 +1,8 @@
 """Run a command line: check it whole, then do what it asks. Faults, exit codes, signals."""
 
+import atexit
 import copy
+import gc
 import os
 import re
 import shlex
@@ -34,6 +36,8 @@ from nersweep.machine.host import refuse_windows
 if TYPE_CHECKING:
     from nersweep.config.check import Checked  # torch takes seconds, and --help does not need it
 
+OBJECTS = 100_000  # between two collections during imports, which take 2 s longer at Python's 700
+
 
 def run(program: Callable[[], object]) -> NoReturn:
     """Run a program, which reads its command line, and end the process.
@@ -41,6 +45,7 @@ def run(program: Callable[[], object]) -> NoReturn:
     Exit code 0, or 1 if anything failed, with one line per fault on standard error; 130 after
     Ctrl-C and 143 after SIGTERM.
     """
+    atexit.register(gc.freeze)  # else Python looks at all objects again at its end, for 2 s
     schema.register()
     terminal.faults.clear()
     signals.listen()
@@ -76,7 +81,10 @@ def read(run_check: RunCheck, recommend: Recommend | None = None) -> Command | N
         os.environ[TRACEBACK] = "1"
     line.refuse(arguments)
     if not arguments.shell_completion:
-        command = line.read(arguments, run_check, recommend)
+        threshold = gc.get_threshold()
+        gc.set_threshold(OBJECTS)
+        command = line.read(arguments, run_check, recommend)  # imports torch and transformers
+        gc.set_threshold(*threshold)
         terminal.print_faults(map(str, command.faults))
         if not line.asks_hydra(arguments):
             return None if command.faults else command

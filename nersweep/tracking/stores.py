@@ -4,15 +4,17 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nersweep.faults import Fault, Unavailable, UserError
-from nersweep.machine import databases
+from nersweep.machine import databases, files
 from nersweep.machine.databases import ANSWER_SECONDS, public
+from nersweep.machine.host import host_folder
 
 ENVIRONMENT = {  # unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -95,20 +97,36 @@ def _make_tables(uri: str) -> None:
     from mlflow import MlflowClient
     from mlflow.store.tracking import sqlalchemy_store  # noqa: F401  a second, before the lock
 
-    def make(address: str) -> None:
-        MlflowClient(address).search_experiments(max_results=1)
-
     file = databases.sqlite_file(uri)
     with databases.lock_of(uri)("tables"):
         if file is not None:
             # MLflow cannot always use a half-made file (killed at 1 of 10 moments)
-            databases.make_aside(file, make)
+            databases.make_aside(file, _make_sqlite_tables)
             # MLflow would try ten times, for 100 s, where this fails
             with sqlalchemy.create_engine(
                 uri, poolclass=sqlalchemy.NullPool
             ).connect() as connection:
                 connection.execute(sqlalchemy.text("pragma schema_version"))
-        make(uri)
+        MlflowClient(uri).search_experiments(max_results=1)
+
+
+def _make_sqlite_tables(address: str) -> None:
+    """Make the tables of a SQLite store, without an experiment.
+
+    MLflow's migrations take 2 s, so this host keeps a copy of what they make, one for each version
+    of MLflow.
+    """
+    from mlflow import db
+    from mlflow.version import VERSION
+
+    file, name = databases.sqlite_file(address), f"mlflow-{VERSION}.db"
+    assert file is not None
+    try:
+        shutil.copyfile(host_folder() / name, file)
+    except (UserError, OSError):
+        db.commands.main(["upgrade", address], standalone_mode=False)
+        with suppress(UserError, OSError):
+            files.write_bytes(host_folder() / name, file.read_bytes())
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import sqlite3
 import sys
@@ -16,7 +15,6 @@ from forked import FORKED, run_command
 from safetensors.torch import load_file
 
 from nersweep.results import folder as folder_module
-from nersweep.tracking import stores
 from nersweep.tracking.reading import run_id_of
 
 pytestmark = pytest.mark.slow
@@ -64,21 +62,12 @@ def command(arguments, folder, die_at=None):
         Path("commits").write_text(str(len(commits)))
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A tracking store whose tables are made, which takes seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    stores.open_store(None, folder)
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def place(tmp_path, empty_store):
-    """place(name): a folder, with an output folder in it that has a tracking store."""
+def place(tmp_path):
+    """place(name): an empty folder."""
 
     def make(name):
-        (tmp_path / name / "outputs").mkdir(parents=True)
-        shutil.copy(empty_store, tmp_path / name / "outputs" / "mlflow.db")
+        (tmp_path / name).mkdir()
         return tmp_path / name
 
     return make
@@ -168,11 +157,9 @@ def assert_same(folder, whole):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, empty_store):
+def whole(tmp_path_factory):
     """The folder of a run that nobody disturbed, and how long its process took."""
     folder = tmp_path_factory.mktemp("whole")
-    (folder / "outputs").mkdir()
-    shutil.copy(empty_store, folder / "outputs" / "mlflow.db")
     process = FORKED.Process(target=command, args=(LONG, folder))
     began = time.monotonic()
     process.start()
@@ -212,11 +199,9 @@ SHORT = [*TINY, "train.epochs=2"]
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory, empty_store):
+def short(tmp_path_factory):
     """The folder of an undisturbed short run, and how many commits to the tracker it made."""
     folder = tmp_path_factory.mktemp("short")
-    (folder / "outputs").mkdir()
-    shutil.copy(empty_store, folder / "outputs" / "mlflow.db")
     process = FORKED.Process(target=command, args=(SHORT, folder))
     process.start()
     process.join(120)
@@ -286,7 +271,7 @@ def test_a_sweep_that_is_ended_in_the_middle_is_finished_by_the_same_command(pla
 
 
 @pytest.mark.parametrize(
-    "arguments", [[*TINY, "train.epochs=30"], ["-m", *TINY, "train.epochs=30", "seed=1,2"]]
+    "arguments", [[*TINY, "train.epochs=8"], ["-m", *TINY, "train.epochs=8", "seed=1,2"]]
 )
 def test_of_two_processes_one_runs_and_the_other_says_so(arguments, place, start, finish):
     folder = place("both")
@@ -295,7 +280,9 @@ def test_of_two_processes_one_runs_and_the_other_says_so(arguments, place, start
         (folder / "outputs" / "runs").glob(f"*/{folder_module.CHECKPOINT}")
     ):
         time.sleep(0.001)
+    os.kill(first.pid, signal.SIGSTOP)  # it is not over before the second one asks
     code, _, err = finish(arguments, folder)
+    os.kill(first.pid, signal.SIGCONT)
     assert first.is_alive() and code == 1
     at_work = rf"process {first.pid} on .+"
     assert re.fullmatch(

@@ -4,7 +4,10 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
+import tempfile
 import time
+from contextlib import closing
 
 import pytest
 from forked import FORKED
@@ -28,6 +31,46 @@ def write_run(folder, name, barrier=None):
     syncing.sync(tracker.make("mlflow", None, folder), run)
 
 
+def write_run_on_a_new_host(folder, name):
+    """Write a run where no store was made before."""
+    tempfile.tempdir = str(folder)
+    write_run(folder, name)
+
+
+def schema(folder):
+    """The tables and indices of a folder's store, and the artifacts of its first experiment."""
+    from mlflow import MlflowClient
+
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        statements = database.execute("select name, sql from sqlite_master order by name")
+        tables = statements.fetchall()
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return tables, client.get_experiment("0").artifact_location
+
+
+def test_every_store_is_like_the_one_that_mlflow_makes_itself(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a host without a store
+    for name in ("first", "second", "own"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        if name == "own":
+            MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+        else:
+            open_store(None, folder)
+        tables, artifacts = schema(folder)
+        assert tables == schema(tmp_path / "first")[0] and len(tables) > 50
+        assert artifacts == f"{folder}/mlruns/0"
+
+
+def test_a_host_that_cannot_keep_a_store_makes_each_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    open_store(None, tmp_path)
+    assert len(schema(tmp_path)[0]) > 50
+
+
 def test_four_processes_open_an_empty_store_at_once_without_a_word(tmp_path):
     barrier, processes = FORKED.Barrier(4), []
     for i in range(4):
@@ -45,7 +88,7 @@ def test_four_processes_open_an_empty_store_at_once_without_a_word(tmp_path):
 
 
 def test_a_store_that_was_killed_half_created_is_replaced(tmp_path):
-    making = FORKED.Process(target=write_run, args=(tmp_path, "killed"))
+    making = FORKED.Process(target=write_run_on_a_new_host, args=(tmp_path, "killed"))
     making.start()
     while making.is_alive() and not (tmp_path / "mlflow.db.new").exists():
         time.sleep(0.01)

@@ -1,8 +1,13 @@
-"""Turn JSON values into dataclasses."""
+"""Read JSON files, and turn JSON values into dataclasses."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+
+from nersweep.faults import Fault, UserError
 
 T = TypeVar("T")
 
@@ -16,6 +21,23 @@ class Mismatch(ValueError):
     def __init__(self, path: str, missing: bool, reason: str):
         super().__init__(f"{path}: {reason}" if path else reason)
         self.path, self.missing = path, missing
+
+
+def read_json(file: Path, parse: Callable[[Any], T], content: str, remedy: str = "") -> T | None:
+    """Return what `parse` makes of a file's JSON values; None if there is no such file.
+
+    content: what the file should hold, for people. Raises UserError for a file that cannot be read,
+    and for values on which `parse` raises ValueError, LookupError or TypeError.
+    """
+    try:
+        return parse(json.loads(file.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        must = f"cannot be read ({error.strerror})"
+    except (ValueError, LookupError, TypeError) as error:
+        must = f"not {content} ({error})"
+    raise UserError(Fault(str(file), must=must, remedy=remedy))
 
 
 def validate(adapter: TypeAdapter[T], values: Any) -> T:

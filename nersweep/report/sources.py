@@ -1,6 +1,5 @@
 """Select the runs of a report: those of a sweep, of a study, of the tracker, or of an archive."""
 
-import json
 import math
 import re
 import shutil
@@ -13,6 +12,7 @@ from typing import Any
 from nersweep.command.keywords import keyword
 from nersweep.evaluation.inference import ALPHA
 from nersweep.faults import Fault, UserError
+from nersweep.machine.typed import read_json
 from nersweep.report.archive import read_archive
 from nersweep.report.records import Record, Run, read_run
 from nersweep.results.folder import run_folder
@@ -174,15 +174,12 @@ def count_settings(runs: Iterable[Run]) -> int:
 def from_sweep(options: ReportOptions) -> RunSelection:
     """Select the runs of a sweep, including those that did not finish or never started."""
     folder = find_sweep(options.sweep, Path(options.output_dir))
-    file, output_dir = folder / "sweep.json", folder.absolute().parents[1]  # the sweep's own
+    output_dir = folder.absolute().parents[1]  # the sweep's own
     runs: list[Run] = []
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        command = str(content["command"])
-        members = [(member_of(values), str(values.get("row", ""))) for values in content["runs"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason, remedy = f"cannot be read ({error})", "repeat the sweep's command to write it again"
-        raise UserError(Fault(str(file), must=reason, remedy=remedy)) from None
+    remedy = "repeat the sweep's command to write it again"
+    content = read_json(folder / "sweep.json", command_and_members, "the runs of a sweep", remedy)
+    assert content  # find_sweep has looked for the file
+    command, members = content
     for member, row in members:
         place = run_folder(output_dir, member.name, member.fingerprint)
         is_begun = (place / RESULT).exists()
@@ -202,6 +199,17 @@ def from_sweep(options: ReportOptions) -> RunSelection:
         output_dir,
         alpha=looks.alpha if looks else ALPHA,
     )
+
+
+def command_and_members(content: Any) -> tuple[str, list[tuple[Result, str]]]:
+    """Return the command of sweep.json, and its runs, each with the name of its row, "" without.
+
+    Raises as `member_of` does.
+    """
+    members: list[tuple[Result, str]] = []
+    for values in content["runs"]:
+        members.append((member_of(values), str(values.get("row", ""))))
+    return str(content["command"]), members
 
 
 def member_of(values: dict[str, Any]) -> Result:

@@ -1,12 +1,11 @@
 """The counts of a run's entities by document, and their only reader and writer."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from nersweep.evaluation.counts import DocumentCounts, from_json
-from nersweep.faults import Fault, UserError
 from nersweep.machine.files import write_json
+from nersweep.machine.typed import read_json
 
 COUNTS = Path("predictions", "counts.json")
 
@@ -21,12 +20,6 @@ def read_counts(folder: Path, split: str) -> DocumentCounts | None:
 
     Raises UserError if the file is damaged.
     """
-    file = folder / COUNTS
-    try:
-        return from_json(json.loads(file.read_text(encoding="utf-8"))[split])
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(Fault(str(file), must=f"cannot be read ({error.strerror})")) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(Fault(str(file), must=f"not the counts of a run ({error})")) from None
+    return read_json(
+        folder / COUNTS, lambda counts: from_json(counts[split]), "the counts of a run"
+    )

@@ -1,15 +1,14 @@
 """The looks of a sweep that ran seeds until the answer was known: looks.json in its folder."""
 
-import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from nersweep.evaluation.inference import Verdict
-from nersweep.faults import Fault, UserError
 from nersweep.machine.files import write_json
-from nersweep.machine.typed import validate
+from nersweep.machine.typed import read_json, validate
 
 LOOKS = "looks.json"
 
@@ -64,11 +63,5 @@ def write_looks(folder: Path, looks: Looks) -> None:
 
 def read_looks(folder: Path) -> Looks | None:
     """Read the looks of a sweep; None if it took none. Raises UserError for a damaged file."""
-    file = folder / LOOKS
-    try:
-        return validate(ADAPTER, json.loads(file.read_text("utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        remedy = "repeat the sweep's command to write it again"
-        raise UserError(Fault(str(file), must=f"cannot be read ({error})", remedy=remedy)) from None
+    remedy = "repeat the sweep's command to write it again"
+    return read_json(folder / LOOKS, partial(validate, ADAPTER), "the looks of a sweep", remedy)

@@ -190,7 +190,7 @@ def unused_faults(study: Mapping[str, Any]) -> list[Fault]:
 
 
 def metric_faults(metric: str) -> list[Fault]:
-    """Return the fault of a metric that runs on no data have, whatever their types."""
+    """Return the fault of a metric that no data have, whatever their types."""
     faults: Sequence[Fault] = ()
     for types in (short_name(metric).split("/"), ["TYPE"]):
         try:

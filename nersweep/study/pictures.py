@@ -1,6 +1,5 @@
 """Draw the pictures of a study: Optuna's plots as PNG and HTML."""
 
-import base64
 import os
 import warnings
 from contextlib import suppress
@@ -27,7 +26,7 @@ MAX_CONTOUR_PARAMETERS = 4  # a contour for each pair
 def draw(study: Study, folder: Path, metric: str) -> list[Path]:
     """Draw all pictures that the trials allow and return their files.
 
-    The HTML files need no other file; with plotly installed they are interactive.
+    With plotly installed there is an interactive page of each as well, which needs no other file.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     files_drawn: list[Path] = []
@@ -48,15 +47,13 @@ def draw(study: Study, folder: Path, metric: str) -> list[Path]:
 
 
 def draw_plot(study: Study, name: str, options: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw one plot as PNG and HTML."""
+    """Draw one plot as PNG, and as HTML if plotly is installed."""
     png, html = folder / f"{name}.png", folder / f"{name}.html"
     write_png(png, getattr(optuna.visualization.matplotlib, PLOTS[name])(study, **options))
-    if optuna.visualization.is_available():
-        figure = getattr(optuna.visualization, PLOTS[name])(study, **options)
-        page = figure.to_html(include_plotlyjs=True)
-    else:
-        page = picture_page(png, f"{study.study_name}: {name}")
-    files.write_text(html, page)
+    if not optuna.visualization.is_available():
+        return [png]
+    figure = getattr(optuna.visualization, PLOTS[name])(study, **options)
+    files.write_text(html, figure.to_html(include_plotlyjs=True))
     return [png, html]
 
 
@@ -85,10 +82,3 @@ def write_png(file: Path, axes: Any) -> None:
     with files.in_place_of(file) as beside:
         figure.savefig(beside, format="png", dpi=100, bbox_inches="tight")
     figure.clear()
-
-
-def picture_page(png: Path, title: str) -> str:
-    """Return an HTML page that holds a picture."""
-    data = base64.b64encode(png.read_bytes()).decode()
-    head = f'<!doctype html><meta charset="utf-8"><title>{title}</title>'
-    return f'{head}<img alt="{title}" src="data:image/png;base64,{data}">\n'

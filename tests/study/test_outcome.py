@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from importlib.util import find_spec
 
 import pytest
 from mlflow import MlflowClient
@@ -108,15 +109,12 @@ def test_the_tracker_has_one_run_for_the_study_with_pictures_and_children(gamma_
     children = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     assert len(children) == 8
     artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    pictures = {
-        f"{name}.{kind}"
-        for name in ("history", "importance", "slice", "contour")
-        for kind in ("png", "html")
-    }
-    assert pictures | {"best.yaml"} <= artifacts
-    page = (output_dir / "studies" / name / "slice.html").read_text()
-    assert "<img" in page or "plotly" in page
-    assert 'src="http' not in page
+    plots = ("history", "importance", "slice", "contour")
+    assert {f"{name}.png" for name in plots} | {"best.yaml"} <= artifacts
+    if find_spec("plotly"):
+        assert {f"{name}.html" for name in plots} <= artifacts
+        page = (output_dir / "studies" / name / "slice.html").read_text()
+        assert "plotly" in page and 'src="http' not in page
 
 
 def test_a_hopeless_learning_rate_is_pruned(output_dir, capsys):

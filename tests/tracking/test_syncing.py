@@ -93,13 +93,6 @@ def test_a_tracker_is_one_file(make_run, tmp_path, monkeypatch):
     sys.modules.pop("lines_tracker")
 
 
-@pytest.mark.parametrize("kind", ["mlfow", "state", "os", "../x", "", "a..b", "no.such.module"])
-def test_a_kind_that_is_no_tracker_is_refused(kind, tmp_path):
-    with pytest.raises(UserError) as refused:
-        tracker.make(kind, None, tmp_path)
-    assert refused.value.faults[0].setting == "tracking.kind"
-
-
 def test_a_complete_folder_needs_no_request(make_run, recorder):
     folder = make_run([0.5])
     for _ in range(2):  # while it runs, each time

@@ -81,7 +81,8 @@ def test_work_goes_on_while_an_outside_tracker_raises(broken, make_run, caplog):
 
 
 @pytest.mark.parametrize(
-    "kind", ["", "nersweep.sync", "nersweep.faults", "no_such", "a b", "none.x"]
+    "kind",
+    ["", "mlfow", "state", "os", "../x", "a..b", "no.such", "nersweep.sync", "a b", "none.x"],
 )
 def test_what_is_no_tracker_is_refused(kind, assert_refused_as, tmp_path):
     assert_refused_as(lambda: tracker.make(kind, None, tmp_path), f"tracking.kind={kind}")

@@ -32,7 +32,7 @@ def main(archive: Path, file: Path) -> None:
             raise ValueError(f"{file} has other entities than {values['result']['name']}")
         by_document = np.zeros((numbers.max() + 1, 1, 3), dtype=np.int64)
         np.add.at(by_document[:, 0], numbers, counts)
-        values["documents"] = from_dense((), True, by_document).to_json()
+        values["documents"] = from_dense((), True, by_document[:, :, None]).to_json()
         lines.append(json.dumps(values, ensure_ascii=False) + "\n")
     archive.write_text("".join(lines), encoding="utf-8")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nersweep.evaluation.metrics import correct_entities, entities
+from nersweep.evaluation.metrics import tally
 from nersweep.labels import LabelSet
 
 Ints = NDArray[np.int64]
@@ -22,9 +22,9 @@ class DocumentCounts:
 
     types: T names; empty if types are unknown, and T = 1 is all of them. marked: False if the data
     mark no documents, None if that is unknown; a document then is a sentence. cells: (N,) those of
-    documents × types with an entity, as document·T + type, ascending. counts: (N, 2, 3) lenient,
-    as conlleval counts, and strict, as seqeval does in strict mode; (N, 1, 3) if strict ones are
-    unknown.
+    documents × types with an entity, as document·T + type, ascending. counts: (N, 3, 3), by the
+    modes of `metrics.tally`; (N, 2, 3) if no relaxed matches are known, (N, 1, 3) if no strict
+    entities are either.
     """
 
     types: tuple[str, ...]
@@ -36,21 +36,17 @@ class DocumentCounts:
     @property
     def lenient(self) -> Ints:
         """Correct, predicted and gold entities as conlleval counts (D, T, 3)."""
-        return self.dense(0)
+        return self.dense()[:, :, 0]
 
-    @property
-    def strict(self) -> Ints | None:
-        """The same in seqeval's strict mode; None if unknown."""
-        return self.dense(1) if self.counts.shape[1] > 1 else None
-
-    def dense(self, mode: int) -> Ints:
+    def dense(self) -> Ints:
+        """Return all counts (D, T, modes, 3), with T = 1 if types are unknown."""
         types = max(1, len(self.types))
-        counts = np.zeros((self.documents * types, 3), dtype=np.int64)
-        counts[self.cells] = self.counts[:, mode]
-        return counts.reshape(self.documents, types, 3)
+        counts = np.zeros((self.documents * types, *self.counts.shape[1:]), dtype=np.int64)
+        counts[self.cells] = self.counts
+        return counts.reshape(self.documents, types, *self.counts.shape[1:])
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values. The counts are text: column by column, strict ones less lenient."""
+        """Return JSON values. The counts are text: column by column, less the mode before."""
         steps = np.diff(self.cells, prepend=0)
         modes = self.counts.shape[1]
         differences = np.diff(self.counts, axis=1, prepend=0).reshape(-1, 3 * modes)
@@ -70,14 +66,11 @@ NO_DOCUMENTS = DocumentCounts(
 )
 
 
-def from_dense(
-    types: tuple[str, ...], marked: bool | None, lenient: Ints, strict: Ints | None = None
-) -> DocumentCounts:
-    """Return the counts of arrays (D, T, 3), with T = 1 if types are unknown."""
-    modes = [lenient] if strict is None else [lenient, strict]
-    counts = np.stack([each.reshape(-1, 3) for each in modes], axis=1)
-    cells = np.flatnonzero(counts.any(axis=(1, 2)))
-    return DocumentCounts(types, len(lenient), marked, cells, counts[cells])
+def from_dense(types: tuple[str, ...], marked: bool | None, counts: Ints) -> DocumentCounts:
+    """Return the counts of an array (D, T, modes, 3), with T = 1 if types are unknown."""
+    rows = counts.reshape(-1, *counts.shape[2:])
+    cells = np.flatnonzero(rows.any(axis=(1, 2)))
+    return DocumentCounts(types, len(counts), marked, cells, rows[cells])
 
 
 def from_json(values: Mapping[str, Any]) -> DocumentCounts:
@@ -85,7 +78,7 @@ def from_json(values: Mapping[str, Any]) -> DocumentCounts:
     types, documents = tuple(map(str, values["types"])), values["documents"]
     marked, modes = values["marked"], values["modes"]
     size, width = documents * max(1, len(types)), 1 + 3 * modes
-    if not 0 <= size <= MOST or marked not in (True, False, None) or modes not in (1, 2):
+    if not 0 <= size <= MOST or marked not in (True, False, None) or modes not in (1, 2, 3):
         raise ValueError(f"{documents} documents, marked: {marked}, modes: {modes}")
     try:
         unpacking = zlib.decompressobj()
@@ -98,9 +91,17 @@ def from_json(values: Mapping[str, Any]) -> DocumentCounts:
     is_ascending = bool((columns[0, 1:] > 0).all())
     if len(cells) and not (is_ascending and cells[0] >= 0 and cells[-1] < size):
         raise ValueError("counts outside the documents")
-    if (counts < 0).any() or (counts[..., 0] > counts[..., 1:].min(-1)).any():
+    if (counts < 0).any() or (counts[:, :2, 0] > counts[:, :2, 1:].min(-1)).any():
         raise ValueError("impossible counts")
-    return DocumentCounts(types, documents, marked, cells, counts)
+    read = DocumentCounts(types, documents, marked, cells, counts)
+    if modes == 3:
+        matches, entities = read.dense()[:, :, 2], read.lenient[..., 1:].min(-1)
+        sums = read.dense().sum(1)  # types do not matter to exact and partial
+        if (matches[..., 2] > entities).any() or (
+            sums[:, 2, :2] > sums[:, 0, 1:].min(-1, keepdims=True) * [1, 2]
+        ).any():
+            raise ValueError("impossible counts")
+    return read
 
 
 def count_documents(
@@ -112,22 +113,6 @@ def count_documents(
     documents: Ints,
     marked: bool | None,
 ) -> DocumentCounts:
-    """Count the entities of each document.
-
-    gold and predicted: label ids (words,). lengths: (sentences,), in words. spans: the predicted
-    entities, rows (start, end, type), if they are not those of the predicted labels. documents:
-    (sentences,), the number of each sentence's document from 0.
-    """
-    types, number = len(labels.types), int(documents.max(initial=-1)) + 1
-    document_of_word = np.repeat(documents, lengths)  # (words,)
-
-    def dense(strict: bool) -> Ints:
-        true = entities(gold, lengths, labels, strict)
-        rows = entities(predicted, lengths, labels, strict) if spans is None else spans
-        columns: list[Ints] = []
-        for group in (correct_entities(true, rows, len(gold), types), rows, true):
-            cells = document_of_word[group[:, 0]] * types + group[:, 2] - 1
-            columns.append(np.bincount(cells, minlength=number * types))
-        return np.stack(columns, axis=1).reshape(number, types, 3)
-
-    return from_dense(labels.types, marked, dense(strict=False), dense(strict=True))
+    """Count the entities of each document. marked: see DocumentCounts; the others: `tally`."""
+    counts = tally(gold, predicted, lengths, labels, spans, documents)
+    return from_dense(labels.types, marked, counts)

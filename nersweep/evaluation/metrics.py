@@ -1,6 +1,6 @@
 """Score predictions: entity precision, recall and F1 as the CoNLL evaluation script counts them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -20,13 +20,16 @@ class Flat:
 
 
 def flatten(scores: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Join the keys of nested scores by a slash. The level `types` adds nothing to the names."""
+    """Join the keys of nested scores by a slash, of numbers alone.
+
+    The level `types` adds nothing to the names.
+    """
     flat: dict[str, float] = {}
     for name, value in scores.items():
         path = f"{prefix}/{name}" if prefix else name
         if isinstance(value, Mapping):
             flat |= flatten(value, prefix if name == "types" else path)
-        else:
+        elif isinstance(value, int | float):
             flat[path] = value
     return flat
 
@@ -62,13 +65,15 @@ class Scores(Rates):
     """Scores of one split in [0, 1]: micro rates over entities.
 
     macro_f1: the mean over types that have gold entities. accuracy: over words. strict: the micro
-    rates in strict mode. types: the scores of each type.
+    rates in strict mode. types: the scores of each type. counts: as `tally` gives them for one
+    document, from which any other metric follows; None in results of an older version.
     """
 
     macro_f1: float
     accuracy: float
     strict: Rates
     types: dict[str, TypeScores]
+    counts: list[list[list[int]]] | None = None
 
 
 def entities(
@@ -105,6 +110,88 @@ def correct_entities(gold: np.ndarray, predicted: np.ndarray, words: int, types:
     return gold[np.isin(keys(gold), keys(predicted), assume_unique=True)]
 
 
+Cost = Callable[[list[int], list[int]], float]
+
+
+def pairs(gold: np.ndarray, predicted: np.ndarray, cost: Cost) -> Iterator[tuple[int, int]]:
+    """Pair predictions with the gold entities that they overlap, by number, each at most once.
+
+    gold and predicted: rows (start, end, type); gold ones do not overlap. From left to right, a
+    prediction takes the free entity of least cost(entity, prediction), the first of equal ones.
+    """
+    first = np.searchsorted(gold[:, 1], predicted[:, 0], side="right").tolist()
+    end = np.searchsorted(gold[:, 0], predicted[:, 1], side="left").tolist()
+    entities, predictions = gold.tolist(), predicted.tolist()
+    taken: set[int] = set()
+    for number in np.lexsort((predicted[:, 1], predicted[:, 0])).tolist():
+        best, least = -1, np.inf
+        for candidate in range(first[number], end[number]):
+            price = cost(entities[candidate], predictions[number])
+            if candidate not in taken and price < least:
+                best, least = candidate, price
+        if best >= 0:
+            taken.add(best)
+            yield best, number
+
+
+def other_boundaries(entity: list[int], prediction: list[int]) -> float:
+    """Return 0 for the same boundaries, else 1."""
+    return float(entity[:2] != prediction[:2])
+
+
+def distance_within_type(entity: list[int], prediction: list[int]) -> float:
+    """Return how far the boundaries lie apart, in words; more than any distance for other types."""
+    if entity[2] != prediction[2]:
+        return 1e9
+    return abs(entity[0] - prediction[0]) + abs(entity[1] - prediction[1])
+
+
+def relaxed_matches(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return what each gold entity counts as correct where boundaries or its type may be wrong.
+
+    Returns (gold, 3), as nervaluate 1.2 counts: exact, 1 if a prediction of any type has its
+    boundaries; partial, in halves, 2 for such a one and 1 if one overlaps; ent_type, 1 if one of
+    its type overlaps. gold and predicted: as for `pairs`.
+    """
+    correct = np.zeros((len(gold), 3), dtype=np.int64)
+    for entity, number in pairs(gold, predicted, other_boundaries):
+        exact = bool((gold[entity, :2] == predicted[number, :2]).all())
+        correct[entity, :2] = exact, 1 + exact
+    for entity, number in pairs(gold, predicted, distance_within_type):
+        correct[entity, 2] = gold[entity, 2] == predicted[number, 2]
+    return correct
+
+
+def tally(
+    gold: np.ndarray,
+    predicted: np.ndarray,
+    lengths: np.ndarray,
+    labels: LabelSet,
+    spans: np.ndarray | None,
+    documents: np.ndarray,
+) -> np.ndarray:
+    """Count the entities of each document by type and mode, (documents, types, 3, 3).
+
+    Modes: 0, lenient, as conlleval counts correct, predicted and gold; 1, the same in strict mode;
+    2, the correct ones of `relaxed_matches`, summed by the type of the gold entity. gold and
+    predicted: label ids (words,). lengths: (sentences,), in words. spans: the predicted entities,
+    if they are not those of the predicted labels. documents: (sentences,), numbers from 0.
+    """
+    types, number = len(labels.types), int(documents.max(initial=-1)) + 1
+    cells = np.repeat(documents, lengths) * types - 1  # (words,)
+    counts = np.zeros((number * types, 3, 3), dtype=np.int64)
+    for mode, strict in enumerate((False, True)):
+        true = entities(gold, lengths, labels, strict)
+        rows = entities(predicted, lengths, labels, strict) if spans is None else spans
+        groups = correct_entities(true, rows, len(gold), types), rows, true
+        for column, group in enumerate(groups):
+            np.add.at(counts[:, mode, column], cells[group[:, 0]] + group[:, 2], 1)
+        if not strict:
+            matches = relaxed_matches(true, rows)
+            np.add.at(counts[:, 2], cells[true[:, 0]] + true[:, 2], matches)
+    return counts.reshape(number, types, 3, 3)
+
+
 def entity_counts(gold: np.ndarray, predicted: np.ndarray, words: int, types: int) -> np.ndarray:
     """Count correct, predicted and gold entities by type, (types, 3).
 
@@ -131,12 +218,9 @@ def score(
     entities, rows as in `entities`, if they are not those of the predicted labels.
     """
 
-    def counts(strict: bool) -> np.ndarray:
-        true = entities(gold, lengths, labels, strict)
-        rows = entities(predicted, lengths, labels, strict) if spans is None else spans
-        return entity_counts(true, rows, len(gold), len(labels.types))
-
-    by_type = counts(strict=False)
+    one_document = np.zeros(len(lengths), dtype=np.int64)
+    counts = tally(gold, predicted, lengths, labels, spans, one_document).sum(0)
+    by_type = counts[:, 0]
     types: dict[str, TypeScores] = {}
     supported: list[float] = []
     for name, row in zip(labels.types, by_type.tolist(), strict=True):
@@ -147,8 +231,9 @@ def score(
         *by_type.sum(0).tolist(),
         macro_f1=float(np.mean(supported)) if supported else 0.0,
         accuracy=float((gold == predicted).mean()),
-        strict=Rates.from_counts(*counts(strict=True).sum(0).tolist()),
+        strict=Rates.from_counts(*counts[:, 1].sum(0).tolist()),
         types=types,
+        counts=counts.tolist(),
     )
 
 

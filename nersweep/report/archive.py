@@ -81,7 +81,7 @@ def from_line(line: str) -> tuple[Run, str]:
     if "documents" in values:
         documents = from_json(values["documents"])
     else:  # of an older version: each sentence is a document, and types are unknown
-        documents = from_dense((), None, counts[:, None])
+        documents = from_dense((), None, counts[:, None, None])
     return Record(result, split, counts, confusion, epochs, losses, None, documents), split
 
 

@@ -201,7 +201,7 @@ def with_documents(runs, size=20):
     known = []
     for run in runs:
         counts = cluster_counts(run.counts[:, None], numbers).astype(np.int64)
-        known.append(replace(run, documents=from_dense((), True, counts)))
+        known.append(replace(run, documents=from_dense((), True, counts[:, :, None])))
     return known
 
 

@@ -82,7 +82,7 @@ def test_a_run_of_an_older_version_counts_its_sentences_as_documents(folder, tmp
     older = read_run(folder, "test")
     assert older.documents.marked is None and older.documents.types == record.documents.types
     assert (older.documents.lenient == record.documents.lenient).all()
-    assert (older.documents.strict == record.documents.strict).all()
+    assert (older.documents.dense() == record.documents.dense()).all()
 
 
 def test_an_archive_without_documents_counts_its_sentences(runs, tmp_path):
@@ -92,7 +92,7 @@ def test_an_archive_without_documents_counts_its_sentences(runs, tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(values) + "\n", encoding="utf-8")
     (older,), _ = read_archive(tmp_path / "a.jsonl")
     assert (older.documents.marked, older.documents.types) == (None, ())
-    assert older.documents.strict is None
+    assert older.documents.dense().shape[1:] == (1, 1, 3)
     assert (older.documents.lenient[:, 0] == record.documents.lenient.sum(1)).all()
 
 

@@ -10,8 +10,8 @@ from nersweep.results.counts import COUNTS, read_counts, write_counts
 def test_each_split_has_its_counts(tmp_path):
     dense = np.arange(12).reshape(2, 2, 3) + np.array([0, 4, 4])
     dev, test = (
-        from_dense(("LOC", "PER"), True, dense),
-        from_dense(("LOC", "PER"), False, 2 * dense),
+        from_dense(("LOC", "PER"), True, dense[:, :, None]),
+        from_dense(("LOC", "PER"), False, 2 * dense[:, :, None]),
     )
     write_counts(tmp_path, {"dev": dev, "test": test})
     for split, counts in (("dev", dev), ("test", test)):

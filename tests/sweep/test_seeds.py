@@ -57,7 +57,7 @@ def end(plan, run):
     rng = np.random.default_rng((seed, *setting.encode()))
     gold = np.full((40, 1), 20)
     correct = rng.binomial(20, share + 0.004 * rng.normal(), size=(40, 1))
-    counts = from_dense((), True, np.stack([correct, gold, gold], axis=-1))
+    counts = from_dense((), True, np.stack([correct, gold, gold], axis=-1)[:, :, None])
     member = plan.runs[run]
     result = finished(setting, seed, fingerprint=member.fingerprint)
     result.data.checksum = plan.checksum

@@ -1,0 +1,138 @@
+"""The metric that judges runs: what its name means, its value, and what each document adds to it.
+
+A name is [VIEW/][TYPE/]MEASURE. Views, as nervaluate has them: none, as conlleval counts entities;
+strict, only B- begins one; exact, boundaries whatever the type; partial, the same, and half for an
+overlap; ent_type, any overlap with the type. Measures: precision, recall, F-β as f1, f2, f0.5, and
+macro_f1, the mean of the types' F1.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nersweep.evaluation.counts import DocumentCounts
+from nersweep.evaluation.influence import Floats, Rate
+from nersweep.evaluation.metrics import Scores
+from nersweep.faults import Fault, UserError
+
+ABOUT = {
+    "": "",
+    "strict": ", if only B- begins one",
+    "exact": ", by boundaries, whatever the type",
+    "partial": ", by boundaries, half for an overlap, whatever the type",
+    "ent_type": ", by type, with any overlap",
+}
+VIEWS = {"strict": 2, "exact": 3, "partial": 3, "ent_type": 3}  # the modes of counts that they need
+WITHOUT_TYPES = ("exact", "partial")
+F_BETA = re.compile(r"f(\d+\.?\d*|\.\d+)")
+
+
+@dataclass(frozen=True)
+class EntityMetric:
+    """A metric of entities. view: "" as conlleval counts. type_: that counts alone, "" for all."""
+
+    name: str
+    view: str
+    type_: str
+    rate: Rate
+
+    @property
+    def label(self) -> str:
+        """The name for people: F1, strict F1, PER recall, macro F1."""
+        measure = self.name.rpartition("/")[2].replace("_", " ")
+        measure = re.sub(r"\bf(?=[\d.])", "F", measure)
+        return " ".join(filter(None, [self.view, self.type_, measure]))
+
+    @property
+    def about(self) -> str:
+        """What the metric measures: micro F1 of entities."""
+        measure = self.label.rpartition(" ")[2]
+        if self.rate.macro:
+            measure = "macro F1"
+        elif measure.startswith("F") and not self.type_:
+            measure = f"micro {measure}"
+        entities = f"{self.type_} entities" if self.type_ else "entities"
+        return f"{measure} of {entities}{ABOUT[self.view]}"
+
+    def of(self, scores: Scores) -> float:
+        """Return the value in [0, 1]; NaN if scores of an older version lack what it needs."""
+        values = scores.flat()
+        if self.name in values:
+            return values[self.name]
+        counts = np.array(scores.counts or [], dtype=np.int64)[None]
+        if self.lacks(counts, list(scores.types)):
+            return np.nan
+        return self.rate.measure(self.select(counts, list(scores.types)))[0] / 100
+
+    def counts(self, documents: DocumentCounts, source: str) -> Floats:
+        """Return what the metric counts of each document, (D, types, 3).
+
+        source: where the counts are, for the message. Raises UserError if they lack something.
+        """
+        counts = documents.dense()
+        if lacks := self.lacks(counts, documents.types):
+            remedy = "run it again with rerun=true, or use f1"
+            raise UserError(Fault("metric", self.name, f"{source} has no {lacks}", remedy))
+        return self.select(counts, documents.types)
+
+    def lacks(self, counts: NDArray[np.int64], types: Sequence[str]) -> str:
+        """Return what counts (..., types, modes, 3) lack for this metric, "" if nothing."""
+        if counts.ndim < 4 or counts.shape[-2] < VIEWS.get(self.view, 1):
+            return f"counts of the view {self.view}" if self.view else "counts"
+        if self.type_ not in ("", *types) or (self.rate.macro and not types):
+            return f"counts of {self.type_ or 'each type'}"
+        return ""
+
+    def select(self, counts: NDArray[np.int64], types: Sequence[str]) -> Floats:
+        """Return what counts of counts (..., types, modes, 3), as (..., types, 3)."""
+        chosen = counts[..., 1 if self.view == "strict" else 0, :].astype(np.float64)
+        if self.view == "exact":
+            chosen[..., 0] = counts[..., 2, 0]
+        elif self.view == "partial":
+            chosen[..., 0] = counts[..., 2, 1] / 2
+        elif self.view == "ent_type":
+            chosen[..., 0] = counts[..., 2, 2]
+        if self.type_:
+            chosen = chosen[..., [types.index(self.type_)], :]
+        return chosen if self.rate.macro else chosen.sum(-2, keepdims=True)
+
+
+def metric_of(name: str, types: Sequence[str], setting: str = "metric") -> EntityMetric:
+    """Return the metric of a name. types: of the data. Raises UserError for any other name."""
+    view, _, rest = name.partition("/")
+    if view not in VIEWS:
+        view, rest = "", name
+    type_, _, measure = rest.rpartition("/")
+    rate = rate_of(measure)
+    must = ""
+    if rate is None or type_ not in ("", *types) or (type_ and rate.macro):
+        must = "no such metric"
+    elif view in WITHOUT_TYPES and (type_ or rate.macro):
+        must = f"{view} takes no account of types"
+    if must or rate is None:
+        raise UserError(Fault(setting, name, must, f"use {names(types)}"))
+    return EntityMetric(name, view, type_, rate)
+
+
+def rate_of(measure: str) -> Rate | None:
+    """Return the rate of a measure: f2, precision, recall, macro_f1; None for any other."""
+    if measure == "macro_f1":
+        return Rate(macro=True)
+    if measure in ("precision", "recall"):
+        return Rate(beta=0 if measure == "precision" else np.inf)
+    match = F_BETA.fullmatch(measure)
+    return Rate(float(match[1])) if match and float(match[1]) > 0 else None
+
+
+def names(types: Sequence[str]) -> str:
+    """Describe the names of all metrics in a line."""
+    return (
+        f"[VIEW/][TYPE/]MEASURE, a view of {', '.join(VIEWS)}, a type of {', '.join(types)}, "
+        "a measure of f1 (f2, f0.5), precision, recall, macro_f1"
+    )
+
+
+F1 = metric_of("f1", ())

@@ -208,11 +208,13 @@ def scalar_faults(values: Mapping[str, Any]) -> list[Fault]:
     seed = values["seed"]
     is_seed = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32
     require(is_seed, "seed", "must be a whole number in [0, 2^32)")
+    is_text = isinstance(values["metric"], str)
+    require(is_text, "metric", "must be the name of a metric", "set metric=f1")
     for name in ("rerun", "dry_run", "report"):
         require(isinstance(values[name], bool), name, "must be true or false")
     resolution = values["resolution"]
     in_points = is_number(resolution) and 0 < resolution <= 100
-    require(in_points, "resolution", "must be > 0 and ≤ 100", "it is a difference of F1, in points")
+    require(in_points, "resolution", "must be > 0 and ≤ 100", "it is a difference in points")
     share, device = values["gpus_per_run"], values["device"]
     if share is not None and not is_number(share):
         require(False, "gpus_per_run", "expected a number or null")

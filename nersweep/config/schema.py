@@ -64,7 +64,7 @@ class TrainConfig:
     warmup: float = within(0.1, ("≥", 0), ("<", 1))
     weight_decay: float = within(0.0, ("≥", 0))
     max_grad_norm: float = within(1.0, (">", 0))
-    # Stop after so many epochs without a better dev F1; null: never.
+    # Stop after so many epochs without a better dev metric; null: never.
     patience: int | None = within(None, ("≥", 1))
     sampler: str = one_of("random", "entity_balanced")  # of sentences
     precision: str = one_of("auto", "fp32", "bf16")
@@ -96,8 +96,8 @@ class StudyConfig:
     trials: int | None = within(None, ("≥", 1))
     # Seeds of each trial, whose value is their mean: how many, from `seed` on, or a list.
     seeds: Any = 1
-    # A score of the development split: f1, macro_f1, strict/f1, PER/f1.
-    metric: str = "f1"
+    # A score of the development split, such as macro_f1, accuracy, unseen/f1; null: `metric`.
+    metric: str | None = None
     direction: str = one_of("maximize", "minimize")
     sampler: str = one_of("tpe", "gp", "random", "grid")
     pruner: str = one_of("median", "hyperband", "wilcoxon", "none")

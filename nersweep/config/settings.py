@@ -34,7 +34,7 @@ ELSEWHERE = {
 # Settings that enter it by content (checksum), not by value.
 SOURCES = {"data", "model.name", "model.revision", "model.package"}
 # The top level without knobs.
-FIXED = {"seed", *(name for name in ELSEWHERE if "." not in name), *SECTIONS, *COMPONENTS}
+FIXED = {"seed", "metric", *(name for name in ELSEWHERE if "." not in name), *SECTIONS, *COMPONENTS}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Settings:
     """A configuration without faults. values: resolved, by name; "choice" holds the options.
 
     device: auto, cpu, cuda or cuda:N. resolution: the smallest difference of interest, in points
-    of F1. on_failure: continue or stop.
+    of the metric. on_failure: continue or stop.
     """
 
     values: dict[str, Any]
@@ -65,6 +65,7 @@ class Settings:
     seeds: SeedsConfig
     sweep: SweepConfig
     seed: int
+    metric: str
     device: str
     gpus_per_run: float | None
     output_dir: Path

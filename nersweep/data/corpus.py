@@ -135,3 +135,8 @@ def tag_counts(sentences: Sequence[Sentence]) -> Counter[str]:
     for sentence in sentences:
         counts.update(sentence.tags)
     return counts
+
+
+def types_of(sentences: Sequence[Sentence]) -> set[str]:
+    """Return the types of the entities of sentences."""
+    return {tag[2:] for tag in tag_counts(sentences) if tag != "O"}

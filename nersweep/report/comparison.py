@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nersweep.evaluation.inference import ALPHA
+from nersweep.evaluation.metric import F1, EntityMetric, metric_of
 from nersweep.faults import Fault, UserError, shown
 from nersweep.report.conclusions import NO_DECISION, Decision, conclude, decide
 from nersweep.report.notes import write_notes
@@ -22,11 +23,11 @@ from nersweep.results.result import Result
 class Comparison:
     """The rows of a report and what follows from them.
 
-    rows: in the order of the reference, then by F1; rows without a finished run last. baseline:
-    the setting that the others are compared with, None if there is none. notes: what a reader must
-    know beside the tables. decision: which setting to take. conclusions: a sentence per row.
-    resolution: the smallest difference of interest, in points. alpha: the level of all contrasts
-    together.
+    rows: in the order of the reference, then by the metric; rows without a finished run last.
+    baseline: the setting that the others are compared with, None if there is none. notes: what a
+    reader must know beside the tables. decision: which setting to take. conclusions: a sentence
+    per row. resolution: the smallest difference of interest, in points. alpha: the level of all
+    contrasts together. metric: what the rows are judged by.
     """
 
     rows: tuple[Row, ...]
@@ -38,6 +39,7 @@ class Comparison:
     decision: Decision = NO_DECISION
     resolution: float = 0.5
     alpha: float = ALPHA
+    metric: EntityMetric = F1
 
     @property
     def finished(self) -> list[Row]:
@@ -99,12 +101,14 @@ def compare(
     study_size: int = 0,
     resolution: float = 0.5,
     alpha: float = ALPHA,
+    metric: str | None = None,
 ) -> Comparison:
     """Compare runs of one data set.
 
     baseline: a setting as the rows name it, or a loss. study_size: settings that a study tried, if
     these are its runs. resolution: the smallest difference of interest, in points. alpha: the level
-    of all contrasts together. Raises UserError if no run has finished, or if the runs' data differ.
+    of all contrasts together. metric: its name, by default that of the runs. Raises UserError if no
+    run has finished, or if the runs' data or metrics differ.
     """
     records = [run for run in runs if isinstance(run, Record)]
     unfinished = [run for run in runs if isinstance(run, Result)]
@@ -112,20 +116,21 @@ def compare(
         remedy = "repeat the sweep's command to resume them"
         raise UserError(Fault("no run has finished", remedy=remedy))
     refuse_different_data(records)
+    judge = choose_metric(records, metric)
     records.sort(key=lambda record: (record.setting, record.seed, *age(record)))
     unfinished.sort(key=lambda run: (run.name, run.fingerprint))
     settings = group_by_setting(records)
     rest = assign_unfinished(unfinished, settings)
     rows: list[Row] = []
     for setting in settings.keys() | rest.keys():
-        row = make_row(setting, settings.get(setting, ()), rest.get(setting, ()), reference)
+        row = make_row(setting, settings.get(setting, ()), rest.get(setting, ()), reference, judge)
         rows.append(row)
     claims = list(reference.rows)
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         claim = claims.index(row.loss) if row.loss in claims else len(claims)
-        f1 = row.mean() if row.records else 0.0
-        return not row.records, claim, -f1, row.setting
+        value = row.mean() if row.records else 0.0
+        return not row.records, claim, -value, row.setting
 
     rows.sort(key=place)
     finished = [row for row in rows if row.records]
@@ -142,7 +147,17 @@ def compare(
         decide(rows, base),
         resolution,
         alpha,
+        judge,
     )
+
+
+def choose_metric(records: Sequence[Record], name: str | None) -> EntityMetric:
+    """Return the metric of this name, or else that of the runs. Raises UserError if they differ."""
+    names = sorted({record.result.metric.name for record in records})
+    if name is None and len(names) > 1:
+        remedy = "set metric=NAME to report all by one"
+        raise UserError(Fault("metric", ", ".join(names), "differs between the runs", remedy))
+    return metric_of(name or names[0], records[0].types)
 
 
 def age(record: Record) -> tuple[list[int], str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nersweep.config.settings import FIXED
 from nersweep.evaluation.inference import ALPHA, Contrast, Verdict
+from nersweep.evaluation.metric import F1, EntityMetric
 from nersweep.evaluation.planning import MOST_SEEDS, Outlook
 from nersweep.report.records import Record
 from nersweep.report.rows import Row, names, points
@@ -60,9 +61,11 @@ def decide(rows: Sequence[Row], baseline: Row | None) -> Decision:
         certainty = "More epochs or a higher learning rate may help (train.epochs, train.lr)."
     elif len(finished) == 1:
         setting, choice = row.setting, f"{row.setting} is the only setting"
-        certainty = f"Mean F1 {100 * row.mean():.2f}{bounds(row)}; there is nothing to compare."
+        mean = f"Mean {row.metric.label} {100 * row.mean():.2f}{bounds(row)}"
+        certainty = f"{mean}; there is nothing to compare."
     elif not ranked:
-        setting, choice = "", f"No setting can be preferred yet; {row.setting} has the highest F1"
+        setting, choice = "", f"No setting can be preferred yet; {row.setting} has the highest"
+        choice += f" {row.metric.label}"
         certainty = one_seed(finished)
     else:
         setting, choice = row.setting, f"Take {row.setting}"
@@ -72,9 +75,17 @@ def decide(rows: Sequence[Row], baseline: Row | None) -> Decision:
     place = f": {record.folder / 'model'}" if record.folder else " is not in the archive"
     model = (
         f"Its model{place} (seed {record.seed}, the best of {len(row.records)} on dev, "
-        f"F1 {100 * record.result.dev.f1:.2f})."
+        f"{on_dev(record, row.metric)})."
     )
     return Decision(setting, choice, command_of(record), certainty, model, missing_runs(rows))
+
+
+def on_dev(record: Record, metric: EntityMetric) -> str:
+    """Return the metric on dev, or F1 if an older version has made the run."""
+    value = metric.of(record.result.dev)
+    if np.isnan(value):
+        metric, value = F1, record.result.dev.f1
+    return f"{metric.label} {100 * value:.2f}"
 
 
 def one_seed(rows: Sequence[Row]) -> str:
@@ -88,7 +99,7 @@ def one_seed(rows: Sequence[Row]) -> str:
 
 
 def bounds(row: Row) -> str:
-    """Return the interval of mean F1, in brackets."""
+    """Return the interval of the mean, in brackets."""
     low, high = row.interval
     return f" [{100 * low:.2f}, {100 * high:.2f}]"
 

@@ -168,11 +168,12 @@ def comma_separated(comparison: Comparison) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     contrast = [f"difference_{name}" if name in ROW_COLUMNS else name for name in CONTRAST_COLUMNS]
-    writer.writerow([*ROW_COLUMNS, *contrast, *STANDING_COLUMNS, *scores])
+    own = [name.replace("f1_of", f"{comparison.metric.name}_of") for name in ROW_COLUMNS]
+    writer.writerow([*own, *contrast, *STANDING_COLUMNS, *scores])
     for row in comparison.rows:
-        f1 = " ".join(f"{value:.6g}" for value in row.values("f1"))
+        of_seeds = " ".join(f"{value:.6g}" for value in row.values())
         values: list[object] = [row.setting, " ".join(map(str, row.seeds)), len(row.unfinished)]
-        values += [f1, row.sd, *row.interval]
+        values += [of_seeds, row.sd, *row.interval]
         values.append("" if row.claim.f1 is None else row.claim.f1 / 100)
         if row.records:
             f1_with_tau, tau = row.mean("threshold/f1"), row.mean("threshold/tau")

@@ -12,6 +12,7 @@ from nersweep.config.flat import flat
 from nersweep.config.knobs import is_fed
 from nersweep.config.settings import matters
 from nersweep.evaluation.counts import NO_DOCUMENTS, DocumentCounts
+from nersweep.evaluation.metric import EntityMetric
 from nersweep.faults import Fault, UserError
 from nersweep.report.predictions import TaggedSplit, read_predictions
 from nersweep.results.card import read_card
@@ -88,6 +89,12 @@ class Record:
         analysis = self.result.analysis
         return scores | analysis.split(self.split).flat() | analysis.after(self.split)
 
+    def value(self, metric: EntityMetric) -> float:
+        """Return a metric of the run in [0, 1]. Raises UserError if its counts lack something."""
+        if metric.name in self.scores:
+            return self.scores[metric.name]
+        return metric.rate.measure(metric.counts(self.documents, self.result.name))[0] / 100
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All settings that identify the run but its seed, under dotted names.
@@ -95,7 +102,7 @@ class Record:
         The place of the data is left out, since their checksum counts; the precision is the one
         that was used.
         """
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = {"metric": "f1"}  # of older versions
         for name, value in flat(self.config).items():
             if name.partition(".")[0] in ("seed", "data") or not matters(name):
                 continue

@@ -36,7 +36,7 @@ def report(options: ReportOptions) -> None:
         return
     resolution = options.points
     selection = select_runs(options)
-    comparisons, missing = compare_sets(selection, options.baseline, resolution)
+    comparisons, missing = compare_sets(selection, options.baseline, resolution, options.metric)
     if options.save:
         files.writable(Path(options.save).parent, "save", Path(options.save))
     if options.folder:
@@ -62,7 +62,7 @@ def report(options: ReportOptions) -> None:
 
 
 def compare_sets(
-    selection: RunSelection, baseline: str, resolution: float
+    selection: RunSelection, baseline: str, resolution: float, metric: str | None = None
 ) -> tuple[dict[str, Comparison], list[str]]:
     """Compare the runs of each set. Returns the comparisons by name, and the sets without one.
 
@@ -82,6 +82,7 @@ def compare_sets(
             selection.study_size,
             resolution,
             selection.alpha,
+            metric,
         )
     if not comparisons:
         compare(selection.runs, baseline, selection.split)  # raises

@@ -6,19 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nersweep.evaluation.counts import from_dense
 from nersweep.evaluation.inference import (
     Contrast,
     Standing,
     infer,
     mean_intervals,
 )
-from nersweep.evaluation.influence import Floats, Rate, Sample, measure
+from nersweep.evaluation.influence import Floats, Sample, measure
+from nersweep.evaluation.metric import F1, EntityMetric
 from nersweep.evaluation.planning import Outlook, foresee
 from nersweep.report.records import Record
 from nersweep.report.reference import NO_CLAIM, NO_REFERENCE, Claim, Reference
 from nersweep.results.result import Result, Status
 
-METRIC = Rate()  # micro F1
 Interval = tuple[float, float]
 NO_INTERVAL = (np.nan, np.nan)
 
@@ -27,16 +28,17 @@ NO_INTERVAL = (np.nan, np.nan)
 class Row:
     """A setting over its seeds.
 
-    records: finished runs, by seed. unfinished: the other runs. interval: the 95% interval of mean
-    F1, from seeds and documents, as fractions. contrast and outlook: against the baseline, in
-    points; None for the baseline and for a row that did not train. standing: among all rows.
-    repeated: seeds with several finished runs, of which one counts. equals: other settings that
-    made the same predictions, and count as this row.
+    records: finished runs, by seed. unfinished: the other runs. metric: what the row is judged by.
+    interval: the 95% interval of its mean, from seeds and documents, as fractions. contrast and
+    outlook: against the baseline, in points; None for the baseline and for a row that did not
+    train. standing: among all rows. repeated: seeds with several finished runs, of which one
+    counts. equals: other settings that made the same predictions, and count as this row.
     """
 
     setting: str
     records: tuple[Record, ...]
     unfinished: tuple[Result, ...] = ()
+    metric: EntityMetric = F1
     interval: Interval = NO_INTERVAL
     claim: Claim = NO_CLAIM
     contrast: Contrast | None = None
@@ -66,21 +68,28 @@ class Row:
 
     @property
     def best(self) -> Record:
-        """The run with the best F1 on dev."""
-        return max(self.records, key=lambda record: record.result.dev.f1)
+        """The run with the best metric on dev, or F1 if an older version has made one."""
 
-    def values(self, score: str) -> np.ndarray:
-        """Return a score of each seed, by its flat name: f1, PER/f1, calibration_error/all."""
+        def on_dev(record: Record) -> tuple[float, float]:
+            value = self.metric.of(record.result.dev)
+            return 0.0 if np.isnan(value) else value, record.result.dev.f1
+
+        return max(self.records, key=on_dev)
+
+    def values(self, score: str = "") -> np.ndarray:
+        """Return the metric of each seed, or a score by its name: f1, calibration_error/all."""
+        if not score:
+            return np.array([record.value(self.metric) for record in self.records])
         return np.array([record.scores[score] for record in self.records])
 
-    def mean(self, score: str = "f1") -> float:
-        """Return the mean of a score over seeds; NaN if no run has finished."""
+    def mean(self, score: str = "") -> float:
+        """Return the mean of `values` over seeds; NaN if no run has finished."""
         return float(self.values(score).mean()) if self.records else np.nan
 
     @property
     def sd(self) -> float:
-        """Standard deviation of F1 over seeds; NaN below two."""
-        return float(self.values("f1").std(ddof=1)) if len(self.records) > 1 else np.nan
+        """Standard deviation of the metric over seeds; NaN below two."""
+        return float(self.values().std(ddof=1)) if len(self.records) > 1 else np.nan
 
     @property
     def step_seconds(self) -> list[float]:
@@ -116,6 +125,7 @@ def make_row(
     records: Sequence[Record],
     unfinished: Sequence[Result] = (),
     reference: Reference = NO_REFERENCE,
+    metric: EntityMetric = F1,
 ) -> Row:
     """Return a row. Of several finished runs of one seed the last counts."""
     by_seed = {record.seed: record for record in records}
@@ -125,6 +135,7 @@ def make_row(
         setting,
         last,
         tuple(unfinished),
+        metric,
         claim=reference.rows.get(last[0].loss, NO_CLAIM) if last else NO_CLAIM,
         repeated=tuple(sorted(seed for seed, runs in runs_of_seed.items() if runs > 1)),
     )
@@ -203,10 +214,11 @@ def samples_of(rows: Sequence[Row]) -> list[Sample]:
     for row in rows:
         counts: dict[int, Floats] = {}
         for record in row.records:
-            counts[record.seed] = (
-                record.documents.lenient if by_document else record.counts[:, None]
-            ).astype(np.float64)
-        samples.append(measure(row.setting, counts, METRIC))
+            documents = record.documents
+            if not by_document:
+                documents = from_dense((), None, record.counts[:, None, None])
+            counts[record.seed] = row.metric.counts(documents, record.result.name)
+        samples.append(measure(row.setting, counts, row.metric.rate))
     return samples
 
 

@@ -38,7 +38,8 @@ class ReportOptions:
     baseline: str = keyword(
         "a setting or a loss to compare the others with (cross_entropy)", "cross_entropy"
     )
-    resolution: str = keyword("the smallest difference of interest, in points of F1 (0.5)", "0.5")
+    resolution: str = keyword("the smallest difference of interest, in points (0.5)", "0.5")
+    metric: str | None = keyword("what settings are judged by, as macro_f1 (that of the runs)")
     split: str | None = keyword("dev or test (test, but dev for a study)")
     output_dir: str = keyword("where the runs are (outputs)", "outputs")
     folder: str | None = keyword(
@@ -63,7 +64,7 @@ class ReportOptions:
         except ValueError:
             points = math.nan
         if not 0 < points <= 100:
-            remedy = "it is a difference of F1, in points"
+            remedy = "it is a difference in points"
             raise UserError(Fault("resolution", self.resolution, "must be > 0 and ≤ 100", remedy))
         return points
 

@@ -72,9 +72,10 @@ def score_columns(comparison: Comparison) -> list[Column]:
     columns = [
         Column("seeds", seeds, "runs that differ in their seed alone; finished ones of all"),
         Column(
-            "F1",
+            comparison.metric.label,
             mean_and_sd,
-            f"micro F1 of entities on {comparison.split}, mean ± standard deviation over seeds",
+            f"{comparison.metric.about} on {comparison.split}, mean ± standard deviation over "
+            "seeds",
         ),
         Column(
             "95%",

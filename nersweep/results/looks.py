@@ -42,7 +42,7 @@ class Looks:
 
     alpha: the nominal level α′ of each look, at which the intervals of all looks, and those of the
     report, hold together with 95%. seeds: of the plan, in their order. baseline: a setting.
-    is_complete: False while runs are left.
+    is_complete: False while runs are left. metric: what judged the settings.
     """
 
     resolution: float
@@ -51,6 +51,7 @@ class Looks:
     baseline: str
     is_complete: bool
     looks: tuple[Look, ...]
+    metric: str = "f1"
 
 
 ADAPTER = TypeAdapter(Looks)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from nersweep.evaluation.analysis import Analysis
+from nersweep.evaluation.metric import EntityMetric, metric_of
 from nersweep.evaluation.metrics import Scores
 from nersweep.faults import Fault, UserError
 from nersweep.machine.files import fingerprint, log, write_json
@@ -108,6 +109,11 @@ class FinishedResult(Result):
     def scores(self, split: str) -> Scores:
         """Return the scores of dev or test."""
         return {"dev": self.dev, "test": self.test}[split]
+
+    @property
+    def metric(self) -> EntityMetric:
+        """The metric that picked the best epoch: F1 in older versions."""
+        return metric_of(self.config.get("metric", "f1"), list(self.dev.types))
 
     @property
     def choice(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from nersweep.evaluation.metric import F1
 from nersweep.evaluation.metrics import Rates
 from nersweep.model.tagger import Tagger
 from nersweep.results.result import RESULT, FinishedResult
@@ -62,10 +63,14 @@ def print_engine(plan: Plan, tagger: Tagger) -> None:
 
 def print_line(result: FinishedResult) -> None:
     """Print the result of a run in one line."""
-    console.print(
-        f"{result.name}: dev F1 {result.dev.f1:.4f}, test F1 {result.test.f1:.4f} "
-        f"({result.seconds.total:.1f} s)"
-    )
+    console.print(f"{result.name}: {summary(result)} ({result.seconds.total:.1f} s)")
+
+
+def summary(result: FinishedResult) -> str:
+    """Return the run's metric on dev and test: dev F1 0.8123, test F1 0.8017."""
+    metric = result.metric
+    dev, test = metric.of(result.dev), metric.of(result.test)
+    return f"dev {metric.label} {dev:.4f}, test {metric.label} {test:.4f}"
 
 
 def print_result(result: FinishedResult, folder: Path, tracker: Tracker) -> None:
@@ -78,6 +83,8 @@ def print_result(result: FinishedResult, folder: Path, tracker: Tracker) -> None
         ["", "F1", "precision", "recall", "support"],
         rows,
     )
+    if result.metric != F1:
+        console.print(summary(result))
     seconds = result.seconds
     console.print(
         f"\n{seconds.total:.0f} s in all: setup {seconds.setup:.1f} s, "

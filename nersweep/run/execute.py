@@ -239,6 +239,7 @@ def train(plan: Plan, checkpoint: Checkpoint, sync: Syncing, watch: Watch) -> Tr
                     plan.device,
                     record,
                     checkpoint,
+                    plan.metric,
                 )
             return Trained(tagger, splits, history, config, setup_seconds)
         except torch.OutOfMemoryError as error:

@@ -63,6 +63,7 @@ def contents(settings: Settings, parts: Parts) -> dict[str, Any]:
     precision = choose_precision(settings.train.precision, choose_device(settings.device))
     values["train"]["precision"] = str(precision)
     values["seed"] = settings.seed
+    values["metric"] = settings.metric
     values["data"] = read(parts.data).checksum
     values["model_identity"] = parts.model.identity()
     values["version"] = nersweep.__version__

@@ -14,7 +14,8 @@ from nersweep.config.build import Recipe
 from nersweep.config.check import Checked, Parts
 from nersweep.config.schema import TrainConfig
 from nersweep.config.settings import Settings
-from nersweep.data.corpus import Corpus, read
+from nersweep.data.corpus import Corpus, read, types_of
+from nersweep.evaluation.metric import EntityMetric, metric_of
 from nersweep.faults import Fault, UserError
 from nersweep.labels import LabelSet
 from nersweep.losses.base import Loss
@@ -62,6 +63,7 @@ class Plan:
     head: Recipe
     loss: Loss
     aux: Multitask | None
+    metric: EntityMetric
     vocabularies: Vocabularies
     device: torch.device
     began: float
@@ -101,6 +103,7 @@ def make(checked: Checked) -> Plan:
         head=parts.head,
         loss=loss_of(parts, facts),
         aux=parts.aux,
+        metric=metric_of(settings.metric, sorted(types_of(facts.corpus.dev))),
         vocabularies=parts.aux.vocabularies(facts.corpus) if parts.aux else {},
         device=choose_device(settings.device),
         began=began,

@@ -20,7 +20,7 @@ from nersweep.config.schema import StudyConfig
 from nersweep.faults import Fault, UserError, reason
 from nersweep.labels import LabelSet
 from nersweep.machine.databases import kind_of
-from nersweep.study.metric import check_metric, is_final, short_name
+from nersweep.study.metric import check_metric, is_final, metric_name
 from nersweep.study.space import Dimension, Space, parse_space
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)  # raised where overrides do not compose
@@ -155,7 +155,8 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
             if not d.values:
                 must, remedy = "study.sampler=grid needs values", "use choice(...) or range(...)"
                 faults.append(Fault(f"study.space.{d.name}", d.text, must, remedy))
-    faults += metric_faults(study.metric)
+    if study.metric is not None:
+        faults += metric_faults(metric_name(config))
     faults += pruner_faults(config)
     faults += storage_faults(config)
     if config.rerun:
@@ -192,7 +193,7 @@ def unused_faults(study: Mapping[str, Any]) -> list[Fault]:
 def metric_faults(metric: str) -> list[Fault]:
     """Return the fault of a metric that no data have, whatever their types."""
     faults: Sequence[Fault] = ()
-    for types in (short_name(metric).split("/"), ["TYPE"]):
+    for types in (metric.split("/"), ["TYPE"]):
         try:
             check_metric(metric, LabelSet(types))
             return []
@@ -210,7 +211,7 @@ def pruner_faults(config: DictConfig) -> list[Fault]:
         if count < 5:
             must = "prunes from the fourth seed on"
             faults.append(Fault("study.pruner", "wilcoxon", must, f"set {enough}"))
-    if is_final(study.metric) and study.pruner not in ("wilcoxon", "none"):
+    if is_final(metric_name(config)) and study.pruner not in ("wilcoxon", "none"):
         must = f"is known after the last epoch, and study.pruner={study.pruner} looks at each"
         remedy = f"set study.pruner=none, or study.pruner=wilcoxon with {enough}"
         faults.append(Fault("study.metric", study.metric, must, remedy))

@@ -12,7 +12,7 @@ from nersweep.config.build import COMPONENTS
 from nersweep.config.overrides import setting_of
 from nersweep.machine import files
 from nersweep.study.changes import changes
-from nersweep.study.metric import short_name
+from nersweep.study.metric import metric_name
 from nersweep.study.plan import StudyPlan, relevant
 
 
@@ -34,7 +34,7 @@ def write_experiment(file: Path, trial: FrozenTrial, trials: int, plan: StudyPla
             defaults.append({f"override /{name}": value})
         elif setting != "seed" and settings.matters(setting):
             set_nested(values, setting, OmegaConf.select(config, setting))
-    score = f"{trial.value:.4f} {short_name(plan.config.study.metric)} on dev"
+    score = f"{trial.value:.4f} {metric_name(plan.config)} on dev"
     head = [
         "# @package _global_",
         f"# {rerun_command(file, trial, plan)}",

@@ -123,7 +123,7 @@ class Worker:
 
         Reports each epoch of the first seed or, for Wilcoxon's test, each seed. Raises Pruned.
         """
-        name = self.plan.config.study.metric
+        name = metric.metric_name(self.plan.config)
         by_seed = self.plan.config.study.pruner == "wilcoxon"
         by_epoch = not by_seed and not metric.is_final(name)
         steps = self.queue.reported_steps(trial)
@@ -135,9 +135,7 @@ class Worker:
             reporter = Reporter(trial, name, index, steps, last, by_epoch and index == 0)
             result = self.run_once(checked, run_overrides, reporter)
             reporter.count_epochs(result.epochs)
-            is_final = metric.is_final(name)
-            scores = result.analysis.dev if is_final else result.dev
-            values.append(metric.score(name, scores))
+            values.append(metric.score(name, result))
             trial.set_user_attr("values", values)
             if by_seed and index not in steps:
                 trial.report(values[-1], index)
@@ -159,7 +157,7 @@ class Worker:
 
     def print_trial(self, trial: FrozenTrial, overrides: list[str], seconds: float) -> None:
         """Print a line for a trial that has ended."""
-        name = self.plan.config.study.metric
+        name = metric.metric_name(self.plan.config)
         ending = f"lost, at {name}"
         if trial.state == TrialState.COMPLETE:
             ending = name
@@ -195,7 +193,7 @@ class Reporter:
         if not self.enabled or epoch < max(self.steps, default=0):
             return
         if epoch not in self.steps:
-            self.trial.report(metric.score(self.metric, dev), epoch)
+            self.trial.report(metric.score_of_epoch(self.metric, dev), epoch)
         if epoch != self.last and self.trial.should_prune():
             self.count_epochs(epoch)
             raise execute.Pruned(f"after epoch {epoch}")

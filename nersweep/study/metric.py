@@ -1,15 +1,18 @@
 """The metric that a study optimises: a score of the development split."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
+from omegaconf import DictConfig
 
 from nersweep.evaluation import metrics
 from nersweep.evaluation.analysis import SplitAnalysis
-from nersweep.faults import Fault, UserError
+from nersweep.evaluation.metric import metric_of
+from nersweep.faults import UserError
 from nersweep.labels import LabelSet
+from nersweep.results.result import FinishedResult
 
 
 def final_metrics() -> Sequence[str]:
@@ -26,19 +29,30 @@ def flat_names(kind: Any) -> Iterator[str]:
             yield name
 
 
-def short_name(metric: str) -> str:
-    """Return the name without its split: f1 for dev/f1."""
-    return metric.removeprefix("dev/")
+def metric_name(config: DictConfig) -> str:
+    """Return the name of what a study optimises, without its split: f1 for dev/f1."""
+    name: str = config.study.metric or config.metric
+    return name.removeprefix("dev/")
 
 
 def is_final(metric: str) -> bool:
     """True if the score is known only after the last epoch."""
-    return short_name(metric) in final_metrics()
+    return metric in final_metrics()
 
 
-def score(metric: str, scores: metrics.Flat) -> float:
-    """Return the metric from the scores, or the analysis, of the development split."""
-    return scores.flat()[short_name(metric)]
+def score(metric: str, result: FinishedResult) -> float:
+    """Return the metric of a run on the development split."""
+    if is_final(metric):
+        return result.analysis.dev.flat()[metric]
+    return score_of_epoch(metric, result.dev)
+
+
+def score_of_epoch(metric: str, scores: metrics.Scores) -> float:
+    """Return the metric from scores of the development split."""
+    values = scores.flat()
+    if metric in values:
+        return values[metric]
+    return metric_of(metric, list(scores.types)).of(scores)
 
 
 def check_metric(metric: str, labels: LabelSet) -> None:
@@ -49,7 +63,10 @@ def check_metric(metric: str, labels: LabelSet) -> None:
         if not name.endswith("/support"):
             names.append(name)
     names += final_metrics()
-    if short_name(metric) not in names:
-        raise UserError(
-            Fault("study.metric", metric, "no such score", f"use one of {', '.join(names)}")
-        )
+    if metric not in names:
+        try:
+            metric_of(metric, labels.types, "study.metric")
+        except UserError as error:
+            (fault,) = error.faults
+            remedy = f"{fault.remedy}; or one of {', '.join(names)}"
+            raise UserError(replace(fault, remedy=remedy)) from None

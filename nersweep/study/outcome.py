@@ -10,6 +10,7 @@ from nersweep.config.flat import plain
 from nersweep.machine.databases import public
 from nersweep.results.card import Card, read_card, write_card
 from nersweep.study import export, pictures, storage
+from nersweep.study.metric import metric_name
 from nersweep.study.plan import StudyPlan
 from nersweep.study.queue import FINISHED, Queue
 from nersweep.terminal import console, print_table
@@ -21,7 +22,7 @@ STATES = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-TRACKED_SETTINGS = ("metric", "direction", "sampler", "pruner", "seeds")
+TRACKED_SETTINGS = ("direction", "sampler", "pruner", "seeds")
 MAX_ROWS = 5  # of the table of the best trials
 
 
@@ -124,6 +125,7 @@ class Outcome:
         study, params = plain(self.plan.config.study), {}
         for name in TRACKED_SETTINGS:
             params[name] = study[name]
+        params["metric"] = metric_name(self.plan.config)
         for name, text in self.plan.identity.items():
             if name.startswith("study.space."):
                 params[name.removeprefix("study.")] = text
@@ -150,7 +152,7 @@ class Outcome:
         if before and (before.status, before.numbers) == (card.status, card.numbers):
             return
         if best:
-            metric = self.plan.config.study.metric
+            metric = metric_name(self.plan.config)
             files = pictures.draw(self.queue.study, self.plan.folder, metric)
             card.files = [str(file.absolute()) for file in (*files, self.plan.experiment)]
         write_card(self.plan.folder, card)
@@ -161,7 +163,7 @@ class Outcome:
         """Return the best value and its settings, and counts of trials and epochs."""
         numbers: dict[str, float] = {}
         if best:
-            numbers[f"best/{self.plan.config.study.metric}"] = value_of(best[0])
+            numbers[f"best/{metric_name(self.plan.config)}"] = value_of(best[0])
             for name, value in self.plan.space.values(best[0].params).items():
                 if isinstance(value, int | float):
                     numbers[f"best/{name}"] = value
@@ -192,7 +194,7 @@ class Outcome:
             overrides = self.plan.space.overrides(trial.params)
             rows.append([str(trial.number), brief(overrides), f"{trial.value:.4f}"])
         title = f"\nstudy {self.plan.name}: {', '.join(counts)}"
-        print_table(title, ["trial", "settings", self.plan.config.study.metric], rows)
+        print_table(title, ["trial", "settings", metric_name(self.plan.config)], rows)
         actual, planned = self.epochs(trials)
         if actual < planned:
             console.print(f"pruning saved {planned - actual} of {planned} epochs")

@@ -22,7 +22,7 @@ from nersweep.machine.databases import Lock, public
 from nersweep.run import plan as run_plan
 from nersweep.run.plan import Plan
 from nersweep.study import storage
-from nersweep.study.metric import check_metric, short_name
+from nersweep.study.metric import check_metric, metric_name
 from nersweep.study.queue import make_pruner
 from nersweep.study.space import Space, seeds
 
@@ -73,7 +73,7 @@ def make(config: DictConfig, overrides: Sequence[str], composer: Composer) -> St
     for example in space.examples():
         run_overrides = [*space.fixed, *example, f"seed={seed_list[0]}"]
         plans.append(run_plan.make(check_overrides(composer, run_overrides)))
-    check_metric(config.study.metric, plans[0].facts.labels)
+    check_metric(metric_name(config), plans[0].facts.labels)
     identity = identify(config, space, seed_list, plans)
     return StudyPlan(
         name=config.study.name or default_name(config, overrides, identity),
@@ -93,7 +93,7 @@ def identify(
     """Return all that is fixed in a study and can change its results, by setting."""
     identity: dict[str, Any] = {
         "study.seeds": list(seed_list),
-        "study.metric": short_name(config.study.metric),
+        "study.metric": metric_name(config),
         "study.direction": config.study.direction,
     }
     for dimension in space.dimensions:

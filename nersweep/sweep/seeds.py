@@ -17,10 +17,10 @@ from omegaconf import DictConfig
 from nersweep.command.line import Command
 from nersweep.config.compose import Composer
 from nersweep.config.overrides import without_seed
-from nersweep.data.corpus import Corpus, document_numbers, read, tag_counts
-from nersweep.evaluation.counts import Ints
+from nersweep.data.corpus import Corpus, document_numbers, read, types_of
 from nersweep.evaluation.inference import Contrast
-from nersweep.evaluation.influence import Rate, measure
+from nersweep.evaluation.influence import Floats, measure
+from nersweep.evaluation.metric import F1, EntityMetric, metric_of
 from nersweep.evaluation.sequential import Progress, expected_runs, look
 from nersweep.faults import Fault, UserError, shown
 from nersweep.results.baseline import baseline_of
@@ -56,7 +56,7 @@ class Plan:
     """The settings of a sweep, the baseline first, and the seeds that each may get.
 
     first: how many seeds all settings get. resolution: in points. runs: all that the plan may ask
-    for. checksum: of the data.
+    for. checksum: of the data. metric: what the settings are compared by.
     """
 
     settings: tuple[str, ...]
@@ -65,6 +65,7 @@ class Plan:
     resolution: float
     runs: dict[Run, Member]
     checksum: str
+    metric: EntityMetric = F1
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class Plan:
 
         Raises UserError for runs that cannot be compared.
         """
-        counts: dict[str, dict[int, Ints]] = {setting: {} for setting in self.settings}
+        counts: dict[str, dict[int, Floats]] = {setting: {} for setting in self.settings}
         failed: set[Run] = set()
         for (setting, seed), member in self.runs.items():
             result, lines = member.result(), faults.get(member.fingerprint)
@@ -85,11 +86,11 @@ class Plan:
                 counts[setting][seed] = self.counts(member.folder, result)
             elif lines is not None or result.status == Status.DIVERGED:
                 failed.add((setting, seed))
-        samples = [measure(setting, runs, Rate()) for setting, runs in counts.items()]
+        samples = [measure(setting, runs, self.metric.rate) for setting, runs in counts.items()]
         return look(samples, self.seeds, self.resolution, failed=failed, first=self.first)
 
-    def counts(self, folder: Path, result: FinishedResult) -> Ints:
-        """Return the entities of a run on dev, by document and type."""
+    def counts(self, folder: Path, result: FinishedResult) -> Floats:
+        """Return what the metric counts of a run on dev, by document."""
         if result.data.checksum != self.checksum:
             must = "its data are not those of the other runs, so they cannot be compared"
             raise UserError(Fault(str(folder), must=must, remedy=GRID))
@@ -97,7 +98,7 @@ class Plan:
         if counts is None:
             must = "has no counts of its development split, which seeds.max needs"
             raise UserError(Fault(str(folder), must=must, remedy="set rerun=true"))
-        return counts.lenient
+        return self.metric.counts(counts, str(folder))
 
     def members(self, runs: Iterable[Run]) -> list[Member]:
         """Return runs, setting by setting."""
@@ -149,6 +150,7 @@ class Plan:
             self.settings[0],
             not progress.next_runs,
             tuple(looks),
+            self.metric.name,
         )
 
 
@@ -184,13 +186,15 @@ def make(command: Command, composer: Composer) -> Plan | None:
         for seed in seeds:
             runs.append((row.setting, seed))
             planned.append(member_of(command, (*row.overrides, f"seed={seed}")))
+    corpus = corpus_of(command, rows[0])
     return Plan(
         tuple(row.setting for row in rows),
         tuple(seeds),
         max(2, len(given)),
         settings.resolution,
         dict(zip(runs, labelled(planned), strict=True)),
-        corpus_of(command, rows[0]).checksum,
+        corpus.checksum,
+        metric_of(settings.metric, sorted(types_of(corpus.dev))),
     )
 
 
@@ -232,6 +236,10 @@ def plan_faults(
     if not sweeper.endswith(".BasicSweeper"):
         faults.append(Fault("hydra/sweeper", sweeper, "must be basic with seeds.max"))
     corpora: dict[str, Corpus] = {}
+    metrics = {command.checked[row.overrides].settings.metric for row in rows}
+    if len(metrics) > 1:
+        must = f"compares settings by one metric, not by {', '.join(sorted(metrics))}"
+        faults.append(Fault("seeds.max", most, must, f"use a command for each, or {GRID}"))
     for row in rows:
         corpus = corpus_of(command, row)
         corpora[corpus.checksum] = corpus
@@ -241,7 +249,7 @@ def plan_faults(
         faults.append(Fault("seeds.max", most, must, f"use a command for each, or {GRID}"))
     for corpus in corpora.values():
         documents = document_numbers(corpus.dev).max(initial=-1) + 1
-        if documents < 2 or tag_counts(corpus.dev).keys() <= {"O"}:
+        if documents < 2 or not types_of(corpus.dev):
             must = f"the development split of {corpus.name} must have entities and two documents"
             faults.append(Fault("seeds.max", most, must, GRID))
     return faults
@@ -251,7 +259,9 @@ def show(plan: Plan, progress: Progress, launcher: DictConfig) -> None:
     """Print each setting's state, and the next round with its time and what may be left."""
     if progress.looks:
         name = plan.settings[0]
-        console.print(f"after {progress.look} seeds, F1 on dev against {name}, in points:")
+        console.print(
+            f"after {progress.look} seeds, {plan.metric.label} on dev against {name}, in points:"
+        )
     width = max(map(len, plan.settings))
     for setting in plan.settings[1:] if progress.looks else ():
         contrast = progress.stopped.get(setting) or progress.open[setting]

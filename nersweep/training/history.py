@@ -71,7 +71,7 @@ def record_of(line: str) -> StepRecord | EpochRecord:
 
 @dataclass
 class Trace:
-    """The part of a history that is plain numbers. best_epoch: of the highest dev F1, the first."""
+    """The part of a history that is plain numbers. best_epoch: of the highest metric, the first."""
 
     best_epoch: int = 0
     epochs: list[EpochRecord] = field(default_factory=list)

@@ -7,6 +7,7 @@ import torch
 
 from nersweep.batches.batch import Tokenised
 from nersweep.config.schema import TrainConfig
+from nersweep.evaluation.metric import F1, EntityMetric
 from nersweep.evaluation.metrics import score
 from nersweep.evaluation.stats import cross_entropy
 from nersweep.labels import LabelSet
@@ -38,9 +39,11 @@ def fit(
     device: torch.device,
     record: Callable[[StepRecord | EpochRecord], None],
     checkpoint: Checkpoint | None = None,
+    metric: EntityMetric = F1,
 ) -> History:
     """Train for config.epochs, score dev after each, and leave the best weights in the tagger.
 
+    metric: of two epochs, the one with the higher value on dev is better.
     record: receives each step, some steps late, and each epoch; when training resumes from a
     checkpoint, those from before it too.
 
@@ -70,7 +73,7 @@ def fit(
             progress.epoch(f"resuming after step {done} of {steps}")
         for epoch in range(done // per_epoch + 1, config.epochs + 1):
             if config.patience is not None and epoch - 1 - history.best_epoch >= config.patience:
-                progress.epoch(f"stopped: no better dev F1 in {config.patience} epochs")
+                progress.epoch(f"stopped: no better dev {metric.label} in {config.patience} epochs")
                 break
             tagger.train()
             clock.start()
@@ -119,12 +122,13 @@ def fit(
             )
             history.epochs.append(this_epoch)
             record(this_epoch)
-            if history.best is None or scores.f1 > history.best.dev.f1:
+            value = metric.of(scores)
+            if history.best is None or value > metric.of(history.best.dev):
                 history.best_epoch, history.dev_predictions = epoch, predictions
                 history.weights = optimiser.weights_of(tagger)
             progress.epoch(
                 f"epoch {epoch}/{config.epochs}  loss {this_epoch.loss:.4f}  "
-                f"dev F1 {scores.f1:.4f}  ({seconds:.1f} s)"
+                f"dev {metric.label} {value:.4f}  ({seconds:.1f} s)"
             )
             if checkpoint and (epoch < config.epochs or signals.pending):
                 checkpoint.save(tagger, optimiser, (norms, padding), history)

@@ -107,11 +107,12 @@ def test_the_default_value_of_a_searched_setting_is_refused_too(command):
 
 def test_a_metric_that_no_run_has_is_refused(output_dir):
     with pytest.raises(UserError) as error:
-        work(f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", "study.metric=f2")
+        work(f"output_dir={output_dir}", "loss=focal", "study=focal_gamma", "study.metric=f1_micro")
     (fault,) = error.value.faults
-    assert (fault.setting, fault.value) == ("study.metric", "f2")
-    names = fault.remedy.removeprefix("use one of ").split(", ")
+    assert (fault.setting, fault.value) == ("study.metric", "f1_micro")
+    names = fault.remedy.rpartition("one of ")[2].split(", ")
     assert {"f1", "strict/f1", "PER/f1", "unseen/f1"} <= set(names)
+    assert "ent_type" in fault.remedy  # metrics that no run stores under a name
 
 
 @pytest.mark.parametrize("place", ["/proc/experiment/best.yaml", "a/experiment/best.yaml"])

@@ -5,6 +5,7 @@ from string import Formatter
 
 from matplotlib.figure import Figure
 
+from nersweep.evaluation.metric import F1
 from nersweep.report.comparison import Comparison
 from nersweep.report.figures import scores, training
 from nersweep.report.figures.drawing import HIGHLIGHTS
@@ -20,17 +21,17 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
         scores.verdict,
         "Difference from the baseline",
         (
-            "Mean F1 on the {split} minus that of {baseline}, {seeds}, the best on top. The lines "
-            "are intervals that hold together in 95 of 100 such experiments, from seeds and "
+            "Mean {metric} on the {split} minus that of {baseline}, {seeds}, the best on top. The "
+            "lines are intervals that hold together in 95 of 100 such experiments, from seeds and "
             "documents. The shaded band is the resolution, ±{resolution} points: a line inside "
             "of it is practically the same, one without 0 is better or worse.",
         ),
     ),
     (
         scores.f1,
-        "F1 of each setting",
+        "{Metric} of each setting",
         (
-            "Mean F1 of entities on the {split}, {seeds}, with its 95% interval {interval}. Such "
+            "Mean {metric} on the {split}, {seeds}, with its 95% interval {interval}. Such "
             "intervals overlap even where a difference is certain, as all settings have the same "
             "documents and seeds.",
             "The dashed line is the mean of {baseline}.",
@@ -58,10 +59,10 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     ),
     (
         scores.time,
-        "Time against F1",
+        "Time against {metric}",
         (
             "Time of an optimiser step (processor time on a CPU) as a multiple of that of {one}, "
-            "and mean F1 on the {split}, {seeds}, with its 95% interval {interval}.",
+            "and mean {metric} on the {split}, {seeds}, with its 95% interval {interval}.",
             "The time is the median over seeds; the horizontal line spans the fastest and the "
             "slowest. Up and to the left is better.",
             COLOURED,
@@ -69,23 +70,23 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     ),
     (
         scores.over_knob,
-        "F1 over {knob}",
+        "{Metric} over {knob}",
         (
-            "Mean F1 on the {split} for each value of {knob}, {seeds}; bars are 95% intervals "
-            "{interval}.",
+            "Mean {metric} on the {split} for each value of {knob}, {seeds}; bars are 95% "
+            "intervals {interval}.",
             "Small circles are single ones of {several}.",
         ),
     ),
     (
         scores.over_two_knobs,
-        "F1 over {knob} and {second}",
-        ("Mean F1 in percent on the {split}, {seeds}; darker is higher.",),
+        "{Metric} over {knob} and {second}",
+        ("Mean {metric} in percent on the {split}, {seeds}; darker is higher.",),
     ),
     (
         training.learning_curves,
         "Learning curves",
         (
-            "F1 on the development split after each epoch, {seeds}.",
+            "{epochs_metric} on the development split after each epoch, {seeds}.",
             "Beside it stands its cross entropy, the mean −log p of a word's true class in nats, "
             "a measure that {losses} have in common: each trains with a scale of its own.",
             "Lines are means over those of {several} that are still in training; bands span the "
@@ -164,6 +165,9 @@ def facts(comparison: Comparison) -> dict[str, str]:
         interval += " (where there is one seed, from documents alone)"
     entities = comparison.first.result.data.entities[comparison.rarest]
     values = {
+        "metric": comparison.metric.label,
+        "Metric": comparison.metric.label[0].upper() + comparison.metric.label[1:],
+        "epochs_metric": training.metric_of_epochs(comparison).label,
         "split": SPLITS[comparison.split],
         "seeds": seeds,
         "interval": interval,
@@ -183,7 +187,7 @@ def facts(comparison: Comparison) -> dict[str, str]:
         values |= {"all": str(len(rows)), "shown": str(HIGHLIGHTS)}
     if comparison.baseline:
         values["baseline"] = comparison.baseline
-    if any(row.claim.f1 is not None for row in rows):
+    if comparison.metric == F1 and any(row.claim.f1 is not None for row in rows):
         values["source"] = comparison.reference.source
     values |= zip(("knob", "second"), scores.varying_knobs(comparison), strict=False)
     return values

@@ -12,6 +12,7 @@ from matplotlib.transforms import ScaledTranslation
 from nersweep.config.build import is_number
 from nersweep.config.settings import matters
 from nersweep.evaluation.inference import Verdict
+from nersweep.evaluation.metric import F1
 from nersweep.plotting import cells, styled, styles
 from nersweep.report.comparison import Comparison
 from nersweep.report.figures.drawing import (
@@ -46,7 +47,7 @@ KNOB_VALUES = 3  # the fewest values of a knob that make a figure
 
 @styled
 def f1(comparison: Comparison) -> Figure:
-    """Draw mean F1 of each row with its interval, its seeds and its claim."""
+    """Draw the mean of each row with its interval, its seeds and, of F1, its claim."""
     rows = comparison.finished
     means = [100 * row.mean() for row in rows]
     figure, axes = lanes(rows, [f"{mean:.2f}" for mean in means])
@@ -58,8 +59,8 @@ def f1(comparison: Comparison) -> Figure:
     claims: list[tuple[float, float]] = []
     for place, row in enumerate(rows):
         if len(row.seeds) > 1:
-            seeds += [(100 * value, place + 0.25) for value in row.values("f1")]
-        if row.claim.f1 is not None:
+            seeds += [(100 * value, place + 0.25) for value in row.values()]
+        if row.claim.f1 is not None and comparison.metric == F1:
             claims.append((row.claim.f1, place))
     if seeds:
         look: Look = {"color": SEED, "mfc": "none", "markersize": 3.5, "label": "one seed"}
@@ -71,13 +72,13 @@ def f1(comparison: Comparison) -> Figure:
         if row.setting == comparison.baseline:
             look = {"color": BASELINE, "linestyle": "--", "linewidth": 1, "zorder": 1}
             axes.axvline(mean, label="mean of the baseline", **look)
-    axes.set_xlabel(f"F1 on {comparison.split}, percent")
+    axes.set_xlabel(f"{comparison.metric.label} on {comparison.split}, percent")
     legend(figure, axes)
     return figure
 
 
 def intervals(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of the intervals of F1, in percent."""
+    """Return the ends of the intervals of the means, in percent."""
     low, high = 100 * np.array([row.interval for row in rows]).T
     return low, high
 
@@ -104,7 +105,8 @@ def verdict(comparison: Comparison) -> Figure | None:
         axes.plot([contrast.low, contrast.high], [place, place], **line)
         look: Look = {"color": colour, "mfc": face or colour, "mew": 1.5, "markersize": 7}
         axes.plot(contrast.difference, place, marker, linestyle="none", label=name, **look)
-    axes.set_xlabel(f"difference in F1 from {wrap(comparison.baseline or '', 50)}, points")
+    baseline = wrap(comparison.baseline or "", 50)
+    axes.set_xlabel(f"difference in {comparison.metric.label} from {baseline}, points")
     legend(figure, axes)
     return figure
 
@@ -206,7 +208,7 @@ def harmonic_mean(x: float, y: float) -> float:
 
 @styled
 def time(comparison: Comparison) -> Figure | None:
-    """Draw F1 against the time of an optimiser step; None if no times can be compared."""
+    """Draw the metric against the time of an optimiser step; None if no times can be compared."""
     pairs: list[tuple[Row, Look]] = []
     for row, look in looks(comparison):
         if not np.isnan(comparison.time_ratio(row)):
@@ -216,24 +218,24 @@ def time(comparison: Comparison) -> Figure | None:
     figure = canvas(4.0)
     axes = figure.subplots()
     for row, look in pairs:
-        ratio, f1 = comparison.time_ratio(row), 100 * row.mean()
+        ratio, mean = comparison.time_ratio(row), 100 * row.mean()
         fastest, slowest = comparison.time_ratio(row, min), comparison.time_ratio(row, max)
         low, high = row.interval
         bar: Look = {"color": look["color"], "linewidth": 1, "zorder": 1}
         axes.plot([ratio, ratio], [100 * low, 100 * high], **bar)
-        axes.plot([fastest, slowest], [f1, f1], **bar)
-        axes.plot(ratio, f1, **look | {"linestyle": "none", "markersize": 8})
+        axes.plot([fastest, slowest], [mean, mean], **bar)
+        axes.plot(ratio, mean, **look | {"linestyle": "none", "markersize": 8})
     axes.margins(x=0.1)
     axes.grid()
     axes.set_xlabel("time of an optimiser step, as a multiple")
-    axes.set_ylabel(f"F1 on {comparison.split}, percent")
+    axes.set_ylabel(f"{comparison.metric.label} on {comparison.split}, percent")
     legend(figure, axes)
     return figure
 
 
 @styled
 def over_knob(comparison: Comparison) -> Figure | None:
-    """Draw F1 over the first knob, a line for each loss and combination of other knobs.
+    """Draw the metric over the first knob, a line for each loss and combination of other knobs.
 
     None without a knob of several values.
     """
@@ -256,7 +258,7 @@ def over_knob(comparison: Comparison) -> Figure | None:
         draw_series(axes, knob, rows, look, shift)
     scale(axes, "x", knob, values)
     axes.grid()
-    axes.set(xlabel=knob, ylabel=f"F1 on {comparison.split}, percent")
+    axes.set(xlabel=knob, ylabel=f"{comparison.metric.label} on {comparison.split}, percent")
     if highlighted:
         legend(figure, axes)
     return figure
@@ -315,14 +317,15 @@ def draw_series(
     small: Look = {"color": look["color"], "mfc": "none", "markersize": 3.5, "alpha": 0.7}
     for value, row in zip(values, rows, strict=True):
         if len(row.seeds) > 1:
-            f1 = 100 * row.values("f1")
-            axes.plot(np.full(len(f1), value), f1, "o", transform=transform, **small)
+            values_of_seeds = 100 * row.values()
+            places = np.full(len(values_of_seeds), value)
+            axes.plot(places, values_of_seeds, "o", transform=transform, **small)
     axes.plot(values, [100 * row.mean() for row in rows], transform=transform, **style)
 
 
 @styled
 def over_two_knobs(comparison: Comparison) -> Figure | None:
-    """Draw F1 over two knobs, of the loss with the most rows; None unless both vary.
+    """Draw the metric over two knobs, of the loss with the most rows; None unless both vary.
 
     A table if all pairs of values are there, else a point for each setting.
     """
@@ -356,7 +359,7 @@ def over_two_knobs(comparison: Comparison) -> Figure | None:
         axes.scatter(x[best], y[best], marker="o", s=170, **ring)
         text: Look = {"xytext": (9, 7), "textcoords": "offset points", "fontsize": 8}
         axes.annotate(f"best: {means[best]:.2f}", (x[best], y[best]), **text)
-        figure.colorbar(dots, label="F1, percent")
+        figure.colorbar(dots, label=f"{comparison.metric.label}, percent")
         scale(axes, "x", first, x.tolist())
         scale(axes, "y", second, y.tolist())
         axes.margins(0.12)

@@ -1,6 +1,7 @@
 """Figures of what happens inside: training, confusion, probabilities, gradients."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nersweep.evaluation.analysis import Diagram
+from nersweep.evaluation.metric import F1, EntityMetric
 from nersweep.labels import LabelSet
 from nersweep.plotting import cells, styled
 from nersweep.report.comparison import Comparison
@@ -36,8 +38,11 @@ Curve = tuple[np.ndarray, np.ndarray]  # x, y
 
 @styled
 def learning_curves(comparison: Comparison) -> Figure:
-    """Draw F1 on dev over epochs, and the cross entropy of dev beside it where that is known."""
-    panels = [("F1 on dev, percent", f1_curve)]
+    """Draw the metric on dev over epochs, and the cross entropy of dev beside it if known."""
+    metric = metric_of_epochs(comparison)
+    panels: list[tuple[str, Callable[[Sequence[EpochRecord]], Curve]]] = [
+        (f"{metric.label} on dev, percent", partial(dev_curve, metric))
+    ]
     if knows_cross_entropy(comparison):
         panels.append(("cross entropy of dev, nats per word", cross_entropy_curve))
     figure = canvas(3.6)
@@ -67,10 +72,18 @@ def knows_cross_entropy(comparison: Comparison) -> bool:
     return False
 
 
-def f1_curve(epochs: Sequence[EpochRecord]) -> Curve:
-    """Return epochs and F1 on dev, in percent."""
+def metric_of_epochs(comparison: Comparison) -> EntityMetric:
+    """Return the metric, or F1 if an older version has made some of the runs."""
+    for record in comparison.records:
+        if np.isnan(comparison.metric.of(record.result.dev)):
+            return F1
+    return comparison.metric
+
+
+def dev_curve(metric: EntityMetric, epochs: Sequence[EpochRecord]) -> Curve:
+    """Return epochs and the metric on dev, in percent."""
     numbers = np.array([epoch.epoch for epoch in epochs])
-    return numbers, np.array([100 * epoch.dev.f1 for epoch in epochs])
+    return numbers, np.array([100 * metric.of(epoch.dev) for epoch in epochs])
 
 
 def cross_entropy_curve(epochs: Sequence[EpochRecord]) -> Curve:
@@ -111,7 +124,7 @@ def confusion(comparison: Comparison) -> Figure:
         role = "the best of the others" if comparison.baseline else "the best"
         if row.setting == comparison.baseline:
             role = "the baseline"
-        axes.set_title(f"{title}\n{role}, F1 {100 * row.mean():.2f}")
+        axes.set_title(f"{title}\n{role}, {row.metric.label} {100 * row.mean():.2f}")
         axes.set_xlabel("predicted")
     panels[0].set_ylabel("gold")
     return figure

@@ -97,17 +97,15 @@ def entities(
     return rows[labels.begins[ids][rows[:, 0]]] if strict else rows
 
 
-def correct_entities(gold: np.ndarray, predicted: np.ndarray, words: int, types: int) -> np.ndarray:
-    """Return the gold entities that are predicted.
-
-    gold and predicted: rows (start, end, type) over so many words.
-    """
+def is_among(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which rows (start, end, type) are among others, (rows,)."""
+    width = 1 + max(int(x.max(initial=0)) for x in (rows, others))
 
     def keys(rows: np.ndarray) -> np.ndarray:
         start, end, type_ = rows.T
-        return np.asarray((start * (words + 1) + end) * (types + 1) + type_)
+        return np.asarray((start * width + end) * width + type_)
 
-    return gold[np.isin(keys(gold), keys(predicted), assume_unique=True)]
+    return np.isin(keys(rows), keys(others))
 
 
 Cost = Callable[[list[int], list[int]], float]
@@ -151,14 +149,19 @@ def relaxed_matches(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
     Returns (gold, 3), as nervaluate 1.2 counts: exact, 1 if a prediction of any type has its
     boundaries; partial, in halves, 2 for such a one and 1 if one overlaps; ent_type, 1 if one of
-    its type overlaps. gold and predicted: as for `pairs`.
+    its type overlaps. Predictions that are right take their entities first; if predictions
+    overlap each other, nervaluate may not. gold and predicted: as for `pairs`.
     """
     correct = np.zeros((len(gold), 3), dtype=np.int64)
+    right = is_among(gold, predicted)
+    correct[right] = 1, 2, 1
+    (others,) = np.nonzero(~right)
+    gold, predicted = gold[others], predicted[~is_among(predicted, gold)]
     for entity, number in pairs(gold, predicted, other_boundaries):
         exact = bool((gold[entity, :2] == predicted[number, :2]).all())
-        correct[entity, :2] = exact, 1 + exact
+        correct[others[entity], :2] = exact, 1 + exact
     for entity, number in pairs(gold, predicted, distance_within_type):
-        correct[entity, 2] = gold[entity, 2] == predicted[number, 2]
+        correct[others[entity], 2] = gold[entity, 2] == predicted[number, 2]
     return correct
 
 
@@ -183,7 +186,7 @@ def tally(
     for mode, strict in enumerate((False, True)):
         true = entities(gold, lengths, labels, strict)
         rows = entities(predicted, lengths, labels, strict) if spans is None else spans
-        groups = correct_entities(true, rows, len(gold), types), rows, true
+        groups = true[is_among(true, rows)], rows, true
         for column, group in enumerate(groups):
             np.add.at(counts[:, mode, column], cells[group[:, 0]] + group[:, 2], 1)
         if not strict:
@@ -201,7 +204,7 @@ def entity_counts(gold: np.ndarray, predicted: np.ndarray, words: int, types: in
     def by_type(rows: np.ndarray) -> np.ndarray:
         return np.bincount(rows[:, 2], minlength=types + 1)[1:]
 
-    correct = correct_entities(gold, predicted, words, types)
+    correct = gold[is_among(gold, predicted)]
     return np.stack([by_type(correct), by_type(predicted), by_type(gold)], axis=1)
 
 

@@ -205,6 +205,63 @@ def with_documents(runs, size=20):
     return known
 
 
+def with_types(runs):
+    """The runs, whose even documents have LOC alone and the others PER, strict ones half right."""
+    known = []
+    for run in with_documents(runs):
+        counts = np.zeros((run.documents.documents, 2, 2, 3), dtype=np.int64)
+        counts[::2, 0, 0] = run.documents.lenient[::2, 0]
+        counts[1::2, 1, 0] = run.documents.lenient[1::2, 0]
+        counts[:, :, 1] = counts[:, :, 0] // [2, 1, 1]
+        known.append(replace(run, documents=from_dense(("LOC", "PER"), True, counts)))
+    return known
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "types", "rate"),
+    [
+        ("recall", 0, [0, 1], Rate(math.inf)),
+        ("PER/f2", 0, [1], Rate(2)),
+        ("strict/f0.5", 1, [0, 1], Rate(0.5)),
+    ],
+)
+def test_rows_are_judged_by_the_metric(name, mode, types, rate):
+    runs = with_types(rows_with({"dice": [-40, -44, -38], "focal": [5, 8, 3]}))
+    answer = comparison_module.compare(runs, "cross_entropy", "test", metric=name)
+    samples = {}
+    for setting in ("cross_entropy", "dice", "focal"):
+        counts = {}
+        for run in runs:
+            if run.setting == setting:
+                counts[run.seed] = run.documents.dense()[:, types, mode].sum(1, keepdims=True)
+        samples[setting] = measure(setting, counts, rate)
+    rows = {row.setting: row for row in answer.rows}
+    for contrast in infer(list(samples.values()), 0.5).contrasts:
+        assert rows[contrast.name].contrast == contrast
+    for setting, row in rows.items():
+        assert list(100 * row.values()) == pytest.approx(list(samples[setting].scores.values()))
+    assert [row.setting for row in answer.rows] == sorted(rows, key=lambda x: -rows[x].mean())
+    assert make_tables(answer)[0].header[2] == answer.metric.label
+
+
+def test_runs_of_several_metrics_need_one_to_be_reported_by(faults_of):
+    runs = with_types([record("focal"), record("dice", metric="PER/recall")])
+    (fault,) = faults_of(lambda: compare(runs))
+    assert (fault.setting, fault.value) == ("metric", "PER/recall, f1")
+    assert "metric=NAME" in fault.remedy
+    answer = comparison_module.compare(runs, "focal", "test", metric="recall")
+    assert answer.metric.label == "recall"
+
+
+def test_a_metric_that_the_runs_cannot_tell_is_refused_in_a_line(faults_of):
+    runs = with_documents(rows_with({"focal": [1, 2, 3]}))
+    for name, lacks in (("ent_type/f1", "the view ent_type"), ("GPE/f1", "no such metric")):
+        (fault,) = faults_of(
+            lambda name=name: comparison_module.compare(runs, "focal", "test", metric=name)
+        )
+        assert (fault.setting, fault.value) == ("metric", name) and lacks in fault.must
+
+
 def test_rows_have_the_inference_of_their_documents():
     runs = with_documents(rows_with({"dice": [-40, -44, -38], "focal": [5, 8, 3]}))
     answer = compare(runs, resolution=0.3)

@@ -137,7 +137,7 @@ def test_where_and_when_a_run_happens_is_not_part_of_its_identity(tmp_path):
         assert planned(setting, data=files["a"]).fingerprint == first.fingerprint, setting
     again = planned(*elsewhere, data=files["b"])
     assert (again.name, again.fingerprint) == (first.name, first.fingerprint)
-    for setting in ("train.lr=0.1", "seed=2", "model.layers=2"):
+    for setting in ("train.lr=0.1", "seed=2", "model.layers=2", "metric=f2"):
         assert planned(setting, data=files["a"]).fingerprint != first.fingerprint, setting
 
 

@@ -95,6 +95,18 @@ def test_settings_of_one_name_are_told_apart_and_equal_ones_count_once(plan_of):
     assert {setting for setting in plan.settings if " train.lr=" in setting} == set(plan.settings)
 
 
+def test_looks_are_taken_by_the_metric(plan_of, faults_of):
+    progress, _ = finish(plan_of(*PLANNED))
+    plan = plan_of(*PLANNED, "metric=recall")
+    assert plan.identity != plan_of(*PLANNED).identity
+    by_recall, _ = finish(plan)
+    assert plan.looks(by_recall).metric == "recall"
+    # Of gold and as many predictions, recall is the correct share, as F1 is.
+    assert by_recall.stopped["dice-s1"] == progress.stopped["dice-s1"]
+    (fault,) = faults_of(lambda: plan_of(*PLANNED, "metric=f1,recall"))
+    assert fault.setting == "seeds.max" and "not by f1, recall" in fault.must
+
+
 def test_settings_stop_at_their_answers(plan_of):
     progress, made = finish(plan_of(*PLANNED))
     assert progress.stopped["dice-s1"].verdict is Verdict.MUCH_WORSE

@@ -9,6 +9,7 @@ import torch
 from nersweep.batches.windows import tokenise
 from nersweep.config.schema import TrainConfig
 from nersweep.data.corpus import Corpus, Sentence
+from nersweep.evaluation.metric import F1, metric_of
 from nersweep.evaluation.metrics import entities, score
 from nersweep.labels import LabelSet
 from nersweep.losses import (
@@ -61,7 +62,9 @@ def corpus(sentences: int = 48, doubt: float = 0.0) -> Corpus:
 NAMES = corpus()
 
 
-def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES, head=TokenHead, hidden=32):
+def train(
+    config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES, head=TokenHead, hidden=32, metric=F1
+):
     torch.manual_seed(seed)
     scratch = Scratch(
         hidden, layers=1, heads=2, dropout=dropout, max_length=32, min_count=1, pieces="words"
@@ -74,7 +77,8 @@ def train(config=CONFIG, loss=None, seed=1, dropout=0.0, data=NAMES, head=TokenH
         for name, s in data.splits().items()
     }
     records = []
-    fitted = fit(tagger, splits["train"], splits["dev"], LABELS, config, seed, CPU, records.append)
+    splits_and_more = splits["train"], splits["dev"], LABELS, config, seed, CPU
+    fitted = fit(tagger, *splits_and_more, records.append, metric=metric)
     assert [r for r in records if isinstance(r, StepRecord)] == fitted.steps and [
         r for r in records if isinstance(r, EpochRecord)
     ] == fitted.epochs
@@ -175,6 +179,19 @@ def test_the_tagger_is_left_with_its_best_epoch():
     predictions = predict(tagger, dev, CPU)
     assert (predictions.labels == fitted.dev_predictions.labels).all()
     assert score(dev.labels, predictions.labels, dev.lengths(), LABELS).f1 == max(f1)
+
+
+def test_the_metric_picks_the_best_epoch_and_counts_for_patience():
+    config, noisy = replace(CONFIG, epochs=40, lr=0.01), corpus(doubt=0.5)
+    recall = metric_of("PER/recall", LABELS.types)
+    _, _, by_f1 = train(config, data=noisy)
+    _, _, fitted = train(config, data=noisy, metric=recall)
+    values = [epoch.dev.types["PER"].recall for epoch in fitted.epochs]
+    assert fitted.best_epoch == 1 + int(np.argmax(values)) != by_f1.best_epoch
+    assert [epoch.dev for epoch in fitted.epochs] == [epoch.dev for epoch in by_f1.epochs]
+    _, _, stopped = train(replace(config, patience=2), data=noisy, metric=recall)
+    assert len(stopped.epochs) == stopped.best_epoch + 2
+    assert max(values[: len(stopped.epochs)]) == values[stopped.best_epoch - 1]
 
 
 def test_spans_that_overlap_are_scored_as_they_are():

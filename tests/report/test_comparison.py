@@ -220,7 +220,7 @@ def with_types(runs):
 @pytest.mark.parametrize(
     ("name", "mode", "types", "rate"),
     [
-        ("recall", 0, [0, 1], Rate(math.inf)),
+        ("f2", 0, [0, 1], Rate(2)),
         ("PER/f2", 0, [1], Rate(2)),
         ("strict/f0.5", 1, [0, 1], Rate(0.5)),
     ],
@@ -229,7 +229,9 @@ def test_rows_are_judged_by_the_metric(name, mode, types, rate):
     runs = with_types(rows_with({"dice": [-40, -44, -38], "focal": [5, 8, 3]}))
     answer = comparison_module.compare(runs, "cross_entropy", "test", metric=name)
     samples = {}
-    for setting in ("cross_entropy", "dice", "focal"):
+    for setting in sorted(
+        (row.setting for row in answer.rows), key=lambda name: name != "cross_entropy"
+    ):
         counts = {}
         for run in runs:
             if run.setting == setting:

@@ -81,6 +81,11 @@ def loss_of(parts: Parts, facts: Facts) -> Loss:
     return loss
 
 
+def metric_for(settings: Settings, corpus: Corpus) -> EntityMetric:
+    """Return the metric of a run. Raises UserError if the development split lacks its type."""
+    return metric_of(settings.metric, sorted(types_of(corpus.dev)))
+
+
 def make(checked: Checked) -> Plan:
     """Read the data of a configuration and build what the run needs, but load no model weights.
 
@@ -103,7 +108,7 @@ def make(checked: Checked) -> Plan:
         head=parts.head,
         loss=loss_of(parts, facts),
         aux=parts.aux,
-        metric=metric_of(settings.metric, sorted(types_of(facts.corpus.dev))),
+        metric=metric_for(settings, facts.corpus),
         vocabularies=parts.aux.vocabularies(facts.corpus) if parts.aux else {},
         device=choose_device(settings.device),
         began=began,

@@ -134,7 +134,7 @@ def launch(
 def job(config: DictConfig, launch: Launch) -> float:
     """Make one run, in any process, and report its faults in the folder of the launch.
 
-    Returns the best development F1; NaN if the run failed.
+    Returns the best metric on dev; NaN if the run failed.
     """
     worker.begin(launch.main, launch.threads)
     os.chdir(launch.directory)  # Ray's workers start where Ray was started
@@ -163,7 +163,7 @@ def job(config: DictConfig, launch: Launch) -> float:
 
 
 def make(config: DictConfig, launch: Launch) -> float:
-    """Work on the study of a configuration, or make its run; return the best development F1."""
+    """Work on the study of a configuration, or make its run; return the best metric on dev."""
     hydra = HydraConfig.get()
     overrides = hydra.overrides.task
     if config.study.space:
@@ -173,7 +173,8 @@ def make(config: DictConfig, launch: Launch) -> float:
     def run() -> FinishedResult:
         return execute.execute(plan.make(checked), overrides, Path(launch.parent), brief=True)
 
-    return retry_while_claimed(run).dev.f1
+    result = retry_while_claimed(run)
+    return result.metric.of(result.dev)
 
 
 def read_ends(folder: Path) -> dict[int, list[str] | None]:

@@ -27,7 +27,6 @@ from nersweep.tracking.tracker import Tracker
 
 MOST_ROWS = 60  # of a printed table
 ASKING = ("seeds.max", "sweep.settings")  # settings that make one run several
-HEADER = ["", "", "dev F1", "test F1", "s"]
 
 
 def launch(command: Command, text: str) -> tuple[Path, list[str]]:
@@ -239,10 +238,13 @@ def conclude(
     faults is of an earlier time.
     """
     rows, others, failures = [], [], []
+    labels: set[str] = set()
     for member, result in zip(members, results, strict=True):
         own = faults.get(member.fingerprint)
         if isinstance(result, FinishedResult) and not own:
-            scores = [f"{result.dev.f1:.4f}", f"{result.test.f1:.4f}"]
+            labels.add(result.metric.label)
+            values = result.metric.of(result.dev), result.metric.of(result.test)
+            scores = [f"{value:.4f}" for value in values]
             rows.append([member.label, result.status, *scores, f"{result.seconds.total:.0f}"])
             continue
         status = Status.KILLED if result.status == Status.RUNNING else result.status
@@ -251,7 +253,9 @@ def conclude(
         reason = " ".join(own or [result.error or explain_silence(own)])
         failures.append(f"{member.label}: {' '.join(reason.splitlines())}")
     title = f"\n{len(rows) - len(failures)} of {len(rows)} runs finished"
-    print_table(title, HEADER, rows if len(rows) <= MOST_ROWS else others[:MOST_ROWS])
+    label = "/".join(sorted(labels))
+    header = ["", "", f"dev {label}", f"test {label}", "s"]
+    print_table(title, header, rows if len(rows) <= MOST_ROWS else others[:MOST_ROWS])
     console.print(f"sweep: {folder / 'sweep.json'}")
     return failures
 

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from nersweep.command.line import Command
-from nersweep.config.check import Parts, check_overrides
+from nersweep.config.check import Checked, check_overrides
 from nersweep.config.overrides import value_of, without_seed
 from nersweep.faults import Fault, UserError
 from nersweep.results.result import Result, Status, read_run
 from nersweep.run.identity import Identity, identify
-from nersweep.run.plan import learn, loss_of
+from nersweep.run.plan import learn, loss_of, metric_for
 
 # An interpolation that is surely independent of the seed: the plain name of another setting.
 REFERENCE = re.compile(r"\$\{(?!\.*seed\})[\w.]+\}")
@@ -69,16 +69,20 @@ def members_of(command: Command) -> list[Member]:
     """
     faults: list[Fault] = []
     for overrides in dict.fromkeys(map(without_seed, command.runs)):
-        faults += data_faults(command.checked[overrides].parts)
+        for fault in data_faults(command.checked[overrides]):
+            if fault not in faults:
+                faults.append(fault)
     if faults:
         raise UserError(*faults)
     return labelled([member_of(command, overrides) for overrides in command.runs])
 
 
-def data_faults(parts: Parts) -> list[Fault]:
+def data_faults(checked: Checked) -> list[Fault]:
     """Return what is wrong in the data of a run, or does not fit them."""
+    parts = checked.parts
     try:
         facts = learn(parts)
+        metric_for(checked.settings, facts.corpus)
         loss_of(parts, facts)
         if parts.aux:
             parts.aux.vocabularies(facts.corpus)

@@ -20,13 +20,14 @@ from nersweep.config.overrides import without_seed
 from nersweep.data.corpus import Corpus, document_numbers, read, types_of
 from nersweep.evaluation.inference import Contrast
 from nersweep.evaluation.influence import Floats, measure
-from nersweep.evaluation.metric import F1, EntityMetric, metric_of
+from nersweep.evaluation.metric import F1, EntityMetric
 from nersweep.evaluation.sequential import Progress, expected_runs, look
 from nersweep.faults import Fault, UserError, shown
 from nersweep.results.baseline import baseline_of
 from nersweep.results.counts import read_counts
 from nersweep.results.looks import Judgement, Look, Looks
 from nersweep.results.result import FinishedResult, Status
+from nersweep.run.plan import metric_for
 from nersweep.sweep import launchers
 from nersweep.sweep.costs import duration
 from nersweep.sweep.members import Member, distinct, labelled, member_of, members_of
@@ -194,7 +195,7 @@ def make(command: Command, composer: Composer) -> Plan | None:
         settings.resolution,
         dict(zip(runs, labelled(planned), strict=True)),
         corpus.checksum,
-        metric_of(settings.metric, sorted(types_of(corpus.dev))),
+        metric_for(settings, corpus),
     )
 
 

@@ -116,7 +116,7 @@ def compare(
         remedy = "repeat the sweep's command to resume them"
         raise UserError(Fault("no run has finished", remedy=remedy))
     refuse_different_data(records)
-    judge = choose_metric(records, metric)
+    judge = metric_of(metric or common_metric(records), records[0].types)
     records.sort(key=lambda record: (record.setting, record.seed, *age(record)))
     unfinished.sort(key=lambda run: (run.name, run.fingerprint))
     settings = group_by_setting(records)
@@ -151,13 +151,13 @@ def compare(
     )
 
 
-def choose_metric(records: Sequence[Record], name: str | None) -> EntityMetric:
-    """Return the metric of this name, or else that of the runs. Raises UserError if they differ."""
-    names = sorted({record.result.metric.name for record in records})
-    if name is None and len(names) > 1:
+def common_metric(runs: Sequence[Run]) -> str:
+    """Return the name of the metric of all finished runs. Raises UserError if they differ."""
+    names = sorted({run.result.metric.name for run in runs if isinstance(run, Record)})
+    if len(names) > 1:
         remedy = "set metric=NAME to report all by one"
         raise UserError(Fault("metric", ", ".join(names), "differs between the runs", remedy))
-    return metric_of(name or names[0], records[0].types)
+    return names[0] if names else "f1"
 
 
 def age(record: Record) -> tuple[list[int], str]:

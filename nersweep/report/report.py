@@ -7,7 +7,7 @@ from nersweep.faults import Fault, UserError
 from nersweep.machine import files
 from nersweep.report import formats
 from nersweep.report.archive import write_archive
-from nersweep.report.comparison import Comparison, compare
+from nersweep.report.comparison import Comparison, common_metric, compare
 from nersweep.report.difference import print_difference
 from nersweep.report.disagreements import find_disagreements
 from nersweep.report.figures.files import write_differences, write_figures
@@ -70,6 +70,7 @@ def compare_sets(
     """
     comparisons: dict[str, Comparison] = {}
     missing: list[str] = []
+    metric = metric or common_metric(selection.runs)
     for name, runs in group_runs(selection.runs).items():
         if not any(isinstance(run, Record) for run in runs):
             missing.append(name)

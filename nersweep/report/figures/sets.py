@@ -51,6 +51,8 @@ def differences(synopsis: Synopsis) -> Figure | None:
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(axis="y", length=0)
         axes.locator_params(axis="x", nbins=5)
-    figure.suptitle(f"difference in F1 from {wrap(synopsis.baseline, 50)}, points", fontsize=9)
+    metric = synopsis.sections[0].comparison.metric.label
+    title = f"difference in {metric} from {wrap(synopsis.baseline, 50)}, points"
+    figure.suptitle(title, fontsize=9)
     legend(figure, *panels[: len(synopsis.sections)])
     return figure

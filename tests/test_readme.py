@@ -69,6 +69,8 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys, 
         arguments += SMALL["generated"]
     if not any(a.startswith("model=") for a in arguments):
         arguments += SMALL["tiny"]
+    # tests/engines/test_joblib.py has several processes, each of which imports torch
+    arguments = [a.replace("n_jobs=2", "n_jobs=1") for a in arguments]
     if any(a.startswith("study.trials=") for a in arguments):
         arguments.append("study.trials=2")
     if "model.name=FOLDER" in arguments:

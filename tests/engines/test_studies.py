@@ -110,7 +110,11 @@ def wait_for(condition, seconds=120):
     return value
 
 
-@pytest.mark.parametrize("workers", ["sqlite", "postgresql"], indirect=True)
+# tests/study/test_queue.py and tests/engines/test_empty_stores.py test it in SQLite
+SQLITE = pytest.param("sqlite", marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("workers", [SQLITE, "postgresql"], indirect=True)
 def test_four_commands_on_empty_stores_share_exactly_the_trials(workers):
     for _ in range(WORKERS):
         workers.start(*SMALL)

@@ -11,11 +11,14 @@ from seqeval.metrics import f1_score
 from transformers import pipeline
 
 from nersweep import __main__ as cli
+from nersweep.config import schema
+from nersweep.config.check import check_overrides
+from nersweep.config.compose import Composer
 from nersweep.faults import Fault, Unavailable, UserError
 from nersweep.labels import spans
 from nersweep.model.saved import SavedTagger
 from nersweep.results.counts import read_counts
-from nersweep.run import execute
+from nersweep.run import execute, plan
 from nersweep.tracking import facts, tracker
 from nersweep.tracking.reading import run_id_of
 
@@ -256,11 +259,12 @@ def test_the_same_command_gives_the_same_numbers_and_another_seed_others(tmp_pat
     assert results[0][0] != results[2][0] and results[0][3] != results[2][3]
 
 
-def test_fingerprints_follow_what_can_change_a_result(shared, run):
+def test_fingerprints_follow_what_can_change_a_result():
+    schema.register()
+    composer = Composer()
+
     def fingerprint(*arguments):
-        code, out, err = run(f"output_dir={shared}", *SMALL, "train.epochs=1", *arguments)
-        assert code == 0, err
-        return result_of(out)[0]["fingerprint"]
+        return plan.make(check_overrides(composer, [*SMALL, *arguments])).fingerprint
 
     first = fingerprint()
     assert fingerprint("tracking.experiment=other") == first

@@ -484,12 +484,9 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from nersweep.results import folder
-from nersweep.tracking.reading import run_id_of
-from nersweep.tracking.syncing import is_complete
-from nersweep.tracking.tracker import make
 with folder.claim(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
+    time.sleep(60)
 """
 
 
@@ -501,16 +498,16 @@ def command_of(runs, composer):
 
 @pytest.fixture
 def elsewhere(output_dir):
-    """elsewhere(seed, seconds): a run, and another process that works on it for so long."""
+    """elsewhere(seed): a run, and another process that works on it for a minute."""
     begun = []
 
-    def hold(seed, seconds):
+    def hold(seed):
         sections.register()
         with Composer() as composer:
             (member,) = members_of(
                 command_of([(*TINY, f"output_dir={output_dir}", f"seed={seed}")], composer)
             )
-        command = [sys.executable, "-c", HOLD, member.folder, str(seconds)]
+        command = [sys.executable, "-c", HOLD, member.folder]
         begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         assert begun[-1].stdout.readline() == "held\n"
         return member, begun[-1]
@@ -526,8 +523,9 @@ def waiting(member, process):
     return f"{member.folder.name}: waiting for {holder}, which is running it"
 
 
-def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, trained_runs):
-    member, process = elsewhere(62, 4)
+def test_a_run_that_another_sweep_makes_is_waited_for(elsewhere, start, trained_runs, meanwhile):
+    member, process = elsewhere(62)
+    meanwhile(process.kill)
     code, out, err = start("seed=62,63", "on_failure=stop")
     assert (code, err, trained_runs) == (0, [], ["cross_entropy-s62", "cross_entropy-s63"])
     assert process.poll() is not None and out.count(waiting(member, process)) == 1
@@ -551,7 +549,7 @@ def meanwhile(monkeypatch):
 
 
 def test_a_signal_ends_a_wait_at_once(elsewhere, start, trained_runs, meanwhile):
-    member, process = elsewhere(64, 60)
+    member, process = elsewhere(64)
     meanwhile(lambda: subprocess.Popen(["sh", "-c", f"sleep .3; kill -TERM {os.getpid()}"]))
     code, out, err = start("seed=64,65")
     assert (code, trained_runs, len(err)) == (143, [], 1) and process.poll() is None
@@ -566,7 +564,7 @@ def test_a_signal_ends_a_wait_at_once(elsewhere, start, trained_runs, meanwhile)
 def test_a_run_that_ends_elsewhere_is_repeated_where_a_start_would_repeat_it(
     status, seed, again, elsewhere, start, trained_runs, meanwhile
 ):
-    member, process = elsewhere(seed, 60)
+    member, process = elsewhere(seed)
 
     def end():
         result = Result(

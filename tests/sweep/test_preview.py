@@ -61,6 +61,7 @@ def test_no_run_starts_if_a_setting_does_not_fit_the_data(preview, command):
     assert code == 1 and len(lines) == 2 and not list(Path.cwd().iterdir())
 
 
+@pytest.mark.slow
 def test_done_and_repeated_runs_are_marked(command):
     command("loss=focal")
     _, out = command("-m", "loss=focal", "focal_gamma=2,2.0,3", "dry_run=true")
@@ -109,6 +110,16 @@ def test_a_fault_is_reported_before_a_preview(command):
 STUDY = ["loss=focal", "study=focal_gamma", "study.seeds=2", "study.pruner=none"]
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, exit_code):
+    """The folder of a command that has run a study x of one trial."""
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert exit_code(cli.main, *STUDY, "study.trials=1", "study.name=x", *SMALL) == 0
+    return folder
+
+
 def seconds_of(out: str) -> float:
     number, unit = re.search(r"at most ([\d.]+) (s|min|h) of work", out).groups()
     return float(number) * {"s": 1, "min": 60, "h": 3600}[unit]
@@ -125,12 +136,13 @@ def test_a_preview_of_a_study_makes_nothing(command):
     assert "8 steps of it" in out and out.endswith("nothing was done\n")
 
 
-def test_a_preview_of_a_study_counts_finished_trials(command):
-    assert command(*STUDY, "study.trials=1")[0] == 0
-    (name,) = [folder.name for folder in Path("outputs/studies").iterdir()]
+@pytest.mark.slow
+def test_a_preview_of_a_study_counts_finished_trials(command, place, monkeypatch):
+    monkeypatch.chdir(place)
+    study = [*STUDY, "study.name=x"]
     before = {file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()}
-    _, out = command(*STUDY, "study.trials=2001", "dry_run=true")
-    assert f"study {name} in " in out and "not started" not in out
+    _, out = command(*study, "study.trials=2001", "dry_run=true")
+    assert "study x in " in out and "not started" not in out
     assert (
         "1 of 2001 trials done, 2000 left: each 2 seeds × 2 epochs" in out
         and "2 runs of that shape" in out
@@ -140,25 +152,28 @@ def test_a_preview_of_a_study_counts_finished_trials(command):
     assert seconds_of(out) == pytest.approx(
         4000 * sum(spent) / 2, rel=0.06
     )  # in minutes, or tenths of hours
-    _, out = command(*STUDY, "study.trials=1", "dry_run=true")
+    _, out = command(*study, "study.trials=1", "dry_run=true")
     assert "1 of 1 trials done, 0 left" in out and seconds_of(out) == 0
     _, out = command(
         "-m",
-        *STUDY,
+        *study,
         "study.trials=21",
         "study.worker=range(4)",
         "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=4",
         "dry_run=true",
     )
-    assert out.count(f"study {name} in ") == 1 and " with 4 at once, " in out
+    assert out.count("study x in ") == 1 and " with 4 at once, " in out
     assert {
         file: file.stat().st_mtime_ns for file in Path.cwd().rglob("*") if file.is_file()
     } == before
 
 
-def test_a_preview_of_a_study_of_that_name_that_searched_something_else(command):
-    assert command(*STUDY, "study.trials=1", "study.name=x")[0] == 0
+@pytest.mark.slow
+def test_a_preview_of_a_study_of_that_name_that_searched_something_else(
+    command, place, monkeypatch
+):
+    monkeypatch.chdir(place)
     code, out = command(
         "loss=focal", "study=focal_gamma", "study.name=x", "study.trials=2", "dry_run=true"
     )

@@ -118,7 +118,7 @@ def test_settings_stop_at_their_answers(plan_of):
 
 def test_a_sweep_killed_after_any_run_resumes_to_the_same_plan(plan_of, tmp_path, monkeypatch):
     expected, made = finish(plan_of(*PLANNED))
-    for kept in range(0, len(made), 6):
+    for kept in (1, len(made) // 2):
         (tmp_path / str(kept)).mkdir()
         monkeypatch.chdir(tmp_path / str(kept))
         plan = plan_of(*PLANNED, f"output_dir={tmp_path / str(kept)}")

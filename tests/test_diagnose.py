@@ -80,6 +80,8 @@ def test_the_file_matches_the_screen_and_the_counts_match_the_data(diagnosed, tm
     assert [finding["name"] for finding in numbers["findings"]] == ["rare classes", "new names"]
     assert any("50.0%" in line for line in lines if line.startswith("words outside"))
     printed = [" ".join(line.split()) for line in lines]
+    evidence = [line for line in printed if line.startswith("Evidence: ")]
+    assert len(evidence) == 2 and evidence[1].startswith("Evidence: a guess")
     for setting in numbers["sweep"]:
         assert any(line.startswith(shlex.join(setting)) for line in printed)
 

@@ -154,6 +154,7 @@ def print_statistics(diagnosis: Diagnosis, windows: Windows) -> None:
     rows += [
         ["sentences copied from train", copied],
         ["type unlike most of the same name", f"{diagnosis.other_type:.1%} of the entities"],
+        ["names outside of entities", f"{diagnosis.untagged:.1%} of their places"],
         [
             "sentences that occur again",
             f"{diagnosis.repeated:,}, {diagnosis.repeated_differing:,} of them with other tags",
@@ -211,7 +212,11 @@ def print_findings(fired: Sequence[Finding]) -> None:
         print_text("\nNo rule fires: nothing suggests a special loss.")
         return
     print_text("\nWhat this suggests, for the sweep to test:")
-    print_pairs([["-", f"{each.name}: {each.statistic}. So {each.hypothesis}."] for each in fired])
+    rows: list[list[str]] = []
+    for each in fired:
+        rows.append(["-", f"{each.name}: {each.statistic}. So {each.hypothesis}."])
+        rows.append(["", f"Evidence: {each.evidence}."])
+    print_pairs(rows)
 
 
 def print_sweep(sweep: Sequence[Overrides], fired: Sequence[Finding]) -> None:

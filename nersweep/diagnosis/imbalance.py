@@ -52,9 +52,10 @@ class Diagnosis:
     plain shuffle and with train.sampler=entity_balanced; NaN for a class that does not occur.
     batch_enough: the smallest batch from which no class is absent more than half the time.
     entity_words: entities by length. other_type: share of mentions whose type is not the most
-    frequent one of their name. repeated: distinct sentences that occur more than once;
-    repeated_differing: those of them with different tags. copied: share of the sentences of dev
-    and test that are in train too.
+    frequent one of their name. untagged: share of the places of names that are outside of any
+    entity, of names that are an entity at least twice, and more often than not. repeated: distinct
+    sentences that occur more than once; repeated_differing: those of them with different tags.
+    copied: share of the sentences of dev and test that are in train too.
     """
 
     classes: tuple[str, ...]
@@ -66,6 +67,7 @@ class Diagnosis:
     unseen: dict[str, Unseen]
     entity_words: dict[int, int]
     other_type: float
+    untagged: float
     repeated: int
     repeated_differing: int
     copied: dict[str, float]
@@ -142,6 +144,7 @@ def measure(
         unseen=unseen,
         entity_words=dict(sorted(Counter(len(name) for name, _ in mentions).items())),
         other_type=other_type(mentions),
+        untagged=untagged(corpus.train, mentions),
         repeated=repeated,
         repeated_differing=differing,
         copied=copied,
@@ -232,6 +235,33 @@ def other_type(mentions: Sequence[Mention]) -> float:
         types[name][type_] += 1
     others = sum(counts.total() - max(counts.values()) for counts in types.values())
     return others / max(1, len(mentions))
+
+
+def untagged(sentences: Iterable[Sentence], mentions: Sequence[Mention]) -> float:
+    """Return the share of the places of names at which all their words are outside of entities.
+
+    Of names that are an entity at least twice, and more often than not. Ambiguity between types
+    does not change it: such a place lacks a label, or the name is also a common word.
+    """
+    tagged = Counter(name for name, _ in mentions)
+    lengths: dict[str, set[int]] = defaultdict(set)  # of names, by their first word
+    for name, count in tagged.items():
+        if count > 1:
+            lengths[name[0]].add(len(name))
+    outside: Counter[Name] = Counter()
+    for sentence in sentences:
+        for start, tag in enumerate(sentence.tags):
+            for length in lengths.get(sentence.words[start], ()) if tag == "O" else ():
+                name = sentence.words[start : start + length]
+                tags = set(sentence.tags[start : start + length])
+                if len(name) == length and tagged[name] > 1 and tags == {"O"}:
+                    outside[name] += 1
+    places = missed = 0
+    for name, count in tagged.items():
+        if count > max(1, outside[name]):
+            places += count + outside[name]
+            missed += outside[name]
+    return missed / max(1, places)
 
 
 def repetitions(sentences: Iterable[Sentence]) -> tuple[int, int]:

@@ -90,6 +90,7 @@ def test_a_small_corpus_by_hand():
     assert (
         result.other_type == 2 / 6
     )  # Paris is a person once in three, Ann is as often a place as a person
+    assert result.untagged == 1 / 6  # Ann in "Ann falls", of three places of Ann and of Paris
     assert (result.repeated, result.repeated_differing) == (2, 1)
     assert result.copied == {"dev": 1 / 2, "test": 0}
 

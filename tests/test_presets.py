@@ -1,5 +1,7 @@
 """The presets of conf/experiment are the sweeps that they say, and what is typed wins over them."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from nersweep.command import line
 from nersweep.config import schema as sections
 from nersweep.config.check import check_overrides
 from nersweep.faults import UserError
+from nersweep.report.reference import read_reference
 from nersweep.sweep.members import members_of
 
 FILES = (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
@@ -65,11 +68,11 @@ def test_a_preset_begins_with_its_command_which_is_a_sweep(preset, presets):
     assert composed.many and len(set(composed.runs)) == len(composed.runs) > 1
 
 
-def test_the_table_has_six_losses_with_two_to_ten_seeds(presets):
+def test_the_table_has_two_blocks_with_two_to_ten_seeds(presets):
     composed = presets("experiment=conll2003_table", "data.path=DIR")
     with composed.composer as composer:
         configs = [check_overrides(composer, run).settings for run in composed.runs]
-    losses = [
+    ours = [
         "focal",
         "batch_balanced",
         "class_balanced",
@@ -77,14 +80,34 @@ def test_the_table_has_six_losses_with_two_to_ten_seeds(presets):
         "cross_entropy",
         "label_smoothing",
     ]
-    assert [(c.choice.loss, c.seed) for c in configs] == [
-        (loss, seed) for loss in losses for seed in (1, 2)
-    ]
+    guide = ["weighted_focal", "class_balanced", "label_smoothing"]
+    rows = {}
+    for config in configs:
+        knobs = {name: value for name, value in config.values.items() if name != "seed"}
+        row = config.choice.loss, config.choice.weights, json.dumps(knobs, default=str)
+        rows.setdefault(row, []).append(config.seed)
+    assert sorted(loss for loss, *_ in rows) == sorted(ours + guide)
+    assert set(map(tuple, rows.values())) == {(1, 2)}
     assert {(c.seeds.max, c.resolution) for c in configs} == {(10, 0.5)}
-    assert {(c.choice.data, c.choice.model, c.train.epochs) for c in configs} == {
-        ("conll2003", "minilm", 3)
-    }
+    assert {(c.choice.data, c.choice.model) for c in configs} == {("conll2003", "minilm")}
     assert {c.values["focal_gamma"] for c in configs if c.choice.loss == "focal"} == {2}
+
+
+def test_the_guide_s_block_has_the_settings_of_its_claims(presets):
+    composed = presets("experiment=conll2003_table", "data.path=DIR")
+    claimed = {}
+    with composed.composer as composer:
+        for run in composed.runs:
+            settings = check_overrides(composer, run).settings
+            choice = asdict(settings.choice)
+            for loss, claim in read_reference("conll2003").rows.items():
+                if claim.is_own(choice, settings.values):
+                    claimed[loss] = settings.choice.loss
+    assert claimed == {
+        "focal": "weighted_focal",
+        "class_balanced": "class_balanced",
+        "label_smoothing": "label_smoothing",
+    }
 
 
 def test_the_command_line_wins_over_a_preset_in_any_order(presets):
@@ -94,6 +117,7 @@ def test_the_command_line_wins_over_a_preset_in_any_order(presets):
         "train.epochs=1",
         "model=tiny",
         "experiment=conll2003_table",
+        "sweep.settings=null",
         "data=generated",
     ]
     composed = presets(*arguments)

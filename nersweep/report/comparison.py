@@ -23,11 +23,12 @@ from nersweep.results.result import Result
 class Comparison:
     """The rows of a report and what follows from them.
 
-    rows: in the order of the reference, then by the metric; rows without a finished run last.
-    baseline: the setting that the others are compared with, None if there is none. notes: what a
-    reader must know beside the tables. decision: which setting to take. conclusions: a sentence
-    per row. resolution: the smallest difference of interest, in points. alpha: the level of all
-    contrasts together. metric: what the rows are judged by.
+    rows: in the order of the reference, then by the metric, those with the settings of its source
+    after the others; rows without a finished run last. baseline: the setting that the others are
+    compared with, None if there is none. notes: what a reader must know beside the tables.
+    decision: which setting to take. conclusions: a sentence per row. resolution: the smallest
+    difference of interest, in points. alpha: the level of all contrasts together. metric: what the
+    rows are judged by.
     """
 
     rows: tuple[Row, ...]
@@ -125,12 +126,12 @@ def compare(
     for setting in settings.keys() | rest.keys():
         row = make_row(setting, settings.get(setting, ()), rest.get(setting, ()), reference, judge)
         rows.append(row)
-    claims = list(reference.rows)
+    claims = list(reference.rows.values())
 
-    def place(row: Row) -> tuple[bool, int, float, str]:
-        claim = claims.index(row.loss) if row.loss in claims else len(claims)
+    def place(row: Row) -> tuple[bool, bool, int, float, str]:
+        claim = claims.index(row.claim) if row.claim in claims else len(claims)
         value = row.mean() if row.records else 0.0
-        return not row.records, claim, -value, row.setting
+        return not row.records, row.as_claimed, claim, -value, row.setting
 
     rows.sort(key=place)
     finished = [row for row in rows if row.records]

@@ -56,6 +56,13 @@ class Row:
         return self.records[0].loss if self.records else None
 
     @property
+    def as_claimed(self) -> bool:
+        """True if the row has the settings with which its claim was measured."""
+        if not self.records:
+            return False
+        return self.claim.is_own(self.records[0].result.choice, self.records[0].config)
+
+    @property
     def trained(self) -> bool:
         """False if no run of the row predicts an entity."""
         return any(record.counts[:, 1].any() for record in self.records)
@@ -136,7 +143,7 @@ def make_row(
         last,
         tuple(unfinished),
         metric,
-        claim=reference.rows.get(last[0].loss, NO_CLAIM) if last else NO_CLAIM,
+        claim=reference.claim(last[0].result.choice, last[0].config) if last else NO_CLAIM,
         repeated=tuple(sorted(seed for seed, runs in runs_of_seed.items() if runs > 1)),
     )
 

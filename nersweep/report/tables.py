@@ -104,9 +104,12 @@ def score_columns(comparison: Comparison) -> list[Column]:
         ]
     if comparison.reference.rows:
         about = (
-            f"F1 claimed for the loss, whatever its settings here ({comparison.reference.source})"
+            f"F1 claimed for the loss, whatever its settings here ({comparison.reference.about})"
         )
         columns.append(Column("claimed", lambda row: claim(row.claim.f1), about))
+        if any(row.as_claimed for row in comparison.rows):
+            about = "theirs: with the settings of the source of the claims; ours: with others"
+            columns.append(Column("settings", owner, about))
     columns += [
         Column("precision", mean("precision"), "share of predicted entities that are correct"),
         Column("recall", mean("recall"), "share of true entities that are predicted"),
@@ -120,6 +123,13 @@ def score_columns(comparison: Comparison) -> list[Column]:
 def of(value: Callable[[Contrast], str]) -> Callable[[Row], str]:
     """Return a column's value from the contrast with the baseline."""
     return lambda row: value(row.contrast) if row.contrast else NOTHING
+
+
+def owner(row: Row) -> str:
+    """Return whose settings a row has, of those that something is claimed for."""
+    if row.claim.f1 is None:
+        return NOTHING
+    return "theirs" if row.as_claimed else "ours"
 
 
 def verdict(row: Row, comparison: Comparison) -> str:

@@ -23,7 +23,9 @@ from nersweep.results.result import DataFacts
 
 SENTENCES = 400
 REFERENCE = Reference(
-    "a paper", "focal", {"focal": Claim(f1=91.2), "cross_entropy": Claim(f1=86.5)}
+    "a paper",
+    time_of="focal",
+    rows={"focal": Claim(f1=91.2, own={"focal_gamma": 3.0}), "cross_entropy": Claim(f1=86.5)},
 )
 
 
@@ -184,6 +186,18 @@ def test_claims_stand_in_their_order_and_time_is_a_ratio_to_the_claimed_row():
     assert (
         compare(runs[:2], "cross_entropy", REFERENCE).time_unit.setting == "cross_entropy"
     )  # no focal row: the baseline
+
+
+def test_rows_with_the_source_s_settings_stand_after_the_others_and_are_named_so():
+    runs = [record("focal", focal_gamma=3.0), record("focal", focal_gamma=2.0), record("dice")]
+    answer = compare([*runs, record("cross_entropy")], "cross_entropy", REFERENCE)
+    settings = ["focal focal_gamma=2.0", "cross_entropy", "dice", "focal focal_gamma=3.0"]
+    assert [row.setting for row in answer.rows] == settings
+    assert [row.claim.f1 for row in answer.rows] == [91.2, 86.5, None, 91.2]
+    table = make_tables(answer)[0]
+    column = table.header.index("settings")
+    assert [cells[column] for cells in table.rows] == ["ours", "ours", "–", "theirs"]
+    assert "settings" not in make_tables(compare(runs[1:], "dice", REFERENCE))[0].header
 
 
 def rows_with(gains, seeds=3):

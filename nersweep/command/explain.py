@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from nersweep.command.files import NO_SETTINGS, expected, file_faults, merge_faults
@@ -124,7 +125,12 @@ def explain(
     if offered:
         if override.value() not in offered:
             return no_option(override, offered)
-        is_scalar = isinstance(error, OSError) and error.errno is None  # OmegaConf's, of a file
+        # OmegaConf's error of a file, unlike Hydra's of a missing option, which is an OSError too
+        is_scalar = (
+            isinstance(error, OSError)
+            and error.errno is None
+            and not isinstance(error, HydraException)
+        )
         return fault(text, f"its file {NO_SETTINGS}" if is_scalar else reason(error))
     if exists:
         return fault(text, expected(key) or reason(error))

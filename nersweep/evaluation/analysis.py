@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from nersweep.batches.batch import Tokenised
-from nersweep.data.corpus import Corpus, Sentence
+from nersweep.data.corpus import Corpus, Sentence, document_numbers
 from nersweep.evaluation import stats
+from nersweep.evaluation.counts import DocumentCounts
+from nersweep.evaluation.curve import CurveRate, count_curve
 from nersweep.evaluation.metrics import Flat, Rates, TypeScores, entities, entity_counts
 from nersweep.evaluation.thresholds import (
     Decoding,
@@ -60,7 +62,8 @@ class SplitAnalysis(Flat):
     illegal_transitions: the share of words whose label IOB2 forbids. calibration_error: expected,
     in [0, 1]. seen: scores over the entities whose words are an entity of training; unseen: over
     the others. cross_entropy: the mean −log p of the true class of a word, in nats; of a CRF, p is
-    the word's marginal. A further score needs the default NaN: results of an older version lack it.
+    the word's marginal. auc: the area under the curve of entities, in [0, 1], and its summed counts
+    (τ, 3). A further score needs the default NaN: results of an older version lack it.
     """
 
     illegal_transitions: float
@@ -69,6 +72,8 @@ class SplitAnalysis(Flat):
     seen: TypeScores
     unseen: TypeScores
     cross_entropy: float = np.nan
+    auc: float = np.nan
+    curve: list[list[int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,12 +176,17 @@ def analyse(
     splits: Mapping[str, Tokenised],
     predictions: Mapping[str, Predictions],
     device: torch.device,
-) -> Analysis:
-    """Analyse the predictions of dev and test. counts: (classes,) of the head's, in training."""
+) -> tuple[Analysis, dict[str, DocumentCounts]]:
+    """Analyse the predictions of dev and test. counts: (classes,) of the head's, in training.
+
+    Returns the analysis, and the precision–recall curve of each split by document.
+    """
     train = splits["train"]
     training_entities = set(surfaces(corpus.train, entities(train.labels, train.lengths(), labels)))
     decodings: dict[str, Decoding] = {}
     analyses: dict[str, SplitAnalysis] = {}
+    curves: dict[str, DocumentCounts] = {}
+    prior = prior_shift(head, counts)
     diagrams: dict[str, WordGroups[Diagram]] = {}
     for name, predicted in predictions.items():
         split, lengths = splits[name], splits[name].lengths()
@@ -187,6 +197,11 @@ def analyse(
         targets = torch.stack(head.targets(split.gold(range(len(split))), labels), 1).numpy()
         bins = calibration(predicted.probabilities, targets)
         diagrams[name] = WordGroups(diagram(bins.all), diagram(bins.entities))
+        emissions = torch.from_numpy(predicted.emissions).to(device)
+        decodings[name] = Decoding(head, labels, emissions, lengths, targets, gold)
+        numbers = document_numbers(corpus.splits()[name])
+        curves[name] = count_curve(decodings[name], prior, numbers)
+        curve = curves[name].lenient.sum(0)
         analyses[name] = SplitAnalysis(
             illegal_transitions=illegal_transitions(predicted.labels, lengths, labels),
             calibration_error=WordGroups(bins.all.error, bins.entities.error),
@@ -195,17 +210,16 @@ def analyse(
                 gold, spans, corpus.splits()[name], training_entities, len(labels.types)
             ),
             cross_entropy=stats.cross_entropy(predicted.probabilities, targets),
+            auc=CurveRate().measure(curve[None].astype(np.float64))[0] / 100,
+            curve=curve.tolist(),
         )
-        emissions = torch.from_numpy(predicted.emissions).to(device)
-        decodings[name] = Decoding(head, labels, emissions, lengths, targets, gold)
     dev, test = decodings["dev"], decodings["test"]
-    prior = prior_shift(head, counts)
     tau, at_bound = best_tau(dev, prior)
     shift = tau * prior
     offsets = best_offsets(dev, shift)
     with_offsets = shift + type_shift(head, labels, offsets)
     t = best_temperature(dev)
-    return Analysis(
+    analysis = Analysis(
         **analyses,
         calibration=Diagrams(**diagrams),
         threshold=Threshold(tau, dev.rates(shift), test.rates(shift), at_bound),
@@ -216,6 +230,7 @@ def analyse(
         ),
         temperature=Temperature(t, confidence(dev, t), confidence(test, t)),
     )
+    return analysis, curves
 
 
 def shifts(

@@ -3,7 +3,7 @@
 import base64
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ class DocumentCounts:
     mark no documents, None if that is unknown; a document then is a sentence. cells: (N,) those of
     documents × types with an entity, as document·T + type, ascending. counts: (N, 3, 3), by the
     modes of `metrics.tally`; (N, 2, 3) if no relaxed matches are known, (N, 1, 3) if no strict
-    entities are either.
+    entities are either. curve: those of `curve.count_curve`, by τ in place of types; None if
+    unknown.
     """
 
     types: tuple[str, ...]
@@ -32,6 +33,7 @@ class DocumentCounts:
     marked: bool | None
     cells: Ints
     counts: Ints
+    curve: "DocumentCounts | None" = None
 
     @property
     def lenient(self) -> Ints:
@@ -52,7 +54,8 @@ class DocumentCounts:
         differences = np.diff(self.counts, axis=1, prepend=0).reshape(-1, 3 * modes)
         columns = np.concatenate([steps[None], differences.T])  # (1 + 3·modes, N)
         text = base64.b64encode(zlib.compress(columns.astype("<i4").tobytes(), 9)).decode()
-        return {
+        curve = {"curve": self.curve.to_json()} if self.curve else {}
+        return curve | {
             "types": list(self.types),
             "documents": self.documents,
             "marked": self.marked,
@@ -101,6 +104,12 @@ def from_json(values: Mapping[str, Any]) -> DocumentCounts:
             sums[:, 2, :2] > sums[:, 0, 1:].min(-1, keepdims=True) * [1, 2]
         ).any():
             raise ValueError("impossible counts")
+    if "curve" in values:
+        curve = {name: values["curve"][name] for name in values.keys() - {"curve"}}
+        by_tau = from_json(curve)
+        if by_tau.documents != documents:
+            raise ValueError("a curve of other documents")
+        read = replace(read, curve=by_tau)
     return read
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nersweep.evaluation.counts import DocumentCounts
+from nersweep.evaluation.curve import CurveRate
 from nersweep.evaluation.influence import Floats, Rate
 from nersweep.evaluation.metrics import Scores
 from nersweep.faults import Fault, UserError
@@ -27,6 +28,8 @@ ABOUT = {
 }
 VIEWS = {"strict": 2, "exact": 3, "partial": 3, "ent_type": 3}  # the modes of counts that they need
 WITHOUT_TYPES = ("exact", "partial")
+MACRO = Rate(macro=True)
+RECALL_AT = re.compile(r"recall@precision=(0?\.\d+)")
 F_BETA = re.compile(r"f(\d+\.?\d*|\.\d+)")
 
 
@@ -37,28 +40,47 @@ class EntityMetric:
     name: str
     view: str
     type_: str
-    rate: Rate
+    rate: Rate | CurveRate
+
+    @property
+    def of_epochs(self) -> "EntityMetric":
+        """The metric by which epochs are judged: F1 for what is known after the last one."""
+        return F1 if isinstance(self.rate, CurveRate) else self
+
+    @property
+    def is_macro(self) -> bool:
+        return isinstance(self.rate, Rate) and self.rate.macro
 
     @property
     def label(self) -> str:
         """The name for people: F1, strict F1, PER recall, macro F1."""
-        measure = self.name.rpartition("/")[2].replace("_", " ")
+        measure = self.name.rpartition("/")[2].replace("_", " ").replace("auc", "AUC")
+        measure = measure.replace("@precision=", " at precision ")
         measure = re.sub(r"\bf(?=[\d.])", "F", measure)
         return " ".join(filter(None, [self.view, self.type_, measure]))
 
     @property
     def about(self) -> str:
         """What the metric measures: micro F1 of entities."""
+        if isinstance(self.rate, CurveRate):
+            what = "area under the precision–recall curve"
+            return f"{what if self.name == 'auc' else self.label} of entities, over thresholds τ"
         measure = self.label.rpartition(" ")[2]
-        if self.rate.macro:
+        if self.is_macro:
             measure = "macro F1"
         elif measure.startswith("F") and not self.type_:
             measure = f"micro {measure}"
         entities = f"{self.type_} entities" if self.type_ else "entities"
         return f"{measure} of {entities}{ABOUT[self.view]}"
 
-    def of(self, scores: Scores) -> float:
-        """Return the value in [0, 1]; NaN if scores of an older version lack what it needs."""
+    def of(self, scores: Scores, curve: list[list[int]] | None = None) -> float:
+        """Return the value in [0, 1]; NaN without what it needs, as in older versions.
+
+        curve: the summed counts over τ, which metrics of it need.
+        """
+        if isinstance(self.rate, CurveRate):
+            sums = np.array([curve or [[0, 0, 0]]], dtype=np.float64)
+            return self.rate.measure(sums)[0] / 100 if curve else np.nan
         values = scores.flat()
         if self.name in values:
             return values[self.name]
@@ -72,6 +94,8 @@ class EntityMetric:
 
         source: where the counts are, for the message. Raises UserError if they lack something.
         """
+        if isinstance(self.rate, CurveRate) and documents.curve:
+            return documents.curve.lenient.astype(np.float64)
         counts = documents.dense()
         if lacks := self.lacks(counts, documents.types):
             remedy = "run it again with rerun=true, or use f1"
@@ -80,9 +104,11 @@ class EntityMetric:
 
     def lacks(self, counts: NDArray[np.int64], types: Sequence[str]) -> str:
         """Return what counts (..., types, modes, 3) lack for this metric, "" if nothing."""
+        if isinstance(self.rate, CurveRate):
+            return "counts over τ"
         if counts.ndim < 4 or counts.shape[-2] < VIEWS.get(self.view, 1):
             return f"counts of the view {self.view}" if self.view else "counts"
-        if self.type_ not in ("", *types) or (self.rate.macro and not types):
+        if self.type_ not in ("", *types) or (self.is_macro and not types):
             return f"counts of {self.type_ or 'each type'}"
         return ""
 
@@ -97,7 +123,7 @@ class EntityMetric:
             chosen[..., 0] = counts[..., 2, 2]
         if self.type_:
             chosen = chosen[..., [types.index(self.type_)], :]
-        return chosen if self.rate.macro else chosen.sum(-2, keepdims=True)
+        return chosen if self.is_macro else chosen.sum(-2, keepdims=True)
 
 
 def metric_of(name: str, types: Sequence[str], setting: str = "metric") -> EntityMetric:
@@ -108,19 +134,25 @@ def metric_of(name: str, types: Sequence[str], setting: str = "metric") -> Entit
     type_, _, measure = rest.rpartition("/")
     rate = rate_of(measure)
     must = ""
-    if rate is None or type_ not in ("", *types) or (type_ and rate.macro):
+    if rate is None or type_ not in ("", *types) or (type_ and rate == MACRO):
         must = "no such metric"
-    elif view in WITHOUT_TYPES and (type_ or rate.macro):
+    elif isinstance(rate, CurveRate) and name != measure:
+        must = "takes neither view nor type"
+    elif view in WITHOUT_TYPES and (type_ or rate == MACRO):
         must = f"{view} takes no account of types"
     if must or rate is None:
         raise UserError(Fault(setting, name, must, f"use {names(types)}"))
     return EntityMetric(name, view, type_, rate)
 
 
-def rate_of(measure: str) -> Rate | None:
+def rate_of(measure: str) -> Rate | CurveRate | None:
     """Return the rate of a measure: f2, precision, recall, macro_f1; None for any other."""
     if measure == "macro_f1":
-        return Rate(macro=True)
+        return MACRO
+    if measure == "auc":
+        return CurveRate()
+    if match := RECALL_AT.fullmatch(measure):
+        return CurveRate(float(match[1])) if 0 < float(match[1]) < 1 else None
     if measure in ("precision", "recall"):
         return Rate(beta=0 if measure == "precision" else np.inf)
     match = F_BETA.fullmatch(measure)
@@ -131,8 +163,9 @@ def names(types: Sequence[str]) -> str:
     """Describe the names of all metrics in a line."""
     return (
         f"[VIEW/][TYPE/]MEASURE, a view of {', '.join(VIEWS)}, a type of {', '.join(types)}, "
-        "a measure of f1 (f2, f0.5), precision, recall, macro_f1"
+        "a measure of f1 (f2, f0.5), precision, recall, macro_f1; or recall@precision=.9, auc"
     )
 
 
 F1 = metric_of("f1", ())
+AUC = metric_of("auc", ())

@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from nersweep.evaluation import stats
-from nersweep.evaluation.metrics import Rates, entities, entity_counts
+from nersweep.evaluation.metrics import Rates, entities, entity_counts, is_among
 from nersweep.labels import LabelSet
 from nersweep.model.heads.base import Head
 
@@ -49,8 +49,8 @@ class Decoding:
             start, end = int(ends[first]), int(ends[first + len(lengths)])
             yield start, scores[start:end], lengths
 
-    def counts(self, shift: np.ndarray) -> np.ndarray:
-        """Count entities by type, correct, predicted and gold, (types, 3), after a shift.
+    def predicted(self, shift: np.ndarray) -> np.ndarray:
+        """Return the entities that are predicted after a shift, rows (start, end, type).
 
         shift (outputs,) is added to the scores of every word.
         """
@@ -63,7 +63,16 @@ class Decoding:
             else:
                 rows = decoded.spans.numpy()
             spans.append(rows + np.array([start, start, 0]))
-        predicted = np.concatenate(spans)
+        return np.concatenate(spans)
+
+    def entities(self, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the entities that are correct, predicted and gold after a shift, as rows."""
+        predicted = self.predicted(shift)
+        return self.gold[is_among(self.gold, predicted)], predicted, self.gold
+
+    def counts(self, shift: np.ndarray) -> np.ndarray:
+        """Count entities by type, correct, predicted and gold, (types, 3), after a shift."""
+        predicted = self.predicted(shift)
         return entity_counts(self.gold, predicted, len(self.emissions), len(self.labels.types))
 
     def rates(self, shift: np.ndarray) -> Rates:

@@ -16,6 +16,8 @@ from nersweep.report.rows import Row, names, points
 from nersweep.results.result import Status
 
 SENTENCES = 6  # rows of one verdict that still get a sentence each
+BETTER = (Verdict.MUCH_BETTER, Verdict.BETTER)
+WORSE = (Verdict.MUCH_WORSE, Verdict.WORSE)
 ALWAYS = ("epochs", "batch_size", "lr")  # settings of train in a command that is rebuilt
 
 
@@ -82,7 +84,7 @@ def decide(rows: Sequence[Row], baseline: Row | None) -> Decision:
 
 def on_dev(record: Record, metric: EntityMetric) -> str:
     """Return the metric on dev, or F1 if an older version has made the run."""
-    value = metric.of(record.result.dev)
+    value = record.result.value("dev", metric)
     if np.isnan(value):
         metric, value = F1, record.result.dev.f1
     return f"{metric.label} {100 * value:.2f}"
@@ -185,6 +187,7 @@ def conclude(rows: Sequence[Row], baseline: Row | None, resolution: float) -> li
                 lines.append(summary(verdict, group, baseline, resolution))
             else:
                 lines += [sentence(row, baseline, resolution) for row in group]
+        lines += rankings(finished, baseline)
     lines += shared(finished, "did not train: it predicts no entity", "did not train: they predict "
                     "no entity", lambda row: not row.trained)  # fmt: skip
     lines += shared(
@@ -193,6 +196,35 @@ def conclude(rows: Sequence[Row], baseline: Row | None, resolution: float) -> li
         "were still improving at their last epoch: more train.epochs may change the order",
         lambda row: row.trained and row.improving,
     )
+    return lines
+
+
+def rankings(rows: Sequence[Row], baseline: Row) -> list[str]:
+    """Say of each row whether it ranks entities better or only moves the threshold.
+
+    Of many rows, only of those whose ranking differs.
+    """
+    compared = [row for row in rows if row.ranking and row.contrast]
+    lines: list[str] = []
+    for row in compared:
+        assert row.ranking and row.contrast
+        verdict, name = row.ranking.verdict, baseline.setting
+        if verdict in BETTER:
+            text = f"{row.setting} ranks entities better than {name}"
+        elif verdict in WORSE:
+            text = f"{row.setting} ranks entities worse than {name}"
+        elif len(compared) > SENTENCES:
+            continue
+        elif row.contrast.verdict in (*BETTER, *WORSE):
+            text = f"{row.setting} moves the threshold: it is not shown to rank unlike {name}"
+        else:
+            text = f"{row.setting} is not shown to rank unlike {name}"
+        plain = 100 * (row.mean("f1") - baseline.mean("f1"))
+        shifted = 100 * (row.mean("threshold/f1") - baseline.mean("threshold/f1"))
+        lines.append(
+            f"{text}: area under the precision–recall curve {measured(row.ranking)}; F1 differs by "
+            f"{points(plain)}, and with the τ chosen on dev by {points(shifted)}."
+        )
     return lines
 
 

@@ -90,7 +90,7 @@ def page(
         day=day.isoformat() if day else "",
         marks=MARKS,
         draws=DRAWS,
-        picked=join(record.result.metric.label for record in parts[0].comparison.records),
+        picked=join(record.result.metric.of_epochs.label for record in parts[0].comparison.records),
         significance=significance(parts[0].comparison.alpha),
     )
 

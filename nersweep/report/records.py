@@ -91,8 +91,9 @@ class Record:
 
     def value(self, metric: EntityMetric) -> float:
         """Return a metric of the run in [0, 1]. Raises UserError if its counts lack something."""
-        if metric.name in self.scores:
-            return self.scores[metric.name]
+        value = self.scores.get(metric.name, np.nan)
+        if not np.isnan(value):
+            return value
         return metric.rate.measure(metric.counts(self.documents, self.result.name))[0] / 100
 
     @cached_property

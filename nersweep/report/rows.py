@@ -14,7 +14,7 @@ from nersweep.evaluation.inference import (
     mean_intervals,
 )
 from nersweep.evaluation.influence import Floats, Sample, measure
-from nersweep.evaluation.metric import F1, EntityMetric
+from nersweep.evaluation.metric import AUC, F1, EntityMetric
 from nersweep.evaluation.planning import Outlook, foresee
 from nersweep.report.records import Record
 from nersweep.report.reference import NO_CLAIM, NO_REFERENCE, Claim, Reference
@@ -32,7 +32,8 @@ class Row:
     interval: the 95% interval of its mean, from seeds and documents, as fractions. contrast and
     outlook: against the baseline, in points; None for the baseline and for a row that did not
     train. standing: among all rows. repeated: seeds with several finished runs, of which one
-    counts. equals: other settings that made the same predictions, and count as this row.
+    counts. ranking: the contrast in the area under the precision–recall curve, if
+    known. equals: other settings that made the same predictions, and count as this row.
     """
 
     setting: str
@@ -43,6 +44,7 @@ class Row:
     claim: Claim = NO_CLAIM
     contrast: Contrast | None = None
     outlook: Outlook | None = None
+    ranking: Contrast | None = None
     standing: Standing | None = None
     repeated: tuple[int, ...] = ()
     equals: tuple[str, ...] = ()
@@ -78,7 +80,7 @@ class Row:
         """The run with the best metric on dev, or F1 if an older version has made one."""
 
         def on_dev(record: Record) -> tuple[float, float]:
-            value = self.metric.of(record.result.dev)
+            value = record.result.value("dev", self.metric)
             return 0.0 if np.isnan(value) else value, record.result.dev.f1
 
         return max(self.records, key=on_dev)
@@ -189,12 +191,17 @@ def with_verdicts(
     contrasts: dict[str, Contrast] = {}
     outlooks: dict[str, Outlook] = {}
     standings: dict[str, Standing] = {}
+    rankings: dict[str, Contrast] = {}
     if len(samples) > 1:
         inference = infer(samples, resolution, alpha)
         standings = {standing.name: standing for standing in inference.standings}
         if baseline:
             contrasts = {contrast.name: contrast for contrast in inference.contrasts}
             outlooks = foresee(samples, resolution, alpha)
+            if knows_curves(compared):
+                by_area = samples_of([replace(row, metric=AUC) for row in compared])
+                for contrast in infer(by_area, resolution, alpha).contrasts:
+                    rankings[contrast.name] = contrast
     judged: list[Row] = []
     for row in rows:
         name = row.setting
@@ -205,10 +212,20 @@ def with_verdicts(
                 interval=(low / 100, high / 100),
                 contrast=contrasts.get(name),
                 outlook=outlooks.get(name),
+                ranking=rankings.get(name),
                 standing=standings.get(name),
             )
         )
     return judged
+
+
+def knows_curves(rows: Sequence[Row]) -> bool:
+    """True if all runs have the counts over τ of the same documents."""
+    documents: set[int] = set()
+    for row in rows:
+        for record in row.records:
+            documents.add(record.documents.curve.documents if record.documents.curve else 0)
+    return len(documents) == 1 and 0 not in documents
 
 
 def samples_of(rows: Sequence[Row]) -> list[Sample]:

@@ -115,6 +115,10 @@ class FinishedResult(Result):
         """The metric that picked the best epoch: F1 in older versions."""
         return metric_of(self.config.get("metric", "f1"), list(self.dev.types))
 
+    def value(self, split: str, metric: EntityMetric | None = None) -> float:
+        """Return a metric of dev or test, by default the run's, in [0, 1]; NaN if unknown."""
+        return (metric or self.metric).of(self.scores(split), self.analysis.split(split).curve)
+
     @property
     def choice(self) -> dict[str, str]:
         """The option of each group."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,10 +25,11 @@ def write_artifacts(
     history: History,
     predictions: Mapping[str, Predictions],
     splits: Mapping[str, Tokenised],
+    curves: Mapping[str, DocumentCounts],
 ) -> None:
     """Write predictions/*, report.txt, learning_curves.png and confusion_matrix.png.
 
-    predictions: of dev and test.
+    predictions: of dev and test; curves: by document and τ.
     """
     from nersweep.run import plots  # Matplotlib: half a second that other commands do not need
 
@@ -40,7 +42,7 @@ def write_artifacts(
         if predicted.spans is not None:
             lines = span_lines(sentences, predicted.spans, labels)
             write_text(file.with_suffix(".spans.jsonl"), lines)
-        counts_of[split] = count_documents(
+        counts = count_documents(
             splits[split].labels,
             predicted.labels,
             splits[split].lengths(),
@@ -49,12 +51,13 @@ def write_artifacts(
             document_numbers(sentences),
             has_documents(sentences),
         )
+        counts_of[split] = replace(counts, curve=curves[split])
     write_counts(folder, counts_of)
     write_text(folder / "report.txt", score_table(test, predictions["test"], labels))
     plots.learning_curves(folder / "learning_curves.png", history.steps, history.epochs)
-    counts = confusion(test.labels, predictions["test"].labels, labels)
+    confused = confusion(test.labels, predictions["test"].labels, labels)
     title = f"{plan.name}: labels of words, {plan.facts.corpus.name} test"
-    plots.confusion_matrix(folder / "confusion_matrix.png", counts, labels.names, title)
+    plots.confusion_matrix(folder / "confusion_matrix.png", confused, labels.names, title)
 
 
 def score_table(split: Tokenised, predictions: Predictions, labels: LabelSet) -> str:

@@ -69,7 +69,7 @@ def print_line(result: FinishedResult) -> None:
 def summary(result: FinishedResult) -> str:
     """Return the run's metric on dev and test: dev F1 0.8123, test F1 0.8017."""
     metric = result.metric
-    dev, test = metric.of(result.dev), metric.of(result.test)
+    dev, test = result.value("dev"), result.value("test")
     return f"dev {metric.label} {dev:.4f}, test {metric.label} {test:.4f}"
 
 

@@ -200,7 +200,7 @@ def train_and_score(
     history.eval_seconds += time.perf_counter() - scoring
     assert history.dev_predictions is not None
     predictions = {"dev": history.dev_predictions, "test": predicted}
-    analysis = analyse(
+    analysis, curves = analyse(
         tagger.head, facts.counts, facts.corpus, labels, trained.splits, predictions, plan.device
     )
     tagger.float().load_state_dict(history.weights)
@@ -213,7 +213,7 @@ def train_and_score(
         shifts(analysis, tagger.head, facts.counts, labels),
         analysis.after("dev")["temperature/value"],
     )
-    write_artifacts(plan, history, predictions, trained.splits)
+    write_artifacts(plan, history, predictions, trained.splits, curves)
     return finish(plan, trained, scores, analysis)
 
 
@@ -239,7 +239,7 @@ def train(plan: Plan, checkpoint: Checkpoint, sync: Syncing, watch: Watch) -> Tr
                     plan.device,
                     record,
                     checkpoint,
-                    plan.metric,
+                    plan.metric.of_epochs,
                 )
             return Trained(tagger, splits, history, config, setup_seconds)
         except torch.OutOfMemoryError as error:

@@ -25,7 +25,7 @@ def flat_names(kind: Any) -> Iterator[str]:
     for name, hint in get_type_hints(get_origin(kind) or kind).items():
         if is_dataclass(get_origin(hint) or hint):
             yield from (f"{name}/{inner}" for inner in flat_names(hint))
-        else:
+        elif hint in (int, float):
             yield name
 
 
@@ -37,14 +37,15 @@ def metric_name(config: DictConfig) -> str:
 
 def is_final(metric: str) -> bool:
     """True if the score is known only after the last epoch."""
-    return metric in final_metrics()
+    return metric in final_metrics() or metric.startswith("recall@precision=")
 
 
 def score(metric: str, result: FinishedResult) -> float:
     """Return the metric of a run on the development split."""
-    if is_final(metric):
-        return result.analysis.dev.flat()[metric]
-    return score_of_epoch(metric, result.dev)
+    values = result.dev.flat() | result.analysis.dev.flat()
+    if metric in values:
+        return values[metric]
+    return result.value("dev", metric_of(metric, list(result.dev.types)))
 
 
 def score_of_epoch(metric: str, scores: metrics.Scores) -> float:

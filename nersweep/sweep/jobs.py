@@ -173,8 +173,7 @@ def make(config: DictConfig, launch: Launch) -> float:
     def run() -> FinishedResult:
         return execute.execute(plan.make(checked), overrides, Path(launch.parent), brief=True)
 
-    result = retry_while_claimed(run)
-    return result.metric.of(result.dev)
+    return retry_while_claimed(run).value("dev")
 
 
 def read_ends(folder: Path) -> dict[int, list[str] | None]:

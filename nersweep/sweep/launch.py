@@ -243,7 +243,7 @@ def conclude(
         own = faults.get(member.fingerprint)
         if isinstance(result, FinishedResult) and not own:
             labels.add(result.metric.label)
-            values = result.metric.of(result.dev), result.metric.of(result.test)
+            values = result.value("dev"), result.value("test")
             scores = [f"{value:.4f}" for value in values]
             rows.append([member.label, result.status, *scores, f"{result.seconds.total:.0f}"])
             continue

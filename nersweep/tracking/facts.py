@@ -83,9 +83,10 @@ def run_facts(folder: Path, card: Card) -> FolderFacts:
     splits["dev"].pop("dev/cross_entropy", None)  # the best epoch's, which is in the curves
     best = {"dev/best_f1": result.dev.f1}
     metric = result.metric
-    best[f"dev/best_{metric.name}"] = metric.of(result.dev)
-    if metric.name not in result.test.flat():
-        best[f"test/{metric.name}"] = metric.of(result.test)
+    name = metric.name.replace("@precision=", "_at_precision_")  # signs that MLflow takes
+    best[f"dev/best_{name}"] = result.value("dev")
+    if name not in result.test.flat() | analysis.test.flat():
+        best[f"test/{name}"] = result.value("test")
     return replace(
         facts,
         scores=[(0, card.numbers), (step, splits["dev"]), (step, splits["test"]), (step, best)],

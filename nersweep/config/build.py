@@ -15,7 +15,6 @@ from nersweep.config.flat import flat
 from nersweep.config.plugins import is_within, plugins
 from nersweep.config.schema import describe
 from nersweep.faults import Fault, UserError, blame, reason
-from nersweep.losses.base import Loss
 
 # The sections that name a class, and the module or package that must define it.
 COMPONENTS = {
@@ -216,9 +215,12 @@ def locate(section: str, path: object) -> type:
         raise refusal
     if inspect.isabstract(target) or not hasattr(target, METHOD[group]):
         raise refusal
-    if group == "loss" and not issubclass(target, Loss):
-        must = "must derive from nersweep.losses.Loss"
-        raise UserError(Fault(f"{section}._target_", path, must))
+    if group == "loss":
+        from nersweep.losses.base import Loss  # torch takes seconds, and --help does not need it
+
+        if not issubclass(target, Loss):
+            must = "must derive from nersweep.losses.Loss"
+            raise UserError(Fault(f"{section}._target_", path, must))
     return target
 
 

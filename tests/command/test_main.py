@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import subprocess
 import sys
 
 import pytest
@@ -86,3 +87,10 @@ def test_an_error_of_ours_is_one_line(jobs, capsys, monkeypatch):
     monkeypatch.setattr(main.line, "read", lambda *_: json.loads("nothing"))
     _, code = jobs()
     assert code == 1 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_needs_no_torch():
+    command = [sys.executable, "-X", "importtime", "-m", "nersweep", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "omegaconf" in imported and "torch" not in imported

@@ -40,7 +40,7 @@ def execute(checked: "Checked", overrides: Sequence[str]) -> None:
 def run_many(command: Command, text: str) -> Sequence[str]:
     """Run a preview, a sweep, a study, or workers of a study; return a line for each failure."""
     from nersweep.study import loop
-    from nersweep.sweep import check, launch, preview
+    from nersweep.sweep import check, launch, preview, tuning
 
     runs, composer, settings = command.runs, command.composer, command.first().settings
     if faults := check.check(command):
@@ -50,7 +50,11 @@ def run_many(command: Command, text: str) -> Sequence[str]:
     elif not settings.study.space:
         if settings.report:
             import_module("nersweep.report.report")  # if it lacks a package, fail before the runs
-        folder, failures = launch.launch(command, text)
+        command, tuned, failures = tuning.tune(command)
+        if not command.runs:
+            return failures
+        folder, of_runs = launch.launch(command, text, tuned)
+        failures += of_runs
         return failures + (report(folder, settings) if settings.report else [])
     elif command.many:
         return launch.launch_workers(command)

@@ -41,6 +41,9 @@ REFUSED = {
     "experimental_rerun": ("a pickle can run anything", "give the run's command again"),
 }
 
+# Settings of a sweep, and what to set in a study instead.
+OF_SWEEP = {"seeds.max": "set study.seeds", "tune.trials": "set study.trials"}
+
 # What a command line can ask for, one at a time.
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
 
@@ -263,10 +266,11 @@ def check_run(
     given = rows.value_of(composed)
     if given is not None and not command.many:
         command.faults.append(Fault(rows.SETTINGS, given, "is for a sweep of runs", "use -m"))
-    most = OmegaConf.select(config, "seeds.max")
-    if most is not None and single and not unswept:
-        remedy = "set study.seeds" if config.study.space else "use -m with several settings"
-        command.faults.append(Fault("seeds.max", most, "is for a sweep of runs", remedy))
+    for name, in_study in OF_SWEEP.items():
+        value = OmegaConf.select(config, name)
+        if value is not None and single and not unswept:
+            remedy = in_study if config.study.space else "use -m with several settings"
+            command.faults.append(Fault(name, value, "is for a sweep of runs", remedy))
     if foreign or help_only:
         return
     if composed.hydra.job.chdir:

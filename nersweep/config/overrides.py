@@ -59,10 +59,10 @@ def for_hydra(argument: str) -> str:
     """
     if re.match(r"\+{0,2}sweep\.settings=", argument):
         return ENTRY.sub(lambda match: match[1] or f"'{match[2]}'", " ".join(argument.split("\n")))
-    space = re.fullmatch(r"\+{0,2}(study\.space\.[^=]+)=(.*)", argument, re.S)
+    space = re.fullmatch(r"\+{0,2}((?:study|tune)\.space\.[^=]+)=(.*)", argument, re.S)
     if space is None:
         return argument
-    if re.match(r"""['"]|\[[^(]*$""", space[2]):
+    if re.match(r"""['"]|\[[^(]*$""", space[2]) or argument.endswith("=null"):
         return f"++{argument.lstrip('+')}"
     return f"++{space[1]}='" + space[2].replace("'", "\\'") + "'"
 

@@ -123,12 +123,23 @@ class SweepConfig:
     settings: Any = None
 
 
+@dataclass
+class TuneConfig:
+    """A search for each row of a sweep, before its seeds: nersweep/sweep/tuning.py."""
+
+    trials: int | None = within(None, ("≥", 2))  # of each row; null: rows are not tuned
+    # What is searched instead of, or beside, the learning rate, the epochs and the knobs of a row,
+    # in Hydra's sweep grammar; null: not searched.
+    space: dict[str, Any] = field(default_factory=dict)
+
+
 SECTIONS = {
     "train": TrainConfig,
     "tracking": TrackingConfig,
     "study": StudyConfig,
     "seeds": SeedsConfig,
     "sweep": SweepConfig,
+    "tune": TuneConfig,
 }
 
 

@@ -12,6 +12,7 @@ from nersweep.config.schema import (
     SweepConfig,
     TrackingConfig,
     TrainConfig,
+    TuneConfig,
 )
 
 # Settings that do not enter the fingerprint: where, when and for whom a run takes place.
@@ -26,6 +27,7 @@ ELSEWHERE = {
     "resolution",
     "seeds",
     "sweep",
+    "tune",
     "tracking",
     "study",
     "train.checkpoint_minutes",
@@ -64,6 +66,7 @@ class Settings:
     study: StudyConfig
     seeds: SeedsConfig
     sweep: SweepConfig
+    tune: TuneConfig
     seed: int
     metric: str
     device: str

@@ -17,6 +17,7 @@ from nersweep.report.reference import NO_REFERENCE, Reference
 from nersweep.report.rows import Row, make_row, merge_equal, with_verdicts
 from nersweep.results.baseline import baseline_of
 from nersweep.results.result import Result
+from nersweep.results.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Comparison:
     compared with, None if there is none. notes: what a reader must know beside the tables.
     decision: which setting to take. conclusions: a sentence per row. resolution: the smallest
     difference of interest, in points. alpha: the level of all contrasts together. metric: what the
-    rows are judged by.
+    rows are judged by. tuning: how the rows were tuned, if they were.
     """
 
     rows: tuple[Row, ...]
@@ -41,6 +42,7 @@ class Comparison:
     resolution: float = 0.5
     alpha: float = ALPHA
     metric: EntityMetric = F1
+    tuning: Tuning | None = None
 
     @property
     def finished(self) -> list[Row]:

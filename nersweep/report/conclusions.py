@@ -26,7 +26,7 @@ class Decision:
     """What to take, how sure that is, and where its model lies: a sentence each.
 
     setting: "" if none can be preferred. command: the one that repeats the model's run.
-    provisional: what is still missing, or "".
+    provisional: what is still missing, or "". protocol: how the rows were tuned, or "".
     """
 
     setting: str
@@ -35,12 +35,13 @@ class Decision:
     certainty: str
     model: str
     provisional: str = ""
+    protocol: str = ""
 
     @property
     def lines(self) -> list[str]:
         """The decision as lines of text."""
         lines = [f"{self.choice}: {self.command}", self.certainty, self.model]
-        return [self.provisional, *lines] if self.provisional else lines
+        return [*filter(None, [self.provisional, self.protocol]), *lines]
 
 
 NO_DECISION = Decision("", "", "", "", "")

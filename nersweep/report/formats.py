@@ -118,6 +118,7 @@ def markdown_decision(decision: Decision) -> str:
     """Return the decision as paragraphs."""
     command = decision.command.replace("`", " ")
     blocks = [f"**{escape(decision.provisional)}**"] if decision.provisional else []
+    blocks += [escape(decision.protocol)] if decision.protocol else []
     blocks.append(f"**{escape(decision.choice)}:** `{command}`")
     return "\n\n".join([*blocks, escape(decision.certainty), escape(decision.model)])
 

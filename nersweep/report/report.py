@@ -1,5 +1,6 @@
 """Write a report: tables, figures and a page in one folder, with a copy in the tracker."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def compare_sets(
         if not any(isinstance(run, Record) for run in runs):
             missing.append(name)
             continue
-        comparisons[name] = compare(
+        comparison = compare(
             runs,
             baseline,
             selection.split,
@@ -85,6 +86,8 @@ def compare_sets(
             selection.alpha,
             metric,
         )
+        decision = replace(comparison.decision, protocol=selection.protocol)
+        comparisons[name] = replace(comparison, decision=decision, tuning=selection.tuning)
     if not comparisons:
         compare(selection.runs, baseline, selection.split)  # raises
     return comparisons, missing

@@ -18,6 +18,7 @@ from nersweep.report.records import Record, Run, read_run
 from nersweep.results.folder import run_folder
 from nersweep.results.looks import read_looks
 from nersweep.results.result import RESULT, Result, Status, result_of
+from nersweep.results.tuning import Tuning, read_tuning
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 from nersweep.tracking.stores import open_store, store_uri
 
@@ -80,7 +81,8 @@ class RunSelection:
 
     command: the one that made them. parent_id: the tracker's id of their sweep or study, whose
     files are under output_dir. study_size: how many settings the study tried. alpha: the level of
-    all contrasts together, smaller where a sweep has looked several times.
+    all contrasts together, smaller where a sweep has looked several times. tuning: how the rows of
+    a sweep were tuned; protocol: a sentence about that, "" if unknown.
     """
 
     runs: Sequence[Run]
@@ -92,6 +94,8 @@ class RunSelection:
     output_dir: Path = Path("outputs")
     study_size: int = 0
     alpha: float = ALPHA
+    tuning: Tuning | None = None
+    protocol: str = ""
 
 
 def select_runs(options: ReportOptions) -> RunSelection:
@@ -189,7 +193,7 @@ def from_sweep(options: ReportOptions) -> RunSelection:
     experiment = re.search(r"\bexperiment=([\w,-]+)", command)
     title = experiment[1] if experiment else data_name(runs)
     parent_id = run_id_of(folder, store_uri(options.tracking_uri, output_dir))
-    looks = read_looks(folder)
+    looks, tuning = read_looks(folder), read_tuning(folder)
     return RunSelection(
         runs,
         options.scored_split,
@@ -199,6 +203,18 @@ def from_sweep(options: ReportOptions) -> RunSelection:
         parent_id,
         output_dir,
         alpha=looks.alpha if looks else ALPHA,
+        tuning=tuning,
+        protocol=describe(tuning),
+    )
+
+
+def describe(tuning: Tuning | None) -> str:
+    """Say how the rows of a sweep were tuned."""
+    if tuning is None:
+        return "Rows are untuned: each has the settings that the command gave it."
+    return (
+        f"Rows are tuned with {tuning.trials} trials per row: each has the setting of its own "
+        f"search with the best {tuning.metric} on dev, and runs with seeds that no trial had."
     )
 
 

@@ -23,7 +23,8 @@ def changes(config: DictConfig, choice: Mapping[str, str], composer: Composer) -
             options[group] = choice[group]
     default = plain(composer(assignments(options)))
     own = plain(config)
-    own.pop("study")  # which does not describe the run
+    for section in ("study", "sweep", "seeds", "tune"):  # which do not describe the run
+        own.pop(section)
     return options | differences(own, default)
 
 

@@ -23,6 +23,7 @@ from nersweep.machine.databases import kind_of
 from nersweep.study.metric import check_metric, is_final, metric_name
 from nersweep.study.space import Dimension, Space, parse_space
 
+TUNED = ("metric", "pruner", "storage")  # settings of a study that tune.trials reads
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)  # raised where overrides do not compose
 
 
@@ -38,7 +39,9 @@ def study_faults(composed: Composed, overrides: Sequence[str], composer: Compose
     if faults or not dimensions or not is_whole:
         return faults
     space = Space.of(config, choice, composer)
-    faults = option_faults(space) + conflicts(space, overrides)
+    faults = option_faults(space)
+    if not config.tune.trials:  # which searches around what a row sets
+        faults += conflicts(space, overrides)
     return faults or trial_faults(space, choice)
 
 
@@ -141,7 +144,7 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
     """Check the settings of a study, each by itself and against each other."""
     study = config.study
     if not dimensions and not study.space:
-        return unused_faults(plain(study))
+        return unused_faults(plain(study), TUNED if config.tune.trials else ())
     faults = []
     if study.name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", study.name):
         must = "must be 1 to 100 letters, digits, -, _ and ., the first a letter, a digit or _"
@@ -160,8 +163,10 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
     faults += pruner_faults(config)
     faults += storage_faults(config)
     if config.rerun:
-        must = "a study keeps its trials"
-        faults.append(Fault("rerun", True, must, "set another study.name for new ones"))
+        remedy = "set another study.name for new ones"
+        if config.tune.trials:
+            remedy = "set another output_dir for new ones"
+        faults.append(Fault("rerun", True, "a study keeps its trials", remedy))
     return faults
 
 
@@ -180,12 +185,12 @@ def storage_faults(config: DictConfig) -> list[Fault]:
     return precision_faults(config, "study.storage is shared by several")
 
 
-def unused_faults(study: Mapping[str, Any]) -> list[Fault]:
-    """Return a fault for each setting of a study where nothing is searched."""
+def unused_faults(study: Mapping[str, Any], read: Sequence[str]) -> list[Fault]:
+    """Return a fault for each setting of a study where nothing is searched. read: those in use."""
     remedy = "set study=NAME or study.space.KNOB=interval(LOW,HIGH)"
     faults = []
     for name, default in asdict(StudyConfig()).items():
-        if study[name] != default:
+        if study[name] != default and name not in read:
             faults.append(Fault(f"study.{name}", study[name], "nothing is searched", remedy))
     return faults
 

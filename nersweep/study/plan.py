@@ -117,7 +117,7 @@ def relevant(overrides: Sequence[str]) -> list[str]:
 
 def default_name(config: DictConfig, overrides: Sequence[str], identity: dict[str, Any]) -> str:
     """Return study=OPTION's name and a hash: the same command, wherever its data lies."""
-    option = "study"
+    option = "tune" if config.tune.trials else "study"
     for override in overrides:
         if override.startswith("study="):
             option = override.partition("=")[2]

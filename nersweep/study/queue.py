@@ -80,6 +80,8 @@ class Queue:
         self.points = grid(space, config)
         self.total = trial_count(self.points, config)
         self.sampler = config.study.sampler
+        # rows that are tuned together draw from one design
+        self.design = "tune" if config.tune.trials else study.study_name
         self.stop_at_failure = config.on_failure == "stop"
         self.is_local = kind_of(str(storage.url)) == "sqlite"
         self.start = datetime.now()
@@ -107,7 +109,7 @@ class Queue:
                 if point is None:
                     return None
                 self.study.enqueue_trial(self.points[point], user_attrs={"point": point})
-            seed = zlib.crc32(f"{self.study.study_name}:{len(trials)}".encode())
+            seed = zlib.crc32(f"{self.design}:{len(trials)}".encode())
             self.study.sampler = make_sampler(self.sampler, seed)
             trial = self.study.ask()
             trial.set_user_attr("lease", lease.current())

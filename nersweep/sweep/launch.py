@@ -17,6 +17,7 @@ from nersweep.results import folder as folder_module
 from nersweep.results.card import Card, write_card
 from nersweep.results.looks import LOOKS, write_looks
 from nersweep.results.result import FinishedResult, Result, Status, write_result
+from nersweep.results.tuning import TUNING, Tuning, write_tuning
 from nersweep.sweep import jobs, seeds
 from nersweep.sweep.members import Member, distinct, members_of
 from nersweep.sweep.seeds import Plan
@@ -26,14 +27,14 @@ from nersweep.tracking import tracker as trackers
 from nersweep.tracking.tracker import Tracker
 
 MOST_ROWS = 60  # of a printed table
-ASKING = ("seeds.max", "sweep.settings")  # settings that make one run several
+ASKING = ("seeds.max", "sweep.settings", "tune.trials")  # settings that make one run several
 
 
-def launch(command: Command, text: str) -> tuple[Path, list[str]]:
+def launch(command: Command, text: str, tuning: Tuning | None = None) -> tuple[Path, list[str]]:
     """Make the runs of a command, except those that are over.
 
-    text: the command, for people. Returns the folder of the sweep, and a line for each run that
-    failed.
+    text: the command, for people. tuning: what selected its settings. Returns the folder of the
+    sweep, and a line for each run that failed.
     """
     with command.composer as composer:
         config = composer(command.runs[0])
@@ -48,6 +49,9 @@ def launch(command: Command, text: str) -> tuple[Path, list[str]]:
         folder = sweep_folder(output_dir, plan.identity if plan else fingerprints)
         syncing.open_at_start(tracker, folder)
         with claim(folder), card_of(members, plan, folder, tracker, config, text) as card:
+            if tuning:
+                write_tuning(folder, tuning)
+                card.files.append(TUNING)
             if config.rerun:
                 for member in members:
                     forget(member)
@@ -111,6 +115,9 @@ def send(
     own = ["rerun=false"] if config.rerun else []
     asking = [name for name in ASKING if OmegaConf.select(config, name) is not None]
     own += [f"{name}=null" for name in asking]
+    if config.report:
+        asking.append("report")
+        own.append("report=false")
     overrides = []
     for member in members:
         kept = [each for each in member.overrides if setting_of(each) not in asking]

@@ -12,7 +12,7 @@ from nersweep.results.folder import CHECKPOINT
 from nersweep.results.result import Status
 from nersweep.study import plan as study_plan
 from nersweep.study import queue
-from nersweep.sweep import launchers, seeds
+from nersweep.sweep import launchers, seeds, tuning
 from nersweep.sweep.costs import Costs, duration
 from nersweep.sweep.launch import MOST_ROWS
 from nersweep.sweep.members import Member, members_of
@@ -22,10 +22,30 @@ from nersweep.terminal import console, print_table
 def show(command: Command) -> None:
     """Print what each run or study would do, and the time and disk space it would take."""
     with command.composer as composer:
+        plan = tuning.make(command, composer)
         if composer(command.runs[0]).study.space:
             show_studies(command, composer)
+        elif plan and plan.unfinished():
+            show_tuning(plan, composer)
         else:
-            show_runs(command, composer)
+            show_runs(plan.tuned() if plan else command, composer)
+
+
+def show_tuning(plan: tuning.Plan, composer: Composer) -> None:
+    """Print the studies of rows and, as their outcome is open, how many runs can follow."""
+    launcher = composer.compose(plan.command.runs[0]).hydra.launcher
+    workers = max(1, len(plan.workers(launcher)) // len(plan.unfinished()))
+    count, most = len(plan.studies), plan.command.first().settings.seeds.max
+    for study in plan.studies:
+        console.print(
+            f"{study.row.setting}: {', '.join(d.name for d in study.plan.space.dimensions)}"
+        )
+        show_study(study.overrides, workers, launchers.runs_elsewhere(launcher), composer)
+    runs = (count + 1) * max(len(plan.seeds), most or 0)
+    console.print(
+        f"{count} rows × {plan.trials} trials, then the best setting of each and the baseline as "
+        f"it is: {runs} runs{' at most' if most else ''}"
+    )
 
 
 def show_runs(command: Command, composer: Composer) -> None:

@@ -83,6 +83,16 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
         ("Mean {metric} in percent on the {split}, {seeds}; darker is higher.",),
     ),
     (
+        training.expected_best,
+        "What tuning brings",
+        (
+            "{metric} on the development split that the best of k trials is expected to have, of "
+            "the {trials} trials of each row (Dodge et al. 2019). Bands are 95% intervals from "
+            "resampled trials; near the right end they are too narrow above, because no resample "
+            "exceeds the best trial. Where curves still rise, more trials may change the order.",
+        ),
+    ),
+    (
         training.learning_curves,
         "Learning curves",
         (
@@ -189,5 +199,7 @@ def facts(comparison: Comparison) -> dict[str, str]:
         values["baseline"] = comparison.baseline
     if comparison.metric == F1 and any(row.claim.f1 is not None for row in rows):
         values["source"] = comparison.reference.source
+    if comparison.tuning:
+        values |= {"metric": comparison.tuning.metric, "trials": str(comparison.tuning.trials)}
     values |= zip(("knob", "second"), scores.varying_knobs(comparison), strict=False)
     return values

@@ -10,12 +10,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from nersweep.evaluation import budget
 from nersweep.evaluation.analysis import Diagram
 from nersweep.evaluation.metric import F1, EntityMetric
 from nersweep.labels import LabelSet
 from nersweep.plotting import cells, styled
 from nersweep.report.comparison import Comparison
 from nersweep.report.figures.drawing import (
+    OTHERS,
     WIDTH,
     Look,
     canvas,
@@ -60,6 +62,28 @@ def learning_curves(comparison: Comparison) -> Figure:
         axes.set(xlabel="epoch", ylabel=name)
         axes.grid()
     legend(figure, all_axes[0])
+    return figure
+
+
+@styled
+def expected_best(comparison: Comparison) -> Figure | None:
+    """Draw the expected best of k trials of each row that was tuned."""
+    if comparison.tuning is None:
+        return None
+    own = {row.setting: look for row, look in looks(comparison)}
+    figure = canvas(3.6)
+    axes = figure.subplots()
+    for search in comparison.tuning.searches:
+        values = 100 * np.array(search.values)
+        budgets = np.arange(1, len(values) + 1)
+        look = own.get(search.setting, OTHERS)
+        low, high = budget.expected_best_band(values)
+        axes.plot(budgets, budget.expected_best(values), **look | {"marker": None})
+        axes.fill_between(budgets, low, high, color=look["color"], alpha=0.1, linewidth=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set(xlabel="trials", ylabel=f"{comparison.tuning.metric} on dev, percent")
+    axes.grid()
+    legend(figure, axes)
     return figure
 
 

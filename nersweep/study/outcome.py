@@ -7,11 +7,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nersweep.config.flat import plain
+from nersweep.faults import Fault, UserError
 from nersweep.machine.databases import public
 from nersweep.results.card import Card, read_card, write_card
 from nersweep.study import export, pictures, storage
 from nersweep.study.metric import metric_name
 from nersweep.study.plan import StudyPlan
+from nersweep.study.plan import trials as trials_of
 from nersweep.study.queue import FINISHED, Queue
 from nersweep.terminal import console, print_table
 from nersweep.tracking import syncing
@@ -57,6 +59,30 @@ def brief(overrides: Sequence[str]) -> str:
 def count(trials: Sequence[FrozenTrial], state: TrialState) -> int:
     """Return how many trials are in this state."""
     return sum(trial.state == state for trial in trials)
+
+
+def finished(plan: StudyPlan) -> list[FrozenTrial]:
+    """Return the finished trials of a study so far, pruned ones too, by number."""
+    return [trial for trial in trials_of(plan) if trial.state in FINISHED]
+
+
+def selected(plan: StudyPlan) -> list[str]:
+    """Return the overrides of the best complete trial. Raises UserError if there is none."""
+    best = ranking(finished(plan), StudyDirection[plan.config.study.direction.upper()])
+    if not best:
+        must, remedy = "none of its trials is complete", "the same command tries others"
+        raise UserError(Fault(f"study {plan.name}", must=must, remedy=remedy))
+    return plan.space.overrides(best[0].params)
+
+
+def values(plan: StudyPlan) -> list[float]:
+    """Return the value of each finished trial, of a pruned one its best until then."""
+    numbers = []
+    for trial in finished(plan):
+        steps = trial.intermediate_values.values()
+        is_pruned = trial.state == TrialState.PRUNED and steps
+        numbers.append(max(steps) if is_pruned else value_of(trial))
+    return numbers
 
 
 @dataclass

@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
-
 from nersweep.command.explain import compose_or_explain
 from nersweep.command.line import Command
 from nersweep.command.rows import Entry
@@ -23,9 +20,8 @@ from nersweep.config.overrides import for_hydra, literal, setting_of
 from nersweep.faults import Fault, UserError
 from nersweep.results.baseline import baseline_of
 from nersweep.results.tuning import Search, Tuning
-from nersweep.study import check, queue
+from nersweep.study import check, outcome
 from nersweep.study import plan as study_plan
-from nersweep.study.outcome import brief, ranking
 from nersweep.study.plan import StudyPlan
 from nersweep.study.space import contains
 from nersweep.sweep import launch, launchers
@@ -45,19 +41,6 @@ class RowStudy:
     overrides: tuple[str, ...]
     plan: StudyPlan
 
-    def trials(self) -> list[FrozenTrial]:
-        """Return its finished trials, pruned ones too, by number."""
-        trials = study_plan.trials(self.plan)
-        return [trial for trial in trials if trial.state in queue.FINISHED]
-
-    def selected(self) -> list[str]:
-        """Return the overrides of its best trial. Raises UserError if none is complete."""
-        best = ranking(self.trials(), StudyDirection.MAXIMIZE)
-        if not best:
-            must, remedy = "none of its trials finished", "the same command tries others"
-            raise UserError(Fault(self.row.setting, must=must, remedy=remedy))
-        return self.plan.space.overrides(best[0].params)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -74,7 +57,7 @@ class Plan:
 
     def unfinished(self) -> list[RowStudy]:
         """Return the studies that have trials left."""
-        return [study for study in self.studies if len(study.trials()) < self.trials]
+        return [study for study in self.studies if len(outcome.finished(study.plan)) < self.trials]
 
     def workers(self, launcher: Mapping[str, Any]) -> list[tuple[str, ...]]:
         """Return the overrides of workers: as many per study as the launcher keeps busy."""
@@ -96,7 +79,7 @@ class Plan:
         tuned = Command([], [], True, composer)
         for study in self.studies:
             entry = self.command.entries.get(study.row.overrides)
-            overrides = (*without_space(study.row, study.plan), *study.selected())
+            overrides = (*without_space(study.row, study.plan), *outcome.selected(study.plan))
             tuned.entries[overrides] = Entry(overrides, "", entry.name if entry else "")
         untuned = self.baseline.overrides
         tuned.entries[untuned] = Entry(untuned, "", f"{self.baseline.setting} untuned")
@@ -110,13 +93,10 @@ class Plan:
         """Return what the report shows of the searches."""
         searches = []
         for study, overrides in zip(self.studies, tuned.entries, strict=False):
-            values = []
-            for trial in study.trials():
-                steps = trial.intermediate_values.values()
-                values.append(max(steps) if trial.value is None or steps else trial.value)
+            values = tuple(outcome.values(study.plan))
             setting = member_of(tuned, (*overrides, f"seed={self.seeds[0]}")).setting
-            selected = brief(study.selected())
-            searches.append(Search(setting, study.plan.name, selected, tuple(values)))
+            selected = outcome.brief(outcome.selected(study.plan))
+            searches.append(Search(setting, study.plan.name, selected, values))
         return Tuning(self.trials, self.studies[0].plan.config.study.metric, tuple(searches))
 
 

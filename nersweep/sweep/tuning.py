@@ -22,11 +22,12 @@ from nersweep.results.baseline import baseline_of
 from nersweep.results.tuning import Search, Tuning
 from nersweep.study import check, outcome
 from nersweep.study import plan as study_plan
+from nersweep.study.metric import metric_name
 from nersweep.study.plan import StudyPlan
 from nersweep.study.space import contains
 from nersweep.sweep import launch, launchers
 from nersweep.sweep.members import distinct, member_of, members_of
-from nersweep.sweep.seeds import Row, rows_of
+from nersweep.sweep.seeds import Row, corpus_of, rows_of
 
 SEED = 0  # of the trials
 FACTOR = 4  # the learning rate is searched between a quarter and four times the row's own
@@ -97,7 +98,7 @@ class Plan:
             setting = member_of(tuned, (*overrides, f"seed={self.seeds[0]}")).setting
             selected = outcome.brief(outcome.selected(study.plan))
             searches.append(Search(setting, study.plan.name, selected, values))
-        return Tuning(self.trials, self.studies[0].plan.config.study.metric, tuple(searches))
+        return Tuning(self.trials, metric_name(self.studies[0].plan.config), tuple(searches))
 
 
 def without_space(row: Row, plan: StudyPlan) -> list[str]:
@@ -120,6 +121,9 @@ def make(command: Command, composer: Composer) -> Plan | None:
         must = "is the seed of the trials, so it is no fresh one"
         raise UserError(Fault("seed", SEED, must, "use seed=1,2"))
     rows = rows_of(command, members, seeds[0])
+    if len({corpus_of(command, row).checksum for row in rows}) > 1:
+        must, remedy = "tunes rows on one data set", "use a command for each"
+        raise UserError(Fault("tune.trials", trials, must, remedy))
     spaces = [space_of(row, command, composer) for row in rows]
     if faults := space_faults(rows, spaces, command):
         raise UserError(*faults)

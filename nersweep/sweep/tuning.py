@@ -28,6 +28,7 @@ from nersweep.study.space import contains
 from nersweep.sweep import launch, launchers
 from nersweep.sweep.members import distinct, member_of, members_of
 from nersweep.sweep.seeds import Row, corpus_of, rows_of
+from nersweep.terminal import print_faults
 
 SEED = 0  # of the trials
 FACTOR = 4  # the learning rate is searched between a quarter and four times the row's own
@@ -208,6 +209,7 @@ def tune(command: Command) -> tuple[Command, Tuning | None, list[str]]:
     failures: list[str] = []
     if workers:
         failures = launch.launch_workers(replace(command, runs=workers))
+        print_faults(failures)  # before a row without a trial ends the command
     with command.composer:
         if failures and command.first().settings.on_failure == "stop":
             return replace(command, runs=[]), None, failures

@@ -23,6 +23,7 @@ from nersweep.tracking.reading import Store, StoredRun, run_id_of
 from nersweep.tracking.stores import open_store, store_uri
 
 ARTIFACTS = (RESULT, "metrics.jsonl", "predictions")  # of a run, from the tracker
+UNTUNED = " untuned"  # ends the name of the baseline as it was, in a sweep with tune.trials
 SOURCES = ("sweep", "study", "experiment", "filter", "archive")
 
 
@@ -131,7 +132,11 @@ def from_archive(options: ReportOptions, file: Path) -> RunSelection:
     if options.split and options.split != split:
         reason = f"{file} holds {split} only"
         raise UserError(Fault("split", options.split, reason, "read the runs themselves"))
-    return RunSelection(runs, split, Path(options.output_dir) / "reports" / file.stem, file.stem)
+    folder = Path(options.output_dir) / "reports" / file.stem
+    settings = [run.setting for run in runs]
+    is_tuned = any(setting.endswith(UNTUNED) for setting in settings)  # a sweep's own baseline
+    protocol = "" if is_tuned else describe(None)
+    return RunSelection(runs, split, folder, file.stem, protocol=protocol)
 
 
 def from_tracker(options: ReportOptions) -> RunSelection:

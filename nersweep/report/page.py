@@ -19,6 +19,7 @@ from nersweep.report.disagreements import Disagreements, Dispute, Entity
 from nersweep.report.figures.files import Picture
 from nersweep.report.figures.scores import contrasted
 from nersweep.report.notes import note_unfinished
+from nersweep.report.records import Record
 from nersweep.report.rows import points
 from nersweep.report.sets import Synopsis, table_of
 from nersweep.report.tables import interval, make_tables, significance, verdict
@@ -85,6 +86,8 @@ def page(
         kinds=KINDS,
         lines=lines,
         turns_direction=DIRECTION_MARKS.search,
+        pieces=pieces,
+        subtitle=subtitle(parts, day),
         error_codes=error_codes,
         command=command,
         day=day.isoformat() if day else "",
@@ -122,6 +125,26 @@ def view(part: Part, number: int) -> dict[str, Any]:
         "strips": strips,
         "ticks": ticks,
     }
+
+
+def subtitle(parts: Sequence[Part], day: date | None) -> str:
+    """Say in a line what the page reports."""
+    records: list[Record] = []
+    settings: set[str] = set()
+    for part in parts:
+        records += part.comparison.records
+        settings |= {row.setting for row in part.comparison.finished}
+    data = join(record.result.choice["data"] for record in records)
+    models = join(record.result.choice["model"] for record in records)
+    count = f"{len(settings)} setting{'s' if len(settings) > 1 else ''}"
+    text = f"{count}, {len(records)} run{'s' if len(records) > 1 else ''}"
+    text += f" of {models} on {data}, scored on {parts[0].comparison.split}"
+    return f"{text}; {day.isoformat()}" if day else text
+
+
+def pieces(name: str) -> list[str]:
+    """Divide a name after each of its signs."""
+    return re.split(r"(?<=[_=,;:/+-])", name)
 
 
 def with_addresses(pictures: Sequence[Picture]) -> list[tuple[Picture, str]]:

@@ -154,7 +154,7 @@ def after_columns(rows: Sequence[Row]) -> list[Column]:
         ),
         Column(
             "τ",
-            lambda row: number(row.mean("threshold/tau"), "+.1f"),
+            lambda row: number(row.mean("threshold/tau"), "+z.1f"),
             "that threshold, mean over seeds",
         ),
         Column(
@@ -252,7 +252,9 @@ def percent(share: float) -> str:
 
 
 def number(value: float, form: str, unit: str = "") -> str:
-    return NOTHING if math.isnan(value) else f"{value:{form}}{unit}"
+    if math.isnan(value):
+        return NOTHING
+    return f"{value:{form}}{unit}".replace("-", "−")
 
 
 def significance(alpha: float) -> str:

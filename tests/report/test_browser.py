@@ -158,6 +158,32 @@ def test_on_a_phone_tables_scroll_in_their_box_and_the_page_does_not(window):
         window.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_marks_do_not_break_between_an_entity_and_its_type(window):
+    lines = window.execute_script(
+        "return [...document.querySelectorAll('mark')].map((mark) => mark.getClientRects().length)"
+    )
+    assert lines and set(lines) == {1}
+
+
+def test_all_controls_are_reached_by_tab_and_show_the_focus(window):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    reached = []
+    for _ in range(60):
+        ActionChains(window).send_keys(Keys.TAB).perform()
+        name, style = window.execute_script("""
+            const element = document.activeElement;
+            return [element.name || element.tagName, getComputedStyle(element).outlineStyle];
+        """)
+        reached.append(name)
+        assert style == "solid" or name == "BODY"
+        if name == "words":
+            break
+    assert reached[-4:] == ["kind", "type", "setting", "words"]
+    assert {"A", "PRE", "DIV"} <= set(reached)  # links, the command, tables that scroll
+
+
 def test_links_to_parts_work_in_a_frame_without_an_origin(browser, file, tmp_path):
     """As MLflow shows a page of a run."""
     page_of = json.dumps(file.read_text("utf-8")).replace("<", "\\u003c")

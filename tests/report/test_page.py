@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -22,7 +23,7 @@ from nersweep.report.figures.files import Picture
 from nersweep.report.figures.scores import contrasted
 
 HARM = "<img src=x onerror=alert(1)>{{7*7}}</title></script><!--"
-VOID = {"meta", "link", "img", "input"}
+VOID = {"meta", "link", "img", "input", "wbr"}
 
 
 class Read(HTMLParser):
@@ -74,7 +75,11 @@ def pictures(tmp_path_factory):
         files = [tmp_path_factory.getbasetemp() / f"{name}.{kind}" for kind in ("png", "svg")]
         for file in files:
             file.write_bytes(file.name.encode())
-        all_pictures.append(Picture(name, f"Title of {name}", f"What {name} show.", *files))
+        all_pictures.append(
+            Picture(
+                name, f"Title of {name}", f"What {name} show.", f"Look of {name}", False, *files
+            )
+        )
     return all_pictures
 
 
@@ -207,9 +212,7 @@ def test_the_page_has_pictures_with_captions(comparison, pictures, tmp_path):
     images = Read(
         page.page([page.Part(comparison, find_disagreements(comparison), drawings)], "", "")
     ).all("img")
-    assert [image["alt"] for image in images] == [
-        picture.title for picture in drawings
-    ]  # the rest stands above it
+    assert [image["alt"] for image in images] == [picture.alternative for picture in drawings]
     kinds, contents = zip(*(image["src"].split(";base64,") for image in images), strict=True)
     assert (kinds[0], kinds[-1]) == ("data:image/svg+xml", "data:image/png")
     files = [
@@ -306,3 +309,66 @@ def test_characters_stand_close(comparison):
             "div", **{"class": "line"}
         )
         assert lines[1]["text"] == line
+
+
+def luminance(colour):
+    """Relative luminance of an sRGB colour, three shares of 255. WCAG 2.2."""
+    linear = []
+    for share in (value / 255 for value in colour):
+        linear.append(share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first, second):
+    light, dark = sorted([luminance(first), luminance(second)], reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_text_stands_out_in_light_in_dark_and_in_print():
+    """WCAG 2.2, 1.4.3: 4.5 to 1 for all text."""
+    css = page.resource("page.css")
+    colours = [tuple(bytes.fromhex(code)) for code in re.findall(r"--colour: #(\w{6})", css)]
+    assert len(colours) == page.COLOURS and "var(--colour) 24%, var(--paper)" in css
+    schemes = [
+        {name: tuple(bytes.fromhex(code)) for name, code in re.findall(r"--(\w+): #(\w{6})", root)}
+        for root in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    ]
+    assert len(schemes) == 3
+    for scheme in schemes:
+        for name in ("ink", "faint", "wrong"):
+            assert contrast(scheme[name], scheme["paper"]) >= 4.5
+            assert contrast(scheme[name], scheme["shade"]) >= 4.5
+        link = (schemes[0] | scheme)["link"]
+        assert contrast(link, scheme["paper"]) >= 4.5
+        for name in ("better", "worse", "practically", "undecided"):
+            assert contrast(scheme[name], scheme["paper"]) >= 4.5
+            assert contrast(scheme[name], scheme["band"]) >= 3  # the mark on the band
+        for colour in colours:
+            mixed = [
+                0.24 * one + 0.76 * other
+                for one, other in zip(colour, scheme["paper"], strict=True)
+            ]
+            assert contrast(scheme["ink"], mixed) >= 4.5
+
+
+def test_names_may_break_after_their_signs_and_stay_whole(comparison):
+    assert page.pieces("cross_entropy-ls0.1 x=2") == ["cross_", "entropy-", "ls0.1 x=", "2"]
+    read = Read(page.page([page.Part(comparison, Disagreements(), [])], "", ""))
+    heads = [element["text"] for element in read.all("th", scope="row")]
+    assert heads[: len(comparison.rows)] == [row.setting for row in comparison.rows]
+
+
+def test_headings_form_a_hierarchy_and_name_what_they_head(read):
+    levels = [int(e["tag"][1]) for e in read.elements if re.fullmatch(r"h[1-6]", e["tag"])]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    names = {element["id"]: element["text"] for element in read.elements if "id" in element}
+    for element in [*read.all("table"), *read.all("section"), *read.all("div", role="region")]:
+        assert names[element["aria-labelledby"]].strip()
+    assert read.all("html")[0]["lang"] == "en"
+
+
+def test_the_page_says_what_it_reports(comparison):
+    read = Read(page.page([page.Part(comparison, Disagreements(), [])], "", "", date(2026, 1, 2)))
+    line = read.all("p", **{"class": "about"})[0]["text"]
+    assert line == "4 settings, 8 runs of tiny on conll, scored on test; 2026-01-02"

@@ -16,10 +16,13 @@ COLOURED = (
     "Of the {all} rows, the baseline and the best, {shown} in total, have their own colours; "
     "the others are grey."
 )
-FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]], ...] = (
+RANKING = "The best first: {ranking}."
+# A function, its title, what it looks like to whoever does not see it, and its caption.
+FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, str, tuple[str, ...]], ...] = (
     (
         scores.verdict,
         "Difference from the baseline",
+        "A line with an interval for each setting beside the line of no difference.",
         (
             "Mean {metric} on the {split} minus that of {baseline}, {seeds}, the best on top. The "
             "lines are intervals that hold together in 95 of 100 such experiments, from seeds and "
@@ -30,6 +33,7 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         scores.f1,
         "{Metric} of each setting",
+        "A line with an interval for each setting. " + RANKING,
         (
             "Mean {metric} on the {split}, {seeds}, with its 95% interval {interval}. Such "
             "intervals overlap even where a difference is certain, as all settings have the same "
@@ -42,15 +46,18 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         scores.per_type,
         "F1 of each type",
+        "Shades, a row for each setting and a column for each type; the table of that name has "
+        "the numbers.",
         (
-            "Mean F1 in percent on the {split}, {seeds}; darker is higher. Below each type stands "
-            "its number of entities in the split.",
+            "Mean F1 in percent on the {split}, {seeds}; stronger is higher. Below each type "
+            "stands its number of entities in the split.",
             "The frame marks the rarest type in training, {rarest} ({entities} entities).",
         ),
     ),
     (
         scores.precision_recall,
         "Precision against recall",
+        "Points, a colour for each setting: recall to the right, precision upwards. " + RANKING,
         (
             "On the {split}, {seeds}; F1 is constant along the grey lines.",
             "Large markers are means over {several}, small ones single seeds.",
@@ -60,6 +67,7 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         scores.time,
         "Time against {metric}",
+        "Points, a colour for each setting: time to the right, {metric} upwards. " + RANKING,
         (
             "Time of an optimiser step (processor time on a CPU) as a multiple of that of {one}, "
             "and mean {metric} on the {split}, {seeds}, with its 95% interval {interval}.",
@@ -71,6 +79,7 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         scores.over_knob,
         "{Metric} over {knob}",
+        "Points with intervals: {knob} to the right, {metric} upwards. " + RANKING,
         (
             "Mean {metric} on the {split} for each value of {knob}, {seeds}; bars are 95% "
             "intervals {interval}.",
@@ -80,11 +89,13 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         scores.over_two_knobs,
         "{Metric} over {knob} and {second}",
-        ("Mean {metric} in percent on the {split}, {seeds}; darker is higher.",),
+        "Shades, by {knob} and {second}. " + RANKING,
+        ("Mean {metric} in percent on the {split}, {seeds}; stronger is higher.",),
     ),
     (
         training.expected_best,
         "What tuning brings",
+        "Rising curves, a colour for each setting: trials to the right, {metric} upwards.",
         (
             "{metric} on the development split that the best of k trials is expected to have, of "
             "the {trials} trials of each row (Dodge et al. 2019). Bands are 95% intervals from "
@@ -95,6 +106,7 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         training.learning_curves,
         "Learning curves",
+        "Curves, a colour for each setting: epochs to the right, {epochs_metric} upwards.",
         (
             "{epochs_metric} on the development split after each epoch, {seeds}.",
             "Beside it stands its cross entropy, the mean −log p of a word's true class in nats, "
@@ -107,6 +119,8 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         training.confusion,
         "Confusion of types",
+        "Squares with percentages, true types down and predicted types across, for the best "
+        "setting and the baseline.",
         (
             "Words of each true type on the {split} by predicted type, in percent, {seeds}; B- "
             "and I- are taken together. Errors are off the diagonal; shares below half a percent "
@@ -116,6 +130,8 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         training.reliability,
         "Reliability",
+        "A curve for each setting beside the diagonal of perfect calibration; the table After "
+        "training has the errors.",
         (
             "How often the most probable label is correct, by its probability, in 15 bins over the "
             "words of the {split} that belong to an entity, true or predicted, {seeds}; larger "
@@ -128,6 +144,8 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         training.gradient_norms,
         "Where the gradient comes from",
+        "Three histograms for each setting: words of train, words of dev, and their shares in the "
+        "gradient.",
         (
             "g = 1 − p_y is how far the probability of a word's true label is from 1: easy words "
             "on the left, hard ones on the right, 30 bins, {seeds}. Left and middle: the number "
@@ -141,6 +159,7 @@ FIGURES: tuple[tuple[Callable[[Comparison], Figure | None], str, tuple[str, ...]
     (
         training.effective_weights,
         "Effective weighting",
+        "Curves, a colour for each setting: easy words on the left, hard ones on the right.",
         (
             "By how much each loss multiplies the gradient that cross entropy would have at a "
             "word, by how hard the word is (g = 1 − p_y), summed over training, {seeds}; cross "
@@ -185,6 +204,7 @@ def facts(comparison: Comparison) -> dict[str, str]:
         "entities": f"{entities:,}",
         "one": comparison.time_unit.setting,
         "resolution": f"{comparison.resolution:g}",
+        "ranking": ranking(comparison),
     }
     if training.knows_cross_entropy(comparison):
         values["losses"] = "all losses"
@@ -203,3 +223,9 @@ def facts(comparison: Comparison) -> dict[str, str]:
         values |= {"metric": comparison.tuning.metric, "trials": str(comparison.tuning.trials)}
     values |= zip(("knob", "second"), scores.varying_knobs(comparison), strict=False)
     return values
+
+
+def ranking(comparison: Comparison) -> str:
+    """Return the best rows with their means, in percent."""
+    rows = sorted(comparison.finished, key=lambda row: -row.mean())
+    return ", ".join(f"{row.setting} {100 * row.mean():.2f}" for row in rows[:HIGHLIGHTS])

@@ -14,6 +14,10 @@ CAPTION = (
     "The difference of each setting from the baseline on each data set, with its interval from "
     "seeds and documents. Each set has its own scale; the band is the resolution on all of them."
 )
+ALTERNATIVE = (
+    "A panel for each data set, in it a line with an interval for each setting; the table below "
+    "has the numbers."
+)
 
 
 @styled

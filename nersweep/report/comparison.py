@@ -111,7 +111,7 @@ def compare(
     baseline: a setting as the rows name it, or a loss. study_size: settings that a study tried, if
     these are its runs. resolution: the smallest difference of interest, in points. alpha: the level
     of all contrasts together. metric: its name, by default that of the runs. Raises UserError if no
-    run has finished, or if the runs' data or metrics differ.
+    run has finished, if the runs' data or metrics differ, or if the split lacks the metric's type.
     """
     records = [run for run in runs if isinstance(run, Record)]
     unfinished = [run for run in runs if isinstance(run, Result)]
@@ -120,6 +120,9 @@ def compare(
         raise UserError(Fault("no run has finished", remedy=remedy))
     refuse_different_data(records)
     judge = metric_of(metric or common_metric(records), records[0].types)
+    if judge.type_ and not records[0].support(judge.type_):
+        must = f"{split} has no entity of {judge.type_}, so it tells nothing"
+        raise UserError(Fault("metric", judge.name, must, "set another metric or split"))
     records.sort(key=lambda record: (record.setting, record.seed, *age(record)))
     unfinished.sort(key=lambda run: (run.name, run.fingerprint))
     settings = group_by_setting(records)

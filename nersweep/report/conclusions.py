@@ -220,13 +220,21 @@ def rankings(rows: Sequence[Row], baseline: Row) -> list[str]:
             text = f"{row.setting} moves the threshold: it is not shown to rank unlike {name}"
         else:
             text = f"{row.setting} is not shown to rank unlike {name}"
-        plain = 100 * (row.mean("f1") - baseline.mean("f1"))
-        shifted = 100 * (row.mean("threshold/f1") - baseline.mean("threshold/f1"))
+        plain, shifted = (gap(row, baseline, score) for score in ("f1", "threshold/f1"))
         lines.append(
             f"{text}: area under the precision–recall curve {measured(row.ranking)}; F1 differs by "
             f"{points(plain)}, and with the τ chosen on dev by {points(shifted)}."
         )
     return lines
+
+
+def gap(row: Row, baseline: Row, score: str) -> float:
+    """Return the difference of a score's means, in points, over the seeds of the contrast."""
+    own = dict(zip(row.seeds, row.values(score).tolist(), strict=True))
+    others = dict(zip(baseline.seeds, baseline.values(score).tolist(), strict=True))
+    if row.contrast and row.contrast.paired:
+        return 100 * float(np.mean([own[seed] - others[seed] for seed in own.keys() & others]))
+    return 100 * float(np.mean([*own.values()]) - np.mean([*others.values()]))
 
 
 def shared(rows: Sequence[Row], one: str, several: str, holds: Callable[[Row], bool]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from nersweep.evaluation.metric import EntityMetric
 from nersweep.report.records import Record
 from nersweep.report.rows import Row, names, outcome
 
@@ -31,6 +32,7 @@ def write_notes(
             "dev selected the best epoch, and in a study the settings too: "
             "its scores are higher than those to expect on new data"
         )
+    notes += note_metric(rows[0].metric, records)
     notes += note_documents(records)
     notes += note_versions(records)
     machines = sorted({f"{record.result.device}, {record.result.hardware}" for record in records})
@@ -59,6 +61,15 @@ def write_notes(
             "the seeds they share if these are at least two and half of the fewer, else over all"
         )
     return notes
+
+
+def note_metric(metric: EntityMetric, records: Sequence[Record]) -> list[str]:
+    """Note that the runs have the best epochs of another metric than the report's."""
+    picked = {record.result.metric.of_epochs.label for record in records}
+    if picked == {metric.of_epochs.label}:
+        return []
+    names = " or ".join(sorted(picked))
+    return [f"judged by {metric.label}, but each run has the epoch with the best {names} on dev"]
 
 
 def note_tau(rows: Sequence[Row]) -> list[str]:

@@ -23,7 +23,9 @@ from nersweep.machine.databases import kind_of
 from nersweep.study.metric import check_metric, is_final, metric_name
 from nersweep.study.space import Dimension, Space, parse_space
 
-TUNED = ("metric", "pruner", "storage")  # settings of a study that tune.trials reads
+TUNED = ("pruner", "storage")  # settings of a study that tune.trials reads
+# Scores that are better if lower, by the first part of their names.
+LOWER = ("illegal_transitions", "calibration_error", "errors", "cross_entropy")
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)  # raised where overrides do not compose
 
 
@@ -159,7 +161,12 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
                 must, remedy = "study.sampler=grid needs values", "use choice(...) or range(...)"
                 faults.append(Fault(f"study.space.{d.name}", d.text, must, remedy))
     if study.metric is not None:
-        faults += metric_faults(metric_name(config))
+        name = metric_name(config)
+        faults += metric_faults(name)
+        is_lower = is_final(name) and name.partition("/")[0] in LOWER
+        if is_lower and study.direction == "maximize":
+            must, remedy = f"the lower {name}, the better", "set study.direction=minimize"
+            faults.append(Fault("study.direction", "maximize", must, remedy))
     faults += pruner_faults(config)
     faults += storage_faults(config)
     if config.rerun:
@@ -216,8 +223,10 @@ def pruner_faults(config: DictConfig) -> list[Fault]:
         if count < 5:
             must = "prunes from the fourth seed on"
             faults.append(Fault("study.pruner", "wilcoxon", must, f"set {enough}"))
-    if is_final(metric_name(config)) and study.pruner not in ("wilcoxon", "none"):
+    name = metric_name(config)
+    if is_final(name) and study.pruner not in ("wilcoxon", "none"):
         must = f"is known after the last epoch, and study.pruner={study.pruner} looks at each"
         remedy = f"set study.pruner=none, or study.pruner=wilcoxon with {enough}"
-        faults.append(Fault("study.metric", study.metric, must, remedy))
+        setting = "metric" if study.metric is None else "study.metric"
+        faults.append(Fault(setting, name, must, remedy))
     return faults

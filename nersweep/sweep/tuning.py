@@ -43,6 +43,11 @@ class RowStudy:
     overrides: tuple[str, ...]
     plan: StudyPlan
 
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """The overrides of the row with its best trial. Raises UserError if there is none."""
+        return (*without_space(self.row, self.plan), *outcome.selected(self.plan))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -80,8 +85,7 @@ class Plan:
         composer = self.command.composer
         tuned = Command([], [], True, composer)
         for study in self.studies:
-            entry = self.command.entries.get(study.row.overrides)
-            overrides = (*without_space(study.row, study.plan), *outcome.selected(study.plan))
+            entry, overrides = self.command.entries.get(study.row.overrides), study.selected
             tuned.entries[overrides] = Entry(overrides, "", entry.name if entry else "")
         untuned = self.baseline.overrides
         tuned.entries[untuned] = Entry(untuned, "", f"{self.baseline.setting} untuned")
@@ -94,9 +98,9 @@ class Plan:
     def record(self, tuned: Command) -> Tuning:
         """Return what the report shows of the searches."""
         searches = []
-        for study, overrides in zip(self.studies, tuned.entries, strict=False):
+        for study in self.studies:
             values = tuple(outcome.values(study.plan))
-            setting = member_of(tuned, (*overrides, f"seed={self.seeds[0]}")).setting
+            setting = member_of(tuned, (*study.selected, f"seed={self.seeds[0]}")).setting
             selected = outcome.brief(outcome.selected(study.plan))
             searches.append(Search(setting, study.plan.name, selected, values))
         return Tuning(self.trials, metric_name(self.studies[0].plan.config), tuple(searches))
@@ -128,7 +132,7 @@ def make(command: Command, composer: Composer) -> Plan | None:
     spaces = [space_of(row, command, composer) for row in rows]
     if faults := space_faults(rows, spaces, command):
         raise UserError(*faults)
-    studies: list[RowStudy] = []
+    studies: dict[str, RowStudy] = {}
     for row, space in zip(rows, spaces, strict=True):
         overrides = study_overrides(row, space, trials)
         composed = compose_or_explain(overrides, composer)
@@ -138,10 +142,13 @@ def make(command: Command, composer: Composer) -> Plan | None:
                 faults.append(renamed)
         if not faults:
             study = study_plan.make(composer(overrides), overrides, composer)
-            studies.append(RowStudy(row, overrides, study))
+            other = studies.setdefault(study.name, RowStudy(row, overrides, study)).row
+            if other is not row:
+                must = f"makes one search of {other.setting} and {row.setting}"
+                faults.append(Fault("tune.space", must=must, remedy="leave out one of these rows"))
     if faults:
         raise UserError(*faults)
-    return Plan(command, trials, tuple(studies), baseline_of(rows) or rows[0], seeds)
+    return Plan(command, trials, tuple(studies.values()), baseline_of(rows) or rows[0], seeds)
 
 
 def space_of(row: Row, command: Command, composer: Composer) -> dict[str, str]:

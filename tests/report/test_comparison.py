@@ -267,6 +267,19 @@ def test_runs_of_several_metrics_need_one_to_be_reported_by(faults_of):
     assert "metric=NAME" in fault.remedy
     answer = comparison_module.compare(runs, "focal", "test", metric="recall")
     assert answer.metric.label == "recall"
+    note = "judged by recall, but each run has the epoch with the best F1 or PER recall on dev"
+    assert note in answer.notes
+    assert not any(note.startswith("judged") for note in compare(runs[:1]).notes)
+
+
+def test_a_type_that_the_split_lacks_makes_no_rows_the_same(faults_of):
+    runs = []
+    for run in with_types(rows_with({"focal": [1, 2, 3]})):
+        lacking = replace(run.result.test.types["PER"], support=0)
+        test = replace(run.result.test, types=run.result.test.types | {"PER": lacking})
+        runs.append(replace(run, result=replace(run.result, test=test)))
+    (fault,) = faults_of(lambda: comparison_module.compare(runs, "focal", "test", metric="PER/f1"))
+    assert (fault.setting, fault.value) == ("metric", "PER/f1") and "no entity of PER" in fault.must
 
 
 def test_a_metric_that_the_runs_cannot_tell_is_refused_in_a_line(faults_of):

@@ -40,6 +40,10 @@ FAULTY = {
         "study.metric": "TYPE/f1",
     },
     "study=focal_gamma study.metric=macro/f-3": {"study.metric": "no such metric"},
+    "study=focal_gamma study.metric=cross_entropy study.pruner=none": {
+        "study.direction": "set study.direction=minimize"
+    },
+    "study=focal_gamma metric=auc": {"metric": "set study.pruner=none"},
     "study=focal_gamma study.seeds=[1,1]": {"study.seeds": "different"},
     "study=focal_gamma study.pruner=wilcoxon study.seeds=4": {"study.pruner": "study.seeds=5"},
     "study=focal_gamma study.name=a/b": {"study.name": "letters, digits"},

@@ -74,10 +74,10 @@ def test_each_row_searches_what_it_leaves_open(here):
 
 def test_the_space_can_be_set_and_parts_of_it_left_out(here):
     own = ["tune.space.train.epochs=null", "tune.space.train.warmup=interval(0,0.5)"]
-    plan = plan_of(*SWEEP, "tune.space.focal_gamma=choice(1,2)", *own)
+    rows = ["-m", "loss=cross_entropy,focal", *SWEEP[2:]]
+    plan = plan_of(*rows, "tune.space.focal_gamma=choice(1,2)", *own)
     assert [names(study) for study in plan.studies] == [
         ["train.lr", "train.warmup"],
-        ["train.lr", "train.warmup", "focal_gamma"],
         ["train.lr", "train.warmup", "focal_gamma"],
     ]
     assert plan.studies[1].plan.space.dimensions[2].values == (1, 2)
@@ -91,7 +91,8 @@ def test_the_space_can_be_set_and_parts_of_it_left_out(here):
         (["seed=0,1"], "seed"),
         (["study.trials=5"], "study.trials"),
         (["study.name=x"], "study.name"),
-        (["study.metric=nope"], "study.metric"),
+        (["study.metric=recall"], "study.metric"),
+        (["tune.space.focal_gamma=interval(0,5)"], "tune.space"),  # of focal and of fixed
         (["rerun=true"], "rerun"),
         (["tune.space.focal_gama=interval(0,5)"], "tune.space.focal_gama"),
         (["tune.space.train.lr=interval(1,0)"], "tune.space.train.lr"),

@@ -13,6 +13,7 @@ from nersweep.report.predictions import TaggedSplit
 from nersweep.report.records import Record
 
 SENTENCES = 200  # at most, in the page
+READINGS = 1_800  # of all sentences, at most, so that the page stays below 3 MB
 
 
 class Entity(NamedTuple):
@@ -105,10 +106,14 @@ def find_disagreements(comparison: Comparison, limit: int = SENTENCES) -> Disagr
     gold = by_sentence(first, first.gold, [""] * len(first.gold))
     settings = [row.setting for row in rows]
     sentences: list[Dispute] = []
+    lines = 0
     for number in disputes[:limit]:
         end = first.ends[number]
         words = tuple(first.words[end - first.lengths[number] : end])
         alike = group_readings(settings, readings[number])
+        lines += len(alike)
+        if lines > READINGS:
+            break
         sentences.append(Dispute(number + 1, words, gold[number], alike))
     return Disagreements(seed, len(disputes), tuple(sentences))
 

@@ -69,8 +69,11 @@ class TaggedSplit:
 
     def counts(self) -> np.ndarray:
         """Count the entities of each sentence: correct, predicted, gold (S, 3)."""
-        counts: np.ndarray = self.sentence_counts.lenient.sum(1)
-        return counts
+        correct = self.gold[metrics.is_among(self.gold, self.predicted)]
+        columns: list[np.ndarray] = []
+        for entities in (correct, self.predicted, self.gold):
+            columns.append(np.bincount(self.sentences(entities), minlength=len(self.lengths)))
+        return np.stack(columns, axis=1)
 
     def confusion(self) -> np.ndarray:
         """Count words by gold label (rows) and predicted label (columns)."""

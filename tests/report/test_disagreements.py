@@ -87,6 +87,18 @@ def test_sentences_on_which_more_pairs_of_settings_differ_come_first(compare_tag
     assert (cut.total, [sentence.number for sentence in cut.sentences]) == (3, [3, 2])
 
 
+def test_a_page_of_many_readings_has_fewer_sentences(compare_tags, monkeypatch):
+    tags = {name: {1: ["O", "B-PER O", other]} for name, other in (("a", "O"), ("b", "B-PER"))}
+    tags["c"] = {1: ["B-PER", "O B-PER", "B-LOC"]}
+    comparison = compare_tags(["O", "O O", "O"], tags)
+    whole = find_disagreements(comparison)
+    sizes = [len(sentence.readings) for sentence in whole.sentences]
+    assert sorted(sizes) == [2, 2, 3]
+    monkeypatch.setattr("nersweep.report.disagreements.READINGS", sum(sizes[:2]))
+    cut = find_disagreements(comparison)
+    assert cut.sentences == whole.sentences[:2] and cut.total == 3
+
+
 def test_runs_are_those_of_the_smallest_seed_that_all_rows_have(compare_tags):
     right, wrong = ["B-PER"], ["O"]
     comparison = compare_tags(

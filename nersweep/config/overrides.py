@@ -55,8 +55,11 @@ def for_hydra(argument: str) -> str:
 
     Hydra would read study.space.focal_gamma=interval(0,5) as a sweep of its own, of a setting that
     does not exist: it becomes ++study.space.focal_gamma='interval(0,5)'. It would miss the quotes
-    in sweep.settings=['loss=focal'], and refuse line breaks there.
+    in sweep.settings=['loss=focal'], refuse line breaks there, and the signs in
+    metric=recall@precision=.9.
     """
+    if re.match(r"\+{0,2}(study\.)?metric=", argument):
+        return re.sub(r"(?<![\"'])recall@precision=[\d.]+", r"'\g<0>'", argument)
     if re.match(r"\+{0,2}sweep\.settings=", argument):
         return ENTRY.sub(lambda match: match[1] or f"'{match[2]}'", " ".join(argument.split("\n")))
     space = re.fullmatch(r"\+{0,2}((?:study|tune)\.space\.[^=]+)=(.*)", argument, re.S)

@@ -33,6 +33,7 @@ def write_notes(
             "its scores are higher than those to expect on new data"
         )
     notes += note_metric(rows[0].metric, records)
+    notes += note_zero(rows)
     notes += note_documents(records)
     notes += note_versions(records)
     machines = sorted({f"{record.result.device}, {record.result.hardware}" for record in records})
@@ -70,6 +71,15 @@ def note_metric(metric: EntityMetric, records: Sequence[Record]) -> list[str]:
         return []
     names = " or ".join(sorted(picked))
     return [f"judged by {metric.label}, but each run has the epoch with the best {names} on dev"]
+
+
+def note_zero(rows: Sequence[Row]) -> list[str]:
+    """Name the rows whose metric is 0 in all runs, though they predict entities."""
+    zero = names([row for row in rows if row.trained and not row.values().any()])
+    if len(zero) < 2:
+        return []
+    label = rows[0].metric.label
+    return [f"{label} is 0 in all runs of {', '.join(zero)}: that they are equal tells nothing"]
 
 
 def note_tau(rows: Sequence[Row]) -> list[str]:

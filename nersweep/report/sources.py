@@ -217,10 +217,14 @@ def describe(tuning: Tuning | None) -> str:
     """Say how the rows of a sweep were tuned."""
     if tuning is None:
         return "Rows are untuned: each has the settings that the command gave it."
-    return (
+    text = (
         f"Rows are tuned with {tuning.trials} trials per row: each has the setting of its own "
         f"search with the best {tuning.metric} on dev, and runs with seeds that no trial had."
     )
+    for search in tuning.searches:
+        if len(search.values) < tuning.trials:
+            text += f" Of {search.setting} only {len(search.values)} finished."
+    return text
 
 
 def command_and_members(content: Any) -> tuple[str, list[tuple[Result, str]]]:

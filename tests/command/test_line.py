@@ -315,3 +315,12 @@ def test_the_environment_may_name_a_folder_that_does_not_exist(faults, monkeypat
 def test_an_argument_that_hydra_does_not_know_has_no_value(faults):
     (fault,) = faults("~loss")
     assert fault.setting == "~loss" and fault.value is UNSET
+
+
+def test_a_metric_at_a_precision_needs_no_quotes(read):
+    command = read("-m", "metric=recall@precision=.9,f1", "loss=dice")
+    assert not command.faults
+    settings = [checked.settings.metric for checked in command.checked.values()]
+    assert settings == ["recall@precision=.9", "f1"]
+    assert not read("study=focal_gamma", "loss=focal", "study.metric=recall@precision=.5",
+                    "study.pruner=none").faults  # fmt: skip

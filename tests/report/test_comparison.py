@@ -291,6 +291,21 @@ def test_a_metric_that_the_runs_cannot_tell_is_refused_in_a_line(faults_of):
         assert (fault.setting, fault.value) == ("metric", name) and lacks in fault.must
 
 
+def test_rows_without_a_right_entity_are_equal_and_a_note_says_that_this_tells_nothing():
+    runs = with_types([record("focal", right=0), record("dice", right=0)])
+    guesses = []
+    for run in runs:
+        counts = run.documents.dense()
+        counts[..., 1] = 1
+        predicted = np.where(run.counts == 0, 1, run.counts) * [0, 1, 1]
+        documents = from_dense(("LOC", "PER"), True, counts)
+        guesses.append(replace(run, counts=predicted, documents=documents))
+    note = "recall is 0 in all runs of dice, focal: that they are equal tells nothing"
+    answer = comparison_module.compare(guesses, "focal", "test", metric="recall")
+    assert note in answer.notes
+    assert not any("tells nothing" in note for note in compare(rows_with({"dice": [1, 2]})).notes)
+
+
 def test_rows_have_the_inference_of_their_documents():
     runs = with_documents(rows_with({"dice": [-40, -44, -38], "focal": [5, 8, 3]}))
     answer = compare(runs, resolution=0.3)

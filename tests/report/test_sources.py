@@ -29,6 +29,7 @@ from nersweep.report.sources import (
 )
 from nersweep.results.looks import Looks, write_looks
 from nersweep.results.result import Status, read_result
+from nersweep.results.tuning import Search, Tuning, write_tuning
 from nersweep.tracking.mlflow import NOTE
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 
@@ -260,6 +261,10 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     assert select_runs(options).alpha == 0.05
     write_looks(file.parent, Looks(0.5, 0.01, (1, 2), "cross_entropy", True, ()))
     assert select_runs(options).alpha == 0.01
+    searches = (Search("focal", "a", "", (0.5, 0.6)), Search("dice", "b", "", (0.5,)))
+    write_tuning(file.parent, Tuning(2, "f1", searches))
+    protocol = select_runs(options).protocol
+    assert "2 trials per row" in protocol and protocol.endswith(" Of dice only 1 finished.")
     content = file.read_text("utf-8").replace("-m loss=", "-m experiment=conll2003_table loss=")
     file.write_text(content, encoding="utf-8")
     assert select_runs(options).title == f"conll2003_table (sweep {file.parent.name})"

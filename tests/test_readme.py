@@ -1,4 +1,4 @@
-"""What the README says to type works."""
+"""What the README and the pages beside it say to type works."""
 
 import json
 import re
@@ -17,14 +17,18 @@ pytestmark = pytest.mark.slow
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
-COMMANDS = [
+SETTINGS, SWEEPS, REPORTS = (
+    (CHECKOUT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("settings", "sweeps", "reports")
+)
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README + SETTINGS + SWEEPS + REPORTS, re.S)
+LINES = [
     line
     for language, block in BLOCKS
     if language == "bash"
     for line in block.replace("\\\n", "").splitlines()
-    if line.startswith("python -m nersweep") and "--help" not in line
 ]
+COMMANDS = [line for line in dict.fromkeys(LINES) if line.startswith("python -m nersweep")]
 QUICK = ["train.epochs=1"]
 SMALL = {
     "generated": ["data.train=60", "data.dev=20", "data.test=20"],
@@ -34,7 +38,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, exit_code):
-    """A folder with what the README names.
+    """A folder with what the pages name.
 
     DIR has files like CoNLL-2003 and WNUT-17; the column files are beside it; FOLDER is a model.
     The last sweep has compared two losses on CoNLL-2003.
@@ -115,9 +119,9 @@ def test_the_make_targets_of_the_readme_exist():
     assert {"run", "test"} <= named <= targets
 
 
-def test_every_option_is_in_the_readme():
+def test_every_option_is_in_the_table_of_options():
     for group in ("data", "model", "head", "loss", "weights", "aux", "study", "experiment"):
-        row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+        row = next(line for line in SETTINGS.splitlines() if line.startswith(f"| `{group}` |"))
         options = {file.stem for file in (CHECKOUT / "conf" / group).glob("*.yaml")}
         assert options <= set(re.findall(r"`(\w+)`", row)), group
 
@@ -132,9 +136,9 @@ def defaults(section, schema):
             yield f"{section}.{item.name}", value
 
 
-def test_every_setting_of_a_fixed_section_is_in_the_readme_with_its_default():
+def test_every_setting_of_a_fixed_section_is_in_the_table_with_its_default():
     rows = {}
-    for line in README.splitlines():
+    for line in SETTINGS.splitlines():
         if line.startswith("| `"):
             name, default = line.split("|")[1:3]
             rows[name.strip(" `")] = default.split("(")[0].strip()

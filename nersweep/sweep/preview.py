@@ -44,7 +44,7 @@ def show_tuning(plan: tuning.Plan, composer: Composer) -> None:
     runs = (count + 1) * max(len(plan.seeds), most or 0)
     console.print(
         f"{count} rows × {plan.trials} trials, then the best setting of each and the baseline as "
-        f"it is: {runs} runs{' at most' if most else ''}"
+        f"it is: {runs} runs{' at most' if most else ''}; nothing was done"
     )
 
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nersweep.evaluation.analysis import KINDS
 from nersweep.evaluation.inference import DRAWS
+from nersweep.report import suspects
 from nersweep.report.comparison import Comparison
 from nersweep.report.disagreements import Disagreements, Dispute, Entity
 from nersweep.report.figures.files import Picture
@@ -22,6 +23,7 @@ from nersweep.report.notes import note_unfinished
 from nersweep.report.records import Record
 from nersweep.report.rows import points
 from nersweep.report.sets import Synopsis, table_of
+from nersweep.report.suspects import Suspect
 from nersweep.report.tables import interval, make_tables, significance, verdict
 
 COLOURS = 8  # of types in page.css; a further type shares the colour of an earlier one
@@ -45,6 +47,7 @@ class Part:
     disagreements: Disagreements
     pictures: Sequence[Picture]
     name: str = ""
+    suspects: Sequence[Suspect] = ()
 
 
 def page(
@@ -93,6 +96,8 @@ def page(
         day=day.isoformat() if day else "",
         marks=MARKS,
         draws=DRAWS,
+        agreement=suspects.AGREEMENT,
+        most_suspects=suspects.SENTENCES,
         picked=join(record.result.metric.of_epochs.label for record in parts[0].comparison.records),
         significance=significance(parts[0].comparison.alpha),
     )
@@ -118,9 +123,11 @@ def view(part: Part, number: int) -> dict[str, Any]:
         "notes": [*comparison.notes, *note_unfinished(comparison.rows)],
         "pictures": with_addresses(pictures),
         "disagreements": part.disagreements,
+        "suspects": part.suspects,
+        "runs": sum(len(row.records) for row in comparison.finished if row.trained),
         "settings": [row.setting for row in comparison.finished],
         "colours": colours,
-        "gap": word_gap(part.disagreements.sentences),
+        "gap": word_gap([*part.disagreements.sentences, *part.suspects]),
         "facts": method_facts(comparison),
         "strips": strips,
         "ticks": ticks,
@@ -230,7 +237,7 @@ def data_address(picture: Picture) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def word_gap(sentences: Iterable[Dispute]) -> str:
+def word_gap(sentences: Iterable[Dispute | Suspect]) -> str:
     """Return the separator of words: empty if all have one character, as in Chinese text."""
     for sentence in sentences:
         if any(len(word) > 1 for word in sentence.words):

@@ -30,7 +30,8 @@ class Record:
     counts: entities of each sentence, correct, predicted, gold (S, 3). confusion: words by gold
     and predicted label. losses: (step, training loss), thinned out. folder: None for a run from
     an archive. documents: entities of each document by type. command: the one that repeats the run;
-    "" if unknown.
+    "" if unknown. entities: the predicted ones, (E, 3) as start, end, type over all words; none of
+    an archive.
     """
 
     result: FinishedResult
@@ -42,6 +43,7 @@ class Record:
     folder: Path | None = None
     documents: DocumentCounts = NO_DOCUMENTS
     command: str = ""
+    entities: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.int64))
 
     @property
     def setting(self) -> str:
@@ -157,6 +159,7 @@ def read_run(folder: Path, split: str) -> Run:
         folder,
         documents,
         card.note.strip("`") if card else "",
+        predictions.predicted,
     )
 
 

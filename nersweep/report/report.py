@@ -17,6 +17,7 @@ from nersweep.report.records import Record
 from nersweep.report.reference import read_reference
 from nersweep.report.sets import Synopsis, group_runs, summarise, table_of
 from nersweep.report.sources import ReportOptions, RunSelection, data_name, find_run, select_runs
+from nersweep.report.suspects import find_suspects
 from nersweep.results.card import read_card, write_card
 from nersweep.terminal import console
 from nersweep.tracking.reading import Store
@@ -106,7 +107,8 @@ def write_part(comparison: Comparison, title: str, folder: Path, name: str = "")
     files.write_text(folder / "report.csv", formats.comma_separated(comparison))
     files.write_text(folder / "report.tex", formats.latex(comparison))
     pictures = write_figures(comparison, folder)
-    return Part(comparison, find_disagreements(comparison), pictures, name)
+    suspects = find_suspects(comparison)
+    return Part(comparison, find_disagreements(comparison), pictures, name, suspects)
 
 
 def write_sections(synopsis: Synopsis, selection: RunSelection, folder: Path) -> None:

@@ -56,10 +56,11 @@ def read_archive(file: Path) -> tuple[list[Run], str]:
 def to_line(run: Run, split: str) -> str:
     """Return a run as a line: nothing of it says where the data and the run lie."""
     result = run.result if isinstance(run, Record) else run
-    values: dict[str, Any] = {"result": result.to_json(), "split": split}
+    kept = {name: value for name, value in result.to_json().items() if name != "data_settings"}
+    values: dict[str, Any] = {"result": kept, "split": split}
     if isinstance(run, Record):
         config = {name: value for name, value in run.config.items() if name not in PLACES}
-        values["result"] = result.to_json() | {"config": config}
+        values["result"] = kept | {"config": config}
         values["epochs"] = [epoch.to_json() for epoch in run.epochs]
         values["losses"] = run.losses
         values["counts"] = pack(run.counts)

@@ -18,6 +18,7 @@ from nersweep.report.predictions import TaggedSplit, read_predictions
 from nersweep.results.card import read_card
 from nersweep.results.counts import COUNTS, read_counts
 from nersweep.results.result import RESULT, FinishedResult, Result, read_result, result_of
+from nersweep.results.sets import Place
 from nersweep.training.history import EPOCH, EpochRecord, StepRecord, record_of
 
 CURVE_POINTS = 200  # of a training loss
@@ -49,6 +50,10 @@ class Record:
     def setting(self) -> str:
         """The run's name without its seed."""
         return self.result.setting
+
+    @property
+    def place(self) -> Place:
+        return self.result.place
 
     @property
     def config(self) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from nersweep.report.figures.files import write_differences, write_figures
 from nersweep.report.page import Part, page
 from nersweep.report.records import Record
 from nersweep.report.reference import read_reference
-from nersweep.report.sets import Synopsis, group_runs, summarise, table_of
+from nersweep.report.sets import Synopsis, summarise, table_of
 from nersweep.report.sources import ReportOptions, RunSelection, data_name, find_run, select_runs
 from nersweep.report.suspects import find_suspects
 from nersweep.results.card import read_card, write_card
+from nersweep.results.sets import group_runs
 from nersweep.terminal import console
 from nersweep.tracking.reading import Store
 from nersweep.tracking.stores import open_store
@@ -84,7 +85,7 @@ def compare_sets(
             read_reference(data_name(runs)),
             selection.study_size,
             resolution,
-            selection.alpha,
+            selection.alpha(name),
             metric,
         )
         decision = replace(comparison.decision, protocol=selection.protocol)

@@ -1,16 +1,16 @@
 """Reports on several data sets or encoders: a section for each, and what a setting shows on all."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nersweep.evaluation.conjunction import Conjunction, better_and_worse
 from nersweep.evaluation.inference import Contrast
+from nersweep.machine.files import fingerprint
 from nersweep.report.comparison import Comparison
 from nersweep.report.conclusions import p_words
-from nersweep.report.records import Record, Run
 from nersweep.report.rows import points
 from nersweep.report.tables import NOTHING, Table, interval
 
@@ -24,8 +24,11 @@ class Section:
 
     @property
     def folder(self) -> str:
-        """The name of its folder within that of the report."""
-        return re.sub(r"[^\w.-]+", "-", self.name)
+        """The name of its folder within that of the report; short, also where paths name it."""
+        name = re.sub(r"[^\w.-]+", "-", self.name)
+        if "/" in self.name or len(name) > 80:
+            name = f"{name[:70]}-{fingerprint(self.name)[:8]}"
+        return name
 
 
 @dataclass(frozen=True)
@@ -66,45 +69,6 @@ class Synopsis:
             "of sets holds for each setting on its own"
         ]
         return notes + [f"{name}: no run has finished" for name in self.missing]
-
-
-def group_runs(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Group runs by data set, and by encoder if each encoder of a data set has several settings.
-
-    An encoder with one setting is a row beside the others. An unfinished run of an older version,
-    of unknown data, goes to the first group.
-    """
-    by_data: dict[str, list[Run]] = {}
-    unknown: list[Run] = []
-    for run in runs:
-        name, _ = place(run)
-        if name:
-            by_data.setdefault(name, []).append(run)
-        else:
-            unknown.append(run)
-    groups: dict[str, list[Run]] = {}
-    for name, group in by_data.items():
-        by_encoder: dict[str, list[Run]] = {}
-        for run in group:
-            by_encoder.setdefault(place(run)[1], []).append(run)
-        if len(by_encoder) > 1 and all(map(has_several_settings, by_encoder.values())):
-            groups |= {f"{name}, {encoder}": part for encoder, part in by_encoder.items()}
-        else:
-            groups[name] = group
-    if unknown:
-        groups.setdefault(next(iter(groups), ""), []).extend(unknown)
-    return groups
-
-
-def place(run: Run) -> tuple[str, str]:
-    """Return the data set and the encoder of a run; "" if unknown."""
-    if isinstance(run, Record):
-        return run.result.choice["data"], run.result.choice["model"]
-    return run.dataset, run.encoder
-
-
-def has_several_settings(runs: Sequence[Run]) -> bool:
-    return len({run.setting for run in runs}) > 1
 
 
 def summarise(comparisons: Mapping[str, Comparison], missing: Sequence[str] = ()) -> Synopsis:

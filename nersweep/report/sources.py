@@ -16,7 +16,7 @@ from nersweep.machine.typed import read_json
 from nersweep.report.archive import read_archive
 from nersweep.report.records import Record, Run, read_run
 from nersweep.results.folder import run_folder
-from nersweep.results.looks import read_looks
+from nersweep.results.looks import Looks, read_looks
 from nersweep.results.result import RESULT, Result, Status, result_of
 from nersweep.results.tuning import Tuning, read_tuning
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
@@ -81,9 +81,9 @@ class RunSelection:
     """Runs, and where their report goes.
 
     command: the one that made them. parent_id: the tracker's id of their sweep or study, whose
-    files are under output_dir. study_size: how many settings the study tried. alpha: the level of
-    all contrasts together, smaller where a sweep has looked several times. tuning: how the rows of
-    a sweep were tuned; protocol: a sentence about that, "" if unknown.
+    files are under output_dir. study_size: how many settings the study tried. looks: of a sweep,
+    for each set. tuning: how the rows of a sweep were tuned; protocol: a sentence about that, "" if
+    unknown.
     """
 
     runs: Sequence[Run]
@@ -94,9 +94,17 @@ class RunSelection:
     parent_id: str | None = None
     output_dir: Path = Path("outputs")
     study_size: int = 0
-    alpha: float = ALPHA
+    looks: Sequence[Looks] = ()
     tuning: Tuning | None = None
     protocol: str = ""
+
+    def alpha(self, name: str) -> float:
+        """Return the level of all contrasts of a set together: α′ if it was looked at repeatedly.
+
+        The looks of older versions are of all sets.
+        """
+        levels = {looks.name: looks.alpha for looks in self.looks}
+        return levels.get(name, min(levels.values(), default=ALPHA))
 
 
 def select_runs(options: ReportOptions) -> RunSelection:
@@ -207,7 +215,7 @@ def from_sweep(options: ReportOptions) -> RunSelection:
         command,
         parent_id,
         output_dir,
-        alpha=looks.alpha if looks else ALPHA,
+        looks=looks,
         tuning=tuning,
         protocol=describe(tuning),
     )
@@ -245,8 +253,9 @@ def member_of(values: dict[str, Any]) -> Result:
     """
     names = ("name", "fingerprint", "setting", "seed")
     known = {name: values[name] for name in names}
-    for name in ("dataset", "encoder"):  # which an older version did not write
-        known[name] = values.get(name, "")
+    for name in ("dataset", "encoder", "data_checksum", "data_settings"):
+        if name in values:  # which an older version did not write
+            known[name] = values[name]
     return result_of({"status": Status.NOT_STARTED} | known)
 
 

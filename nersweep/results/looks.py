@@ -1,10 +1,14 @@
-"""The looks of a sweep that ran seeds until the answer was known: looks.json in its folder."""
+"""The looks of a sweep that ran seeds until the answer was known: looks.json in its folder.
 
+Each set of the sweep has its own: a data set, or an encoder on it (results/sets.py).
+"""
+
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from nersweep.evaluation.inference import Verdict
 from nersweep.machine.files import write_json
@@ -38,11 +42,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Looks:
-    """The looks of a sweep. resolution: in points.
+    """The looks of a set. resolution: in points.
 
     alpha: the nominal level α′ of each look, at which the intervals of all looks, and those of the
     report, hold together with 95%. seeds: of the plan, in their order. baseline: a setting.
-    is_complete: False while runs are left. metric: what judged the settings.
+    is_complete: False while runs are left. metric: what judged the settings. name: of the set; ""
+    in files of older versions, which had one set.
     """
 
     resolution: float
@@ -52,17 +57,24 @@ class Looks:
     is_complete: bool
     looks: tuple[Look, ...]
     metric: str = "f1"
+    name: str = ""
 
 
-ADAPTER = TypeAdapter(Looks)
+Sets: TypeAlias = Annotated[tuple[Looks, ...], Field(min_length=1)]
+ADAPTER: TypeAdapter[tuple[Looks, ...]] = TypeAdapter(Sets)
 
 
-def write_looks(folder: Path, looks: Looks) -> None:
+def write_looks(folder: Path, sets: Iterable[Looks]) -> None:
     """Write the looks of a sweep into its folder."""
-    write_json(folder / LOOKS, asdict(looks))
+    write_json(folder / LOOKS, list(map(asdict, sets)))
 
 
-def read_looks(folder: Path) -> Looks | None:
-    """Read the looks of a sweep; None if it took none. Raises UserError for a damaged file."""
+def read_looks(folder: Path) -> tuple[Looks, ...]:
+    """Read the looks of a sweep; none if it took none. Raises UserError for a damaged file."""
     remedy = "repeat the sweep's command to write it again"
-    return read_json(folder / LOOKS, partial(validate, ADAPTER), "the looks of a sweep", remedy)
+    return read_json(folder / LOOKS, looks_of, "the looks of a sweep", remedy) or ()
+
+
+def looks_of(content: Any) -> tuple[Looks, ...]:
+    """Return the looks of each set. Raises Mismatch."""
+    return validate(ADAPTER, content if isinstance(content, list) else [content])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isnan
 from pathlib import Path
@@ -16,6 +16,7 @@ from nersweep.evaluation.metrics import Scores
 from nersweep.faults import Fault, UserError
 from nersweep.machine.files import fingerprint, log, write_json
 from nersweep.machine.typed import Mismatch, validate
+from nersweep.results.sets import Place, data_settings
 
 RESULT = "result.json"
 
@@ -42,7 +43,8 @@ class Status(StrEnum):
 class Result:
     """The state of any run. name: for people; setting: the name without the seed.
 
-    dataset, encoder: the options of the groups data and model; "" for a run of an older version.
+    dataset, encoder: the options of the groups data and model; data_checksum, data_settings: of the
+    data. They are empty for a run of an older version.
     """
 
     status: Status
@@ -52,8 +54,14 @@ class Result:
     seed: int | None = None
     dataset: str = ""
     encoder: str = ""
+    data_checksum: str = ""
+    data_settings: dict[str, str] = field(default_factory=dict)
     device: str = ""
     error: str = ""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.dataset, self.encoder, self.data_checksum, self.data_settings)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values. What has its default, and a score that is NaN, is left out."""
@@ -105,6 +113,11 @@ class FinishedResult(Result):
     data: DataFacts
     notes: list[str]
     versions: dict[str, str]
+
+    @property
+    def place(self) -> Place:
+        settings = data_settings(self.config.get("data", {}))
+        return Place(self.choice["data"], self.choice["model"], self.data.checksum, settings)
 
     def scores(self, split: str) -> Scores:
         """Return the scores of dev or test."""

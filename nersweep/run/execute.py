@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -157,11 +157,7 @@ def describe_result(plan: Plan, status: Status, error: str = "") -> Result:
     return Result(
         status=status,
         name=plan.name,
-        fingerprint=plan.fingerprint,
-        setting=plan.identity.setting,
-        seed=plan.identity.seed,
-        dataset=plan.identity.dataset,
-        encoder=plan.identity.encoder,
+        **asdict(plan.identity),
         device=str(plan.device),
         error=error,
     )

@@ -18,6 +18,7 @@ from nersweep.data.corpus import read
 from nersweep.machine import files
 from nersweep.machine.device import choose_device, choose_precision
 from nersweep.results.folder import run_folder
+from nersweep.results.sets import data_settings
 
 DEFAULTS = {"weights": "none", "head": "token", "aux": "none"}  # options that no name repeats
 
@@ -26,7 +27,8 @@ DEFAULTS = {"weights": "none", "head": "token", "aux": "none"}  # options that n
 class Identity:
     """The identity of a run. setting: for people, the name without the seed.
 
-    dataset, encoder: the options of the groups data and model, for people too.
+    dataset, encoder: the options of the groups data and model, for people too. data_checksum,
+    data_settings: of the data.
     """
 
     setting: str
@@ -34,6 +36,8 @@ class Identity:
     fingerprint: str
     dataset: str
     encoder: str
+    data_checksum: str
+    data_settings: dict[str, str]
 
     @property
     def name(self) -> str:
@@ -45,9 +49,16 @@ class Identity:
 
 def identify(settings: Settings, parts: Parts) -> Identity:
     """Return the identity of the run with these settings and parts. Reads its data."""
-    fingerprint = files.fingerprint(contents(settings, parts))
-    name, choice = setting_name(settings.values), settings.choice
-    return Identity(name, settings.seed, fingerprint, choice.data, choice.model)
+    choice = settings.choice
+    return Identity(
+        setting_name(settings.values),
+        settings.seed,
+        files.fingerprint(contents(settings, parts)),
+        choice.data,
+        choice.model,
+        read(parts.data).checksum,
+        data_settings(settings.values["data"]),
+    )
 
 
 def contents(settings: Settings, parts: Parts) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from nersweep.machine import files
 from nersweep.machine.databases import public
 from nersweep.results import folder as folder_module
 from nersweep.results.card import Card, write_card
-from nersweep.results.looks import LOOKS, write_looks
+from nersweep.results.looks import LOOKS, Looks, write_looks
 from nersweep.results.result import FinishedResult, Result, Status, write_result
 from nersweep.results.tuning import TUNING, Tuning, write_tuning
 from nersweep.sweep import jobs, seeds
@@ -39,16 +39,16 @@ def launch(command: Command, text: str, tuning: Tuning | None = None) -> tuple[P
     with command.composer as composer:
         config = composer(command.runs[0])
         launcher = composer.compose(command.runs[0]).hydra.launcher
-        plan = seeds.make(command, composer)
-        members = list(plan.runs.values()) if plan else distinct(members_of(command))
-        announce(members, plan, config.rerun)
+        plans = seeds.make(command, composer)
+        members = [member for plan in plans for member in plan.runs.values()]
+        members = members or distinct(members_of(command))
+        announce(members, plans, config.rerun)
         output_dir = Path(config.output_dir)
         files.writable(output_dir)
         tracker = trackers.of(config.tracking, output_dir)
-        fingerprints = sorted(member.fingerprint for member in members)
-        folder = sweep_folder(output_dir, plan.identity if plan else fingerprints)
+        folder = sweep_folder(output_dir, identity_of(members, plans))
         syncing.open_at_start(tracker, folder)
-        with claim(folder), card_of(members, plan, folder, tracker, config, text) as card:
+        with claim(folder), card_of(members, plans, folder, tracker, config, text) as card:
             if tuning:
                 write_tuning(folder, tuning)
                 card.files.append(TUNING)
@@ -57,8 +57,8 @@ def launch(command: Command, text: str, tuning: Tuning | None = None) -> tuple[P
                     forget(member)
             faults: dict[str, list[str]] = {}
             while True:
-                if plan:
-                    members = take_look(plan, faults, folder, launcher)
+                if plans:
+                    members = take_look(plans, faults, folder, launcher)
                 card.numbers = {"runs": len(members)}
                 write_list(members, folder, text)
                 todo = unfinished(members, faults)
@@ -78,21 +78,36 @@ def launch(command: Command, text: str, tuning: Tuning | None = None) -> tuple[P
     return folder, failures
 
 
-def announce(members: Sequence[Member], plan: Plan | None, rerun: bool) -> None:
+def identity_of(members: Sequence[Member], plans: Sequence[Plan]) -> object:
+    """Return what makes it this sweep, as JSON values."""
+    if not plans:
+        return sorted(member.fingerprint for member in members)
+    return plans[0].identity if len(plans) == 1 else [plan.identity for plan in plans]
+
+
+def announce(members: Sequence[Member], plans: Sequence[Plan], rerun: bool) -> None:
     """Print how many runs a sweep has, and how many of them are over."""
     done = f"{sum(member.result().status.over for member in members)} already done"
-    count = f"at most {len(members)} runs" if plan else f"{len(members)} runs"
+    count = f"at most {len(members)} runs" if plans else f"{len(members)} runs"
     console.print(f"{count}, {'all to be run again' if rerun else done}")
 
 
 def take_look(
-    plan: Plan, faults: Mapping[str, Sequence[str]], folder: Path, launcher: DictConfig
+    plans: Sequence[Plan],
+    faults: Mapping[str, Sequence[str]],
+    folder: Path,
+    launcher: DictConfig,
 ) -> list[Member]:
     """Look where a sweep stands, print and write it, and return the runs asked for until now."""
-    progress = plan.look(faults)
-    seeds.show(plan, progress, launcher)
-    write_looks(folder, plan.looks(progress))
-    return plan.members(progress.runs)
+    progresses = [plan.look(faults) for plan in plans]
+    seeds.show(plans, progresses, launcher)
+    members: list[Member] = []
+    looks: list[Looks] = []
+    for plan, progress in zip(plans, progresses, strict=True):
+        members += plan.members(progress.runs)
+        looks.append(plan.looks(progress))
+    write_looks(folder, looks)
+    return members
 
 
 def unfinished(members: Sequence[Member], faults: Collection[str]) -> list[Member]:
@@ -175,7 +190,7 @@ def forget(member: Member) -> None:
 @contextmanager
 def card_of(
     members: Sequence[Member],
-    plan: Plan | None,
+    plans: Sequence[Plan],
     folder: Path,
     tracker: Tracker,
     config: DictConfig,
@@ -186,8 +201,8 @@ def card_of(
     members: all that it may make. The caller sets on the card how the sweep has ended.
     """
     params: dict[str, object] = {"runs": len(members)}
-    if plan:
-        seeds_max, resolution = len(plan.seeds), plan.resolution
+    if plans:
+        seeds_max, resolution = len(plans[0].seeds), plans[0].resolution
         params = {"runs_at_most": len(members), "seeds.max": seeds_max, "resolution": resolution}
     settings = sorted({member.identity.setting for member in members})
     card = Card(
@@ -197,7 +212,7 @@ def card_of(
         params=params,
         tags={"kind": "sweep", "settings": ", ".join(settings)},
         note=f"`{public(command)}`",
-        files=[LOOKS] if plan else [],
+        files=[LOOKS] if plans else [],
     )
     write_card(folder, card)
     sync = syncing.Syncing(tracker, folder)

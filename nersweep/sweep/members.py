@@ -10,6 +10,7 @@ from nersweep.config.check import Checked, check_overrides
 from nersweep.config.overrides import value_of, without_seed
 from nersweep.faults import Fault, UserError
 from nersweep.results.result import Result, Status, read_run
+from nersweep.results.sets import Place
 from nersweep.run.identity import Identity, identify
 from nersweep.run.plan import learn, loss_of, metric_for
 
@@ -44,6 +45,11 @@ class Member:
     def setting(self) -> str:
         """Name the setting for people, unlike any other of the sweep."""
         return (self.row or self.identity.setting) + self.distinction
+
+    @property
+    def place(self) -> Place:
+        own = self.identity
+        return Place(own.dataset, own.encoder, own.data_checksum, own.data_settings)
 
     @property
     def name(self) -> str:

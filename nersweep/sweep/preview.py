@@ -52,9 +52,15 @@ def show_runs(command: Command, composer: Composer) -> None:
     config = composer.compose(command.runs[0])
     launcher = config.hydra.launcher
     costs = Costs(Path(config.output_dir), launchers.runs_elsewhere(launcher))
-    plan = seeds.make(command, composer)
-    progress = plan.look({}) if plan else None
-    members = plan.members(progress.runs) if plan and progress else members_of(command)
+    plans = seeds.make(command, composer)
+    members: list[Member] = []
+    expected, left = 0, 0
+    for plan in plans:
+        progress = plan.look({})
+        members += plan.members(progress.runs)
+        expected += plan.expected_runs(progress)
+        left += progress.runs_at_most
+    members = members or members_of(command)
     fingerprints, sources = set(), set()
     rows, todo, seconds, size = [], 0, 0.0, 0
     for member in members:
@@ -73,13 +79,13 @@ def show_runs(command: Command, composer: Composer) -> None:
     if len(rows) > MOST_ROWS:
         console.print(f"… and {len(rows) - MOST_ROWS} more")
     together = launchers.concurrency(launcher, max(1, todo))
-    if plan and progress and todo:
+    if plans and todo:
         done = len(rows) - todo
-        expected, most = plan.expected_runs(progress), done + progress.runs_at_most
+        most = done + left
         scale = (expected - done) / todo
         most_seconds = seconds * (most - done) / todo
         console.print(
-            f"then further seeds until resolution={plan.resolution:g} is answered: "
+            f"then further seeds until resolution={plans[0].resolution:g} is answered: "
             f"about {expected} runs expected, at most {most}, which take {duration(most_seconds)}"
         )
         seconds, size = seconds * scale, round(size * scale)

@@ -1,5 +1,7 @@
 """Seeds until the answer is known: rounds of a sweep, each with the next seeds of open settings.
 
+Each set of runs that a report compares (results/sets.py) has a plan of its own; a round makes the
+runs of all plans together.
 All state lies in the folders of the runs: what a killed sweep asked for, the same command asks for
 again. Looks are taken on the development split (evaluation/sequential.py).
 """
@@ -27,6 +29,7 @@ from nersweep.results.baseline import baseline_of
 from nersweep.results.counts import read_counts
 from nersweep.results.looks import Judgement, Look, Looks
 from nersweep.results.result import FinishedResult, Status
+from nersweep.results.sets import group_runs
 from nersweep.run.plan import metric_for
 from nersweep.sweep import launchers
 from nersweep.sweep.costs import duration
@@ -54,12 +57,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of a sweep, the baseline first, and the seeds that each may get.
+    """The settings of a set of runs, the baseline first, and the seeds that each may get.
 
-    first: how many seeds all settings get. resolution: in points. runs: all that the plan may ask
-    for. checksum: of the data. metric: what the settings are compared by.
+    name: of the set. first: how many seeds all settings get. resolution: in points. runs: all that
+    the plan may ask for. checksum: of the data. metric: what the settings are compared by.
     """
 
+    name: str
     settings: tuple[str, ...]
     seeds: tuple[int, ...]
     first: int
@@ -75,7 +79,7 @@ class Plan:
         return {"resolution": self.resolution, "first": self.first, "runs": fingerprints}
 
     def look(self, faults: Mapping[str, Sequence[str]]) -> Progress:
-        """Return where the sweep stands. faults: of each run that this command launched.
+        """Return where the set stands. faults: of each run that this command launched.
 
         Raises UserError for runs that cannot be compared.
         """
@@ -119,7 +123,7 @@ class Plan:
         return sum(median(finished.get(setting, typical)) for setting, _ in runs)
 
     def expected_runs(self, progress: Progress) -> int:
-        """Return how many runs the sweep is expected to take in all.
+        """Return how many runs the set is expected to take in all.
 
         From the differences and variances of the settings; before a look from EFFECTS.
         """
@@ -140,7 +144,7 @@ class Plan:
         return min(max(round(expected), len(progress.runs)), done + progress.runs_at_most)
 
     def looks(self, progress: Progress) -> Looks:
-        """Return the looks that the sweep has taken."""
+        """Return the looks that were taken."""
         looks: list[Look] = []
         for seeds, contrasts in progress.looks:
             looks.append(Look(seeds, tuple(map(judgement, contrasts))))
@@ -152,6 +156,7 @@ class Plan:
             not progress.next_runs,
             tuple(looks),
             self.metric.name,
+            self.name,
         )
 
 
@@ -163,49 +168,68 @@ def judgement(contrast: Contrast) -> Judgement:
     )
 
 
-def make(command: Command, composer: Composer) -> Plan | None:
-    """Return the plan of a sweep with seeds.max, None for others. Reads its data.
+def make(command: Command, composer: Composer) -> list[Plan]:
+    """Return the plan of each set of a sweep with seeds.max; none for other sweeps. Reads its data.
 
-    Raises UserError for a sweep that cannot have one.
+    Raises UserError for a sweep that cannot have them.
     """
     settings = command.first().settings
     most = settings.seeds.max
     if most is None:
-        return None
+        return []
     members = distinct(members_of(command))
     given = list(dict.fromkeys(member.identity.seed for member in members))
-    rows = rows_of(command, members, given[0])
     later = range(max(given) + 1, max(given) + 1 + most)
     seeds = [*given, *later][:most]
-    if faults := plan_faults(command, composer, rows, given, seeds):
+    sets: dict[str, list[Row]] = {}
+    for name, firsts in group_runs(firsts_of(command, members, given[0])).items():
+        sets[name] = name_rows(command, firsts)
+    if faults := plan_faults(command, composer, sets, given, seeds):
         raise UserError(*faults)
-    baseline = baseline_of(rows) or rows[0]
-    rows.sort(key=lambda row: row is not baseline)
-    runs: list[Run] = []
     planned: list[Member] = []
-    for row in rows:
-        for seed in seeds:
-            runs.append((row.setting, seed))
-            planned.append(member_of(command, (*row.overrides, f"seed={seed}")))
-    corpus = corpus_of(command, rows[0])
-    return Plan(
-        tuple(row.setting for row in rows),
-        tuple(seeds),
-        max(2, len(given)),
-        settings.resolution,
-        dict(zip(runs, labelled(planned), strict=True)),
-        corpus.checksum,
-        metric_for(settings, corpus),
-    )
+    for rows in sets.values():
+        baseline = baseline_of(rows) or rows[0]
+        rows.sort(key=lambda row: row is not baseline)
+        for row in rows:
+            planned += [member_of(command, (*row.overrides, f"seed={seed}")) for seed in seeds]
+    labels = iter(labelled(planned))
+    plans: list[Plan] = []
+    for name, rows in sets.items():
+        runs: dict[Run, Member] = {}
+        for row in rows:
+            runs |= {(row.setting, seed): next(labels) for seed in seeds}
+        corpus = corpus_of(command, rows[0])
+        plan = Plan(
+            name,
+            tuple(row.setting for row in rows),
+            tuple(seeds),
+            max(2, len(given)),
+            settings.resolution,
+            runs,
+            corpus.checksum,
+            metric_for(settings, corpus),
+        )
+        plans.append(plan)
+    return plans
 
 
 def rows_of(command: Command, members: Sequence[Member], seed: int) -> list[Row]:
     """Return the settings of runs, each once. seed: any, the same for all."""
+    return name_rows(command, firsts_of(command, members, seed))
+
+
+def firsts_of(command: Command, members: Sequence[Member], seed: int) -> list[Member]:
+    """Return a run of each setting of some runs. seed: theirs."""
     firsts: list[Member] = []
     for overrides in dict.fromkeys(without_seed(member.overrides) for member in members):
         firsts.append(member_of(command, (*overrides, f"seed={seed}")))
+    return distinct(firsts)
+
+
+def name_rows(command: Command, firsts: Sequence[Member]) -> list[Row]:
+    """Return the settings of runs, under names that tell them apart."""
     rows: list[Row] = []
-    for first in labelled(distinct(firsts)):
+    for first in labelled(firsts):
         overrides = without_seed(first.overrides)
         loss = command.checked[overrides].settings.choice.loss
         rows.append(Row(first.setting, loss, overrides))
@@ -219,7 +243,7 @@ def corpus_of(command: Command, row: Row) -> Corpus:
 def plan_faults(
     command: Command,
     composer: Composer,
-    rows: Sequence[Row],
+    sets: Mapping[str, Sequence[Row]],
     given: Sequence[int],
     seeds: Sequence[int],
 ) -> list[Fault]:
@@ -230,23 +254,22 @@ def plan_faults(
         faults.append(Fault("seeds.max", most, must, GRID))
     if max(seeds) > MOST_SEED:
         faults.append(Fault("seed", max(given), f"must be below {MOST_SEED - len(seeds):,}"))
-    if len(rows) == 1:
-        must = f"{rows[0].setting} is compared with nothing"
-        faults.append(Fault("seeds.max", most, must, f"sweep several settings, or {GRID}"))
+    for name, rows in sets.items():
+        if len(rows) == 1:
+            on = f" on {name}" if len(sets) > 1 else ""
+            must = f"{rows[0].setting}{on} is compared with nothing"
+            faults.append(Fault("seeds.max", most, must, f"sweep several settings, or {GRID}"))
     sweeper = composer.compose(command.runs[0]).hydra.sweeper["_target_"]
     if not sweeper.endswith(".BasicSweeper"):
         faults.append(Fault("hydra/sweeper", sweeper, "must be basic with seeds.max"))
+    metrics: set[str] = set()
     corpora: dict[str, Corpus] = {}
-    metrics = {command.checked[row.overrides].settings.metric for row in rows}
-    if len(metrics) > 1:
-        must = f"compares settings by one metric, not by {', '.join(sorted(metrics))}"
-        faults.append(Fault("seeds.max", most, must, f"use a command for each, or {GRID}"))
-    for row in rows:
+    for row in chain(*sets.values()):
+        metrics.add(command.checked[row.overrides].settings.metric)
         corpus = corpus_of(command, row)
         corpora[corpus.checksum] = corpus
-    if len(corpora) > 1:
-        names = ", ".join(corpus.name for corpus in corpora.values())
-        must = f"compares settings on one data set, not on {names}"
+    if len(metrics) > 1:
+        must = f"compares settings by one metric, not by {', '.join(sorted(metrics))}"
         faults.append(Fault("seeds.max", most, must, f"use a command for each, or {GRID}"))
     for corpus in corpora.values():
         documents = document_numbers(corpus.dev).max(initial=-1) + 1
@@ -256,12 +279,32 @@ def plan_faults(
     return faults
 
 
-def show(plan: Plan, progress: Progress, launcher: DictConfig) -> None:
-    """Print each setting's state, and the next round with its time and what may be left."""
+def show(plans: Sequence[Plan], progresses: Sequence[Progress], launcher: DictConfig) -> None:
+    """Print each set's settings, and the next round with its time and what may be left."""
+    count, left, number, seconds = 0, 0, 0, 0.0
+    for plan, progress in zip(plans, progresses, strict=True):
+        show_set(plan, progress, plan.name if len(plans) > 1 else "")
+        if progress.next_runs:
+            count += len(progress.next_runs)
+            left += progress.runs_at_most
+            number = max(number, max(progress.look - plan.first, -1) + 2)
+            seconds += plan.seconds(progress.next_runs)
+    if not count:
+        return
+    line = f"round {number}: {count} run{'s' * (count > 1)}"
+    seconds /= launchers.concurrency(launcher, count) or count
+    if math.isfinite(seconds):
+        line += f", about {duration(seconds)}"
+    console.print(f"{line}; at most {left - count} more")
+
+
+def show_set(plan: Plan, progress: Progress, name: str) -> None:
+    """Print where each setting of a set stands. name: of the set, if there are several."""
     if progress.looks:
-        name = plan.settings[0]
+        place = f"{name}: " if name else ""
         console.print(
-            f"after {progress.look} seeds, {plan.metric.label} on dev against {name}, in points:"
+            f"{place}after {progress.look} seeds, {plan.metric.label} on dev against "
+            f"{plan.settings[0]}, in points:"
         )
     width = max(map(len, plan.settings))
     for setting in plan.settings[1:] if progress.looks else ():
@@ -272,8 +315,7 @@ def show(plan: Plan, progress: Progress, launcher: DictConfig) -> None:
             state = "stopped" if setting in progress.stopped else "open"
             state = f"  {contrast.seeds} seeds, {state}"
         console.print(f"{setting:{width}}  {text}{state}")
-    count = len(progress.next_runs)
-    if not count:
+    if not progress.next_runs:
         undecided = [setting for setting, contrast in progress.open.items() if contrast]
         end = (
             f"no answer with these seeds: {', '.join(undecided)}"
@@ -281,13 +323,6 @@ def show(plan: Plan, progress: Progress, launcher: DictConfig) -> None:
             else "no setting is open"
         )
         console.print(end)
-        return
-    line = f"round {max(progress.look - plan.first, -1) + 2}: {count} run{'s' * (count > 1)}"
-    together = launchers.concurrency(launcher, count) or count
-    seconds = plan.seconds(progress.next_runs) / together
-    if math.isfinite(seconds):
-        line += f", about {duration(seconds)}"
-    console.print(f"{line}; at most {progress.runs_at_most - count} more")
 
 
 def numbers(contrast: Contrast) -> str:

@@ -16,11 +16,20 @@ from nersweep.report.__main__ import main
 from nersweep.report.comparison import compare
 from nersweep.report.figures.files import write_differences
 from nersweep.results.result import read_result, write_result
+from nersweep.results.sets import group_runs
 
 SENTENCES = 400
 
 
-def run(data="conll2003", loss="focal", seed=1, right=600, model="minilm", checksum=None):
+def run(
+    data="conll2003",
+    loss="focal",
+    seed=1,
+    right=600,
+    model="minilm",
+    checksum=None,
+    settings=None,
+):
     """A run that predicts so many of 800 entities, at places of its own, and nothing wrong."""
     correct = np.full(SENTENCES, right // SENTENCES)
     rng = np.random.default_rng([seed, right, len(data)])
@@ -33,7 +42,7 @@ def run(data="conll2003", loss="focal", seed=1, right=600, model="minilm", check
         seed,
         float(stats.f1(counts.sum(0))),
         {"PER": 800},
-        {"choice": choice, "loss": loss},
+        {"choice": choice, "loss": loss, "data": {"path": "x"} if settings is None else settings},
         data=facts,
     )
     confusion = np.array([[len(loss), right]])
@@ -50,7 +59,7 @@ def of_sets(right):
 
 
 def synopsis_of(runs):
-    groups = sets.group_runs(runs)
+    groups = group_runs(runs)
     return sets.summarise(
         {name: compare(group, "cross_entropy", "test") for name, group in groups.items()}
     )
@@ -61,14 +70,14 @@ BASE = {"cross_entropy": 500}
 
 def test_runs_are_grouped_by_data_and_by_encoders_of_several_settings():
     one = [run(loss=loss) for loss in ("focal", "dice")]
-    assert list(sets.group_runs(one)) == ["conll2003"]
+    assert list(group_runs(one)) == ["conll2003"]
     other = [run("wnut17"), run("wnut17", "dice", model="bert")]  # one setting each: rows
-    assert {name: len(group) for name, group in sets.group_runs([*one, *other]).items()} == {
+    assert {name: len(group) for name, group in group_runs([*one, *other]).items()} == {
         "conll2003": 2,
         "wnut17": 2,
     }
     other += [run("wnut17", "dice"), run("wnut17", model="bert")]
-    assert list(sets.group_runs([*one, *other])) == [
+    assert list(group_runs([*one, *other])) == [
         "conll2003",
         "wnut17, minilm",
         "wnut17, bert",
@@ -78,15 +87,42 @@ def test_runs_are_grouped_by_data_and_by_encoders_of_several_settings():
 def test_an_unfinished_run_is_in_the_group_of_its_data():
     there, unknown = unfinished("dice"), unfinished("dice", 2)
     there.dataset, there.encoder = "wnut17", "minilm"
-    groups = sets.group_runs([run(), run("wnut17"), unknown, there])
+    groups = group_runs([run(), run("wnut17"), unknown, there])
     assert groups["wnut17"][1:] == [there] and groups["conll2003"][1:] == [unknown]
-    assert sets.group_runs([unknown]) == {"": [unknown]}
+    assert group_runs([unknown]) == {"": [unknown]}
 
 
 def test_other_data_under_one_name_are_refused():
     runs = [run(loss="cross_entropy"), run(), run(seed=2, checksum="0ther"), run("wnut17")]
     with pytest.raises(UserError, match="have different data"):
         synopsis_of(runs)
+
+
+def test_data_of_one_option_are_named_by_the_settings_that_differ():
+    other = {"checksum": "0ther", "settings": {"path": "my/other", "files": {"dev": "dev.txt"}}}
+    own = {"settings": {"path": "my-other", "files": {"dev": "dev.txt"}}}
+    pending = unfinished("dice")
+    pending.dataset, pending.encoder, pending.data_checksum = "conll2003", "minilm", "0ther"
+    groups = group_runs([run(**own), run("wnut17"), pending, run(**other), run(seed=2, **other)])
+    assert {name: len(group) for name, group in groups.items()} == {
+        "conll2003 data.path=my-other": 1,
+        "wnut17": 1,
+        "conll2003 data.path=my/other": 3,
+    }
+    sections = [sets.Section(name, None) for name in groups]
+    assert len({section.folder for section in sections}) == 3
+    assert all("/" not in section.folder for section in sections)
+
+
+def test_data_of_unknown_settings_are_named_by_their_checksum():
+    archived = [run(settings={}), run(checksum="0123456789abcdef", settings={})]
+    assert list(group_runs(archived)) == ["conll2003 conll200", "conll2003 01234567"]
+    assert list(group_runs(archived[1:])) == ["conll2003"]
+
+
+def test_a_password_is_in_no_name():
+    for settings in ({"url": "http://me:secret@host"}, {"url": "http://me:word@host"}):
+        assert run(settings=settings).place.settings == {"data.url": "http://me:***@host"}
 
 
 def test_each_set_has_its_own_baseline_and_the_sentences_count_sets():
@@ -139,6 +175,7 @@ def sweep(runs, tmp_path):
             result = read_result(folder / "result.json")
             config = result.config | {"choice": result.choice | {"data": data}}
             result.config, result.dataset, result.fingerprint = config, data, fingerprint
+            result.data.checksum = data
             place = tmp_path / "outputs" / "runs" / f"{result.name}-{fingerprint[:8]}"
             if data != "letters":
                 shutil.copytree(folder, place)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from finished import finished_result, record, unfinished
@@ -258,9 +259,11 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     ]
     (file,) = (folder / "sweeps").glob("*/sweep.json")
     assert select_runs(options).title == f"generated (sweep {file.parent.name})"
-    assert select_runs(options).alpha == 0.05
-    write_looks(file.parent, Looks(0.5, 0.01, (1, 2), "cross_entropy", True, ()))
-    assert select_runs(options).alpha == 0.01
+    assert select_runs(options).alpha("generated") == 0.05
+    looks = Looks(0.5, 0.01, (1, 2), "cross_entropy", True, ())
+    write_looks(file.parent, [replace(looks, name="generated"), replace(looks, alpha=0.005)])
+    assert select_runs(options).alpha("generated") == 0.01
+    assert select_runs(options).alpha("other") == 0.005
     searches = (Search("focal", "a", "", (0.5, 0.6)), Search("dice", "b", "", (0.5,)))
     write_tuning(file.parent, Tuning(2, "f1", searches))
     protocol = select_runs(options).protocol

@@ -1,5 +1,8 @@
 """The looks of a sweep are read as they were written."""
 
+import json
+from dataclasses import asdict, replace
+
 import pytest
 
 from nersweep.evaluation.inference import Verdict
@@ -14,9 +17,17 @@ LOOKS_TAKEN = Looks(0.5, 0.0106, (1, 2, 3), "cross_entropy", False, (Look(2, JUD
 
 
 def test_looks_are_read_as_they_were_written(tmp_path):
-    assert read_looks(tmp_path) is None
-    write_looks(tmp_path, LOOKS_TAKEN)
-    assert read_looks(tmp_path) == LOOKS_TAKEN
+    assert read_looks(tmp_path) == ()
+    sets = LOOKS_TAKEN, replace(LOOKS_TAKEN, name="wnut17", alpha=0.02)
+    write_looks(tmp_path, sets)
+    assert read_looks(tmp_path) == sets
+
+
+def test_a_file_of_an_older_version_has_the_looks_of_one_set(tmp_path):
+    values = asdict(LOOKS_TAKEN)
+    del values["name"]
+    (tmp_path / LOOKS).write_text(json.dumps(values))
+    assert read_looks(tmp_path) == (LOOKS_TAKEN,)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"resolution": 0.5}'])

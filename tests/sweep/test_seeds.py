@@ -15,6 +15,8 @@ from nersweep.config import schema as sections
 from nersweep.evaluation.counts import from_dense
 from nersweep.evaluation.inference import Verdict
 from nersweep.faults import UserError
+from nersweep.report.report import compare_sets
+from nersweep.report.sources import ReportOptions, select_runs
 from nersweep.results.counts import write_counts
 from nersweep.results.looks import read_looks
 from nersweep.results.result import Result, Status, write_result
@@ -35,17 +37,28 @@ SHARES = {
 
 
 @pytest.fixture
-def plan_of(tmp_path, monkeypatch):
-    """plan_of(*arguments): the plan of a command, in a folder of its own."""
+def plans_of(tmp_path, monkeypatch):
+    """plans_of(*arguments): the plans of a command, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     sections.register()
 
     def make(*arguments):
-        options = get_args_parser().parse_args(["-m", *TINY, *arguments])
+        options = get_args_parser().parse_intermixed_args(["-m", *TINY, *arguments])
         command = line.read(options, cli.run_faults, cli.recommend)
         assert not command.faults
         with command.composer as composer:
             return seeds.make(command, composer)
+
+    return make
+
+
+@pytest.fixture
+def plan_of(plans_of):
+    """plan_of(*arguments): the plan of a command of one set."""
+
+    def make(*arguments):
+        (plan,) = plans_of(*arguments)
+        return plan
 
     return make
 
@@ -79,14 +92,41 @@ def finish(plan):
 PLANNED = [LOSSES, "seeds.max=6", "resolution=2"]
 
 
-def test_the_baseline_leads_and_the_seeds_continue_those_of_the_command(plan_of):
+def test_each_data_set_has_a_plan_that_no_other_changes(plans_of, plan_of):
+    plans = plans_of(*PLANNED, "data.imbalance=1,30")
+    assert [plan.name for plan in plans] == [f"generated data.imbalance={n}" for n in (1, 30)]
+    labels = [member.label for plan in plans for member in plan.runs.values()]
+    assert len(set(labels)) == 48 and "focal-g2-s3 data.imbalance=30" in labels
+    first, second = plans
+    assert first.settings == second.settings and first.settings[0] == "cross_entropy"
+    finish(first)
+    assert not second.look({}).looks and len(second.look({}).next_runs) == 8
+    alone = plan_of(*PLANNED, "data.imbalance=30")
+    assert alone.identity == second.identity
+    assert finish(second)[0] == alone.look({})
+
+
+def test_an_encoder_has_a_plan_if_each_has_several_settings(plans_of, tmp_path):
+    folder = tmp_path / "conf" / "model"
+    folder.mkdir(parents=True)
+    (folder / "small.yaml").write_text("# @package _global_\ndefaults: [tiny]\ntrain: {lr: 3e-3}\n")
+    own = [f"--config-dir={folder.parent}", "seeds.max=3"]
+    plans = plans_of(*own, "model=tiny,small", "loss=dice,focal")
+    assert [plan.name for plan in plans] == ["generated, tiny", "generated, small"]
+    assert [plan.settings for plan in plans] == 2 * [("dice-s1", "focal-g2")]
+    (plan,) = plans_of(*own, "model=tiny,small")
+    assert plan.name == "generated"
+    assert plan.settings == ("cross_entropy model=small", "cross_entropy model=tiny")
+
+
+def test_the_baseline_leads_and_the_seeds_continue_those_of_the_command(plan_of, plans_of):
     plan = plan_of(LOSSES, "seed=7,3", "seeds.max=4")
     assert plan.settings[0] == "cross_entropy" and len(plan.settings) == 4
     assert plan.seeds == (7, 3, 8, 9) and plan.first == 2 and len(plan.runs) == 16
     assert plan_of(LOSSES, "seeds.max=3").seeds == (1, 2, 3)
     assert plan_of(LOSSES, "seed=1,2,3", "seeds.max=3").first == 3
     assert plan_of("loss=focal,dice", "seeds.max=2").settings[0] == "focal-g2"
-    assert plan_of(LOSSES) is None
+    assert plans_of(LOSSES) == []
 
 
 def test_settings_of_one_name_are_told_apart_and_equal_ones_count_once(plan_of):
@@ -188,7 +228,11 @@ def start(tmp_path, monkeypatch, capfd, exit_code):
         (["-m", "study=focal_gamma", "seeds.max=3"], "seeds.max=3", "set study.seeds"),
         (["-m", "loss=focal", "seeds.max=3"], "seeds.max=3", "focal-g2 is compared with nothing"),
         (["-m", "loss=focal", "focal_gamma=2,2.0", "seeds.max=3"], "seeds.max=3", "nothing"),
-        (["-m", "data.train=24,30", "seeds.max=3"], "seeds.max=3", "on one data set"),
+        (
+            ["-m", "sweep.settings=[loss=focal,loss=dice,data.seed=2]", "seeds.max=3"],
+            "seeds.max=3",
+            "cross_entropy on generated data.seed=2 is compared with nothing",
+        ),
         (["-m", LOSSES, "data.dev=1", "seeds.max=3"], "seeds.max=3", "two documents"),
         (["-m", LOSSES, "resolution=0"], "resolution=0", "> 0 and ≤ 100"),
         (["-m", LOSSES, "resolution=100.5"], "resolution=100.5", "> 0 and ≤ 100"),
@@ -239,17 +283,17 @@ def test_a_sweep_killed_between_rounds_resumes_to_the_same_plan(start, tmp_path,
     ]
     assert "no answer with these seeds: focal-g2" in out
     (folder,) = (tmp_path / "outputs" / "sweeps").glob("*")
-    looks = read_looks(folder)
+    (looks,) = read_looks(folder)
     assert looks.is_complete and [each.seeds for each in looks.looks] == [2, 3]
     assert looks.baseline == "cross_entropy" and looks.seeds == (1, 2, 3)
 
     again = start("-m", *OPEN)
-    assert again[0] == 0 and len(trained) == 6 and read_looks(folder) == looks
+    assert again[0] == 0 and len(trained) == 6 and read_looks(folder) == (looks,)
 
     look = launch.take_look
 
-    def look_and_end(plan, faults, *given):
-        members = look(plan, faults, *given)
+    def look_and_end(plans, faults, *given):
+        members = look(plans, faults, *given)
         if len(members) == 6:
             signal.raise_signal(signal.SIGTERM)
         return members
@@ -257,11 +301,52 @@ def test_a_sweep_killed_between_rounds_resumes_to_the_same_plan(start, tmp_path,
     monkeypatch.setattr(launch, "take_look", look_and_end)
     assert start("-m", *OPEN, "output_dir=killed")[0] == 143
     (other,) = (tmp_path / "killed" / "sweeps").glob("*")
-    assert len(trained) == 10 and not read_looks(other).is_complete
+    assert len(trained) == 10 and not read_looks(other)[0].is_complete
     monkeypatch.setattr(launch, "take_look", look)
     assert start("-m", *OPEN, "output_dir=killed")[0] == 0
-    assert len(trained) == 12 and read_looks(other) == looks
+    assert len(trained) == 12 and read_looks(other) == (looks,)
     files = [json.loads((place / "sweep.json").read_text()) for place in (folder, other)]
     assert [[run["fingerprint"] for run in file["runs"]] for file in files] == 2 * [
         [run["fingerprint"] for run in files[0]["runs"]]
     ]
+
+
+@pytest.mark.slow
+def test_a_sweep_of_two_data_sets_resumes_and_its_report_has_their_levels(
+    start, tmp_path, monkeypatch
+):
+    command = ["-m", *OPEN, "data.train=24,200"]
+    names = ["generated data.train=24", "generated data.train=200"]
+    code, out, _ = start(*command, "dry_run=true")
+    assert code == 0 and "8 runs, 8 to do" in out and any("at most 12," in text for text in out)
+    look = launch.take_look
+
+    def look_and_end(plans, faults, *given):
+        members = look(plans, faults, *given)
+        if len(members) > 8:
+            signal.raise_signal(signal.SIGTERM)
+        return members
+
+    monkeypatch.setattr(launch, "take_look", look_and_end)
+    code, out, _ = start(*command)
+    assert code == 143 and "round 1: 8 runs; at most 4 more" in out
+    (folder,) = (tmp_path / "outputs" / "sweeps").glob("*")
+    before = read_looks(folder)
+    assert [looks.name for looks in before] == names and not before[1].is_complete
+    assert len([text for text in out if re.match(r"generated data.train=\d+: after 2", text)]) == 2
+
+    monkeypatch.setattr(launch, "take_look", look)
+    assert start(*command)[0] == 0
+    after = read_looks(folder)
+    assert [looks.looks[0] for looks in after] == [looks.looks[0] for looks in before]
+    assert all(looks.is_complete for looks in after)
+    runs = json.loads((folder / "sweep.json").read_text())["runs"]
+    assert len(runs) == sum(2 * looks.looks[-1].seeds for looks in after)
+
+    selection = select_runs(ReportOptions(output_dir="outputs"))
+    comparisons, missing = compare_sets(selection, "cross_entropy", 0.01)
+    assert list(comparisons) == names and not missing
+    for looks in after:
+        comparison = comparisons[looks.name]
+        assert comparison.alpha == looks.alpha < 0.05
+        assert comparison.baseline == looks.baseline == "cross_entropy"

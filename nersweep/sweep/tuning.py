@@ -46,7 +46,9 @@ class RowStudy:
     @property
     def selected(self) -> tuple[str, ...]:
         """The overrides of the row with its best trial. Raises UserError if there is none."""
-        return (*without_space(self.row, self.plan), *outcome.selected(self.plan))
+        searched = {dimension.name for dimension in self.plan.space.dimensions}
+        kept = [o for o in of_run(self.row) if setting_of(o) not in searched]
+        return (*kept, *outcome.selected(self.plan))
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Plan:
         for study in self.studies:
             entry, overrides = self.command.entries.get(study.row.overrides), study.selected
             tuned.entries[overrides] = Entry(overrides, "", entry.name if entry else "")
-        untuned = self.baseline.overrides
+        untuned = of_run(self.baseline)
         tuned.entries[untuned] = Entry(untuned, "", f"{self.baseline.setting} untuned")
         for overrides in tuned.entries:
             tuned.checked[overrides] = check_overrides(composer, overrides)
@@ -106,10 +108,9 @@ class Plan:
         return Tuning(self.trials, metric_name(self.studies[0].plan.config), tuple(searches))
 
 
-def without_space(row: Row, plan: StudyPlan) -> list[str]:
-    """Return the overrides of a row without those of settings that its study searches."""
-    searched = {dimension.name for dimension in plan.space.dimensions}
-    return [override for override in row.overrides if setting_of(override) not in searched]
+def of_run(row: Row) -> tuple[str, ...]:
+    """Return the overrides of a row without those of its search, which a run refuses."""
+    return tuple(o for o in row.overrides if setting_of(o).split(".")[0] not in ("study", "tune"))
 
 
 def make(command: Command, composer: Composer) -> Plan | None:

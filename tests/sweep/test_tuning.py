@@ -25,7 +25,7 @@ TINY = [
     "model.heads=2", "train.epochs=1", "train.precision=fp32", "device=cpu", "tracking.kind=none",
 ]  # fmt: skip
 ROWS = "sweep.settings=[loss=cross_entropy, loss=focal, {name: fixed, loss: focal, focal_gamma: 3}]"
-SWEEP = ["-m", ROWS, "seed=1,2", "tune.trials=3", *TINY]
+SWEEP = ["-m", ROWS, "seed=1,2", "tune.trials=3", "study.pruner=none", *TINY]
 
 
 def read(*arguments):
@@ -149,6 +149,10 @@ def test_rows_get_like_draws_and_fresh_seeds(here, exit_code, capfd, monkeypatch
     assert "tuned with 3 trials per row" in "\n".join(report.splitlines()[:4])
     assert "cross\\_entropy untuned" in report and rows[2] in report
     assert (folder.parent / "report" / "expected_best.png").exists()
+
+    for member in json.loads((folder.parent / "sweep.json").read_text("utf-8"))["runs"]:
+        own = [o for o in member["overrides"] if not o.startswith("report=")]
+        assert not read(*own).faults  # the command of a run repeats it
 
     trained = len(seeds)
     assert exit_code(cli.main, *SWEEP, "report=true") == 0

@@ -1,9 +1,13 @@
-"""Archives: a line of JSON per run, with its numbers and without a word of the data."""
+"""Archives: a line of JSON per run, with its numbers and without a word of the data.
+
+A first line says how the rows of a sweep were tuned, unless an older version wrote the archive.
+"""
 
 import base64
 import json
 import zlib
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +19,44 @@ from nersweep.machine import files
 from nersweep.machine.typed import Mismatch
 from nersweep.report.records import Record, Run
 from nersweep.results.result import FinishedResult, result_of
+from nersweep.results.tuning import Tuning, tuning_of
 from nersweep.training.history import EPOCH
 
+TUNING = "tuning"  # the key of the first line
 PLACES = {"data", "output_dir", "tracking"}  # settings that say where something lies
 
 
-def write_archive(file: Path, runs: Iterable[Run], split: str) -> None:
-    """Write runs to an archive."""
-    lines = [to_line(run, split) + "\n" for run in runs]
+def write_archive(
+    file: Path, runs: Iterable[Run], split: str, tuning: Tuning | None = None
+) -> None:
+    """Write runs to an archive. tuning: how their rows were tuned, None if unknown."""
+    lines = []
+    if tuning:
+        lines.append(json.dumps({TUNING: asdict(tuning)}, ensure_ascii=False) + "\n")
+    for run in runs:
+        lines.append(to_line(run, split) + "\n")
     files.write_text(file, "".join(lines))
 
 
-def read_archive(file: Path) -> tuple[list[Run], str]:
-    """Read an archive: its runs, and their split. Raises UserError with the line that is wrong."""
+def read_archive(file: Path) -> tuple[list[Run], str, Tuning | None]:
+    """Read an archive: its runs, their split, and how their rows were tuned, None if unknown.
+
+    Raises UserError with the line that is wrong.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
         raise UserError(Fault("archive", file, reason)) from None
     runs: list[Run] = []
-    split = "test"
+    split, tuning = "test", None
     for number, line in enumerate(lines, 1):
         try:
-            run, split = from_line(line)
+            values = json.loads(line)
+            if number == 1 and TUNING in values:
+                tuning = tuning_of(values[TUNING])
+                continue
+            run, split = from_values(values)
         except (Mismatch, KeyError) as error:
             lacks = error.path if isinstance(error, Mismatch) and error.missing else ""
             lacks = str(error.args[0]) if isinstance(error, KeyError) else lacks
@@ -50,7 +69,7 @@ def read_archive(file: Path) -> tuple[list[Run], str]:
             reason = f"line {number} is not a run ({' '.join(str(error).split())})"
             raise UserError(Fault("archive", file, reason)) from None
         runs.append(run)
-    return runs, split
+    return runs, split, tuning
 
 
 def to_line(run: Run, split: str) -> str:
@@ -69,9 +88,8 @@ def to_line(run: Run, split: str) -> str:
     return json.dumps(values, ensure_ascii=False)
 
 
-def from_line(line: str) -> tuple[Run, str]:
+def from_values(values: dict[str, Any]) -> tuple[Run, str]:
     """Return the run of a line, and its split."""
-    values = json.loads(line)
     result, split = result_of(values["result"]), values["split"]
     if not isinstance(result, FinishedResult):
         return result, split

@@ -29,7 +29,7 @@ class Comparison:
     compared with, None if there is none. notes: what a reader must know beside the tables.
     decision: which setting to take. conclusions: a sentence per row. resolution: the smallest
     difference of interest, in points. alpha: the level of all contrasts together. metric: what the
-    rows are judged by. tuning: how the rows were tuned, if they were.
+    rows are judged by. tuning: how the rows were tuned, None if unknown.
     """
 
     rows: tuple[Row, ...]

@@ -57,7 +57,7 @@ def report(options: ReportOptions) -> None:
         write_sections(synopsis, selection, folder)
         note = formats.markdown_conclusions(synopsis.conclusions)
     if options.save:
-        write_archive(Path(options.save), selection.runs, selection.split)
+        write_archive(Path(options.save), selection.runs, selection.split, selection.tuning)
         console.print(f"runs: {options.save}")
     if selection.parent_id:
         attach_report(options, selection, folder, note)

@@ -23,7 +23,6 @@ from nersweep.tracking.reading import Store, StoredRun, run_id_of
 from nersweep.tracking.stores import open_store, store_uri
 
 ARTIFACTS = (RESULT, "metrics.jsonl", "predictions")  # of a run, from the tracker
-UNTUNED = " untuned"  # ends the name of the baseline as it was, in a sweep with tune.trials
 SOURCES = ("sweep", "study", "experiment", "filter", "archive")
 
 
@@ -82,8 +81,7 @@ class RunSelection:
 
     command: the one that made them. parent_id: the tracker's id of their sweep or study, whose
     files are under output_dir. study_size: how many settings the study tried. looks: of a sweep,
-    for each set. tuning: how the rows of a sweep were tuned; protocol: a sentence about that, "" if
-    unknown.
+    for each set. tuning: how the rows of a sweep were tuned, None if unknown.
     """
 
     runs: Sequence[Run]
@@ -96,7 +94,23 @@ class RunSelection:
     study_size: int = 0
     looks: Sequence[Looks] = ()
     tuning: Tuning | None = None
-    protocol: str = ""
+
+    @property
+    def protocol(self) -> str:
+        """A sentence on how the rows were tuned, "" if unknown."""
+        if self.tuning is None:
+            return ""
+        if not self.tuning.trials:
+            return "Rows are untuned: each has the settings that the command gave it."
+        text = (
+            f"Rows are tuned with {self.tuning.trials} trials per row: each has the setting of its "
+            f"own search with the best {self.tuning.metric} on dev, and runs with seeds that no "
+            "trial had."
+        )
+        for search in self.tuning.searches:
+            if len(search.values) < self.tuning.trials:
+                text += f" Of {search.setting} only {len(search.values)} finished."
+        return text
 
     def alpha(self, name: str) -> float:
         """Return the level of all contrasts of a set together: α′ if it was looked at repeatedly.
@@ -136,15 +150,12 @@ def check_split(options: ReportOptions) -> None:
 
 
 def from_archive(options: ReportOptions, file: Path) -> RunSelection:
-    runs, split = read_archive(file)
+    runs, split, tuning = read_archive(file)
     if options.split and options.split != split:
         reason = f"{file} holds {split} only"
         raise UserError(Fault("split", options.split, reason, "read the runs themselves"))
     folder = Path(options.output_dir) / "reports" / file.stem
-    settings = [run.setting for run in runs]
-    is_tuned = any(setting.endswith(UNTUNED) for setting in settings)  # a sweep's own baseline
-    protocol = "" if is_tuned else describe(None)
-    return RunSelection(runs, split, folder, file.stem, protocol=protocol)
+    return RunSelection(runs, split, folder, file.stem, tuning=tuning)
 
 
 def from_tracker(options: ReportOptions) -> RunSelection:
@@ -206,7 +217,7 @@ def from_sweep(options: ReportOptions) -> RunSelection:
     experiment = re.search(r"\bexperiment=([\w,-]+)", command)
     title = experiment[1] if experiment else data_name(runs)
     parent_id = run_id_of(folder, store_uri(options.tracking_uri, output_dir))
-    looks, tuning = read_looks(folder), read_tuning(folder)
+    looks = read_looks(folder)
     return RunSelection(
         runs,
         options.scored_split,
@@ -216,23 +227,8 @@ def from_sweep(options: ReportOptions) -> RunSelection:
         parent_id,
         output_dir,
         looks=looks,
-        tuning=tuning,
-        protocol=describe(tuning),
+        tuning=read_tuning(folder),
     )
-
-
-def describe(tuning: Tuning | None) -> str:
-    """Say how the rows of a sweep were tuned."""
-    if tuning is None:
-        return "Rows are untuned: each has the settings that the command gave it."
-    text = (
-        f"Rows are tuned with {tuning.trials} trials per row: each has the setting of its own "
-        f"search with the best {tuning.metric} on dev, and runs with seeds that no trial had."
-    )
-    for search in tuning.searches:
-        if len(search.values) < tuning.trials:
-            text += f" Of {search.setting} only {len(search.values)} finished."
-    return text
 
 
 def command_and_members(content: Any) -> tuple[str, list[tuple[Result, str]]]:

@@ -1,14 +1,13 @@
 """How the rows of a sweep were tuned: tuning.json in its folder."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
-from nersweep.faults import Fault, UserError
 from nersweep.machine.files import write_json
-from nersweep.machine.typed import validate
+from nersweep.machine.typed import read_json, validate
 
 TUNING = "tuning.json"
 
@@ -17,24 +16,26 @@ TUNING = "tuning.json"
 class Search:
     """The search of a row. setting: the row. selected: the best trial, as overrides.
 
-    values: of the metric on dev, by trial; of a pruned trial its best until then.
+    space: what was searched, by setting. values: of the metric on dev, by trial.
     """
 
     setting: str
     study: str
+    space: dict[str, str]
     selected: str
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The searches of a sweep, of so many trials each. metric: on dev."""
+    """The searches of a sweep, of so many trials each; 0 if it had none. metric: on dev."""
 
     trials: int
     metric: str
     searches: tuple[Search, ...]
 
 
+UNTUNED = Tuning(0, "", ())
 ADAPTER = TypeAdapter(Tuning)
 
 
@@ -43,13 +44,13 @@ def write_tuning(folder: Path, tuning: Tuning) -> None:
     write_json(folder / TUNING, asdict(tuning))
 
 
-def read_tuning(folder: Path) -> Tuning | None:
-    """Read the searches of a sweep; None if it had none. Raises UserError for a damaged file."""
-    file = folder / TUNING
-    try:
-        return validate(ADAPTER, json.loads(file.read_text("utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        remedy = "repeat the sweep's command to write it again"
-        raise UserError(Fault(str(file), must=f"cannot be read ({error})", remedy=remedy)) from None
+def read_tuning(folder: Path) -> Tuning:
+    """Read the searches of a sweep. Raises UserError for a damaged file."""
+    remedy = "repeat the sweep's command to write it again"
+    tuning = read_json(folder / TUNING, tuning_of, "the searches of a sweep", remedy)
+    return tuning or UNTUNED
+
+
+def tuning_of(values: Any) -> Tuning:
+    """Return the searches that JSON values describe. Raises Mismatch."""
+    return validate(ADAPTER, values)

@@ -23,7 +23,7 @@ from nersweep.machine.databases import kind_of
 from nersweep.study.metric import check_metric, is_final, metric_name
 from nersweep.study.space import Dimension, Space, parse_space
 
-TUNED = ("pruner", "storage")  # settings of a study that tune.trials reads
+TUNED = ("storage",)  # settings of a study that tune.trials reads
 # Scores that are better if lower, by the first part of their names.
 LOWER = ("illegal_transitions", "calibration_error", "errors", "cross_entropy")
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)  # raised where overrides do not compose
@@ -146,7 +146,7 @@ def setting_faults(config: DictConfig, dimensions: Sequence[Dimension]) -> list[
     """Check the settings of a study, each by itself and against each other."""
     study = config.study
     if not dimensions and not study.space:
-        return unused_faults(plain(study), TUNED if config.tune.trials else ())
+        return unused_faults(plain(study), bool(config.tune.trials))
     faults = []
     if study.name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", study.name):
         must = "must be 1 to 100 letters, digits, -, _ and ., the first a letter, a digit or _"
@@ -192,13 +192,18 @@ def storage_faults(config: DictConfig) -> list[Fault]:
     return precision_faults(config, "study.storage is shared by several")
 
 
-def unused_faults(study: Mapping[str, Any], read: Sequence[str]) -> list[Fault]:
-    """Return a fault for each setting of a study where nothing is searched. read: those in use."""
-    remedy = "set study=NAME or study.space.KNOB=interval(LOW,HIGH)"
+def unused_faults(study: Mapping[str, Any], is_tuned: bool) -> list[Fault]:
+    """Return a fault for each setting of a study that is not read, as the command has no space.
+
+    is_tuned: the rows of the command have studies of their own.
+    """
+    must, remedy = "nothing is searched", "set study=NAME or study.space.KNOB=interval(LOW,HIGH)"
+    if is_tuned:
+        must, remedy = "is not used with tune.trials", "leave it out"
     faults = []
     for name, default in asdict(StudyConfig()).items():
-        if study[name] != default and name not in read:
-            faults.append(Fault(f"study.{name}", study[name], "nothing is searched", remedy))
+        if study[name] != default and not (is_tuned and name in TUNED):
+            faults.append(Fault(f"study.{name}", study[name], must, remedy))
     return faults
 
 

@@ -75,16 +75,6 @@ def selected(plan: StudyPlan) -> list[str]:
     return plan.space.overrides(best[0].params)
 
 
-def values(plan: StudyPlan) -> list[float]:
-    """Return the value of each finished trial, of a pruned one its best until then."""
-    numbers = []
-    for trial in finished(plan):
-        steps = trial.intermediate_values.values()
-        is_pruned = trial.state == TrialState.PRUNED and steps
-        numbers.append(max(steps) if is_pruned else value_of(trial))
-    return numbers
-
-
 @dataclass
 class Outcome:
     """The outcome of a study, in the folder of its plan."""

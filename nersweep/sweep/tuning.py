@@ -1,7 +1,8 @@
 """Fair rows: each row of a sweep at its own best settings, found with the same number of trials.
 
 A row has a study of its own over its learning rate, its epochs and its knobs. All draw from the
-same random design, so that rows have like learning rates and epochs. The best trial on dev is then
+same random design, so that rows have like learning rates and epochs. No trial is pruned: trials
+differ in their epochs, so their scores after an epoch do not compare. The best trial on dev is then
 run on the seeds of the command, beside the baseline as it was: an ordinary sweep.
 """
 
@@ -101,10 +102,11 @@ class Plan:
         """Return what the report shows of the searches."""
         searches = []
         for study in self.studies:
-            values = tuple(outcome.values(study.plan))
+            values = tuple(map(outcome.value_of, outcome.finished(study.plan)))
+            space = {d.name: d.text for d in study.plan.space.dimensions}
             setting = member_of(tuned, (*study.selected, f"seed={self.seeds[0]}")).setting
             selected = outcome.brief(outcome.selected(study.plan))
-            searches.append(Search(setting, study.plan.name, selected, values))
+            searches.append(Search(setting, study.plan.name, space, selected, values))
         return Tuning(self.trials, metric_name(self.studies[0].plan.config), tuple(searches))
 
 
@@ -198,8 +200,8 @@ def study_overrides(row: Row, space: Mapping[str, str], trials: int) -> tuple[st
     """Return the overrides of the study of a row."""
     kept = [override for override in row.overrides if setting_of(override) not in space]
     searched = [for_hydra(f"study.space.{name}={text}") for name, text in space.items()]
-    fixed = [f"study.trials={trials}", "study.sampler=random", f"study.seeds=[{SEED}]"]
-    return (*kept, *searched, *fixed, "report=false")
+    fixed = [f"study.trials={trials}", f"study.seeds=[{SEED}]"]
+    return (*kept, *searched, *fixed, "study.sampler=random", "study.pruner=none", "report=false")
 
 
 def tune(command: Command) -> tuple[Command, Tuning | None, list[str]]:

@@ -53,8 +53,8 @@ def test_predicted_spans_count_where_the_head_predicts_spans(folder):
 def test_an_archive_gives_the_same_record_without_a_word_of_the_data(runs, tmp_path):
     records = [read_run(folder, "test") for folder in runs[:2]]
     write_archive(tmp_path / "a.jsonl", records, "test")
-    runs_again, split = read_archive(tmp_path / "a.jsonl")
-    assert split == "test"
+    runs_again, split, tuning = read_archive(tmp_path / "a.jsonl")
+    assert (split, tuning) == ("test", None)
     for before, after in zip(records, runs_again, strict=True):
         assert set(before.config) - set(after.config) == {"data", "output_dir", "tracking"}
         assert after.identity == before.identity and after.seed == before.seed
@@ -90,7 +90,7 @@ def test_an_archive_without_documents_counts_its_sentences(runs, tmp_path):
     values = json.loads(to_line(record, "test"))
     del values["documents"]
     (tmp_path / "a.jsonl").write_text(json.dumps(values) + "\n", encoding="utf-8")
-    (older,), _ = read_archive(tmp_path / "a.jsonl")
+    (older,), _, _ = read_archive(tmp_path / "a.jsonl")
     assert (older.documents.marked, older.documents.types) == (None, ())
     assert older.documents.dense().shape[1:] == (1, 1, 3)
     assert (older.documents.lenient[:, 0] == record.documents.lenient.sum(1)).all()

@@ -13,7 +13,7 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 def test_the_documented_tables_are_those_of_the_archive():
     (archive,) = RESULTS.glob("*.jsonl")
-    runs, split = read_archive(archive)
+    runs, split, _ = read_archive(archive)
     comparison = compare(runs, "cross_entropy", split, read_reference(data_name(runs)))
     report = markdown(comparison, archive.stem)
     assert (RESULTS / archive.stem / "report.md").read_text("utf-8") == report

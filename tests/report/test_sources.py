@@ -18,6 +18,7 @@ from finished import finished_result, record, unfinished
 from nersweep import __main__ as cli
 from nersweep.faults import UserError
 from nersweep.report import formats
+from nersweep.report.archive import write_archive
 from nersweep.report.comparison import compare
 from nersweep.report.records import Record
 from nersweep.report.report import report
@@ -30,7 +31,7 @@ from nersweep.report.sources import (
 )
 from nersweep.results.looks import Looks, write_looks
 from nersweep.results.result import Status, read_result
-from nersweep.results.tuning import Search, Tuning, write_tuning
+from nersweep.results.tuning import UNTUNED, Search, Tuning, write_tuning
 from nersweep.tracking.mlflow import NOTE
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
 
@@ -264,7 +265,7 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     write_looks(file.parent, [replace(looks, name="generated"), replace(looks, alpha=0.005)])
     assert select_runs(options).alpha("generated") == 0.01
     assert select_runs(options).alpha("other") == 0.005
-    searches = (Search("focal", "a", "", (0.5, 0.6)), Search("dice", "b", "", (0.5,)))
+    searches = (Search("focal", "a", {}, "", (0.5, 0.6)), Search("dice", "b", {}, "", (0.5,)))
     write_tuning(file.parent, Tuning(2, "f1", searches))
     protocol = select_runs(options).protocol
     assert "2 trials per row" in protocol and protocol.endswith(" Of dice only 1 finished.")
@@ -281,3 +282,19 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     assert fault.setting == str(file)
     (fault,) = faults_of(select_runs, ReportOptions(output_dir=str(tmp_path / "empty")))
     assert (fault.setting, fault.must) == ("output_dir", "has no sweep")
+
+
+SEARCH = Search("focal", "tune-1", {"train.lr": "interval(0.1,1)"}, "train.lr=0.5", (0.25, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("tuning", "words"),
+    [(None, ""), (UNTUNED, "Rows are untuned"), (Tuning(2, "f1", (SEARCH,)), "with 2 trials")],
+)
+def test_an_archive_says_how_its_rows_were_tuned_whatever_they_are_called(tuning, words, tmp_path):
+    file = tmp_path / "runs.jsonl"
+    runs = [unfinished("focal untuned")]
+    write_archive(file, runs, "test", tuning)
+    selection = select_runs(ReportOptions(archive=str(file), output_dir=str(tmp_path)))
+    assert selection.tuning == tuning and len(selection.runs) == 1
+    assert words in selection.protocol and bool(words) == bool(selection.protocol)

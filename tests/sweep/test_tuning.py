@@ -16,6 +16,9 @@ from nersweep import __main__ as cli
 from nersweep.command import line
 from nersweep.config import schema
 from nersweep.faults import UserError
+from nersweep.report.report import report
+from nersweep.report.sources import ReportOptions, select_runs
+from nersweep.results.result import read_result
 from nersweep.results.tuning import read_tuning
 from nersweep.run import execute
 from nersweep.sweep import preview, tuning
@@ -92,6 +95,9 @@ def test_the_space_can_be_set_and_parts_of_it_left_out(here):
         (["study.trials=5"], "study.trials"),
         (["study.name=x"], "study.name"),
         (["study.metric=recall"], "study.metric"),
+        (["study.metric=cross_entropy"], "study.metric"),
+        (["study.direction=minimize"], "study.direction"),
+        (["study.pruner=none"], "study.pruner"),
         (["tune.space.focal_gamma=interval(0,5)"], "tune.space"),  # of focal and of fixed
         (["rerun=true"], "rerun"),
         (["tune.space.focal_gama=interval(0,5)"], "tune.space.focal_gama"),
@@ -145,10 +151,15 @@ def test_rows_get_like_draws_and_fresh_seeds(here, exit_code, capfd, monkeypatch
     rows = [search.setting for search in tuned.searches]
     assert rows[0] == "cross_entropy" and rows[1].startswith("focal-g") and rows[2] == "fixed"
     assert {len(search.values) for search in tuned.searches} == {3}
-    report = (folder.parent / "report" / "report.md").read_text("utf-8")
-    assert "tuned with 3 trials per row" in "\n".join(report.splitlines()[:4])
-    assert "cross\\_entropy untuned" in report and rows[2] in report
-    assert (folder.parent / "report" / "expected_best.png").exists()
+    assert set(tuned.searches[1].space) == {"train.lr", "train.epochs", "focal_gamma"}
+    report(ReportOptions(save="runs.jsonl"))
+    assert select_runs(ReportOptions(archive="runs.jsonl")).tuning == tuned
+    report(ReportOptions(archive="runs.jsonl"))
+    for place in (folder.parent / "report", Path("outputs/reports/runs")):
+        text = (place / "report.md").read_text("utf-8")
+        assert "tuned with 3 trials per row" in "\n".join(text.splitlines()[:4])
+        assert "cross\\_entropy untuned" in text and rows[2] in text
+        assert (place / "expected_best.png").exists()
 
     for member in json.loads((folder.parent / "sweep.json").read_text("utf-8"))["runs"]:
         own = [o for o in member["overrides"] if not o.startswith("report=")]
@@ -170,35 +181,75 @@ def test_a_dry_run_counts_trials_and_runs(here, capfd):
     assert not (here / "outputs").exists()
 
 
+SMALL = ["-m", "loss=cross_entropy,focal", "seed=1,2", "tune.trials=3", *TINY]
+
+
+def results(folder):
+    return list(Path(folder).glob("runs/*/result.json"))
+
+
+def kill(folder, moment):
+    """Start a search with two processes and kill all of it at a moment."""
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", f"output_dir={folder}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nersweep", *SMALL, *parallel],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 400
+    while not moment():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 @pytest.mark.slow
-def test_a_killed_search_resumes_to_the_same_plan(here):
-    arguments = [*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-
-    def start(folder):
-        command = [sys.executable, "-m", "nersweep", *arguments, f"output_dir={folder}"]
-        return subprocess.Popen(
-            command, env=environment, start_new_session=True, stdout=subprocess.PIPE, text=True
-        )
-
-    whole = start("whole")
-    assert whole.wait(300) == 0
-    killed = start("killed")
-    deadline = time.monotonic() + 120
-    while len(list(Path("killed").glob("runs/*/result.json"))) < 4:
-        assert time.monotonic() < deadline and killed.poll() is None
-        time.sleep(0.02)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+def test_a_search_killed_before_and_after_its_selection_ends_as_another(here, exit_code):
+    assert exit_code(cli.main, *SMALL, "output_dir=whole") == 0
+    kill("killed", lambda: len(results("killed")) >= 3)
     assert not list(Path("killed").glob("sweeps/*/sweep.json"))
-    assert start("killed").wait(300) == 0
+    kill("killed", lambda: len(results("killed")) > 6)
+    assert list(Path("killed").glob("sweeps/*/sweep.json"))
+    assert exit_code(cli.main, *SMALL, "output_dir=killed") == 0
 
     def runs(folder):
         (file,) = Path(folder).glob("sweeps/*/sweep.json")
-        tuned = read_tuning(file.parent)
         members = json.loads(file.read_text("utf-8"))["runs"]
-        return [member["fingerprint"] for member in members], tuned.searches
+        return [member["fingerprint"] for member in members], read_tuning(file.parent)
 
     assert runs("killed") == runs("whole")
-    names = [path.parent.name for path in Path("whole").glob("runs/*/result.json")]
-    assert sorted(names) == sorted(p.parent.name for p in Path("killed").glob("runs/*/result.json"))
+    scores = {}
+    for folder in ("whole", "killed"):
+        finished = {file.parent.name: read_result(file.parent) for file in results(folder)}
+        scores[folder] = {name: result.test.f1 for name, result in finished.items()}
+    assert scores["killed"] == scores["whole"] and len(scores["whole"]) == 6 + 6
+
+
+@pytest.mark.slow
+def test_seeds_until_the_answer_leave_out_that_of_the_trials(here, exit_code):
+    command = ["-m", "loss=cross_entropy,focal", "seed=1,2", "seeds.max=3", "tune.trials=2", *TINY]
+    assert exit_code(cli.main, *command) == 0
+    (folder,) = [file.parent for file in Path("outputs/sweeps").glob("*/looks.json")]
+    members = json.loads((folder / "sweep.json").read_text("utf-8"))["runs"]
+    names = {member["row"] or member["setting"] for member in members}
+    assert len(names) == 3 and "cross_entropy untuned" in names
+    assert {1, 2} <= {member["seed"] for member in members} <= {1, 2, 3}
+    seeds = [read_result(file.parent).seed for file in results("outputs")]
+    assert seeds.count(0) == 4 and len(seeds) == 4 + len(members)
+
+
+@pytest.mark.slow
+def test_a_trial_that_diverges_is_printed_and_replaced(here, exit_code, capsys):
+    diverging = ["tune.space.train.lr=choice(1e-3,1e30)", "train.max_grad_norm=1e30"]
+    assert exit_code(cli.main, *SMALL, *diverging, "train.warmup=0") == 1
+    failures = [line for line in capsys.readouterr().err.splitlines() if "1e+30" in line]
+    assert failures
+    (file,) = Path("outputs/sweeps").glob("*/tuning.json")
+    for search in read_tuning(file.parent).searches:
+        assert len(search.values) == 3 and "train.lr=0.001" in search.selected
+    members = json.loads((file.parent / "sweep.json").read_text("utf-8"))["runs"]
+    assert len(members) == 6
+    for member in members:
+        assert "train.lr=1e+30" not in member["overrides"]

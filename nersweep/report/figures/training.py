@@ -68,7 +68,7 @@ def learning_curves(comparison: Comparison) -> Figure:
 @styled
 def expected_best(comparison: Comparison) -> Figure | None:
     """Draw the expected best of k trials of each row that was tuned."""
-    if comparison.tuning is None:
+    if not (comparison.tuning and comparison.tuning.trials):
         return None
     own = {row.setting: look for row, look in looks(comparison)}
     figure = canvas(3.6)

@@ -22,7 +22,7 @@ from nersweep.run import plan as run_plan
 from nersweep.study import lease, metric, plan, storage
 from nersweep.study.outcome import Outcome, brief, ranking
 from nersweep.study.plan import StudyPlan
-from nersweep.study.queue import FAILED, Queue
+from nersweep.study.queue import FAILED, SECONDS, Queue
 from nersweep.terminal import console
 
 POLL_SECONDS = 0.5  # between two looks at the trials of other workers
@@ -128,6 +128,7 @@ class Worker:
         by_epoch = not by_seed and not metric.is_final(name)
         steps = self.queue.reported_steps(trial)
         values: list[float] = []
+        seconds: list[float] = []
         for index, seed in enumerate(self.plan.seeds):
             run_overrides = [*self.plan.space.fixed, *overrides, f"seed={seed}"]
             checked = check_overrides(self.plan.space.composer, run_overrides)
@@ -136,7 +137,9 @@ class Worker:
             result = self.run_once(checked, run_overrides, reporter)
             reporter.count_epochs(result.epochs)
             values.append(metric.score(name, result))
+            seconds.append(result.seconds.train)
             trial.set_user_attr("values", values)
+            trial.set_user_attr(SECONDS, seconds)
             if by_seed and index not in steps:
                 trial.report(values[-1], index)
                 if index + 1 < len(self.plan.seeds) and trial.should_prune():

@@ -1,12 +1,15 @@
 """What a study leaves: its folder with a card, the best trial and pictures; a table."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nersweep.config.flat import plain
+from nersweep.evaluation.budget import expected_gain
 from nersweep.faults import Fault, UserError
 from nersweep.machine.databases import public
 from nersweep.results.card import Card, read_card, write_card
@@ -14,7 +17,7 @@ from nersweep.study import export, pictures, storage
 from nersweep.study.metric import metric_name
 from nersweep.study.plan import StudyPlan
 from nersweep.study.plan import trials as trials_of
-from nersweep.study.queue import FINISHED, Queue
+from nersweep.study.queue import FINISHED, SECONDS, Queue
 from nersweep.terminal import console, print_table
 from nersweep.tracking import syncing
 from nersweep.tracking import tracker as trackers
@@ -42,6 +45,30 @@ def ranking(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[Fr
         return (-value if direction == StudyDirection.MAXIMIZE else value, trial.number)
 
     return sorted((t for t in trials if t.state == TrialState.COMPLETE), key=order)
+
+
+def efficient(best: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the Pareto front by value and seconds of training: no other trial beats both.
+
+    best: complete trials, best first. Trials of an older version have no seconds and are left out.
+    """
+    front: list[FrozenTrial] = []
+    least = math.inf
+    for trial in best:
+        if (seconds := seconds_of(trial)) < least:
+            front.append(trial)
+            least = seconds
+    return front
+
+
+def seconds_of(trial: FrozenTrial) -> float:
+    """Return the seconds of training of a trial; ∞ if an older version made it."""
+    return float(sum(trial.user_attrs.get(SECONDS, [math.inf])))
+
+
+def points(trials: Sequence[FrozenTrial]) -> list[tuple[float, float]]:
+    """Return the seconds of training and the value of complete trials."""
+    return [(seconds_of(trial), value_of(trial)) for trial in trials]
 
 
 def brief(overrides: Sequence[str]) -> str:
@@ -170,6 +197,8 @@ class Outcome:
         if best:
             metric = metric_name(self.plan.config)
             files = pictures.draw(self.queue.study, self.plan.folder, metric)
+            if front := points(efficient(best)):
+                files.append(pictures.draw_front(points(best), front, self.plan.folder, metric))
             card.files = [str(file.absolute()) for file in (*files, self.plan.experiment)]
         write_card(self.plan.folder, card)
 
@@ -199,21 +228,40 @@ class Outcome:
                 planned += epochs if trial.state == TrialState.COMPLETE else whole
         return actual, planned
 
+    def print_trials(self, title: str, trials: Sequence[FrozenTrial]) -> None:
+        """Print a table of complete trials."""
+        rows = []
+        for trial in trials:
+            settings = brief(self.plan.space.overrides(trial.params))
+            seconds = f"{seconds_of(trial):.1f}".replace("inf", "–")
+            rows.append([str(trial.number), settings, f"{trial.value:.4f}", seconds])
+        print_table(title, ["trial", "settings", metric_name(self.plan.config), "s"], rows)
+
+    def print_gain(self, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial]) -> None:
+        """Print what more trials would bring, if all are independent draws and none is pruned."""
+        if self.plan.config.study.sampler != "random" or len(best) < 2:
+            return
+        if count(trials, TrialState.PRUNED):
+            return
+        sign = -1 if self.queue.study.direction == StudyDirection.MINIMIZE else 1
+        more, gain = expected_gain(sign * np.array([value_of(trial) for trial in best]))
+        metric = metric_name(self.plan.config)
+        console.print(f"{more} more trials would improve {metric} by at most {gain:.4f} on average")
+
     def print(self, trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial]) -> None:
         """Print the best trials, what pruning saved, and the next commands."""
         counts = []
         for state, word in STATES.items():
             if number := count(trials, state):
                 counts.append(f"{number} {word}")
-        rows = []
-        for trial in best[:MAX_ROWS]:
-            overrides = self.plan.space.overrides(trial.params)
-            rows.append([str(trial.number), brief(overrides), f"{trial.value:.4f}"])
         title = f"\nstudy {self.plan.name}: {', '.join(counts)}"
-        print_table(title, ["trial", "settings", metric_name(self.plan.config)], rows)
+        self.print_trials(title, best[:MAX_ROWS])
+        if len(front := efficient(best)) > 1:
+            self.print_trials("best for their time", front)
         actual, planned = self.epochs(trials)
         if actual < planned:
             console.print(f"pruning saved {planned - actual} of {planned} epochs")
+        self.print_gain(trials, best)
         if best:
             command = export.rerun_command(self.plan.experiment, best[0], self.plan)
             console.print(f"best: {command}")

@@ -2,11 +2,13 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
+from matplotlib.figure import Figure
 from optuna.study import Study
 from optuna.trial import TrialState
 
@@ -21,6 +23,7 @@ PLOTS = {  # file name: function of optuna.visualization
 }
 NEED_TWO_PARAMETERS = ("importance", "contour")
 MAX_CONTOUR_PARAMETERS = 4  # a contour for each pair
+Points = Sequence[tuple[float, float]]
 
 
 def draw(study: Study, folder: Path, metric: str) -> list[Path]:
@@ -55,6 +58,19 @@ def draw_plot(study: Study, name: str, options: dict[str, Any], folder: Path) ->
     figure = getattr(optuna.visualization, PLOTS[name])(study, **options)
     files.write_text(html, figure.to_html(include_plotlyjs=True))
     return [png, html]
+
+
+def draw_front(points: Points, front: Points, folder: Path, metric: str) -> Path:
+    """Draw trials as points (seconds of training, value), and a step through their Pareto front."""
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot(*zip(*points, strict=True), "o", color="0.6")
+    axes.step(*zip(*sorted(front), strict=True), "D-", where="post")
+    axes.set(xlabel="seconds of training", ylabel=metric)
+    axes.grid(alpha=0.3)
+    file = folder / "front.png"
+    write_png(file, axes)
+    return file
 
 
 def varied_parameters(study: Study) -> list[str]:

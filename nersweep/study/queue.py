@@ -21,6 +21,7 @@ from nersweep.study.space import Space
 DEFAULT_TRIALS = 20
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 FAILED = TrialState.FAIL
+SECONDS = "seconds"  # the attribute of a trial with the seconds of training of each of its seeds
 
 
 def make_sampler(name: str, seed: int) -> samplers.BaseSampler:

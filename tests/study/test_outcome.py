@@ -3,11 +3,13 @@
 import shlex
 import shutil
 from importlib.util import find_spec
+from itertools import combinations
 
+import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-from studies import LR, SMALL, make_queue, name_of, states, trials_of, work, work_without
+from studies import LR, SMALL, compose, make_queue, name_of, states, trials_of, work, work_without
 
 from nersweep import __main__ as program
 from nersweep import terminal
@@ -16,6 +18,8 @@ from nersweep.results.result import FinishedResult, Status, read_result
 from nersweep.run import execute
 from nersweep.study import loop
 from nersweep.study.metric import final_metrics
+from nersweep.study.outcome import efficient, seconds_of
+from nersweep.study.queue import SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -153,6 +157,32 @@ def test_a_diverging_trial_is_printed_and_ends_no_other(output_dir, capsys):
     (line,) = terminal.faults
     assert line.startswith("trial 0 (train.lr=1e+30): the loss is ")
     assert "1 complete, 1 failed" in capsys.readouterr().out
+
+
+def test_the_front_has_the_trials_that_no_other_beats_in_value_and_time():
+    trials = []
+    for value, seconds in [(0.5, [9]), (0.4, [4, 4]), (0.3, [8.5]), (0.3, [1]), (0.2, None)]:
+        own = {SECONDS: seconds} if seconds else {}
+        trials.append(optuna.trial.create_trial(value=value, user_attrs=own))
+    assert [seconds_of(trial) for trial in efficient(trials)] == [9, 8, 1]
+    assert efficient(trials[-1:]) == []
+
+
+def test_a_study_says_what_more_random_trials_would_bring_and_draws_its_front(output_dir, capsys):
+    space = ["study.space.train.epochs=choice(1,2,3)", f"{LR}interval(0.001,0.1)"]
+    command = [f"output_dir={output_dir}", "study.trials=4", "study.pruner=none", *space]
+    without = [setting for setting in SMALL if not setting.startswith(("train.lr", "train.epochs"))]
+    loop.work(*compose(*without, *command, "study.sampler=random", "study.name=drawn"))
+    trials = trials_of(output_dir, "drawn")
+    best = max(trial.value for trial in trials)
+    pairs = [max(a.value, b.value) for a, b in combinations(trials, 2)]
+    gain = best - sum(pairs) / len(pairs)
+    line = f"2 more trials would improve f1 by at most {gain:.4f} on average"
+    assert line in " ".join(capsys.readouterr().out.split())
+    assert (output_dir / "studies" / "drawn" / "front.png").stat().st_size > 0
+    for trial in trials:
+        (seconds,) = trial.user_attrs[SECONDS]
+        assert 0 < seconds < (trial.datetime_complete - trial.datetime_start).total_seconds()
 
 
 def test_on_failure_stop_starts_no_other_trial(output_dir):

@@ -222,7 +222,7 @@ def test_a_search_killed_before_and_after_its_selection_ends_as_another(here, ex
     assert runs("killed") == runs("whole")
     scores = {}
     for folder in ("whole", "killed"):
-        finished = {file.parent.name: read_result(file.parent) for file in results(folder)}
+        finished = {file.parent.name: read_result(file) for file in results(folder)}
         scores[folder] = {name: result.test.f1 for name, result in finished.items()}
     assert scores["killed"] == scores["whole"] and len(scores["whole"]) == 6 + 6
 
@@ -233,22 +233,22 @@ def test_seeds_until_the_answer_leave_out_that_of_the_trials(here, exit_code):
     assert exit_code(cli.main, *command) == 0
     (folder,) = [file.parent for file in Path("outputs/sweeps").glob("*/looks.json")]
     members = json.loads((folder / "sweep.json").read_text("utf-8"))["runs"]
-    names = {member["row"] or member["setting"] for member in members}
+    names = {member.get("row") or member["setting"] for member in members}
     assert len(names) == 3 and "cross_entropy untuned" in names
     assert {1, 2} <= {member["seed"] for member in members} <= {1, 2, 3}
-    seeds = [read_result(file.parent).seed for file in results("outputs")]
+    seeds = [read_result(file).seed for file in results("outputs")]
     assert seeds.count(0) == 4 and len(seeds) == 4 + len(members)
 
 
 @pytest.mark.slow
 def test_a_trial_that_diverges_is_printed_and_replaced(here, exit_code, capsys):
-    diverging = ["tune.space.train.lr=choice(1e-3,1e30)", "train.max_grad_norm=1e30"]
+    diverging = ["tune.space.train.lr=choice(1e-3,2e-3,1e30)", "train.max_grad_norm=1e30"]
     assert exit_code(cli.main, *SMALL, *diverging, "train.warmup=0") == 1
     failures = [line for line in capsys.readouterr().err.splitlines() if "1e+30" in line]
     assert failures
     (file,) = Path("outputs/sweeps").glob("*/tuning.json")
     for search in read_tuning(file.parent).searches:
-        assert len(search.values) == 3 and "train.lr=0.001" in search.selected
+        assert len(search.values) == 3 and "1e+30" not in search.selected
     members = json.loads((file.parent / "sweep.json").read_text("utf-8"))["runs"]
     assert len(members) == 6
     for member in members:

@@ -24,7 +24,8 @@ class Difference:
     """What the runs say of a setting before settings lend each other: see the module.
 
     variance: of the mean over seeds, s²/size; NaN with fewer than two seeds. size: seeds that it
-    stands for. influence: ū by cluster. interaction: W.
+    stands for. influence: ū by cluster. interaction: W. extreme: all runs of both settings score 0
+    or 100.
     """
 
     name: str
@@ -36,21 +37,29 @@ class Difference:
     paired: bool
     influence: Floats
     interaction: float
+    extreme: bool = False
 
     @property
     def documents(self) -> float:
-        """K, the variance over test sets; infinite with one cluster."""
+        """K, the variance over test sets; infinite where unknown.
+
+        That is with one cluster, and where all runs score 0, or all 100: other predictions may
+        score that too, and other documents tell them apart.
+        """
+        if self.extreme and self.mean == 0:
+            return np.inf
         return cluster_variance(self.influence)
 
     @property
     def is_zero(self) -> bool:
-        """True if the two settings made the same predictions with every seed."""
+        """True if the two settings have the same counts with every seed."""
         alike = not self.influence.any() and self.interaction == 0
-        return alike and self.mean == 0 and self.variance == 0
+        alike = alike and self.mean == 0 and self.variance == 0
+        return alike and bool(np.isfinite(self.documents))
 
     @property
     def testable(self) -> bool:
-        return self.freedom > 0 and len(self.influence) > 1 and not self.is_zero
+        return self.freedom > 0 and bool(np.isfinite(self.documents)) and not self.is_zero
 
 
 def difference_of(sample: Sample, baseline: Sample) -> Difference:
@@ -64,8 +73,9 @@ def difference_of(sample: Sample, baseline: Sample) -> Difference:
         spread = pairs.var(ddof=1) / n
         interaction = interaction_of(gaps)
         influence = gaps.mean(0)
+        extreme = sample.is_extreme(shared) and baseline.is_extreme(shared)
         return Difference(
-            sample.name, pairs.mean(), spread, n - 1, n, n, True, influence, interaction
+            sample.name, pairs.mean(), spread, n - 1, n, n, True, influence, interaction, extreme
         )
     means: list[float] = []
     variances: list[float] = []
@@ -88,9 +98,11 @@ def difference_of(sample: Sample, baseline: Sample) -> Difference:
         if variance > 0:
             freedom = variance**2 / float((np.square(variances) / (sizes - 1)).sum())
     size = 2 * float(sizes.prod() / sizes.sum())
+    extreme = sample.is_extreme(sample.scores) and baseline.is_extreme(baseline.scores)
     return Difference(
-        sample.name, mean, variance, freedom, size, int(sizes[0]), False, influence, interaction
-    )
+        sample.name, mean, variance, freedom, size, int(sizes[0]), False, influence, interaction,
+        extreme,
+    )  # fmt: skip
 
 
 def mean_of(sample: Sample) -> Difference:

@@ -40,7 +40,8 @@ class Contrast:
     """The difference of a setting from the baseline, in points.
 
     seeds: the pairs if paired, else the setting's runs. low, high, p: simultaneous with the other
-    contrasts; infinite and NaN where nothing can be said: fewer than two seeds, or one cluster.
+    contrasts; infinite and NaN where nothing can be said: fewer than two seeds, one
+    cluster, or only scores of 0 and 100.
     seed_variance and document_variance: the parts of se².
     """
 

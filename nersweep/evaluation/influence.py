@@ -9,7 +9,7 @@ test set, so Σ_c u_c = 0, and the variance of F over test sets of C clusters is
 C · var_c(u_c): the infinitesimal jackknife (Efron 1982, chapter 6).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +72,10 @@ class Sample:
     name: str
     scores: Mapping[int, float]
     influences: Mapping[int, Floats]
+
+    def is_extreme(self, seeds: Iterable[int]) -> bool:
+        """True if all of these runs score 0 or 100, which no weight of a document changes."""
+        return all(self.scores[seed] in (0, 100) for seed in seeds)
 
     def first(self, seeds: list[int]) -> "Sample":
         """Return the sample with these seeds alone, as far as it has them."""

@@ -98,7 +98,9 @@ def one_seed(rows: Sequence[Row]) -> str:
             "How sure: one seed shows how each setting did once, not how much seeds vary. "
             "Add a second: with seed=1,2,3 the report gives a verdict on each row."
         )
-    return "How sure: no two settings have enough seeds in common for a comparison."
+    return (
+        "How sure: no comparison of two settings has enough seeds, and scores other than 0 and 100."
+    )
 
 
 def bounds(row: Row) -> str:
@@ -309,7 +311,7 @@ def remedy(contrast: Contrast, outlook: Outlook) -> str:
     """Say what would decide a row: seeds, or nothing that this test set can show."""
     if not np.isfinite(contrast.low):
         if np.isinf(contrast.document_variance):
-            return "a test set of one document cannot tell"
+            return "this test set cannot tell: it has one document, or every run scores 0 or 100"
         chance = NormalDist().inv_cdf(1 - ALPHA / 2) * contrast.document_variance**0.5
         return (
             f"one seed tells no more than that; chance in the documents alone reaches ±{chance:.2f}"

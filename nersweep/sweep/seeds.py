@@ -326,6 +326,8 @@ def show_set(plan: Plan, progress: Progress, name: str) -> None:
 
 
 def numbers(contrast: Contrast) -> str:
-    """Return a difference and its interval: −0.57 [−0.86, −0.28]."""
-    text = f"{contrast.difference:+.2f} [{contrast.low:+.2f}, {contrast.high:+.2f}]"
+    """Return a difference and its interval, if it has one: −0.57 [−0.86, −0.28]."""
+    text = f"{contrast.difference:+.2f}"
+    if math.isfinite(contrast.low):
+        text += f" [{contrast.low:+.2f}, {contrast.high:+.2f}]"
     return text.replace("-", "−")

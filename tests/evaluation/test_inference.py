@@ -8,6 +8,7 @@ from sample_runs import SEEDS, generated, of_scores
 from nersweep.evaluation.inference import Verdict, infer, mean_intervals, verdict
 from nersweep.evaluation.influence import Rate, Sample, measure
 from nersweep.evaluation.planning import foresee
+from nersweep.evaluation.sequential import look
 
 
 @pytest.mark.parametrize("n", [2, 3, 8, 20])
@@ -152,6 +153,23 @@ def test_one_document_says_nothing_of_others():
     assert infer(rows).contrasts[0].verdict is Verdict.UNDECIDED
     outlook = foresee(rows)["b"]
     assert outlook.more_seeds is None and outlook.limit == np.inf
+
+
+@pytest.mark.parametrize(("rate", "score"), [(Rate(), 0), (Rate(beta=0), 100)])
+def test_other_predictions_with_the_score_0_or_100_are_undecided(rate, score):
+    rows = []
+    for name, predicted in (("a", 1), ("b", 3)):
+        counts = np.zeros((60, 1, 3))
+        counts[::predicted, 0, 1] = predicted
+        counts[..., 2] = 5
+        counts[..., 0] = counts[..., 1] * score / 100
+        rows.append(measure(name, {seed: counts for seed in SEEDS}, rate))
+    contrast = infer([*rows, generated("c", 1, 0.7)]).contrasts[0]
+    assert (contrast.low, contrast.high) == (-np.inf, np.inf)
+    assert np.isnan(contrast.p) and contrast.verdict is Verdict.UNDECIDED
+    assert foresee(rows)["b"].more_seeds is None
+    progress = look(rows, list(SEEDS), 0.5)
+    assert (progress.look, list(progress.open)) == (5, ["b"])
 
 
 def test_a_setting_that_predicts_nothing_is_worse():

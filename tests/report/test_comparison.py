@@ -291,8 +291,8 @@ def test_a_metric_that_the_runs_cannot_tell_is_refused_in_a_line(faults_of):
         assert (fault.setting, fault.value) == ("metric", name) and lacks in fault.must
 
 
-def test_rows_without_a_right_entity_are_equal_and_a_note_says_that_this_tells_nothing():
-    runs = with_types([record("focal", right=0), record("dice", right=0)])
+def test_rows_without_a_right_entity_are_undecided_and_a_note_says_that_this_tells_nothing():
+    runs = with_types([record(loss, seed, 0) for loss in ("focal", "dice") for seed in (1, 2)])
     guesses = []
     for run in runs:
         counts = run.documents.dense()
@@ -303,6 +303,8 @@ def test_rows_without_a_right_entity_are_equal_and_a_note_says_that_this_tells_n
     note = "recall is 0 in all runs of dice, focal: that they are equal tells nothing"
     answer = comparison_module.compare(guesses, "focal", "test", metric="recall")
     assert note in answer.notes
+    assert answer.conclusions[0].startswith("dice is undecided: 0.00 points; this test set cannot")
+    assert answer.decision.setting == "" and "enough seeds, and scores" in answer.decision.certainty
     assert not any("tells nothing" in note for note in compare(rows_with({"dice": [1, 2]})).notes)
 
 

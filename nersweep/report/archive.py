@@ -1,13 +1,14 @@
 """Archives: a line of JSON per run, with its numbers and without a word of the data.
 
-A first line says how the rows of a sweep were tuned, unless an older version wrote the archive.
+A first line says how the rows of a sweep were tuned, unless an older version wrote the archive, and
+the level of its intervals if it looked several times.
 """
 
 import base64
 import json
 import zlib
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +23,54 @@ from nersweep.results.result import FinishedResult, result_of
 from nersweep.results.tuning import Tuning, tuning_of
 from nersweep.training.history import EPOCH
 
-TUNING = "tuning"  # the key of the first line
+TUNING, ALPHA = "tuning", "alpha"  # the keys of the first line
 PLACES = {"data", "output_dir", "tracking"}  # settings that say where something lies
 
 
-def write_archive(
-    file: Path, runs: Iterable[Run], split: str, tuning: Tuning | None = None
-) -> None:
-    """Write runs to an archive. tuning: how their rows were tuned, None if unknown."""
-    lines = []
-    if tuning:
-        lines.append(json.dumps({TUNING: asdict(tuning)}, ensure_ascii=False) + "\n")
-    for run in runs:
-        lines.append(to_line(run, split) + "\n")
+@dataclass(frozen=True)
+class Archive:
+    """Runs, scored on a split.
+
+    tuning: how their rows were tuned. alpha: the level of their intervals together, α′ if their
+    sweep looked several times; the lowest of several sets. Both are None if unknown.
+    """
+
+    runs: Sequence[Run]
+    split: str
+    tuning: Tuning | None = None
+    alpha: float | None = None
+
+
+def write_archive(file: Path, archive: Archive) -> None:
+    """Write an archive."""
+    lines: list[str] = []
+    head: dict[str, Any] = {}
+    if archive.tuning:
+        head[TUNING] = asdict(archive.tuning)
+    if archive.alpha:
+        head[ALPHA] = archive.alpha
+    if head:
+        lines.append(json.dumps(head, ensure_ascii=False) + "\n")
+    for run in archive.runs:
+        lines.append(to_line(run, archive.split) + "\n")
     files.write_text(file, "".join(lines))
 
 
-def read_archive(file: Path) -> tuple[list[Run], str, Tuning | None]:
-    """Read an archive: its runs, their split, and how their rows were tuned, None if unknown.
-
-    Raises UserError with the line that is wrong.
-    """
+def read_archive(file: Path) -> Archive:
+    """Read an archive. Raises UserError with the line that is wrong."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
         raise UserError(Fault("archive", file, reason)) from None
     runs: list[Run] = []
-    split, tuning = "test", None
+    split, tuning, alpha = "test", None, None
     for number, line in enumerate(lines, 1):
         try:
             values = json.loads(line)
-            if number == 1 and TUNING in values:
-                tuning = tuning_of(values[TUNING])
+            if number == 1 and (TUNING in values or ALPHA in values):
+                tuning = tuning_of(values[TUNING]) if TUNING in values else None
+                alpha = level_of(values[ALPHA]) if ALPHA in values else None
                 continue
             run, split = from_values(values)
         except (Mismatch, KeyError) as error:
@@ -69,7 +85,15 @@ def read_archive(file: Path) -> tuple[list[Run], str, Tuning | None]:
             reason = f"line {number} is not a run ({' '.join(str(error).split())})"
             raise UserError(Fault("archive", file, reason)) from None
         runs.append(run)
-    return runs, split, tuning
+    return Archive(runs, split, tuning, alpha)
+
+
+def level_of(value: Any) -> float:
+    """Return a level. Raises ValueError or TypeError unless it is in (0, 1)."""
+    level = float(value)
+    if not 0 < level < 1:
+        raise ValueError(f"{ALPHA} {value}: must be between 0 and 1")
+    return level
 
 
 def to_line(run: Run, split: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from nersweep.faults import Fault, UserError
 from nersweep.machine import files
 from nersweep.report import formats
-from nersweep.report.archive import write_archive
+from nersweep.report.archive import Archive, write_archive
 from nersweep.report.comparison import Comparison, common_metric, compare
 from nersweep.report.difference import print_difference
 from nersweep.report.disagreements import find_disagreements
@@ -57,7 +57,9 @@ def report(options: ReportOptions) -> None:
         write_sections(synopsis, selection, folder)
         note = formats.markdown_conclusions(synopsis.conclusions)
     if options.save:
-        write_archive(Path(options.save), selection.runs, selection.split, selection.tuning)
+        level = min(selection.levels.values(), default=None)
+        archive = Archive(selection.runs, selection.split, selection.tuning, level)
+        write_archive(Path(options.save), archive)
         console.print(f"runs: {options.save}")
     if selection.parent_id:
         attach_report(options, selection, folder, note)
@@ -89,7 +91,10 @@ def compare_sets(
             metric,
         )
         decision = replace(comparison.decision, protocol=selection.protocol)
-        comparisons[name] = replace(comparison, decision=decision, tuning=selection.tuning)
+        notes = (*comparison.notes, *selection.notes)
+        comparisons[name] = replace(
+            comparison, decision=decision, tuning=selection.tuning, notes=notes
+        )
     if not comparisons:
         compare(selection.runs, baseline, selection.split)  # raises
     return comparisons, missing

@@ -4,8 +4,8 @@ import math
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from nersweep.machine.typed import read_json
 from nersweep.report.archive import read_archive
 from nersweep.report.records import Record, Run, read_run
 from nersweep.results.folder import run_folder
-from nersweep.results.looks import Looks, read_looks
+from nersweep.results.looks import read_looks
 from nersweep.results.result import RESULT, Result, Status, result_of
 from nersweep.results.tuning import Tuning, read_tuning
 from nersweep.tracking.reading import Store, StoredRun, run_id_of
@@ -80,8 +80,9 @@ class RunSelection:
     """Runs, and where their report goes.
 
     command: the one that made them. parent_id: the tracker's id of their sweep or study, whose
-    files are under output_dir. study_size: how many settings the study tried. looks: of a sweep,
-    for each set. tuning: how the rows of a sweep were tuned, None if unknown.
+    files are under output_dir. study_size: how many settings the study tried. levels: of the
+    intervals of a sweep that looked several times, by set, α′. tuning: how the rows of a sweep were
+    tuned, None if unknown. notes: what a reader must know of the selection.
     """
 
     runs: Sequence[Run]
@@ -92,8 +93,9 @@ class RunSelection:
     parent_id: str | None = None
     output_dir: Path = Path("outputs")
     study_size: int = 0
-    looks: Sequence[Looks] = ()
+    levels: Mapping[str, float] = field(default_factory=dict)
     tuning: Tuning | None = None
+    notes: Sequence[str] = ()
 
     @property
     def protocol(self) -> str:
@@ -115,10 +117,9 @@ class RunSelection:
     def alpha(self, name: str) -> float:
         """Return the level of all contrasts of a set together: α′ if it was looked at repeatedly.
 
-        The looks of older versions are of all sets.
+        A set of another name has the lowest: an archive and an older version know no names.
         """
-        levels = {looks.name: looks.alpha for looks in self.looks}
-        return levels.get(name, min(levels.values(), default=ALPHA))
+        return self.levels.get(name, min(self.levels.values(), default=ALPHA))
 
 
 def select_runs(options: ReportOptions) -> RunSelection:
@@ -150,23 +151,48 @@ def check_split(options: ReportOptions) -> None:
 
 
 def from_archive(options: ReportOptions, file: Path) -> RunSelection:
-    runs, split, tuning = read_archive(file)
-    if options.split and options.split != split:
-        reason = f"{file} holds {split} only"
+    archive = read_archive(file)
+    if options.split and options.split != archive.split:
+        reason = f"{file} holds {archive.split} only"
         raise UserError(Fault("split", options.split, reason, "read the runs themselves"))
     folder = Path(options.output_dir) / "reports" / file.stem
-    return RunSelection(runs, split, folder, file.stem, tuning=tuning)
+    levels = {"": archive.alpha} if archive.alpha else {}
+    return RunSelection(
+        archive.runs, archive.split, folder, file.stem, levels=levels, tuning=archive.tuning
+    )
 
 
 def from_tracker(options: ReportOptions) -> RunSelection:
-    stored = options.store.runs(options.filter or "", options.experiment)
+    store = options.store
+    stored = list(store.runs(options.filter or "", options.experiment))
+    parents = {run.tags.get("mlflow.parentRunId") for run in stored}
+    levels: dict[str, float] = {}
+    away: list[str] = []
+    for sweep in store.runs('tags.kind = "sweep"'):
+        if sweep.id not in parents:
+            continue
+        if not sweep.folder or not Path(sweep.folder).is_dir():
+            away.append(sweep.name)
+        for name, level in levels_of(Path(sweep.folder)).items():
+            levels[name] = min(level, levels.get(name, 1))
+    notes = [
+        f"the folder of {', '.join(away)} is not here: if seeds.max chose its seeds, the intervals "
+        "of its own report are wider, of the level that its looks leave"
+    ]
     name = re.sub(r"[^\w-]", "_", options.experiment or "filter")
     return RunSelection(
         read_stored(stored, options),
         options.scored_split,
         Path(options.output_dir) / "reports" / name,
         options.experiment or f"filter={options.filter}",
+        levels=levels,
+        notes=notes if away else (),
     )
+
+
+def levels_of(sweep: Path) -> dict[str, float]:
+    """Return the level of the intervals of a sweep that looked several times, by set."""
+    return {looks.name: looks.alpha for looks in read_looks(sweep)}
 
 
 def from_study(options: ReportOptions, name: str) -> RunSelection:
@@ -217,7 +243,6 @@ def from_sweep(options: ReportOptions) -> RunSelection:
     experiment = re.search(r"\bexperiment=([\w,-]+)", command)
     title = experiment[1] if experiment else data_name(runs)
     parent_id = run_id_of(folder, store_uri(options.tracking_uri, output_dir))
-    looks = read_looks(folder)
     return RunSelection(
         runs,
         options.scored_split,
@@ -226,7 +251,7 @@ def from_sweep(options: ReportOptions) -> RunSelection:
         command,
         parent_id,
         output_dir,
-        looks=looks,
+        levels=levels_of(folder),
         tuning=read_tuning(folder),
     )
 

@@ -10,7 +10,7 @@ import pytest
 from nersweep.evaluation import stats
 from nersweep.faults import UserError
 from nersweep.machine.files import fingerprint
-from nersweep.report.archive import read_archive, to_line, write_archive
+from nersweep.report.archive import Archive, read_archive, to_line, write_archive
 from nersweep.report.records import read_run, thin_out
 from nersweep.results.result import read_result, write_result
 from nersweep.training.history import StepRecord
@@ -52,10 +52,10 @@ def test_predicted_spans_count_where_the_head_predicts_spans(folder):
 
 def test_an_archive_gives_the_same_record_without_a_word_of_the_data(runs, tmp_path):
     records = [read_run(folder, "test") for folder in runs[:2]]
-    write_archive(tmp_path / "a.jsonl", records, "test")
-    runs_again, split, tuning = read_archive(tmp_path / "a.jsonl")
-    assert (split, tuning) == ("test", None)
-    for before, after in zip(records, runs_again, strict=True):
+    write_archive(tmp_path / "a.jsonl", Archive(records, "test"))
+    archive = read_archive(tmp_path / "a.jsonl")
+    assert (archive.split, archive.tuning, archive.alpha) == ("test", None, None)
+    for before, after in zip(records, archive.runs, strict=True):
         assert set(before.config) - set(after.config) == {"data", "output_dir", "tracking"}
         assert after.identity == before.identity and after.seed == before.seed
         bare = replace(before.result, config={}, data_settings={})
@@ -91,7 +91,7 @@ def test_an_archive_without_documents_counts_its_sentences(runs, tmp_path):
     values = json.loads(to_line(record, "test"))
     del values["documents"]
     (tmp_path / "a.jsonl").write_text(json.dumps(values) + "\n", encoding="utf-8")
-    (older,), _, _ = read_archive(tmp_path / "a.jsonl")
+    (older,) = read_archive(tmp_path / "a.jsonl").runs
     assert (older.documents.marked, older.documents.types) == (None, ())
     assert older.documents.dense().shape[1:] == (1, 1, 3)
     assert (older.documents.lenient[:, 0] == record.documents.lenient.sum(1)).all()
@@ -182,6 +182,14 @@ def test_a_line_of_another_version_is_a_fault_that_names_what_it_lacks(runs, tmp
             read_archive(file)
         (fault,) = error.value.faults
         assert fault.must == f"line 1 has no {last}, so another version wrote it"
+
+
+@pytest.mark.parametrize("alpha", [0, 1, "high", None])
+def test_a_wrong_level_in_an_archive_is_a_fault_in_its_first_line(alpha, tmp_path, faults_of):
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"alpha": alpha}), encoding="utf-8")
+    (fault,) = faults_of(lambda: read_archive(file))
+    assert fault.must.startswith("line 1 is not a run")
 
 
 @pytest.mark.parametrize("line", ["[]", "3", '{"result": ', "{broken"])

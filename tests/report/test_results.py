@@ -12,11 +12,12 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
 def test_the_documented_tables_are_those_of_the_archive():
-    (archive,) = RESULTS.glob("*.jsonl")
-    runs, split, _ = read_archive(archive)
-    comparison = compare(runs, "cross_entropy", split, read_reference(data_name(runs)))
-    report = markdown(comparison, archive.stem)
-    assert (RESULTS / archive.stem / "report.md").read_text("utf-8") == report
+    (file,) = RESULTS.glob("*.jsonl")
+    archive = read_archive(file)
+    reference = read_reference(data_name(archive.runs))
+    comparison = compare(archive.runs, "cross_entropy", archive.split, reference)
+    report = markdown(comparison, file.stem)
+    assert (RESULTS / file.stem / "report.md").read_text("utf-8") == report
     document = (RESULTS.parent / "results.md").read_text("utf-8")
     document = unspaced(document.replace("\n> ", "\n"))  # the decision is a quotation
     for line in report.splitlines():

@@ -18,10 +18,10 @@ from finished import finished_result, record, unfinished
 from nersweep import __main__ as cli
 from nersweep.faults import UserError
 from nersweep.report import formats
-from nersweep.report.archive import write_archive
+from nersweep.report.archive import Archive, read_archive, write_archive
 from nersweep.report.comparison import compare
 from nersweep.report.records import Record
-from nersweep.report.report import report
+from nersweep.report.report import compare_sets, report
 from nersweep.report.sources import (
     ReportOptions,
     count_settings,
@@ -29,7 +29,7 @@ from nersweep.report.sources import (
     read_stored,
     select_runs,
 )
-from nersweep.results.looks import Looks, write_looks
+from nersweep.results.looks import LOOKS, Looks, write_looks
 from nersweep.results.result import Status, read_result
 from nersweep.results.tuning import UNTUNED, Search, Tuning, write_tuning
 from nersweep.tracking.mlflow import NOTE
@@ -163,6 +163,26 @@ def test_the_tables_are_the_same_from_folders_a_server_and_an_archive(output_dir
         away.rename(output_dir)
 
 
+def test_runs_of_the_tracker_have_the_level_of_their_sweep_or_a_note(output_dir, server, tmp_path):
+    options = ReportOptions(experiment="nersweep", output_dir=str(tmp_path), tracking_uri=server)
+    (sweep,) = (output_dir / "sweeps").iterdir()
+    looks = Looks(0.5, 0.01, (1, 2), "cross_entropy", True, ())
+    write_looks(sweep, [looks])
+    selection = select_runs(options)
+    assert selection.alpha("generated") == 0.01 and not selection.notes
+    away = output_dir.with_name("away")
+    (sweep / LOOKS).unlink()
+    output_dir.rename(away)
+    try:
+        selection = select_runs(options)
+        (note,) = selection.notes
+        assert sweep.name in note
+        (comparison,) = compare_sets(selection, "cross_entropy", 0.5)[0].values()
+        assert note in comparison.notes and comparison.alpha == 0.05
+    finally:
+        away.rename(output_dir)
+
+
 def test_a_report_of_a_study_is_of_its_trials_on_dev(tmp_path, exit_code):
     study = ["study=focal_gamma", "study.name=gamma", "study.trials=3", "study.pruner=none"]
     assert exit_code(cli.main, *study, f"output_dir={tmp_path}", *TINY) == 0
@@ -262,6 +282,11 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     assert select_runs(options).title == f"generated (sweep {file.parent.name})"
     assert select_runs(options).alpha("generated") == 0.05
     looks = Looks(0.5, 0.01, (1, 2), "cross_entropy", True, ())
+    write_looks(file.parent, [looks])
+    saved = tmp_path / "saved.jsonl"
+    report(replace(options, save=str(saved)))
+    selection = select_runs(ReportOptions(archive=str(saved), output_dir=str(tmp_path)))
+    assert read_archive(saved).alpha == selection.alpha("generated") == 0.01
     write_looks(file.parent, [replace(looks, name="generated"), replace(looks, alpha=0.005)])
     assert select_runs(options).alpha("generated") == 0.01
     assert select_runs(options).alpha("other") == 0.005
@@ -294,7 +319,7 @@ SEARCH = Search("focal", "tune-1", {"train.lr": "interval(0.1,1)"}, "train.lr=0.
 def test_an_archive_says_how_its_rows_were_tuned_whatever_they_are_called(tuning, words, tmp_path):
     file = tmp_path / "runs.jsonl"
     runs = [unfinished("focal untuned")]
-    write_archive(file, runs, "test", tuning)
+    write_archive(file, Archive(runs, "test", tuning))
     selection = select_runs(ReportOptions(archive=str(file), output_dir=str(tmp_path)))
     assert selection.tuning == tuning and len(selection.runs) == 1
     assert words in selection.protocol and bool(words) == bool(selection.protocol)

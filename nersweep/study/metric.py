@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass, replace
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from omegaconf import DictConfig
@@ -22,7 +22,10 @@ def final_metrics() -> Sequence[str]:
 
 def flat_names(kind: Any) -> Iterator[str]:
     """Yield the names that `flat` gives to the numbers in a dataclass of dataclasses."""
-    for name, hint in get_type_hints(get_origin(kind) or kind).items():
+    generic = get_origin(kind) or kind
+    bound = dict(zip(getattr(generic, "__parameters__", ()), get_args(kind), strict=True))
+    for name, annotation in get_type_hints(generic).items():
+        hint = bound.get(annotation, annotation)
         if is_dataclass(get_origin(hint) or hint):
             yield from (f"{name}/{inner}" for inner in flat_names(hint))
         elif hint in (int, float):

@@ -58,7 +58,10 @@ class NoTracker:
 
 
 class PlugIn:
-    """A tracker from outside the package. One that raises anything counts as one that is away."""
+    """A tracker from outside the package.
+
+    One whose open() or has() raises counts as one that is away.
+    """
 
     def __init__(self, kind: str, tracker: Tracker) -> None:
         self.kind, self.tracker = kind, tracker
@@ -71,7 +74,11 @@ class PlugIn:
         return bool(self.call("has", folder))
 
     def sync(self, folder: Path) -> None:
-        self.call("sync", folder)
+        """Sync a folder. What is raised for one says nothing of the others, and ends no process."""
+        try:
+            self.tracker.sync(folder)
+        except SystemExit as error:
+            raise RuntimeError(f"sync() of its tracker raised SystemExit: {error}") from error
 
     def view(self) -> str:
         try:

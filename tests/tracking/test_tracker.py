@@ -64,7 +64,7 @@ def test_an_outside_tracker_that_raises_counts_as_one_that_is_away(broken, tmp_p
         broken.open()
     with pytest.raises(Unavailable, match=r"has\(\) of its tracker raised KeyError"):
         syncing.is_lost(broken, tmp_path)
-    with pytest.raises(Unavailable, match=r"sync\(\) of its tracker raised SystemExit: sync"):
+    with pytest.raises(RuntimeError, match=r"sync\(\) of its tracker raised SystemExit: sync"):
         broken.sync(tmp_path)
     assert broken.view() == ""
 

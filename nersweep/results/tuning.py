@@ -16,11 +16,13 @@ TUNING = "tuning.json"
 class Search:
     """The search of a row. setting: the row. selected: the best trial, as overrides.
 
+    fingerprint: of the first run of what is selected, by which a report finds the row.
     space: what was searched, by setting. values: of the metric on dev, by trial.
     """
 
     setting: str
     study: str
+    fingerprint: str
     space: dict[str, str]
     selected: str
     values: tuple[float, ...]

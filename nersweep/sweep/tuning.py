@@ -27,7 +27,7 @@ from nersweep.study.metric import metric_name
 from nersweep.study.plan import StudyPlan
 from nersweep.study.space import contains
 from nersweep.sweep import launch, launchers
-from nersweep.sweep.members import distinct, member_of, members_of
+from nersweep.sweep.members import distinct, labelled, member_of, members_of
 from nersweep.sweep.seeds import Row, corpus_of, rows_of
 from nersweep.terminal import print_faults
 
@@ -100,13 +100,16 @@ class Plan:
 
     def record(self, tuned: Command) -> Tuning:
         """Return what the report shows of the searches."""
+        firsts = [(*study.selected, f"seed={self.seeds[0]}") for study in self.studies]
+        members = labelled([member_of(tuned, overrides) for overrides in firsts])
         searches = []
-        for study in self.studies:
+        for study, first in zip(self.studies, members, strict=True):
             values = tuple(map(outcome.value_of, outcome.finished(study.plan)))
             space = {d.name: d.text for d in study.plan.space.dimensions}
-            setting = member_of(tuned, (*study.selected, f"seed={self.seeds[0]}")).setting
             selected = outcome.brief(outcome.selected(study.plan))
-            searches.append(Search(setting, study.plan.name, space, selected, values))
+            searches.append(
+                Search(first.setting, study.plan.name, first.fingerprint, space, selected, values)
+            )
         return Tuning(self.trials, metric_name(self.studies[0].plan.config), tuple(searches))
 
 

@@ -290,8 +290,11 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     write_looks(file.parent, [replace(looks, name="generated"), replace(looks, alpha=0.005)])
     assert select_runs(options).alpha("generated") == 0.01
     assert select_runs(options).alpha("other") == 0.005
-    searches = (Search("focal", "a", {}, "", (0.5, 0.6)), Search("dice", "b", {}, "", (0.5,)))
-    write_tuning(file.parent, Tuning(2, "f1", searches))
+    searches = (
+        Search("focal", "a", "1", {}, "", (0.5, 0.6)),
+        Search("dice", "b", "2", {}, "", (0.5,)),
+    )
+    write_tuning(file.parent, Tuning(2, "f1", tuple(searches)))
     protocol = select_runs(options).protocol
     assert "2 trials per row" in protocol and protocol.endswith(" Of dice only 1 finished.")
     content = file.read_text("utf-8").replace("-m loss=", "-m experiment=conll2003_table loss=")
@@ -309,7 +312,9 @@ def test_a_sweep_lists_runs_that_were_not_started_and_a_damaged_one_is_a_fault(
     assert (fault.setting, fault.must) == ("output_dir", "has no sweep")
 
 
-SEARCH = Search("focal", "tune-1", {"train.lr": "interval(0.1,1)"}, "train.lr=0.5", (0.25, 0.5))
+SEARCH = Search(
+    "focal", "tune-1", "1", {"train.lr": "interval(0.1,1)"}, "train.lr=0.5", (0.25, 0.5)
+)
 
 
 @pytest.mark.parametrize(

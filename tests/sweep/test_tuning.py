@@ -16,7 +16,9 @@ from nersweep import __main__ as cli
 from nersweep.command import line
 from nersweep.config import schema
 from nersweep.faults import UserError
-from nersweep.report.report import report
+from nersweep.report.figures.drawing import OTHERS
+from nersweep.report.figures.training import expected_best
+from nersweep.report.report import compare_sets, report
 from nersweep.report.sources import ReportOptions, select_runs
 from nersweep.results.result import read_result
 from nersweep.results.tuning import read_tuning
@@ -28,7 +30,7 @@ TINY = [
     "model.heads=2", "train.epochs=1", "train.precision=fp32", "device=cpu", "tracking.kind=none",
 ]  # fmt: skip
 ROWS = "sweep.settings=[loss=cross_entropy, loss=focal, {name: fixed, loss: focal, focal_gamma: 3}]"
-SWEEP = ["-m", ROWS, "seed=1,2", "tune.trials=3", "study.pruner=none", *TINY]
+SWEEP = ["-m", ROWS, "seed=1,2", "tune.trials=3", *TINY]
 
 
 def read(*arguments):
@@ -171,6 +173,19 @@ def test_rows_get_like_draws_and_fresh_seeds(here, exit_code, capfd, monkeypatch
     capfd.readouterr()
     preview.show(read(*SWEEP, "dry_run=true"))
     assert "8 runs, 0 to do" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_rows_of_one_name_are_told_apart_in_the_picture_of_their_searches(here, exit_code):
+    rows = ["loss=dice", "train.batch_size=4,8"]
+    assert exit_code(cli.main, "-m", *rows, "seed=1", "tune.trials=2", *TINY) == 0
+    selection = select_runs(ReportOptions())
+    settings = [search.setting for search in selection.tuning.searches]
+    for setting, size in zip(settings, (4, 8), strict=True):
+        assert f" train.batch_size={size}" in setting
+    (comparison,) = compare_sets(selection, "dice", 0.5)[0].values()
+    lines = expected_best(comparison).axes[0].get_lines()
+    assert len({line.get_color() for line in lines} - {OTHERS["color"]}) == 2
 
 
 def test_a_dry_run_counts_trials_and_runs(here, capfd):

@@ -70,13 +70,16 @@ def expected_best(comparison: Comparison) -> Figure | None:
     """Draw the expected best of k trials of each row that was tuned."""
     if not (comparison.tuning and comparison.tuning.trials):
         return None
-    own = {row.setting: look for row, look in looks(comparison)}
+    own: dict[str, Look] = {}
+    for row, look in looks(comparison):
+        for run in (*row.unfinished, *(record.result for record in row.records)):
+            own[run.fingerprint] = look
     figure = canvas(3.6)
     axes = figure.subplots()
     for search in comparison.tuning.searches:
         values = 100 * np.array(search.values)
         budgets = np.arange(1, len(values) + 1)
-        look = own.get(search.setting, OTHERS)
+        look = own.get(search.fingerprint, OTHERS)
         low, high = budget.expected_best_band(values)
         axes.plot(budgets, budget.expected_best(values), **look | {"marker": None})
         axes.fill_between(budgets, low, high, color=look["color"], alpha=0.1, linewidth=0)

@@ -128,13 +128,13 @@ def sentence(across: Across, baseline: str) -> str:
             parts.append(f"{word}{than} on {where} ({p_words(bound.p)})")
     if not parts:
         of = across.better.of
-        where = f"any of {of} sets" if of > 1 else all_of(across.better)
+        where = {1: "its only set", 2: "either set"}.get(of, f"any of {of} sets")
         return f"{across.setting} is not shown to be better or worse than {baseline} on {where}."
     return f"{across.setting} is {', and '.join(parts)}."
 
 
 def all_of(bound: Conjunction) -> str:
-    return f"all {bound.of} sets" if bound.of > 1 else "its only set"
+    return {1: "its only set", 2: "both sets"}.get(bound.of, f"all {bound.of} sets")
 
 
 def fraction(bound: Conjunction) -> str:

@@ -145,6 +145,13 @@ def test_each_set_has_its_own_baseline_and_the_sentences_count_sets():
     assert "and worse on at least 2 of 3 sets (p " in second
 
 
+def test_of_two_sets_the_sentences_say_both_and_either():
+    on_both = BASE | {"focal": 600, "dice": 501}
+    first, second = synopsis_of(of_sets({"a": on_both, "b": on_both})).conclusions
+    assert first.startswith("focal is better than cross_entropy on both sets (p ")
+    assert second == "dice is not shown to be better or worse than cross_entropy on either set."
+
+
 def test_a_setting_counts_only_the_sets_on_which_it_ran():
     runs = of_sets({"a": BASE | {"focal": 600, "dice": 500}, "b": BASE | {"focal": 600}})
     by_name = {across.setting: across for across in synopsis_of(runs).settings}

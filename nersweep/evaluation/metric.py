@@ -89,16 +89,17 @@ class EntityMetric:
             return np.nan
         return self.rate.measure(self.select(counts, list(scores.types)))[0] / 100
 
-    def counts(self, documents: DocumentCounts, source: str) -> Floats:
+    def counts(self, documents: DocumentCounts, source: str, archived: bool = False) -> Floats:
         """Return what the metric counts of each document, (D, types, 3).
 
-        source: where the counts are, for the message. Raises UserError if they lack something.
+        source: where the counts are, for the message. archived: in an archive, whose runs cannot be
+        repeated. Raises UserError if they lack something.
         """
         if isinstance(self.rate, CurveRate) and documents.curve:
             return documents.curve.lenient.astype(np.float64)
         counts = documents.dense()
         if lacks := self.lacks(counts, documents.types):
-            remedy = "run it again with rerun=true, or use f1"
+            remedy = "use f1" if archived else "run it again with rerun=true, or use f1"
             raise UserError(Fault("metric", self.name, f"{source} has no {lacks}", remedy))
         return self.select(counts, documents.types)
 

@@ -12,6 +12,7 @@ from nersweep.config.flat import flat
 from nersweep.config.knobs import is_fed
 from nersweep.config.settings import matters
 from nersweep.evaluation.counts import NO_DOCUMENTS, DocumentCounts
+from nersweep.evaluation.influence import Floats
 from nersweep.evaluation.metric import EntityMetric
 from nersweep.faults import Fault, UserError
 from nersweep.report.predictions import TaggedSplit, read_predictions
@@ -101,7 +102,11 @@ class Record:
         value = self.scores.get(metric.name, np.nan)
         if not np.isnan(value):
             return value
-        return metric.rate.measure(metric.counts(self.documents, self.result.name))[0] / 100
+        return metric.rate.measure(self.counts_by(metric, self.documents))[0] / 100
+
+    def counts_by(self, metric: EntityMetric, documents: DocumentCounts) -> Floats:
+        """Return what a metric counts of the run's documents. Raises UserError as it does."""
+        return metric.counts(documents, self.result.name, archived=self.folder is None)
 
     @cached_property
     def identity(self) -> dict[str, Any]:

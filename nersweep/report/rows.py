@@ -241,7 +241,7 @@ def samples_of(rows: Sequence[Row]) -> list[Sample]:
             documents = record.documents
             if not by_document:
                 documents = from_dense((), None, record.counts[:, None, None])
-            counts[record.seed] = row.metric.counts(documents, record.result.name)
+            counts[record.seed] = record.counts_by(row.metric, documents)
         samples.append(measure(row.setting, counts, row.metric.rate))
     return samples
 

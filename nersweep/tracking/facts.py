@@ -83,7 +83,7 @@ def run_facts(folder: Path, card: Card) -> FolderFacts:
     splits["dev"].pop("dev/cross_entropy", None)  # the best epoch's, which is in the curves
     best = {"dev/best_f1": result.dev.f1}
     metric = result.metric
-    name = metric.name.replace("@precision=", "_at_precision_")  # signs that MLflow takes
+    name = plain(metric.name)
     best[f"dev/best_{name}"] = result.value("dev")
     if name not in result.test.flat() | analysis.test.flat():
         best[f"test/{name}"] = result.value("test")
@@ -100,15 +100,21 @@ def summary_facts(folder: Path, card: Card) -> FolderFacts:
     """Return the facts of a sweep or a study: its card has all of them."""
     ended = (folder / CARD).stat().st_mtime if card.status in ENDED else None
     files = {Path(name).name: folder / name for name in card.files}
+    numbers = {plain(name): value for name, value in card.numbers.items()}
     return FolderFacts(
         folder,
         card,
         card.status,
         card.error,
         ended,
-        scores=[(card.step, card.numbers)] if ended is not None else [],
+        scores=[(card.step, numbers)] if ended is not None else [],
         files={name: file for name, file in files.items() if file.is_file()},
     )
+
+
+def plain(metric: str) -> str:
+    """Return the name of a metric in signs that MLflow takes: recall_at_precision_.9."""
+    return metric.replace("@precision=", "_at_precision_")
 
 
 def result_in(folder: Path) -> Result | None:

@@ -291,6 +291,16 @@ def test_a_metric_that_the_runs_cannot_tell_is_refused_in_a_line(faults_of):
         assert (fault.setting, fault.value) == ("metric", name) and lacks in fault.must
 
 
+def test_an_archive_that_lacks_counts_cannot_be_run_again():
+    runs = with_documents(rows_with({"focal": [1, 2, 3]}))
+    for folder, can_run in ((None, False), (Path("run"), True)):
+        placed = [replace(run, folder=folder) for run in runs]
+        with pytest.raises(UserError) as error:
+            comparison_module.compare(placed, "focal", "test", metric="ent_type/f1")
+        (fault,) = error.value.faults
+        assert ("rerun=true" in fault.remedy) == can_run and "use f1" in fault.remedy
+
+
 def test_rows_without_a_right_entity_are_undecided_and_a_note_says_that_this_tells_nothing():
     runs = with_types([record(loss, seed, 0) for loss in ("focal", "dice") for seed in (1, 2)])
     guesses = []

@@ -220,6 +220,7 @@ def kill(folder, moment):
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.long  # in parts: study/test_queue.py and sweep/test_seeds.py
 def test_a_search_killed_before_and_after_its_selection_ends_as_another(here, exit_code):
     assert exit_code(cli.main, *SMALL, "output_dir=whole") == 0

@@ -43,7 +43,10 @@ def schema(folder):
 
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         statements = database.execute("select name, sql from sqlite_master order by name")
-        tables = statements.fetchall()
+        tables = []
+        for name, sql in statements:  # Alembic writes the constraints of a table in any order
+            lines = (sql or "").splitlines()
+            tables.append((name, sorted(line.strip(" ,\t") for line in lines)))
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     return tables, client.get_experiment("0").artifact_location
 

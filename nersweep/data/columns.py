@@ -9,40 +9,31 @@ from nersweep.data import hub
 from nersweep.data.corpus import SPLITS, Corpus, Sentence
 from nersweep.data.files import FOLDER, at_line, local_folder, missing_files, read_utf8
 from nersweep.data.normalise import assemble, shared
+from nersweep.data.splits import SplitFiles
 from nersweep.faults import Fault, UserError
 from nersweep.labels import split_tag
 
 
-@dataclass(frozen=True)
-class LocalFiles:
-    """A user's own column files, one for each split.
+@dataclass(frozen=True, kw_only=True)
+class LocalFiles(SplitFiles):
+    """A user's own column files.
 
     columns: names from left to right; "word" and "tag" are needed, others are kept, and "document"
     says which document a word is of. Without them the first column is the word and the last the
     tag. Raises UserError for columns without word or tag, and for a missing file.
     """
 
-    train: str
-    dev: str
-    test: str
+    format = "conll"
+
     columns: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.columns is not None and not {"word", "tag"} <= set(self.columns):
             raise UserError(Fault("columns", list(self.columns), "must name word and tag"))
-        faults = []
-        for split, file in self.files().items():
-            if not Path(file).exists():
-                faults.append(Fault(split, file, "no such file"))
-        if faults:
-            raise UserError(*faults)
+        super().__post_init__()
 
-    def files(self) -> dict[str, str]:
-        return {"train": self.train, "dev": self.dev, "test": self.test}
-
-    def load(self) -> Corpus:
-        files = self.files()
-        return read_corpus("conll", ", ".join(files.values()), files, self.columns)
+    def read(self, path: Path) -> list[Sentence]:
+        return read_file(path, self.columns)
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,48 @@
 """Normalise the tags of a corpus to IOB2."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from sys import intern
 
 from nersweep import labels
-from nersweep.data.corpus import SPLITS, Corpus, Sentence, tag_counts
+from nersweep.data.corpus import Corpus, Sentence, tag_counts
+
+Splits = Mapping[str, Sequence[Sentence]]  # by name
 
 
-def assemble(name: str, source: str, splits: Mapping[str, Sequence[Sentence]]) -> Corpus:
+def unchanged(splits: Splits) -> tuple[Splits, Sequence[str]]:
+    return splits, ()
+
+
+def assemble(
+    name: str,
+    source: str,
+    splits: Splits,
+    divide: Callable[[Splits], tuple[Splits, Sequence[str]]] = unchanged,
+) -> Corpus:
     """Return the corpus with IOB2 tags, and with notes on its labels that a user should read.
 
-    splits: train, dev and test, with tags in IOB1, IOB2 or BIOES.
+    splits: with tags in IOB1, IOB2 or BIOES. divide: makes train, dev and test of them once their
+    tags are IOB2, and may have notes of its own.
     """
+    normal, repairs = normalised(splits)
+    final, notes = divide(normal)
+    train_tags = tag_counts(final["train"])
+    absent = []
+    for split in ("dev", "test"):
+        for tag, words in sorted(tag_counts(final[split]).items()):
+            if tag not in train_tags:
+                absent.append(f"{split}: {tag} ({words} words) is not in the training data")
+    notes = (*notes, *repairs, *absent)
+    return Corpus(name, source, final["train"], final["dev"], final["test"], notes)
+
+
+def normalised(splits: Splits) -> tuple[Splits, list[str]]:
+    """Return the splits with IOB2 tags, and notes on what was wrong with the tags."""
     scheme = labels.scheme_of(all_tags(splits))
     normal: dict[str, list[Sentence]] = {}
     notes = []
-    for split in SPLITS:
+    for split in splits:
         repaired = 0
         normal[split] = []
         for sentence in splits[split]:
@@ -28,17 +54,12 @@ def assemble(name: str, source: str, splits: Mapping[str, Sequence[Sentence]]) -
             normal[split].append(replace(sentence, words=text, tags=shared(tags)))
         if repaired and scheme == "IOB2":
             notes.append(f"{split}: {repaired} I- tags began an entity and are read as B-")
-    train_tags = tag_counts(normal["train"])
-    for split in ("dev", "test"):
-        for tag, words in sorted(tag_counts(normal[split]).items()):
-            if tag not in train_tags:
-                notes.append(f"{split}: {tag} ({words} words) is not in the training data")
-    return Corpus(name, source, normal["train"], normal["dev"], normal["test"], tuple(notes))
+    return normal, notes
 
 
-def all_tags(splits: Mapping[str, Sequence[Sentence]]) -> Iterator[tuple[str, ...]]:
-    for split in SPLITS:
-        for sentence in splits[split]:
+def all_tags(splits: Splits) -> Iterator[tuple[str, ...]]:
+    for sentences in splits.values():
+        for sentence in sentences:
             yield sentence.tags
 
 

@@ -1,0 +1,62 @@
+"""Data sets in files: read what is given and divide it into training, development and test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from nersweep.data.corpus import SPLITS, Corpus, Sentence
+from nersweep.data.normalise import Splits, assemble
+from nersweep.faults import Fault, UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """How sentences are divided into splits: what every data set of a user's own has."""
+
+    def divide(self, splits: Splits) -> tuple[Splits, Sequence[str]]:
+        """Return train, dev and test made of the splits that are given, and notes for the user.
+
+        splits: train and, where given, dev and test, with IOB2 tags.
+        """
+        return splits, ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFiles(Division):
+    """The files of a data set, one for each split: the base class of every format.
+
+    A format is a subclass with the option's name as `format` and its own `read`. Its fields are its
+    arguments. A `__post_init__` of its own calls this one's. Raises UserError for missing files.
+    """
+
+    format: ClassVar[str]
+
+    train: str
+    dev: str | None = None
+    test: str | None = None
+
+    def __post_init__(self) -> None:
+        faults = []
+        for split, file in self.files().items():
+            if not Path(file).exists():
+                faults.append(Fault(split, file, "no such file"))
+        if faults:
+            raise UserError(*faults)
+
+    def files(self) -> dict[str, str]:
+        """Return the file of each split that has one."""
+        files = {"train": self.train, "dev": self.dev, "test": self.test}
+        return {split: file for split, file in files.items() if file is not None}
+
+    def read(self, path: Path) -> list[Sentence]:
+        """Return the sentences of a file with the tags as written. Raises UserError."""
+        raise NotImplementedError
+
+    def load(self) -> Corpus:
+        files = self.files()
+        splits: dict[str, list[Sentence]] = {}
+        for split in SPLITS:
+            if split in files:
+                splits[split] = self.read(Path(files[split]))
+        return assemble(self.format, ", ".join(files.values()), splits, self.divide)

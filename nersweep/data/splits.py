@@ -1,7 +1,7 @@
 """Data sets in files: read what is given and divide it into training, development and test."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,6 +35,7 @@ class SplitFiles(Division):
     train: str
     dev: str | None = None
     test: str | None = None
+    notes: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         faults = []
@@ -50,13 +51,18 @@ class SplitFiles(Division):
         return {split: file for split, file in files.items() if file is not None}
 
     def read(self, path: Path) -> list[Sentence]:
-        """Return the sentences of a file with the tags as written. Raises UserError."""
+        """Return the sentences of a file with the tags as written. Raises UserError.
+
+        Lines that the user should read are added to `notes`.
+        """
         raise NotImplementedError
 
     def load(self) -> Corpus:
         files = self.files()
+        self.notes.clear()
         splits: dict[str, list[Sentence]] = {}
         for split in SPLITS:
             if split in files:
                 splits[split] = self.read(Path(files[split]))
-        return assemble(self.format, ", ".join(files.values()), splits, self.divide)
+        corpus = assemble(self.format, ", ".join(files.values()), splits, self.divide)
+        return replace(corpus, notes=(*self.notes, *corpus.notes))

@@ -171,7 +171,18 @@ def fit_faults(
         without = f"head={choice['head']} aux=none adds no parameter to the encoder's"
         must = f"nothing reads it, because {without}"
         faults.append(Fault("train.head_lr", head_lr, must, "set train.lr"))
-    return faults
+    return faults + sampler_faults(train)
+
+
+def sampler_faults(train: Any) -> list[Fault]:
+    """Return the fault of a threshold that no sampler reads."""
+    if not isinstance(train, Mapping) or train["repeat_threshold"] is None:
+        return []
+    if train["sampler"] == "repeat_factor":
+        return []
+    must = f"nothing reads it with train.sampler={train['sampler']}"
+    remedy = "set train.sampler=repeat_factor"
+    return [Fault("train.repeat_threshold", train["repeat_threshold"], must, remedy)]
 
 
 def example(key: str, choice: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 
 from nersweep.faults import Fault
 
-SIGNS = {"≥": operator.ge, ">": operator.gt, "<": operator.lt}
+SIGNS = {"≥": operator.ge, ">": operator.gt, "<": operator.lt, "≤": operator.le}
 WORDS = {
     float: "a number",
     int: "a whole number",
@@ -66,7 +66,11 @@ class TrainConfig:
     max_grad_norm: float = within(1.0, (">", 0))
     # Stop after so many epochs without a better dev metric; null: never.
     patience: int | None = within(None, ("≥", 1))
-    sampler: str = one_of("random", "entity_balanced")  # of sentences
+    # Of sentences: importance_of in nersweep/training/sampling.py has the formulas.
+    sampler: str = one_of("random", "entity_balanced", "sC", "sCRD", "nsCRD", "repeat_factor")
+    # Of sampler=repeat_factor: types in a smaller share of sentences are drawn more often; null:
+    # the share of the most frequent type.
+    repeat_threshold: float | None = within(None, (">", 0), ("≤", 1))
     precision: str = one_of("auto", "fp32", "bf16")
     # If the device's memory is too small, split the same step into more micro-batches.
     auto_batch: bool = False

@@ -13,7 +13,7 @@ from nersweep.diagnosis.imbalance import Diagnosis, Words, measure
 from nersweep.labels import LabelSet
 from nersweep.model.heads.base import Head
 from nersweep.run.plan import Facts, learn
-from nersweep.training.sampling import entity_importance
+from nersweep.training.sampling import importance_of
 
 # In every sweep. A run reports its F1 with a threshold τ chosen after training, so cross entropy
 # with τ needs no setting of its own.
@@ -221,7 +221,8 @@ def examine(parts: Parts, facts: Facts, batch_size: int) -> Diagnosis:
     for split, sentences in facts.corpus.splits().items():
         words[split] = words_of(sentences, head, facts.labels)
     tags = tags_of(facts.corpus.train, facts.labels)
-    importance = entity_importance(tags.labels, tags.sentence_words, facts.labels)
+    importance = importance_of("entity_balanced", tags.labels, tags.sentence_words, facts.labels)
+    assert importance is not None
     return measure(facts.corpus, facts.classes, words, batch_size, importance)
 
 

@@ -22,8 +22,8 @@ from nersweep.training.optimiser import AdamW, ParameterGroup
 from nersweep.training.progress import TrainingProgress
 from nersweep.training.sampling import (
     absent_shares,
-    entity_importance,
     epoch_batches,
+    importance_of,
     micro_batches,
 )
 from nersweep.training.schedule import rate_factor
@@ -53,9 +53,9 @@ def fit(
     packed, splits = tagger.encoder.packed, tagger.splits
     per_epoch = -(-len(train) // config.batch_size)
     steps = config.epochs * per_epoch
-    importance = None
-    if config.sampler == "entity_balanced":
-        importance = entity_importance(train.labels, train.sentence_words, labels)
+    importance = importance_of(
+        config.sampler, train.labels, train.sentence_words, labels, config.repeat_threshold
+    )
     truth = tagger.head.targets(dev.gold(range(len(dev))), labels)
     gold = torch.stack(truth, 1).numpy()  # (words of dev, pointers)
     engine = engine_for(tagger.encoder, config.engine)

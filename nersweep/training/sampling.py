@@ -62,20 +62,53 @@ def micro_batches(
         yield MicroBatch(inputs, gold, step)
 
 
-def entity_importance(tags: np.ndarray, sentence_words: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """Return how much each sentence adds of rare types, (sentences,), at least 1.
+def importance_of(
+    sampler: str,
+    tags: np.ndarray,
+    sentence_words: np.ndarray,
+    labels: LabelSet,
+    threshold: float | None = None,
+) -> np.ndarray | None:
+    """Return how likely a sampler draws each sentence, (sentences,), at least 1; None: all alike.
 
-    sqrt(1 + Σ_t r_t·c_t), c_t the words of type t in it and r_t = -log2 of the share of t in all
-    words. Wang and Wang 2022, the resampling function sCR, there rounded up to a number of copies.
+    With c_t the words of type t in a sentence of l words, and r_t = −log2 of the share of t in all
+    words:
+
+        sC               1 + Σ_t c_t
+        entity_balanced  sqrt(1 + Σ_t r_t·c_t), which the authors call sCR
+        sCRD             (1 + Σ_t r_t·c_t) / sqrt(l)
+        nsCRD            (1 + Σ_t r_t·sqrt(c_t)) / sqrt(l)
+        repeat_factor    the largest of max(1, sqrt(threshold / f_t)), f_t the share of sentences
+                         with type t, over the types of the sentence
+
+    The first four are the resampling functions of Wang and Wang 2022, as in their published code.
+    There they are rounded up to a number of copies; here a sentence is drawn in proportion, and one
+    below 1 counts as 1, as there. The last is that of Gupta et al. 2019 (LVIS), with sentences for
+    images; a threshold of None is the largest f_t.
+
     tags (words,): label ids; sentence_words (sentences + 1,): where sentences begin.
     """
+    if sampler == "random":
+        return None
     types = labels.type_ids[tags]
-    shares = np.bincount(types, minlength=len(labels.types) + 1) / len(types)
+    lengths = np.diff(sentence_words)
+    kinds = len(labels.types) + 1
+    sentence_of = np.repeat(np.arange(len(lengths)), lengths)
+    cells = np.bincount(sentence_of * kinds + types, minlength=len(lengths) * kinds)
+    counts = cells.reshape(-1, kinds)[:, 1:]  # (sentences, types)
+    if sampler == "repeat_factor":
+        present = (counts > 0).mean(0)  # f_t
+        limit = present.max() if threshold is None else threshold
+        ratios = np.divide(limit, present, where=present > 0, out=np.ones_like(present))
+        return np.asarray(np.where(counts > 0, np.sqrt(ratios), 1.0).max(1).clip(min=1))
+    shares = counts.sum(0) / len(types)
     rareness = -np.log2(shares, where=shares > 0, out=np.zeros_like(shares))
-    rareness[0] = 0.0  # O
-    sums: np.ndarray = np.add.reduceat(rareness[types], sentence_words[:-1])
-    importance: np.ndarray = np.sqrt(1 + sums)
-    return importance
+    if sampler == "sC":
+        return np.asarray(1.0 + counts.sum(1))
+    if sampler == "entity_balanced":
+        return np.asarray(np.sqrt(1 + counts @ rareness))
+    amounts = np.sqrt(counts) if sampler == "nsCRD" else counts
+    return np.asarray(((1 + amounts @ rareness) / np.sqrt(lengths)).clip(min=1))
 
 
 def absent_shares(

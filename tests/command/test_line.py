@@ -120,6 +120,8 @@ LAST = [
     # Parts that do not fit each other
     "loss=dice weights=inverse",
     "train.head_lr=0.01",
+    "train.repeat_threshold=0.1",
+    "train.sampler=repeat_factor train.repeat_threshold=1.5",
     # Addresses
     "tracking.uri=foo",
     "tracking.uri=http://",

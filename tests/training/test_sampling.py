@@ -8,7 +8,7 @@ from nersweep.batches.windows import tokenise
 from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet
 from nersweep.model.encoders.scratch import Scratch
-from nersweep.training.sampling import absent_shares, entity_importance, epoch_batches
+from nersweep.training.sampling import absent_shares, epoch_batches, importance_of
 
 TYPES = LabelSet(["LOC", "PER"])
 # Ten words: two of PER and one of LOC, then none, then one of LOC.
@@ -53,9 +53,44 @@ def split():
 def test_importance_grows_with_the_words_of_rare_types(split):
     # Two of ten words are PER and two LOC: r = -log2(2/10) = log2(5).
     r = np.log2(5)
-    assert entity_importance(split.labels, split.sentence_words, TYPES) == pytest.approx(
-        np.sqrt([1 + 3 * r, 1, 1 + r])
-    )
+    assert importance_of(
+        "entity_balanced", split.labels, split.sentence_words, TYPES
+    ) == pytest.approx(np.sqrt([1 + 3 * r, 1, 1 + r]))
+
+
+R = np.log2(5)  # of PER and of LOC: each is two of ten words
+
+
+@pytest.mark.parametrize(
+    ("sampler", "threshold", "expected"),
+    [
+        ("sC", None, [4, 1, 2]),
+        ("sCRD", None, [(1 + 3 * R) / 2, 1, (1 + R) / np.sqrt(2)]),  # the second: 1/2, at least 1
+        ("nsCRD", None, [(1 + R * np.sqrt(2) + R) / 2, 1, (1 + R) / np.sqrt(2)]),
+        # LOC is in two of three sentences, PER in one
+        ("repeat_factor", None, [np.sqrt(2), 1, 1]),
+        ("repeat_factor", 1, [np.sqrt(3), 1, np.sqrt(1.5)]),
+        ("repeat_factor", 0.4, [np.sqrt(1.2), 1, 1]),
+        ("repeat_factor", 0.001, [1, 1, 1]),  # of LVIS: every type here is frequent
+    ],
+)
+def test_each_sampler_weighs_sentences_by_its_formula(split, sampler, threshold, expected):
+    weights = importance_of(sampler, split.labels, split.sentence_words, TYPES, threshold)
+    assert weights == pytest.approx(expected)
+
+
+def test_a_type_without_a_word_changes_no_importance(split):
+    more = LabelSet(["LOC", "PER", "XYZ"])  # whose label ids are those of TYPES
+    for sampler in ("entity_balanced", "sC", "sCRD", "nsCRD", "repeat_factor"):
+        one, other = (
+            importance_of(sampler, split.labels, split.sentence_words, types)
+            for types in (TYPES, more)
+        )
+        assert one == pytest.approx(other), sampler
+
+
+def test_the_random_sampler_weighs_nothing(split):
+    assert importance_of("random", split.labels, split.sentence_words, TYPES) is None
 
 
 def test_entity_balanced_batches_draw_sentences_by_their_importance():

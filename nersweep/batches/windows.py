@@ -123,13 +123,18 @@ def owners(sizes: Sequence[int], bounds: Sequence[tuple[int, int]]) -> Iterator[
     That is the window in which the piece has most context: the larger of the smaller side. A
     sentence's own beginning and end cut nothing off.
     """
-    ends = np.cumsum([0, *sizes])
+    ends = np.cumsum([0, *sizes]).tolist()
+    first = 0  # window that does not end before the word
     for word in range(len(sizes)):
+        while bounds[first][1] <= word:
+            first += 1
         contexts = {}
-        for window, (start, end) in enumerate(bounds):
-            if start <= word < end:
-                left = np.inf if start == 0 else ends[word] - ends[start]
-                right = np.inf if end == len(sizes) else ends[end] - ends[word]
-                contexts[window] = min(left, right)
+        for window in range(first, len(bounds)):
+            start, end = bounds[window]
+            if start > word:
+                break
+            left = np.inf if start == 0 else ends[word] - ends[start]
+            right = np.inf if end == len(sizes) else ends[end] - ends[word]
+            contexts[window] = min(left, right)
         best = max(contexts, key=contexts.__getitem__)
-        yield best, int(ends[word] - ends[bounds[best][0]])
+        yield best, ends[word] - ends[bounds[best][0]]

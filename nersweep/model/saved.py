@@ -1,10 +1,10 @@
 """A tagger on disk: the encoder as transformers saves it, and beside it what the head adds."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from nersweep.faults import Fault, UserError, one_line
 from nersweep.labels import LabelSet, Span, spans
 from nersweep.losses import CrossEntropyLoss
 from nersweep.machine import files
-from nersweep.model.encoders.pretrained import Pretrained
+from nersweep.model.encoders.pretrained import Pretrained, hide_from_transformers
 from nersweep.model.heads.base import Head
 from nersweep.model.heads.crf import CRFHead
 from nersweep.model.heads.span import SpanHead
@@ -57,8 +57,11 @@ def save(
     divides the scores for calibrated probabilities. Both were chosen on dev after training.
 
     `transformers.pipeline` loads the folder of a token head, which needs the encoder's files alone.
+    It refuses that of any other head, which it would take for a token head.
     """
     tagger.encoder.save(folder)
+    if head.target is not TokenHead:
+        hide_from_transformers(folder, f"nersweep with head={option_of(head.target)}")
     weights = {name: value.contiguous() for name, value in tagger.head.state_dict().items()}
     if weights:
         save_file(weights, folder / HEAD_WEIGHTS)
@@ -89,6 +92,27 @@ def recipe_of(settings: dict[str, object]) -> Recipe:
     section = {"_target_": path, **settings}
     recipe: Recipe = build("head", section, section)
     return recipe
+
+
+class Mention(NamedTuple):
+    """An entity of a sentence: words from start to end, exclusive.
+
+    probability: the smallest that the model gives to the label of one of its words, or, with a span
+    head, to its start and its end; at the temperature that the run chose on dev, without
+    thresholds.
+    """
+
+    start: int
+    end: int
+    type: str
+    probability: float
+
+
+class TaggedSentence(NamedTuple):
+    """The IOB2 tags of a sentence, and its entities; those of a span head may overlap."""
+
+    tags: list[str]
+    entities: list[Mention]
 
 
 class SavedTagger:
@@ -129,16 +153,45 @@ class SavedTagger:
 
         These are (start, end, type) over words, end exclusive; those of a span head may overlap.
         """
-        if not any(sentences):
-            return [([], []) for _ in sentences]
-        split = self.tokenise(sentences)
-        predictions = predict(self.tagger, split, self.device, self.shift)
-        tags = self.labels.decode(predictions.labels)
-        results = []
-        for start, end in pairwise(split.sentence_words.tolist()):
-            entities = self.spans_between(predictions, tags, start, end)
-            results.append((tags[start:end], entities))
+        results: list[tuple[list[str], list[Span]]] = []
+        for sentence in self.tag(sentences):
+            results.append((sentence.tags, [entity[:3] for entity in sentence.entities]))
         return results
+
+    def tag(self, sentences: Sequence[Sequence[str]]) -> list[TaggedSentence]:
+        """Return for each sentence of words its tags, and its entities with probabilities."""
+        if not any(sentences):
+            return [TaggedSentence([], []) for _ in sentences]
+        split = self.tokenise(sentences)
+        predictions = self.predictions(split)
+        tags = self.labels.decode(predictions.labels)
+        results: list[TaggedSentence] = []
+        for first, last in pairwise(split.sentence_words.tolist()):
+            results.append(TaggedSentence(tags[first:last], []))
+        for number, mention in self.mentions(split, predictions, tags):
+            results[number].entities.append(mention)
+        return results
+
+    def mentions(
+        self, split: Tokenised, predictions: Predictions, tags: Sequence[str]
+    ) -> Iterator[tuple[int, Mention]]:
+        """Yield the entities of a split from left to right, each with its sentence's number."""
+        bounds, probabilities = split.sentence_words, predictions.probabilities
+        if predictions.spans is None:
+            of_words = probabilities[np.arange(len(tags)), 0, predictions.labels]  # (W,)
+            for number, (first, last) in enumerate(pairwise(bounds.tolist())):
+                for start, end, type_ in spans(tags[first:last]):
+                    least = float(of_words[first + start : first + end].min())
+                    yield number, Mention(start, end, type_, least)
+            return
+        rows = predictions.spans[np.lexsort(predictions.spans.T[::-1])]
+        numbers = np.searchsorted(bounds, rows[:, 0], side="right") - 1
+        starts = probabilities[rows[:, 0], 0, rows[:, 2]]
+        ends = probabilities[rows[:, 1] - 1, 1, rows[:, 2]]
+        least_of = np.minimum(starts, ends).tolist()
+        for number, row, least in zip(numbers.tolist(), rows.tolist(), least_of, strict=True):
+            first, type_ = int(bounds[number]), self.labels.types[row[2] - 1]
+            yield number, Mention(row[0] - first, row[1] - first, type_, least)
 
     def probabilities(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Return for each sentence the probabilities of the classes, (words, pointers, classes).
@@ -151,29 +204,17 @@ class SavedTagger:
             classes = len(head.classes(self.labels))
             return [np.zeros((0, head.pointers, classes), np.float32) for _ in sentences]
         split = self.tokenise(sentences)
-        emissions = torch.from_numpy(predict(self.tagger, split, self.device).emissions)
-        lengths = torch.from_numpy(split.lengths())
-        scores = emissions.to(self.device)
-        probabilities = head.probabilities(scores, lengths, self.temperature).movedim(0, 1)
-        return np.split(probabilities.cpu().numpy(), split.sentence_words[1:-1])
+        return np.split(self.predictions(split).probabilities, split.sentence_words[1:-1])
+
+    def predictions(self, split: Tokenised) -> Predictions:
+        """Return the predictions for a split that `tokenise` has made."""
+        return predict(self.tagger, split, self.device, self.shift, self.temperature)
 
     def tokenise(self, sentences: Sequence[Sequence[str]]) -> Tokenised:
         """Return sentences of words, at least one word in all, as the encoder sees them."""
         encoder = self.tagger.encoder
         words = [Sentence(tuple(sentence), ("O",) * len(sentence)) for sentence in sentences]
         return tokenise(words, self.labels, encoder.tokenizer, encoder.max_length)
-
-    def spans_between(
-        self, predictions: Predictions, tags: Sequence[str], start: int, end: int
-    ) -> list[Span]:
-        """Return the entities among the words from start to end, counted from start."""
-        if predictions.spans is None:
-            return spans(tags[start:end])
-        inside = (predictions.spans[:, 0] >= start) & (predictions.spans[:, 1] <= end)
-        entities = []
-        for first, last, type_id in predictions.spans[inside].tolist():
-            entities.append((first - start, last - start, self.labels.types[type_id - 1]))
-        return entities
 
 
 def load(

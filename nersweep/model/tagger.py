@@ -64,11 +64,16 @@ def weighted_sum(terms: Terms) -> Tensor:
 
 @torch.inference_mode()
 def predict(
-    tagger: Tagger, split: Tokenised, device: torch.device, shift: Tensor | None = None
+    tagger: Tagger,
+    split: Tokenised,
+    device: torch.device,
+    shift: Tensor | None = None,
+    temperature: float = 1.0,
 ) -> Predictions:
     """Return the predictions for all words of a split.
 
-    shift (outputs,) is added to the scores of every word: a threshold chosen after training.
+    shift (outputs,) is added to the scores of every word before decoding, a threshold chosen after
+    training. temperature divides them for the probabilities. Each leaves the other's result alone.
     """
     tagger.eval()
     packed, everything = tagger.encoder.packed, range(len(split))
@@ -79,15 +84,15 @@ def predict(
     places, labels, scores, probabilities, spans = [], [], [], [], []
     for sentences in groups:
         _, emissions = tagger([split.batch(sentences, packed)])
-        if shift is not None:
-            emissions = emissions + shift
         lengths = split.gold(sentences).lengths.to(device)
-        decoded = tagger.head.decode(emissions, lengths)
+        shifted = emissions if shift is None else emissions + shift
+        decoded = tagger.head.decode(shifted, lengths)
         words = split.words_of(sentences)
         places.append(words)
         labels.append(decoded.labels)
         scores.append(emissions)
-        probabilities.append(tagger.head.probabilities(emissions, lengths).movedim(0, 1))
+        of_classes = tagger.head.probabilities(emissions, lengths, temperature)
+        probabilities.append(of_classes.movedim(0, 1))
         if decoded.spans is not None:
             start, end, types = decoded.spans.numpy().T
             spans.append(np.stack([words[start], words[end - 1] + 1, types], axis=1))

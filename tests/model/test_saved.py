@@ -7,6 +7,7 @@ import pytest
 import torch
 from forked import FORKED
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForTokenClassification, pipeline
 
 from nersweep.config.build import build
 from nersweep.data.corpus import Corpus, Sentence
@@ -14,6 +15,7 @@ from nersweep.faults import UserError
 from nersweep.labels import LabelSet
 from nersweep.losses import CrossEntropyLoss
 from nersweep.model import saved
+from nersweep.model.encoders.pretrained import Pretrained
 from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.tagger import Tagger
 from nersweep.model.tagger import predict as predict_all
@@ -145,6 +147,37 @@ def test_probabilities_are_at_the_temperature(head, tmp_path):
     expected = scores / scores.sum(-1, keepdims=True)
     assert np.concatenate(probabilities) == pytest.approx(expected, abs=1e-5)
     assert [x.shape for x in tagger.probabilities([[]])] == [(0, pointers, classes)]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_an_entity_is_as_probable_as_the_least_of_its_labels(head, tmp_path):
+    save(tmp_path, HEADS[head])
+    tagger = saved.SavedTagger(tmp_path)
+    classes = tagger.tagger.head.classes(LABELS)
+    sentences = [[], *WORDS]
+    probabilities, count = tagger.probabilities(sentences), 0
+    for of_words, sentence in zip(probabilities, tagger.tag(sentences), strict=True):
+        for start, end, type_, probability in sentence.entities:
+            if head == "span":
+                row = classes.index(type_)
+                labels = [of_words[start, 0, row], of_words[end - 1, 1, row]]
+            else:
+                labels = []
+                for word in range(start, end):
+                    labels.append(of_words[word, 0, classes.index(sentence.tags[word])])
+            assert probability == min(labels)
+            count += 1
+    assert count
+
+
+@pytest.mark.parametrize("head", ["crf", "span"])
+@pytest.mark.parametrize("load", [AutoModelForTokenClassification.from_pretrained, pipeline])
+def test_transformers_refuses_a_head_that_it_lacks(load, head, tmp_path):
+    save(tmp_path, HEADS[head])
+    arguments = ("token-classification", str(tmp_path)) if load is pipeline else (str(tmp_path),)
+    with pytest.raises(ValueError, match=f"model type `nersweep with head={head}"):
+        load(*arguments)
+    assert Pretrained(str(tmp_path)).build(["O", "B-X"]).model.config.model_type == "bert"
 
 
 def test_long_sentences_are_cut_into_the_windows_of_the_run(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from transformers import (
     AutoConfig,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
 )
 from transformers.utils.hub import cached_file
@@ -21,8 +23,11 @@ from transformers.utils.hub import cached_file
 from nersweep.data import hub
 from nersweep.data.corpus import Corpus
 from nersweep.faults import Fault, UserError, reason
+from nersweep.machine.files import write_json
 from nersweep.model.encoders.encoder import Encoder, label_names
 
+# The key of config.json under which `hide_from_transformers` keeps the encoder's model_type.
+HIDDEN_TYPE = "encoder_model_type"
 # The files of a model's folder that decide what it computes.
 IDENTITY = ("config.json", "*.safetensors", "*token*.json", "vocab.*", "merges.txt", "*.model")
 
@@ -124,7 +129,7 @@ def checkpoint(
 
     They are kept for the next run of the same model. digest: of the files, if it is a folder.
     """
-    config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
+    config = config_of(where, revision)
     same_outputs = config.id2label == dict(enumerate(outputs))
     config.update(label_names(outputs))
     # A kept model draws nothing, so the first load must not either: the same seed gives the same
@@ -144,6 +149,29 @@ def checkpoint(
     tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
     complete = not info["missing_keys"] and not info["mismatched_keys"]
     return model, tokenizer, same_outputs and complete
+
+
+def hide_from_transformers(folder: Path, name: str) -> None:
+    """Give a saved model a model_type that transformers does not know, and names in its error.
+
+    It would load a model whose classifier needs a head of ours, and give wrong labels.
+    """
+    file = folder / "config.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    write_json(file, values | {"model_type": name, HIDDEN_TYPE: values["model_type"]})
+
+
+def config_of(where: str, revision: str | None) -> PretrainedConfig:
+    """Return the configuration of a model, also of one that is hidden from transformers."""
+    file = Path(where) / "config.json"
+    values = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    config: PretrainedConfig
+    if HIDDEN_TYPE in values:
+        values["model_type"] = values.pop(HIDDEN_TYPE)
+        config = AutoConfig.for_model(**values)
+    else:
+        config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
+    return config
 
 
 @lru_cache

@@ -1,6 +1,5 @@
 """CLUENER: Chinese news with ten entity types, as JSON lines with offsets (Xu et al. 2020)."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,15 @@ from random import Random
 from typing import Any
 
 from nersweep.data.corpus import Corpus, Sentence
-from nersweep.data.files import FOLDER, at_line, local_folder, missing_files, read_utf8
+from nersweep.data.files import (
+    FOLDER,
+    at_line,
+    local_folder,
+    missing_files,
+    parse_json,
+    quoted,
+    read_utf8,
+)
 from nersweep.data.normalise import assemble
 from nersweep.faults import Fault, UserError
 from nersweep.labels import Span, tags_from_spans
@@ -121,7 +128,7 @@ def read_line(line: str) -> tuple[str, set[Span], str | int | None]:
 
     Raises UserError.
     """
-    example = parse(line)
+    example, _ = parse_json(line)
     if not isinstance(example, dict) or "text" not in example:
         raise error_in("", f'no text; expected {{"text": ..., "label": {LABEL}}}')
     if "label" not in example:
@@ -147,30 +154,6 @@ def read_line(line: str) -> tuple[str, set[Span], str | int | None]:
     if document is not None and not isinstance(document, str | int):
         raise error_in(f"document {quoted(document)}", "must be text or a whole number")
     return text, entities, document
-
-
-def parse(line: str) -> Any:
-    """Return the JSON value of a line. Raises UserError for anything else."""
-    try:
-        example = json.loads(line, object_pairs_hook=without_repeats)
-        json.dumps(example, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise error_in("", f"not valid JSON ({error.msg}, column {error.colno})") from None
-    except UserError:  # of `without_repeats`
-        raise
-    except (ValueError, RecursionError) as error:  # half a surrogate, a number of 4,301 digits
-        raise error_in("", f"not valid JSON ({error})") from None
-    return example
-
-
-def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object. Of a repeated key json would keep the last value, silently."""
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise error_in("", f"not valid JSON (key {quoted(key)} occurs twice)")
-        values[key] = value
-    return values
 
 
 def offsets(place: Any, name: str, surface: str, text: str) -> tuple[int, int]:
@@ -201,10 +184,6 @@ def refuse_overlaps(entities: set[Span]) -> None:
 def error_in(subject: str, must: str) -> UserError:
     """Return the fault of a part of a line; of the whole line if the subject is empty."""
     return UserError(Fault(subject, must=must))
-
-
-def quoted(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def shown(entity: Span) -> str:

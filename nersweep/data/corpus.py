@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nersweep.faults import blame
-from nersweep.labels import LabelSet
+from nersweep.labels import LabelSet, Span
 
 SPLITS = ("train", "dev", "test")
 
@@ -21,13 +21,14 @@ class Sentence:
     """A sentence: words, their IOB2 tags, and further columns of the data ("pos", "chunk").
 
     All have one length. document: what identifies its document within the split; None if the data
-    do not say.
+    do not say. entities: all of them, in order, if some overlap, so that tags cannot hold them.
     """
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     document: str | int | None = None
+    entities: tuple[Span, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def attempt(recipe: Recipe, faults: dict[str, Fault]) -> Any:
             count = len(arguments)
             for fault in error.faults:
                 if fault.setting not in waits:
-                    faults[fault.setting] = recipe.names.rename(fault)
+                    faults.setdefault(fault.setting, recipe.names.rename(fault))
                 arguments.pop(fault.setting, None)
             if len(arguments) == count:
                 return None

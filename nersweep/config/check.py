@@ -87,6 +87,8 @@ def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
     faults += dead_knobs(raw, resolved, choice)
     faults += schema.faults(resolved)
     faults += scalar_faults(resolved)
+    if resolved["data"].get("resample") is True:
+        resolved["data"]["split_seed"] = resolved["seed"]
     parts: dict[str, Any] = {}
     for section in COMPONENTS:
         if any(key.startswith(f"{section}.") for key in missing):

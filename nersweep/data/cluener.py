@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from nersweep.data.corpus import Corpus, Sentence
+from nersweep.data.division import Division
 from nersweep.data.files import (
     FOLDER,
     at_line,
@@ -29,8 +30,8 @@ SPACE = "␣"
 TITLE, WITHIN = (15, 35, "book"), {(16, 20, "company"), (23, 27, "company")}
 
 
-@dataclass(frozen=True)
-class Cluener:
+@dataclass(frozen=True, kw_only=True)
+class Cluener(Division):
     """CLUENER from the folder `path`, else from $NERSWEEP_DATA/cluener: a word is one character.
 
     A line is {"text": str, "label": {type: {surface: [[start, end], ...]}}}, offsets in characters,
@@ -62,6 +63,7 @@ class Cluener:
             faults.append(Fault("data", "cluener", "no folder given", remedy))
         if faults:
             raise UserError(*faults)
+        super().__post_init__()
 
     def load(self) -> Corpus:
         folder = local_folder("cluener", self.path)
@@ -72,7 +74,8 @@ class Cluener:
             must = "1 sentence, expected ≥ 2, a tenth of them for development"
             raise UserError(Fault(str(folder / "train.json"), must=must))
         train, dev = divide(sentences, self.dev_seed)
-        corpus = assemble("cluener", str(folder), {"train": train, "dev": dev, "test": test})
+        splits = {"train": train, "dev": dev, "test": test}
+        corpus = assemble("cluener", str(folder), splits, self.divide)
         split = (
             f"dev is {len(dev)} of the {len(sentences)} sentences of train.json, drawn with "
             f"data.dev_seed={self.dev_seed}; test is dev.json, as the public test.json has no "

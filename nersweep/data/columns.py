@@ -1,12 +1,13 @@
 """Column files such as CoNLL's: a word and its annotations per line, a blank line per sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nersweep.data import hub
-from nersweep.data.corpus import SPLITS, Corpus, Sentence
+from nersweep.data.corpus import SPLITS, Corpus, Sentence, Splits
+from nersweep.data.division import Divided, Division
 from nersweep.data.files import FOLDER, at_line, local_folder, missing_files, read_utf8
 from nersweep.data.normalise import assemble, shared
 from nersweep.data.splits import SplitFiles
@@ -36,8 +37,8 @@ class LocalFiles(SplitFiles):
         return read_file(path, self.columns)
 
 
-@dataclass(frozen=True)
-class Catalogued:
+@dataclass(frozen=True, kw_only=True)
+class Catalogued(Division):
     """A well-known data set: from the folder `path`, else $NERSWEEP_DATA/<name>, else the hub.
 
     files: split -> file name in the folder. columns: as in `LocalFiles`. hub: path, revision, and
@@ -58,12 +59,13 @@ class Catalogued:
         faults = missing_files(self.name, self.path, list(self.files.values()), content)
         if faults:
             raise UserError(*faults)
+        super().__post_init__()
 
     def load(self) -> Corpus:
         folder = local_folder(self.name, self.path)
         if folder is not None:
             files = {split: folder / self.files[split] for split in SPLITS}
-            return read_corpus(self.name, str(folder), files, self.columns)
+            return read_corpus(self.name, str(folder), files, self.columns, self.divide)
         path, revision = self.hub["path"], self.hub["revision"]
         try:
             splits = hub.load_dataset(path, revision, self.hub["columns"])
@@ -71,15 +73,19 @@ class Catalogued:
             must = f"{path} cannot be fetched from the hub ({error})"
             remedy = f"for a local copy set data.path=DIR, or {FOLDER} to a folder of data sets"
             raise UserError(Fault("data", self.name, must, remedy)) from None
-        return assemble(self.name, f"{path}@{revision}", splits)
+        return assemble(self.name, f"{path}@{revision}", splits, self.divide)
 
 
 def read_corpus(
-    name: str, source: str, files: Mapping[str, str | Path], columns: Sequence[str] | None
+    name: str,
+    source: str,
+    files: Mapping[str, str | Path],
+    columns: Sequence[str] | None,
+    divide: Callable[[Splits], Divided] = Divided,
 ) -> Corpus:
     """Read a column file for each split and return the corpus with IOB2 tags."""
     splits = {split: read_file(Path(files[split]), columns) for split in SPLITS}
-    return assemble(name, source, splits)
+    return assemble(name, source, splits, divide)
 
 
 def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence]:

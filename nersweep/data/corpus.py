@@ -31,9 +31,16 @@ class Sentence:
     entities: tuple[Span, ...] | None = None
 
 
+Splits = Mapping[str, Sequence[Sentence]]  # by name
+
+
 @dataclass(frozen=True)
 class Corpus:
-    """A data set. source: where it comes from. notes: lines for the user (repairs, odd labels)."""
+    """A data set. source: where it comes from. notes: lines for the user (repairs, odd labels).
+
+    pool: a checksum of what these splits are one draw of, if other runs draw other splits of it, as
+    in cross-validation; else "". fold: the number of the draw among those of one seed.
+    """
 
     name: str
     source: str
@@ -41,6 +48,8 @@ class Corpus:
     dev: Sequence[Sentence]
     test: Sequence[Sentence]
     notes: tuple[str, ...] = ()
+    pool: str = ""
+    fold: int = 0
 
     def splits(self) -> dict[str, Sequence[Sentence]]:
         return {"train": self.train, "dev": self.dev, "test": self.test}
@@ -74,21 +83,8 @@ class Corpus:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 over words, tags, named columns and documents of all splits, in order.
-
-        That is all a run can see. Of documents only the boundaries count, in splits that mark them.
-        """
-        digest = hashlib.sha256()
-        for split, sentences in self.splits().items():
-            digest.update(f"\n\n{split}\n".encode())
-            for sentence in sentences:
-                columns = {"": sentence.words, "tag": sentence.tags, **sentence.columns}
-                texts = ["\n".join((name, *columns[name])) for name in sorted(columns)]
-                digest.update("\n\n".join(texts).encode() + b"\n\n\n")
-            if has_documents(sentences):
-                numbers = " ".join(map(str, document_numbers(sentences)))
-                digest.update(f"documents {numbers}\n".encode())
-        return digest.hexdigest()
+        """As in `checksum_of`: all that a run can see of the data."""
+        return checksum_of(self.splits())
 
 
 class DataSet(Protocol):
@@ -109,6 +105,24 @@ def read(data: DataSet) -> Corpus:
         with blame("data", type(data)):
             corpora[key] = data.load()
     return corpora[key]
+
+
+def checksum_of(splits: Splits) -> str:
+    """Return the SHA-256 over words, tags, named columns and documents of all splits, in order.
+
+    Of documents only the boundaries count, in splits that mark them.
+    """
+    digest = hashlib.sha256()
+    for split, sentences in splits.items():
+        digest.update(f"\n\n{split}\n".encode())
+        for sentence in sentences:
+            columns = {"": sentence.words, "tag": sentence.tags, **sentence.columns}
+            texts = ["\n".join((name, *columns[name])) for name in sorted(columns)]
+            digest.update("\n\n".join(texts).encode() + b"\n\n\n")
+        if has_documents(sentences):
+            numbers = " ".join(map(str, document_numbers(sentences)))
+            digest.update(f"documents {numbers}\n".encode())
+    return digest.hexdigest()
 
 
 def has_documents(sentences: Sequence[Sentence]) -> bool:

@@ -1,24 +1,16 @@
 """Normalise the tags of a corpus to IOB2."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from sys import intern
 
 from nersweep import labels
-from nersweep.data.corpus import Corpus, Sentence, tag_counts
-
-Splits = Mapping[str, Sequence[Sentence]]  # by name
-
-
-def unchanged(splits: Splits) -> tuple[Splits, Sequence[str]]:
-    return splits, ()
+from nersweep.data.corpus import SPLITS, Corpus, Sentence, Splits, tag_counts
+from nersweep.data.division import Divided
 
 
 def assemble(
-    name: str,
-    source: str,
-    splits: Splits,
-    divide: Callable[[Splits], tuple[Splits, Sequence[str]]] = unchanged,
+    name: str, source: str, splits: Splits, divide: Callable[[Splits], Divided] = Divided
 ) -> Corpus:
     """Return the corpus with IOB2 tags, and with notes on its labels that a user should read.
 
@@ -26,7 +18,7 @@ def assemble(
     tags are IOB2, and may have notes of its own.
     """
     normal, repairs = normalised(splits)
-    final, notes = divide(normal)
+    final, notes, pool, fold = divide(normal)
     train_tags = tag_counts(final["train"])
     absent = []
     for split in ("dev", "test"):
@@ -34,7 +26,8 @@ def assemble(
             if tag not in train_tags:
                 absent.append(f"{split}: {tag} ({words} words) is not in the training data")
     notes = (*notes, *repairs, *absent)
-    return Corpus(name, source, final["train"], final["dev"], final["test"], notes)
+    train, dev, test = (final[split] for split in SPLITS)
+    return Corpus(name, source, train, dev, test, notes, pool, fold)
 
 
 def normalised(splits: Splits) -> tuple[Splits, list[str]]:

@@ -1,25 +1,13 @@
 """Data sets in files: read what is given and divide it into training, development and test."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 from nersweep.data.corpus import SPLITS, Corpus, Sentence
-from nersweep.data.normalise import Splits, assemble
+from nersweep.data.division import Division
+from nersweep.data.normalise import assemble
 from nersweep.faults import Fault, UserError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Division:
-    """How sentences are divided into splits: what every data set of a user's own has."""
-
-    def divide(self, splits: Splits) -> tuple[Splits, Sequence[str]]:
-        """Return train, dev and test made of the splits that are given, and notes for the user.
-
-        splits: train and, where given, dev and test, with IOB2 tags.
-        """
-        return splits, ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +32,10 @@ class SplitFiles(Division):
                 faults.append(Fault(split, file, "no such file"))
         if faults:
             raise UserError(*faults)
+        super().__post_init__()
+
+    def given(self) -> set[str]:
+        return set(self.files())
 
     def files(self) -> dict[str, str]:
         """Return the file of each split that has one."""

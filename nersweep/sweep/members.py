@@ -112,6 +112,7 @@ def member_of(command: Command, overrides: tuple[str, ...]) -> Member:
     checked = command.checked[shared]
     settings = checked.settings
     seed_elsewhere = any(re.match(r"\+*seed=", override) for override in shared)
+    seed_elsewhere |= settings.values["data"].get("resample") is True
     if seed_elsewhere or "${" in REFERENCE.sub("", str(checked.raw)):
         checked = check_overrides(command.composer, overrides)
         settings = checked.settings

@@ -182,7 +182,7 @@ OTHERS = {
     "data=conll data.train=3 data.dev=3 data.test=3": ["data.train=3", "data.dev=3", "data.test=3"],
     "model.heads=3": ["model.hidden=128"],
     # What must be given, and places that do not exist
-    "data=conll": ["data.dev=???", "data.test=???", "data.train=???"],
+    "data=conll": ["data.train=???"],
     "model=hf": ["model.name=???"],
     "weights=manual": ["manual_weights=???"],
     "data=conll2003 data.path=/nowhere": ["data=conll2003"],

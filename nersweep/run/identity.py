@@ -75,7 +75,8 @@ def contents(settings: Settings, parts: Parts) -> dict[str, Any]:
     values["train"]["precision"] = str(precision)
     values["seed"] = settings.seed
     values["metric"] = settings.metric
-    values["data"] = read(parts.data).checksum
+    corpus = read(parts.data)
+    values["data"] = [corpus.checksum, corpus.pool] if corpus.pool else corpus.checksum
     values["model_identity"] = parts.model.identity()
     values["version"] = nersweep.__version__
     values["code"] = list(map(source, code(parts)))

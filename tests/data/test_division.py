@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import chain, pairwise
 from random import Random
 
 import pytest
@@ -41,7 +42,7 @@ def drawn(sentences, **settings):
 def test_no_sentence_is_lost_or_doubled_and_each_split_keeps_its_order():
     sentences = corpus()
     splits = drawn(sentences, dev_share=0.1, test_share=0.2).splits
-    assert sorted(words(sum(map(list, splits.values()), []))) == sorted(words(sentences))
+    assert sorted(words(chain(*splits.values()))) == sorted(words(sentences))
     place = {word: i for i, word in enumerate(words(sentences))}
     for part in splits.values():
         assert words(part) == sorted(words(part), key=place.get)
@@ -96,7 +97,7 @@ def test_folds_test_each_sentence_once_and_train_on_the_others():
     for fold in range(5):
         splits, notes, pool, number = drawn(sentences, folds=5, fold=fold, dev_share=0.1)
         assert number == fold and f"fold {fold} of 5" in " ".join(notes)
-        assert sorted(words(sum(map(list, splits.values()), []))) == sorted(words(sentences))
+        assert sorted(words(chain(*splits.values()))) == sorted(words(sentences))
         assert abs(len(splits["test"]) - 40) <= 1 and abs(len(splits["dev"]) - 20) <= 1
         assert types_of(splits["dev"]) == {"LOC", "ORG", "GAME", "EVENT"}
         tests += words(splits["test"])
@@ -112,7 +113,7 @@ def test_smaller_shares_lie_within_larger_ones():
         splits = drawn(sentences, share=share).splits
         assert splits["dev"] == whole["dev"] and splits["test"] == whole["test"]
         subsets.append(words(splits["train"]))
-    for smaller, larger in zip(subsets, subsets[1:], strict=False):
+    for smaller, larger in pairwise(subsets):
         assert set(smaller) < set(larger)
     assert subsets[-1] == words(whole["train"])
     assert abs(len(subsets[1]) - len(subsets[-1]) / 4) <= 4  # a document
@@ -124,7 +125,7 @@ def test_a_resample_draws_all_files_with_their_sizes_by_the_seed():
     one, other = (Division(resample=True, split_seed=seed).divide(files) for seed in (1, 2))
     for splits in (one.splits, other.splits):
         assert [abs(len(splits[s]) - len(files[s])) <= 1 for s in files] == [True] * 3
-        assert sorted(words(sum(map(list, splits.values()), []))) == sorted(words(sentences))
+        assert sorted(words(chain(*splits.values()))) == sorted(words(sentences))
     assert words(one.splits["test"]) != words(other.splits["test"])
     assert one.pool == other.pool != ""
 

@@ -5,6 +5,7 @@ exclusive.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,27 +27,32 @@ def split_tag(tag: str) -> tuple[str, str]:
     return prefix, type_
 
 
-def spans(tags: Sequence[str]) -> list[Span]:
-    """Return the entities of one sentence, in order.
+@lru_cache(maxsize=1 << 16)
+def starts(before: str, tag: str) -> bool:
+    """Return whether an entity starts at a tag, by the tag before it ("O" before a sentence).
 
-    An entity starts at B and S, and at an I or E that continues nothing: after O, after E or S, or
-    after another type. It ends before O or the next start. These are the rules of conlleval, and of
-    seqeval's default mode.
+    It does at B and S, and at an I or E that continues nothing: after O, after E or S, or after
+    another type. These are the rules of conlleval, and of seqeval's default mode.
     """
+    (before_prefix, before_type), (prefix, type_) = split_tag(before), split_tag(tag)
+    continues = before_prefix in "BI" and before_type == type_
+    return prefix in "BS" or (prefix in "IE" and not continues)
+
+
+def spans(tags: Sequence[str]) -> list[Span]:
+    """Return the entities of one sentence, in order. Each ends before O or the next start."""
     entities: list[Span] = []
-    start, previous_prefix, previous_type = -1, "O", ""
+    start, before = -1, "O"
     for i, tag in enumerate(tags):
-        prefix, type_ = split_tag(tag)
-        continues = previous_prefix in "BI" and previous_type == type_
-        starts = prefix in "BS" or (prefix in "IE" and not continues)
-        if start >= 0 and (starts or prefix == "O"):
-            entities.append((start, i, previous_type))
+        is_start = starts(before, tag)
+        if start >= 0 and (is_start or tag == "O"):
+            entities.append((start, i, before[2:]))
             start = -1
-        if starts:
+        if is_start:
             start = i
-        previous_prefix, previous_type = prefix, type_
+        before = tag
     if start >= 0:
-        entities.append((start, len(tags), previous_type))
+        entities.append((start, len(tags), before[2:]))
     return entities
 
 
@@ -64,25 +70,6 @@ def tags_from_spans(entities: Iterable[Span], length: int) -> list[str]:
             raise ValueError(f"{span}: overlaps another span")
         tags[start:end] = [f"B-{type_}"] + [f"I-{type_}"] * (end - start - 1)
     return tags
-
-
-def scheme_of(sentences: Iterable[Sequence[str]]) -> str:
-    """Return the scheme of these tags.
-
-    "BIOES" if any tag has E or S; "IOB1" if some I starts an entity and every B separates two
-    entities of one type; else "IOB2", in which an I that starts an entity is an error in the data.
-    """
-    i_starts = b_starts_alone = False
-    for tags in sentences:
-        previous_type = ""
-        for tag in tags:
-            prefix, type_ = split_tag(tag)
-            if prefix in "ES":
-                return "BIOES"
-            i_starts |= prefix == "I" and previous_type != type_
-            b_starts_alone |= prefix == "B" and previous_type != type_
-            previous_type = type_
-    return "IOB1" if i_starts and not b_starts_alone else "IOB2"
 
 
 class LabelSet:

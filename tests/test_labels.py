@@ -5,7 +5,7 @@ import random
 import pytest
 from seqeval.metrics.sequence_labeling import get_entities
 
-from nersweep.labels import LabelSet, scheme_of, spans, split_tag, tags_from_spans
+from nersweep.labels import LabelSet, spans, split_tag, tags_from_spans
 
 
 def random_tags(rng: random.Random, prefixes: str, length: int = 12) -> list[str]:
@@ -28,23 +28,6 @@ def test_spans_of_written_out_tags_are_the_spans():
     for _ in range(500):
         entities = spans(random_tags(rng, "BIES"))
         assert spans(tags_from_spans(entities, 12)) == entities
-
-
-@pytest.mark.parametrize(
-    ("scheme", "tags"),
-    [
-        ("IOB1", ["I-PER", "I-PER", "B-PER", "O", "I-LOC"]),
-        ("IOB2", ["B-PER", "I-PER", "B-PER", "O", "B-LOC"]),
-        ("BIOES", ["B-PER", "E-PER", "S-PER", "O", "S-LOC"]),
-    ],
-)
-def test_one_annotation_in_three_schemes(scheme, tags):
-    assert scheme_of([tags]) == scheme
-    assert tags_from_spans(spans(tags), 5) == ["B-PER", "I-PER", "B-PER", "O", "B-LOC"]
-
-
-def test_stray_inside_tags_do_not_make_iob2_data_iob1():
-    assert scheme_of([["B-PER", "O"], ["I-PER", "O"]]) == "IOB2"
 
 
 @pytest.mark.parametrize("tag", ["PER", "X-PER", "B-", "B", "", "o", "BI-PER"])

@@ -1,47 +1,83 @@
 """Column files such as CoNLL's: a word and its annotations per line, a blank line per sentence."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from nersweep.data import hub
+from nersweep.data.brackets import TYPE, bracket_spans
 from nersweep.data.corpus import SPLITS, Corpus, Sentence, Splits
 from nersweep.data.division import Divided, Division
-from nersweep.data.files import FOLDER, at_line, local_folder, missing_files, read_utf8
+from nersweep.data.encoding import read_bytes, refuse_lone_returns, text_lines
+from nersweep.data.files import FOLDER, local_folder, missing_files
+from nersweep.data.layout import (
+    BLANK,
+    LEFT_OUT,
+    MARK,
+    SPACE,
+    Columns,
+    Layout,
+    find_layout,
+    is_tag,
+    split,
+)
 from nersweep.data.normalise import assemble, shared
-from nersweep.data.splits import SplitFiles
+from nersweep.data.schemes import STYLES
+from nersweep.data.spans import reduced
+from nersweep.data.splits import TaggedFiles
 from nersweep.faults import Fault, UserError
-from nersweep.labels import split_tag
+from nersweep.labels import spans, tags_from_spans
+
+Empty = Literal["fail", "drop", "keep"]  # what becomes of a row without a word
+SIGN = "␣"  # the word in its place
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalFiles(SplitFiles):
+class ColumnFiles(Columns, TaggedFiles):
     """A user's own column files.
 
-    columns: names from left to right; "word" and "tag" are needed, others are kept, and "document"
-    says which document a word is of. Without them the first column is the word and the last the
-    tag. Raises UserError for columns without word or tag, and for a missing file.
+    The first column is the word and the last the tag, or else as the fields of `Columns` say; other
+    columns are kept, and "document" says which document a word is of. empty: what becomes of a row
+    without a word: fail, drop, or keep, as the word ␣.
+
+    Raises UserError for columns without word or tag, and for a missing file.
     """
 
     format = "conll"
 
-    columns: Sequence[str] | None = None
+    empty: Empty = "fail"
 
     def __post_init__(self) -> None:
-        if self.columns is not None and not {"word", "tag"} <= set(self.columns):
-            raise UserError(Fault("columns", list(self.columns), "must name word and tag"))
+        faults = self.faults()
+        if faults:
+            raise UserError(*faults)
         super().__post_init__()
 
     def read(self, path: Path) -> list[Sentence]:
-        return read_file(path, self.columns)
+        return read_file(path, self, self.empty, self.notes)
+
+    def divide(self, splits: Splits) -> Divided:
+        if self.empty != "drop":
+            return super().divide(splits)
+        return super().divide({split: without_empty(group) for split, group in splits.items()})
+
+    def load(self) -> Corpus:
+        try:
+            return super().load()
+        except UserError as error:
+            raise placed(error, self.files(), self) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogued(Division):
     """A well-known data set: from the folder `path`, else $NERSWEEP_DATA/<name>, else the hub.
 
-    files: split -> file name in the folder. columns: as in `LocalFiles`. hub: path, revision, and
+    files: split -> file name in the folder. columns: as in `ColumnFiles`. hub: path, revision, and
     columns, which maps our names to the hub's. Raises UserError for files of other splits, and for
     a folder without the files.
     """
@@ -80,65 +116,227 @@ def read_corpus(
     name: str,
     source: str,
     files: Mapping[str, str | Path],
-    columns: Sequence[str] | None,
+    columns: Sequence[str],
     divide: Callable[[Splits], Divided] = Divided,
 ) -> Corpus:
     """Read a column file for each split and return the corpus with IOB2 tags."""
-    splits = {split: read_file(Path(files[split]), columns) for split in SPLITS}
-    return assemble(name, source, splits, divide)
+    named = Columns(columns=columns)
+    splits = {split: read_file(Path(files[split]), named) for split in SPLITS}
+    try:
+        return assemble(name, source, splits, divide)
+    except UserError as error:
+        raise placed(error, files, named) from None
 
 
-def read_file(path: Path, columns: Sequence[str] | None = None) -> list[Sentence]:
+def read_file(
+    path: Path,
+    columns: Columns | Sequence[str] | None = None,
+    empty: Empty = "fail",
+    notes: list[str] | None = None,
+) -> list[Sentence]:
     """Return the sentences of a file, with the tags as written.
 
-    A document begins at a -DOCSTART- row or a "# newdoc" line of CoNLL-U. Other comments of CoNLL-U
-    before a sentence, "# KEY = …" and "# newpar", are skipped. A column "document" counts instead
-    of such marks, with its value for the first word of a sentence.
-
-    Raises UserError with file and line for a row of another width, a tag that is none, text that is
-    no UTF-8, and a file without sentences.
+    columns: how the columns are laid out, or their names. empty: as in `ColumnFiles`. notes: gets
+    what the user should know of the file. Raises UserError with file and line for what is wrong.
     """
-    sentences: list[Sentence] = []
-    rows: list[tuple[str, ...]] = []
-    document: int | None = None  # the line that began it
-    for number, line in enumerate([*read_utf8(path).split("\n"), ""], start=1):
-        # Split on spaces and tabs alone: words of web text may hold other white space. WNUT-17
-        # separates sentences with a line that holds a tab.
-        row = shared(filter(None, line.rstrip("\r").replace("\t", " ").split(" ")))
-        is_start = row[:1] == ("-DOCSTART-",) or row[:2] == ("#", "newdoc")
-        if not row or is_start:
-            if columns is not None and rows:
-                sentences.append(sentence_of(rows, columns, document))
-            rows = []
-            if is_start:
-                document = number
-            continue
-        if not rows and is_comment(row):
-            continue
-        if columns is None:
-            columns = ["word", *(f"column{i}" for i in range(2, len(row))), "tag"]
-        if len(row) != len(columns) or len(row) < 2:
-            must = f"{len(row)} columns, expected {max(len(columns), 2)}"
-            raise UserError(Fault(f"{path}:{number}", must=must))
-        try:
-            split_tag(row[list(columns).index("tag")])
-        except UserError as error:
-            raise at_line(path, number, error) from None
-        rows.append(row)
+    if not isinstance(columns, Columns):
+        columns = Columns(columns=columns)
+    data = read_bytes(path)
+    refuse_lone_returns(path, data)
+    lines = partial(text_lines, path, data)
+    layout = find_layout(path, lines, columns)
+    reader = Reader(path, layout, empty)
+    sentences = list(reader.sentences(lines()))
     if not sentences:
         raise UserError(Fault(str(path), must="no sentence in it"))
+    if notes is not None:
+        notes += reader.notes()
     return sentences
 
 
-def is_comment(row: tuple[str, ...]) -> bool:
-    """Return whether a row is a comment of CoNLL-U: "# sent_id = 3", "# newpar"."""
-    return row[0] == "#" and (row[1:2] == ("newpar",) or row[2:3] == ("=",))
+class Reader:
+    """Reads the sentences of a file of a known layout, and counts what it leaves out.
+
+    A document begins at a -DOCSTART- row or a "# newdoc" line. A column "document" counts instead
+    of such marks, with its value for the first word of a sentence.
+    """
+
+    def __init__(self, path: Path, layout: Layout, empty: Empty = "fail") -> None:
+        self.path, self.layout, self.empty = path, layout, empty
+        self.kept: list[tuple[int, str]] = []  # places and names of columns
+        for place, name in enumerate(layout.names):
+            if name != LEFT_OUT:
+                self.kept.append((place, name))
+        self.comments = self.wordless = self.nested = 0
+        self.type_place = TYPE
+
+    def sentences(self, lines: Iterable[str]) -> Iterator[Sentence]:
+        """Yield the sentences with the tags as written. Raises UserError with the line."""
+        rows: list[Sequence[str]] = []
+        document: int | None = None  # the line that began it
+        for number, cells in self.rows(chain(lines, ("",))):
+            if cells:
+                rows.append(cells)
+                continue
+            if rows:
+                yield self.sentence(rows, document, number)
+                rows = []
+            if cells is None:
+                document = number
+
+    def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, Sequence[str] | None]]:
+        """Yield the rows with their lines: () at a blank line, None where a document begins."""
+        layout, width = self.layout, len(self.layout.names)
+        is_first = True  # of a sentence
+        for number, line in enumerate(lines, start=1):
+            text = line.rstrip("\r\n")
+            is_mark = text.startswith(("#", "-")) and MARK.match(text) is not None
+            if is_mark or not text.strip(BLANK):
+                is_first = True
+                yield number, None if is_mark else ()
+                continue
+            cells = split(text, layout.separator)
+            if layout.is_comment(text, cells, is_first):
+                self.skip(text)
+                continue
+            if len(cells) != width:
+                cells = self.mended(cells, text, number)
+            if layout.index and not cells[0].isdigit():
+                continue  # a word of several or an empty one, in CoNLL-U
+            word = cells[layout.word]
+            if layout.prefix or not word:
+                cells[layout.word] = self.plain_word(word, number)
+            is_first = False
+            yield number, cells
+
+    def skip(self, comment: str) -> None:
+        """Take account of a comment."""
+        self.comments += 1
+        key, _, value = comment.lstrip("# ").partition(" = ")
+        if key == "global.Entity" and "etype" in value.split("-"):
+            self.type_place = value.split("-").index("etype")
+
+    def mended(self, cells: list[str], text: str, number: int) -> list[str]:
+        """Return the columns of a row that seems to have too many or too few.
+
+        A blank before the first separator is an empty word; after the last column there may be
+        empty ones; a tag in the last column may have blanks. Raises UserError for any other row.
+        """
+        layout, width = self.layout, len(self.layout.names)
+        if layout.separator != SPACE:
+            while len(cells) > width and not cells[-1]:
+                cells.pop()
+        elif len(cells) == width - 1 and layout.word == 0 and text[0] in BLANK:
+            cells.insert(0, "")
+        elif len(cells) > width and layout.tag == width - 1:
+            surplus = cells[width:]
+            if STYLES["B-PER"].fullmatch(cells[width - 1]) and not any(map(is_tag, surplus)):
+                cells = [*cells[: width - 1], " ".join(cells[width - 1 :])]
+        if len(cells) != width:
+            must, remedy = f"{len(cells)} columns, expected {width}", ""
+            if text[0] == "#":
+                remedy = "if the line is a comment, set data.comment to how such lines begin"
+            raise UserError(Fault(f"{self.path}:{number}", must=must, remedy=remedy))
+        return cells
+
+    def plain_word(self, word: str, number: int) -> str:
+        """Return a word without the prefix of all words. Raises UserError if it is empty then."""
+        place, prefix = f"{self.path}:{number}", self.layout.prefix
+        if not word.startswith(prefix):
+            must = f"word {word} does not begin with data.prefix={prefix}"
+            raise UserError(Fault(place, must=must))
+        word = word.removeprefix(prefix)
+        if not word:
+            self.wordless += 1
+            if self.empty == "fail":
+                must, remedy = "the word is empty", f"set data.empty=drop, or keep to read {SIGN}"
+                raise UserError(Fault(place, must=must, remedy=remedy))
+            word = SIGN if self.empty == "keep" else ""
+        return word
+
+    def sentence(self, rows: Sequence[Sequence[str]], document: int | None, end: int) -> Sentence:
+        """Return a sentence that ends before a line. document: the one that marks give."""
+        columns = list(zip(*rows, strict=True))
+        values = {name: shared(columns[place]) for place, name in self.kept}
+        words, tags = values.pop("word"), values.pop("tag")
+        ids = values.get("document", (document,))
+        if not self.layout.key:
+            return Sentence(words, tags, values, ids[0])
+        cells = [dict(part.partition("=")[::2] for part in cell.split("|")) for cell in tags]
+        marks = [cell.get(self.layout.key, "") for cell in cells]
+        if not any("(" in mark or ")" in mark for mark in marks):
+            tags = tuple(mark or "O" for mark in marks)
+            return Sentence(words, tags, values, ids[0])
+        try:
+            entities = bracket_spans(marks, self.type_place)
+        except ValueError as error:
+            place = f"{self.path}:{end}"
+            raise UserError(Fault(place, must=f"in the sentence before: {error}")) from None
+        outermost = reduced(entities, "outermost")
+        tags = tuple(tags_from_spans(outermost, len(words)))
+        inner = len(entities) - len(outermost)
+        self.nested += inner
+        return Sentence(words, tags, values, ids[0], tuple(sorted(entities)) if inner else None)
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of how the file was read."""
+        layout = self.layout
+        facts = []
+        if layout.index:
+            facts.append("the first column numbers the words and is left out")
+        if layout.prefix:
+            facts.append(f"{layout.prefix} is removed from each word")
+        if layout.key:
+            facts.append(f"entities are {layout.key} in the last column")
+        if self.comments:
+            facts.append(f"{self.comments:,} comment lines are skipped")
+        if self.wordless:
+            done = "are left out" if self.empty == "drop" else f"get the word {SIGN}"
+            facts.append(f"{self.wordless:,} rows without a word {done}")
+        if self.nested:
+            facts.append(f"{self.nested:,} entities within others are left out of the tags")
+        return [f"{self.path.name}: {'; '.join(facts)}"] if facts else []
 
 
-def sentence_of(
-    rows: Sequence[tuple[str, ...]], columns: Sequence[str], document: int | None
-) -> Sentence:
-    """Return a sentence. document: the one that the marks give, if no column does."""
-    values = dict(zip(columns, zip(*rows, strict=True), strict=True))
-    ids = values.get("document", (document,))
-    return Sentence(values.pop("word"), values.pop("tag"), values, ids[0])
+def without_empty(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """Return sentences with IOB2 tags without their empty words, and without empty sentences."""
+    kept: list[Sentence] = []
+    for sentence in sentences:
+        if "" not in sentence.words:
+            kept.append(sentence)
+            continue
+        places = [i for i, word in enumerate(sentence.words) if word]
+        if not places:
+            continue
+        before = np.searchsorted(places, range(len(sentence.words) + 1)).tolist()
+        entities = []
+        for start, end, type_ in spans(sentence.tags):
+            if before[start] < before[end]:
+                entities.append((before[start], before[end], type_))
+        tags = tuple(tags_from_spans(entities, len(places)))
+        columns = {}
+        for name, values in sentence.columns.items():
+            columns[name] = tuple(values[i] for i in places)
+        words = tuple(sentence.words[i] for i in places)
+        kept.append(Sentence(words, tags, columns, sentence.document))
+    return kept
+
+
+def placed(error: UserError, files: Mapping[str, str | Path], columns: Columns) -> UserError:
+    """Return an error with file and line where it names a tag: the first row that has it."""
+    faults = []
+    for fault in error.faults:
+        place = place_of(str(fault.value), files, columns) if fault.setting == "tag" else ""
+        faults.append(replace(fault, setting=f"{place}: tag") if place else fault)
+    return UserError(*faults)
+
+
+def place_of(tag: str, files: Mapping[str, str | Path], columns: Columns) -> str:
+    """Return the first row with a tag, as FILE:LINE; "" if no row has it as a column."""
+    for file in map(Path, files.values()):
+        lines = partial(text_lines, file, read_bytes(file))
+        layout = find_layout(file, lines, columns)
+        for number, cells in Reader(file, layout, "keep").rows(lines()):
+            if cells and cells[layout.tag] == tag:
+                return f"{file}:{number}"
+    return ""

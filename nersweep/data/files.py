@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nersweep.data.encoding import decoded, read_bytes
 from nersweep.faults import Fault, UserError
 
 FOLDER = "NERSWEEP_DATA"  # the environment variable with the folder of data sets
@@ -33,16 +34,7 @@ def missing_files(name: str, path: str | None, files: Sequence[str], content: st
 
 def read_utf8(path: Path) -> str:
     """Return the text of a file. Raises UserError if it is no file or no UTF-8, with the line."""
-    if path.is_dir():
-        raise UserError(Fault(str(path), must="is a folder, expected a file"))
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(Fault(str(path), must="no such file")) from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        must = f"not valid UTF-8 (byte {error.object[error.start]:#04x})"
-        raise UserError(Fault(f"{path}:{line}", must=must)) from None
+    return decoded(path, read_bytes(path))
 
 
 def at_line(path: Path, line: int, error: UserError) -> UserError:

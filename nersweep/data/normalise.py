@@ -1,23 +1,33 @@
 """Normalise the tags of a corpus to IOB2."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from sys import intern
 
-from nersweep import labels
 from nersweep.data.corpus import SPLITS, Corpus, Sentence, Splits, tag_counts
 from nersweep.data.division import Divided
+from nersweep.data.schemes import SCHEMES, Pair, is_iob1, is_regular, scheme_of
+from nersweep.labels import starts
+
+RARE, LARGE = 2, 100  # a type of so few entities, among so many, may be a slip
 
 
 def assemble(
-    name: str, source: str, splits: Splits, divide: Callable[[Splits], Divided] = Divided
+    name: str,
+    source: str,
+    splits: Splits,
+    divide: Callable[[Splits], Divided] = Divided,
+    scheme: str | None = None,
+    outside: str | None = None,
 ) -> Corpus:
     """Return the corpus with IOB2 tags, and with notes on its labels that a user should read.
 
-    splits: with tags in IOB1, IOB2 or BIOES. divide: makes train, dev and test of them once their
-    tags are IOB2, and may have notes of its own.
+    splits: with tags in any scheme. divide: makes train, dev and test of them once their tags are
+    IOB2, and may have notes of its own. scheme, outside: as in `scheme_of`.
     """
-    normal, repairs = normalised(splits)
+    normal, repairs = normalised(splits, scheme, outside)
     final, notes, pool, fold = divide(normal)
     train_tags = tag_counts(final["train"])
     absent = []
@@ -30,30 +40,85 @@ def assemble(
     return Corpus(name, source, train, dev, test, notes, pool, fold)
 
 
-def normalised(splits: Splits) -> tuple[Splits, list[str]]:
-    """Return the splits with IOB2 tags, and notes on what was wrong with the tags."""
-    scheme = labels.scheme_of(all_tags(splits))
-    normal: dict[str, list[Sentence]] = {}
-    notes = []
-    for split in splits:
-        repaired = 0
-        normal[split] = []
-        for sentence in splits[split]:
-            spans = labels.spans(sentence.tags)
-            tags = labels.tags_from_spans(spans, len(sentence.tags))
-            for old, new in zip(sentence.tags, tags, strict=True):
-                repaired += old != new
-            text = shared(sentence.words)
-            normal[split].append(replace(sentence, words=text, tags=shared(tags)))
-        if repaired and scheme == "IOB2":
-            notes.append(f"{split}: {repaired} I- tags began an entity and are read as B-")
-    return normal, notes
+def normalised(
+    splits: Splits, scheme: str | None = None, outside: str | None = None
+) -> tuple[Splits, list[str]]:
+    """Return the splits with IOB2 tags, and notes on how the tags were written and what is odd.
 
-
-def all_tags(splits: Splits) -> Iterator[tuple[str, ...]]:
+    The scheme is that of all splits together. Raises UserError for tags of no scheme.
+    """
+    counts: Counter[str] = Counter()
     for sentences in splits.values():
+        counts += tag_counts(sentences)
         for sentence in sentences:
-            yield sentence.tags
+            counts.update(f"B-{type_}" for _, _, type_ in sentence.entities or ())
+    written = scheme_of(counts, scheme, outside)
+    meaning = written.tags.__getitem__
+    pairs: dict[str, Counter[Pair]] = {}  # by split
+    for split, sentences in splits.items():
+        pairs[split] = Counter()
+        for sentence in sentences:
+            pairs[split].update(pairwise(["O", *map(meaning, sentence.tags), "O"]))
+    every = Counter[Pair]()
+    for group in pairs.values():
+        every += group
+    if written.name == "IOB2" and scheme is None and is_iob1(every):
+        written = replace(written, name="IOB1")
+    iob2: dict[Pair, str] = {}
+    for before, tag in every:
+        letter = "B" if starts(before, tag) else "I"
+        iob2[before, tag] = tag if tag == "O" else intern(f"{letter}-{tag[2:]}")
+    notes = written.notes()
+    normal: dict[str, list[Sentence]] = {}
+    for split, sentences in splits.items():
+        notes += irregularities(split, written.name, pairs[split])
+        normal[split] = []
+        for sentence in sentences:
+            words = shared(sentence.words)
+            meant = pairwise(["O", *map(meaning, sentence.tags)])
+            tags = tuple(map(iob2.__getitem__, meant))
+            entities = sentence.entities
+            if entities is not None:
+                entities = tuple((i, j, meaning(f"B-{type_}")[2:]) for i, j, type_ in entities)
+            normal[split].append(replace(sentence, words=words, tags=tags, entities=entities))
+    return normal, notes + odd_types(every, iob2)
+
+
+def irregularities(split: str, scheme: str, pairs: Mapping[Pair, int]) -> list[str]:
+    """Return notes on tags that break the grammar of IOB2, or of BIOES and its kind."""
+    repaired = irregular = 0
+    for (before, tag), words in pairs.items():
+        repaired += words * (tag[0] == "I" and starts(before, tag))
+        irregular += words * (not is_regular(before, tag))
+    if repaired and scheme == "IOB2":
+        return [f"{split}: {repaired} I- tags began an entity and are read as B-"]
+    if irregular and {"E", "L"} & set(SCHEMES[scheme]):
+        return [f"{split}: {irregular} neighbouring tags do not fit {scheme}, such as B- before O"]
+    return []
+
+
+def odd_types(pairs: Mapping[Pair, int], iob2: Mapping[Pair, str]) -> list[str]:
+    """Return a note on types that may be slips, with their entities.
+
+    These begin or end with a sign, differ from a more frequent one only in case or signs, or have
+    at most RARE entities of LARGE or more.
+    """
+    entities: Counter[str] = Counter()
+    for pair, count in pairs.items():
+        if iob2[pair][0] == "B":
+            entities[iob2[pair][2:]] += count
+    odd: list[str] = []
+    alike: dict[str, str] = {}  # the most frequent type by its letters and digits
+    for type_, count in entities.most_common():
+        letters = "".join(filter(str.isalnum, type_.casefold()))
+        twin = alike.setdefault(letters, type_)
+        has_sign = not (type_[0].isalnum() and type_[-1].isalnum())
+        is_rare = count <= RARE and entities.total() >= LARGE
+        if twin != type_:
+            odd.append(f"{type_} ({count:,}; {twin} has {entities[twin]:,})")
+        elif has_sign or is_rare:
+            odd.append(f"{type_} ({count:,})")
+    return [f"types that may be mistyped, with their entities: {', '.join(odd)}"] if odd else []
 
 
 def shared(strings: Iterable[str]) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from nersweep.data.corpus import SPLITS, Corpus, Sentence
+from nersweep.data.corpus import SPLITS, Corpus, Sentence, Splits
 from nersweep.data.division import Division
 from nersweep.data.normalise import assemble
 from nersweep.faults import Fault, UserError
@@ -56,5 +56,24 @@ class SplitFiles(Division):
         for split in SPLITS:
             if split in files:
                 splits[split] = self.read(Path(files[split]))
-        corpus = assemble(self.format, ", ".join(files.values()), splits, self.divide)
+        corpus = self.assemble(", ".join(files.values()), splits)
         return replace(corpus, notes=(*self.notes, *corpus.notes))
+
+    def assemble(self, source: str, splits: Splits) -> Corpus:
+        """Return the corpus of the splits that are given. Raises UserError."""
+        return assemble(self.format, source, splits, self.divide)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedFiles(SplitFiles):
+    """Files with a tag for each word: the base class of such formats.
+
+    scheme, outside: of the tags, and their sign for O; None: what all splits show, see `scheme_of`.
+    """
+
+    scheme: Literal["IO", "IOB1", "IOB2", "BIOES", "BILOU", "BMES", "BMEWO", "bare"] | None = None
+    outside: str | int | None = None
+
+    def assemble(self, source: str, splits: Splits) -> Corpus:
+        outside = None if self.outside is None else str(self.outside)
+        return assemble(self.format, source, splits, self.divide, self.scheme, outside)

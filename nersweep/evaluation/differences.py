@@ -10,6 +10,11 @@ Which seeds. A setting is paired with the baseline over the seeds they share if 
 two, and at least half of the seeds of the one that has fewer. Otherwise all seeds of both are used,
 unpaired: the variance is s_r²/n_r + s_0²/n_0 with Welch's degrees of freedom, and stands for n =
 2·n_r·n_0/(n_r + n_0) seeds. Settings may have different numbers of seeds.
+
+Drawn splits. Where each run has splits of its own, drawn from one corpus, s² contains what
+documents and training data do. As the draws overlap, more of them do not make the mean ever more
+exact: its variance is (1/n + ρ)·s², ρ = n_test/n_train (Nadeau & Bengio 2003, eq. 9), that of
+1/(1/n + ρ) independent runs. A is 0.
 """
 
 from dataclasses import dataclass
@@ -23,9 +28,9 @@ from nersweep.evaluation.influence import Floats, Sample
 class Difference:
     """What the runs say of a setting before settings lend each other: see the module.
 
-    variance: of the mean over seeds, s²/size; NaN with fewer than two seeds. size: seeds that it
-    stands for. influence: ū by cluster. interaction: W. extreme: all runs of both settings score 0
-    or 100.
+    variance: of the mean over seeds, s²/size; NaN with fewer than two seeds. size: independent
+    seeds that it stands for. influence: ū by cluster. interaction: W. extreme: all runs of both
+    settings score 0 or 100. overlap: ρ of drawn splits, else 0.
     """
 
     name: str
@@ -38,16 +43,19 @@ class Difference:
     influence: Floats
     interaction: float
     extreme: bool = False
+    overlap: float = 0.0
 
     @property
     def documents(self) -> float:
         """K, the variance over test sets; infinite where unknown.
 
         That is with one cluster, and where all runs score 0, or all 100: other predictions may
-        score that too, and other documents tell them apart.
+        score that too, and other documents tell them apart. 0 for drawn splits, NaN for one.
         """
         if self.extreme and self.mean == 0:
             return np.inf
+        if self.overlap:
+            return 0.0 if self.seeds > 1 else np.nan
         return cluster_variance(self.influence)
 
     @property
@@ -70,13 +78,15 @@ def difference_of(sample: Sample, baseline: Sample) -> Difference:
         pairs = np.array([sample.scores[seed] - baseline.scores[seed] for seed in shared])
         gaps = np.array([sample.influences[seed] - baseline.influences[seed] for seed in shared])
         n = len(shared)
-        spread = pairs.var(ddof=1) / n
+        size = worth(n, sample.overlap)
+        spread = pairs.var(ddof=1) / size
         interaction = interaction_of(gaps)
         influence = gaps.mean(0)
         extreme = sample.is_extreme(shared) and baseline.is_extreme(shared)
         return Difference(
-            sample.name, pairs.mean(), spread, n - 1, n, n, True, influence, interaction, extreme
-        )
+            sample.name, pairs.mean(), spread, n - 1, size, n, True, influence, interaction,
+            extreme, sample.overlap,
+        )  # fmt: skip
     means: list[float] = []
     variances: list[float] = []
     influences: list[Floats] = []
@@ -88,7 +98,7 @@ def difference_of(sample: Sample, baseline: Sample) -> Difference:
         means.append(scores.mean())
         influences.append(gaps.mean(0))
         if len(scores) > 1:
-            variances.append(scores.var(ddof=1) / len(scores))
+            variances.append(scores.var(ddof=1) / worth(len(scores), sample.overlap))
             interaction += interaction_of(gaps)
     mean, influence = means[0] - means[1], influences[0] - influences[1]
     variance, freedom = np.nan, 0.0
@@ -97,12 +107,17 @@ def difference_of(sample: Sample, baseline: Sample) -> Difference:
         freedom = float(sizes.sum() - 2)
         if variance > 0:
             freedom = variance**2 / float((np.square(variances) / (sizes - 1)).sum())
-    size = 2 * float(sizes.prod() / sizes.sum())
+    size = worth(2 * float(sizes.prod() / sizes.sum()), sample.overlap)
     extreme = sample.is_extreme(sample.scores) and baseline.is_extreme(baseline.scores)
     return Difference(
         sample.name, mean, variance, freedom, size, int(sizes[0]), False, influence, interaction,
-        extreme,
+        extreme, sample.overlap,
     )  # fmt: skip
+
+
+def worth(seeds: float, overlap: float) -> float:
+    """Return the number of independent runs that so many are worth: 1/(1/n + ρ)."""
+    return 1 / (1 / seeds + overlap) if overlap else seeds
 
 
 def mean_of(sample: Sample) -> Difference:
@@ -110,11 +125,13 @@ def mean_of(sample: Sample) -> Difference:
     scores = np.array(list(sample.scores.values()))
     influences = np.array(list(sample.influences.values()))
     n, spread, interaction = len(scores), np.nan, 0.0
+    size = worth(n, sample.overlap)
     if n > 1:
-        spread, interaction = scores.var(ddof=1) / n, interaction_of(influences)
+        spread, interaction = scores.var(ddof=1) / size, interaction_of(influences)
     return Difference(
-        sample.name, scores.mean(), spread, n - 1, n, n, True, influences.mean(0), interaction
-    )
+        sample.name, scores.mean(), spread, n - 1, size, n, True, influences.mean(0), interaction,
+        overlap=sample.overlap,
+    )  # fmt: skip
 
 
 def cluster_variance(influence: Floats) -> float:

@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
-from nersweep.evaluation.differences import Difference
+from nersweep.evaluation.differences import Difference, worth
 from nersweep.evaluation.influence import Floats
 
 OWN = 7  # degrees of freedom from which a setting relies on its own variance: 8 seeds
@@ -135,9 +135,15 @@ class Family:
         values, vectors = np.linalg.eigh(covariance * np.outer(scale, scale))
         return documents, vectors * np.sqrt(np.maximum(values, 0))
 
+    def sizes_with(self, seeds: int | None) -> Floats:
+        """Return the independent runs that so many seeds are worth (R,); None: those there are."""
+        if seeds is None:
+            return self.sizes
+        return np.array([worth(float(seeds), each.overlap) for each in self.differences])
+
     def errors(self, seeds: int | None = None) -> Floats:
         """Return se_r (R,), with these seeds for all settings instead of those they have."""
-        return np.sqrt(self.variances / (seeds or self.sizes) + self.documents)
+        return np.sqrt(self.variances / self.sizes_with(seeds) + self.documents)
 
     def covariance(self) -> Floats:
         """Return A + B, (R, R)."""
@@ -148,8 +154,8 @@ class Family:
     def deviations(self, seeds: int | None = None) -> Floats:
         """Return joint draws of δ − d̄, (draws, R): see the module."""
         count = len(self.differences)
-        sizes = np.full(count, float(seeds)) if seeds else self.sizes
-        freedom = sizes - 1 if seeds else self.freedom
+        sizes = self.sizes_with(seeds)
+        freedom = np.full(count, float(seeds - 1)) if seeds else self.freedom
         nu = posterior_freedom(self.prior, freedom)
         normals = standard_normals(self.draws, 2 * count + 1)
         # Half of the variance is the baseline's: its normal is drawn once, in the last column.

@@ -10,7 +10,7 @@ C · var_c(u_c): the infinitesimal jackknife (Efron 1982, chapter 6).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -67,11 +67,20 @@ class Rate:
 
 @dataclass(frozen=True)
 class Sample:
-    """The runs of one setting. scores: by seed, in points. influences: by seed, (clusters,)."""
+    """The runs of one setting. scores: by seed, in points. influences: by seed, (clusters,).
+
+    overlap: if each run has splits of its own, drawn from one corpus, the sentences that it scores
+    for one that it trains on; else 0. Such runs have no common documents, and scores alone count.
+    """
 
     name: str
     scores: Mapping[int, float]
     influences: Mapping[int, Floats]
+    overlap: float = 0.0
+
+    def drawn(self, overlap: float) -> "Sample":
+        """Return the sample as one of runs with splits of their own."""
+        return replace(self, influences=dict.fromkeys(self.scores, np.zeros(2)), overlap=overlap)
 
     def is_extreme(self, seeds: Iterable[int]) -> bool:
         """True if all of these runs score 0 or 100, which no weight of a document changes."""
@@ -81,7 +90,8 @@ class Sample:
         """Return the sample with these seeds alone, as far as it has them."""
         kept = [seed for seed in seeds if seed in self.scores]
         scores = {seed: self.scores[seed] for seed in kept}
-        return Sample(self.name, scores, {seed: self.influences[seed] for seed in kept})
+        influences = {seed: self.influences[seed] for seed in kept}
+        return replace(self, scores=scores, influences=influences)
 
 
 def measure(name: str, counts: Mapping[int, ArrayLike], metric: Metric) -> Sample:

@@ -74,7 +74,7 @@ class Planner:
 
     def limit(self, row: int) -> float:
         """Return the half width of a setting's interval with endless seeds."""
-        return self.quantile(ENDLESS) * float(np.sqrt(self.family.documents[row]))
+        return self.quantile(ENDLESS) * float(self.family.errors(ENDLESS)[row])
 
     def decides(self, row: int, seeds: int) -> bool:
         """Whether so many seeds would decide, the difference being what it is."""

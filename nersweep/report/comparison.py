@@ -120,7 +120,7 @@ def compare(
         raise UserError(Fault("no run has finished", remedy=remedy))
     refuse_different_data(records)
     judge = metric_of(metric or common_metric(records), records[0].types)
-    if judge.type_ and not records[0].support(judge.type_):
+    if judge.type_ and not all(record.support(judge.type_) for record in records):
         must = f"{split} has no entity of {judge.type_}, so it tells nothing"
         raise UserError(Fault("metric", judge.name, must, "set another metric or split"))
     records.sort(key=lambda record: (record.setting, record.seed, *age(record)))
@@ -212,10 +212,17 @@ def assign_unfinished(
 
 
 def refuse_different_data(records: Sequence[Record]) -> None:
-    """Raise UserError, which names the runs, if these are of different data or splits."""
+    """Raise UserError, which names the runs, if these are of different data or splits.
+
+    Runs may have different splits of one corpus, those of one seed and fold the same.
+    """
     groups: dict[tuple[str, str, bytes], list[Record]] = {}
+    draws: dict[tuple[str, str, int], tuple[str, str, bytes]] = {}
     for record in records:
         key = record.result.data.checksum, record.split, record.counts[:, 2].tobytes()
+        pool = record.result.data.pool
+        if pool and key == draws.setdefault((pool, record.split, record.draw), key):
+            key = pool, record.split, b""
         groups.setdefault(key, []).append(record)
     if len(groups) == 1:
         return

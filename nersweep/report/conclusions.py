@@ -232,8 +232,8 @@ def rankings(rows: Sequence[Row], baseline: Row) -> list[str]:
 
 def gap(row: Row, baseline: Row, score: str) -> float:
     """Return the difference of a score's means, in points, over the seeds of the contrast."""
-    own = dict(zip(row.seeds, row.values(score).tolist(), strict=True))
-    others = dict(zip(baseline.seeds, baseline.values(score).tolist(), strict=True))
+    own = dict(zip(row.draws, row.values(score).tolist(), strict=True))
+    others = dict(zip(baseline.draws, baseline.values(score).tolist(), strict=True))
     if row.contrast and row.contrast.paired:
         return 100 * float(np.mean([own[seed] - others[seed] for seed in own.keys() & others]))
     return 100 * float(np.mean([*own.values()]) - np.mean([*others.values()]))
@@ -308,8 +308,10 @@ def p_words(p: float) -> str:
 
 
 def remedy(contrast: Contrast, outlook: Outlook) -> str:
-    """Say what would decide a row: seeds, or nothing that this test set can show."""
+    """Say what would decide a row: seeds, or nothing that the test data can show."""
     if not np.isfinite(contrast.low):
+        if np.isnan(contrast.document_variance):
+            return "one draw of the splits tells no more than that"
         if np.isinf(contrast.document_variance):
             return "this test set cannot tell: it has one document, or every run scores 0 or 100"
         chance = NormalDist().inv_cdf(1 - ALPHA / 2) * contrast.document_variance**0.5
@@ -322,8 +324,9 @@ def remedy(contrast: Contrast, outlook: Outlook) -> str:
         seeds = float(f"{outlook.more_seeds:.2g}")  # a few seeds support no more digits
         return f"about {seeds:,.0f} more seed{plural} would decide it"
     if outlook.limit > abs(contrast.difference):
+        data = "test set" if contrast.document_variance else "corpus"  # of drawn splits
         return (
-            "no number of seeds decides it: this test set cannot detect less than "
+            f"no number of seeds decides it: this {data} cannot detect less than "
             f"{outlook.limit:.2g} points"
         )
     return f"more than {MOST_SEEDS:,} seeds would be needed to decide it"

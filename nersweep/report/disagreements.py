@@ -81,20 +81,20 @@ class Disagreements:
 
 
 def find_disagreements(comparison: Comparison, limit: int = SENTENCES) -> Disagreements:
-    """Compare the runs of the smallest seed that all rows have.
+    """Compare the runs of the smallest seed, and fold, that all rows have.
 
     Raises UserError if predictions cannot be read.
     """
     rows = comparison.finished
     if len(rows) < 2:
         return Disagreements(reason="there is only one setting")
-    shared = set.intersection(*(set(row.seeds) for row in rows))
+    shared = set.intersection(*(set(row.draws) for row in rows))
     if not shared:
         return Disagreements(reason="no seed is in all rows, so there are no runs to compare")
-    seed = min(shared)
+    draw = min(shared)
     records: list[Record] = []
     for row in rows:
-        records += [record for record in row.records if record.seed == seed]
+        records += [record for record in row.records if record.draw == draw]
     if any(record.folder is None for record in records):
         return Disagreements(reason="the numbers come from an archive, which holds no words")
     splits = [record.predictions() for record in records]
@@ -115,7 +115,7 @@ def find_disagreements(comparison: Comparison, limit: int = SENTENCES) -> Disagr
         if lines > READINGS:
             break
         sentences.append(Dispute(number + 1, words, gold[number], alike))
-    return Disagreements(seed, len(disputes), tuple(sentences))
+    return Disagreements(records[0].seed, len(disputes), tuple(sentences))
 
 
 def group_readings(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from nersweep.evaluation.metric import EntityMetric
 from nersweep.report.records import Record
-from nersweep.report.rows import Row, names, outcome
+from nersweep.report.rows import Row, names, outcome, overlap_of
 
 
 def write_notes(
@@ -34,7 +34,7 @@ def write_notes(
         )
     notes += note_metric(rows[0].metric, records)
     notes += note_zero(rows)
-    notes += note_documents(records)
+    notes += note_draws(records) or note_documents(records)
     notes += note_versions(records)
     machines = sorted({f"{record.result.device}, {record.result.hardware}" for record in records})
     if len(machines) > 1:
@@ -55,7 +55,7 @@ def write_notes(
             )
     notes += note_tau(rows)
     notes += note_baseline(rows, baseline, name)
-    others = [row for row in rows if baseline and row.seeds != baseline.seeds]
+    others = [row for row in rows if baseline and row.draws != baseline.draws]
     if baseline and others:
         notes.append(
             f"not the same seeds as {baseline.setting}: {', '.join(names(others))}; compared over "
@@ -97,6 +97,23 @@ def note_tau(rows: Sequence[Row]) -> list[str]:
                 "be better beyond"
             )
     return notes
+
+
+def note_draws(records: Sequence[Record]) -> list[str]:
+    """Note that runs have splits of their own, and what their intervals contain."""
+    overlap = overlap_of(records)
+    if not overlap:
+        return []
+    folds = len({record.result.data.fold for record in records})
+    draws = len({record.draw for record in records})
+    of = f"{folds} folds" if folds == draws else f"{draws} draws"
+    if 1 < folds < draws:
+        of = f"{folds} folds × {draws // folds} seeds"
+    return [
+        f"the runs of a setting are {of} of one corpus: their scores vary with documents, training "
+        "data and seeds, and intervals are from that, and from how far the draws overlap "
+        f"({overlap:.2g} sentences scored for one trained on)"
+    ]
 
 
 def note_documents(records: Sequence[Record]) -> list[str]:

@@ -290,7 +290,7 @@ def method_facts(comparison: Comparison) -> list[tuple[str, str]]:
     epochs = join(result.epochs for result in results)
     steps = join(record.steps for record in records)
     return [
-        ("Data", f"{names}, SHA-256 {data.checksum[:12]}…"),
+        ("Data", f"{names}, SHA-256 {(data.pool or data.checksum)[:12]}…"),
         ("Sentences", join_counts(data.sentences)),
         ("Entities in training", join_counts(data.entities)),
         ("Model", join(result.choice["model"] for result in results)),

@@ -65,6 +65,11 @@ class Record:
         return int(self.config["seed"])
 
     @property
+    def draw(self) -> int:
+        """A number that tells the run from the others of its setting: the seed, with its fold."""
+        return self.seed + 2**32 * self.result.data.fold
+
+    @property
     def loss(self) -> str:
         return self.result.choice["loss"]
 

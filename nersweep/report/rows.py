@@ -26,14 +26,14 @@ NO_INTERVAL = (np.nan, np.nan)
 
 @dataclass(frozen=True)
 class Row:
-    """A setting over its seeds.
+    """A setting over its seeds, and over the folds of cross-validation.
 
-    records: finished runs, by seed. unfinished: the other runs. metric: what the row is judged by.
-    interval: the 95% interval of its mean, from seeds and documents, as fractions. contrast and
-    outlook: against the baseline, in points; None for the baseline and for a row that did not
-    train. standing: among all rows. repeated: seeds with several finished runs, of which one
-    counts. ranking: the contrast in the area under the precision–recall curve, if
-    known. equals: other settings that made the same predictions, and count as this row.
+    records: finished runs, by seed and fold. unfinished: the other runs. metric: what the row is
+    judged by. interval: the 95% interval of its mean, from seeds and documents, as fractions.
+    contrast and outlook: against the baseline, in points; None for the baseline and for a row that
+    did not train. standing: among all rows. repeated: seeds with several finished runs, of which
+    one counts. ranking: the contrast in the area under the precision–recall curve, if known.
+    equals: other settings that made the same predictions, and count as this row.
     """
 
     setting: str
@@ -52,6 +52,11 @@ class Row:
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(record.seed for record in self.records)
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        """The seeds, each with its fold: what pairs the runs of two rows."""
+        return tuple(record.draw for record in self.records)
 
     @property
     def loss(self) -> str | None:
@@ -92,8 +97,16 @@ class Row:
         return np.array([record.scores[score] for record in self.records])
 
     def mean(self, score: str = "") -> float:
-        """Return the mean of `values` over seeds; NaN if no run has finished."""
-        return float(self.values(score).mean()) if self.records else np.nan
+        """Return the mean of `values` over seeds; NaN if no run has finished.
+
+        A type's score has no value in a run whose split lacks the type, as a fold may.
+        """
+        type_ = score.partition("/")[0]
+        values: list[float] = []
+        for record, value in zip(self.records, self.values(score), strict=True):
+            if type_ not in record.types or record.support(type_):
+                values.append(value)
+        return float(np.mean(values)) if values else np.nan
 
     @property
     def sd(self) -> float:
@@ -136,17 +149,17 @@ def make_row(
     reference: Reference = NO_REFERENCE,
     metric: EntityMetric = F1,
 ) -> Row:
-    """Return a row. Of several finished runs of one seed the last counts."""
-    by_seed = {record.seed: record for record in records}
-    runs_of_seed = Counter(record.seed for record in records)
-    last = tuple(by_seed[seed] for seed in sorted(by_seed))
+    """Return a row. Of several finished runs of one seed and fold the last counts."""
+    by_draw = {record.draw: record for record in records}
+    runs_of_draw = Counter(record.draw for record in records)
+    last = tuple(sorted(by_draw.values(), key=lambda record: (record.seed, record.draw)))
     return Row(
         setting,
         last,
         tuple(unfinished),
         metric,
         claim=reference.claim(last[0].result.choice, last[0].config) if last else NO_CLAIM,
-        repeated=tuple(sorted(seed for seed, runs in runs_of_seed.items() if runs > 1)),
+        repeated=tuple(record.seed for record in last if runs_of_draw[record.draw] > 1),
     )
 
 
@@ -164,7 +177,7 @@ def merge_equal(rows: Sequence[Row], baseline: Row | None) -> list[Row]:
             for record in row.records:
                 curve = tuple(epoch.dev.f1 for epoch in record.epochs)
                 counts = record.counts.tobytes(), record.confusion.tobytes()
-                runs.append((record.seed, counts, curve, tuple(record.losses)))
+                runs.append((record.draw, counts, curve, tuple(record.losses)))
             key = tuple(runs)
         groups.setdefault(key, []).append(row)
     merged: list[Row] = []
@@ -220,20 +233,24 @@ def with_verdicts(
 
 
 def knows_curves(rows: Sequence[Row]) -> bool:
-    """True if all runs have the counts over τ of the same documents."""
+    """True if all runs have the counts over τ of the same documents, or of splits of their own."""
+    records = [record for row in rows for record in row.records]
     documents: set[int] = set()
-    for row in rows:
-        for record in row.records:
-            documents.add(record.documents.curve.documents if record.documents.curve else 0)
-    return len(documents) == 1 and 0 not in documents
+    for record in records:
+        documents.add(record.documents.curve.documents if record.documents.curve else 0)
+    return 0 not in documents and (len(documents) == 1 or overlap_of(records) > 0)
 
 
 def samples_of(rows: Sequence[Row]) -> list[Sample]:
-    """Measure the rows: by document where all runs know the same documents, else by sentence."""
+    """Measure the rows: by document where all runs know the same documents, else by sentence.
+
+    Runs with splits of their own have no common documents, and their scores alone count.
+    """
+    overlap = overlap_of([record for row in rows for record in row.records])
     kinds: set[tuple[int, tuple[str, ...]]] = set()
     for row in rows:
         kinds |= {(record.documents.documents, record.documents.types) for record in row.records}
-    by_document = len(kinds) == 1 and min(kinds)[0] > 0
+    by_document = (overlap > 0 or len(kinds) == 1) and min(kinds)[0] > 0
     samples: list[Sample] = []
     for row in rows:
         counts: dict[int, Floats] = {}
@@ -241,9 +258,24 @@ def samples_of(rows: Sequence[Row]) -> list[Sample]:
             documents = record.documents
             if not by_document:
                 documents = from_dense((), None, record.counts[:, None, None])
-            counts[record.seed] = record.counts_by(row.metric, documents)
-        samples.append(measure(row.setting, counts, row.metric.rate))
+            counts[record.draw] = record.counts_by(row.metric, documents)
+        sample = measure(row.setting, counts, row.metric.rate)
+        samples.append(sample.drawn(overlap) if overlap else sample)
     return samples
+
+
+def overlap_of(records: Sequence[Record]) -> float:
+    """Return ρ of runs with splits of their own: sentences scored for one trained on, their mean.
+
+    0 if all have the same data.
+    """
+    if len({record.result.data.checksum for record in records}) < 2:
+        return 0.0
+    ratios: list[float] = []
+    for record in records:
+        sentences = record.result.data.sentences
+        ratios.append(sentences[record.split] / sentences["train"])
+    return float(np.mean(ratios))
 
 
 def names(rows: Sequence[Row]) -> list[str]:

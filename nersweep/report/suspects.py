@@ -10,6 +10,7 @@ from nersweep.evaluation.metrics import is_among
 from nersweep.report.comparison import Comparison
 from nersweep.report.disagreements import Entity, by_sentence
 from nersweep.report.records import Record
+from nersweep.report.rows import overlap_of
 
 AGREEMENT = 0.9  # of the runs, at least
 RUNS = 3  # fewer agree by chance
@@ -35,13 +36,16 @@ class Suspect:
 def find_suspects(comparison: Comparison, limit: int = SENTENCES) -> list[Suspect]:
     """Return the sentences, those on which most runs agree first.
 
-    Pools the runs of all settings that trained; none if these are few or come from an archive.
+    Pools the runs of all settings that trained; none if these are few, come from an archive, or
+    have splits of their own.
     Raises UserError if predictions cannot be read.
     """
     records: list[Record] = []
     for row in comparison.finished:
         records += row.records if row.trained else ()
     if len(records) < RUNS or any(record.folder is None for record in records):
+        return []
+    if overlap_of(records):
         return []
     split = records[0].predictions()
     least = math.ceil(AGREEMENT * len(records))

@@ -82,11 +82,16 @@ class Seconds:
 
 @dataclass
 class DataFacts:
-    """The data of a run. sentences: by split; entities: of the training split, by type."""
+    """The data of a run. sentences: by split; entities: of the training split, by type.
+
+    pool, fold: as in `Corpus`.
+    """
 
     checksum: str
     sentences: dict[str, int]
     entities: dict[str, int]
+    pool: str = ""
+    fold: int = 0
 
 
 @dataclass(kw_only=True)
@@ -117,7 +122,8 @@ class FinishedResult(Result):
     @property
     def place(self) -> Place:
         settings = data_settings(self.config.get("data", {}))
-        return Place(self.choice["data"], self.choice["model"], self.data.checksum, settings)
+        checksum = self.data.pool or self.data.checksum
+        return Place(self.choice["data"], self.choice["model"], checksum, settings)
 
     def scores(self, split: str) -> Scores:
         """Return the scores of dev or test."""

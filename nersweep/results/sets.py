@@ -16,8 +16,8 @@ from nersweep.machine.databases import public
 class Place:
     """The data and the encoder of a run.
 
-    dataset, encoder: the options of the groups data and model. checksum, settings: of the data. All
-    are empty if unknown.
+    dataset, encoder: the options of the groups data and model. checksum, settings: of the data, or
+    of what they are one draw of. All are empty if unknown.
     """
 
     dataset: str = ""
@@ -40,10 +40,16 @@ T = TypeVar("T", bound=Placed)
 
 
 def data_settings(section: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings of a data set as text, without passwords. section: `data`, resolved."""
+    """Return the settings of a data set as text, without passwords. section: `data`, resolved.
+
+    The fold, and the seed that a run has drawn its splits with, differ between runs of one setting
+    and are left out.
+    """
     settings: dict[str, str] = {}
     for name, value in flat(section).items():
-        settings[f"data.{name}"] = public(shown(value))
+        drawn = {"fold": "folds", "split_seed": "resample"}.get(name)
+        if not (drawn and section.get(drawn)):
+            settings[f"data.{name}"] = public(shown(value))
     return settings
 
 
@@ -99,7 +105,8 @@ def name_of(place: Place, places: Sequence[Place]) -> str:
     if others and not place.settings:
         return f"{name} {place.checksum[:8]}"
     for setting, value in place.settings.items():
-        if any(other.settings and other.settings.get(setting) != value for other in others):
+        # An older version may not have had the setting.
+        if any(other.settings.get(setting, value) != value for other in others):
             name += f" {setting}={value}"
     return name
 

@@ -290,6 +290,8 @@ def finish(plan: Plan, trained: Trained, test: Scores, analysis: Analysis) -> Fi
             checksum=corpus.checksum,
             sentences={name: len(sentences) for name, sentences in corpus.splits().items()},
             entities={type_: counts[f"B-{type_}"] for type_ in plan.facts.labels.types},
+            pool=corpus.pool,
+            fold=corpus.fold,
         ),
         notes=list(corpus.notes),
         versions=versions(),

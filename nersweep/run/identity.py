@@ -28,7 +28,7 @@ class Identity:
     """The identity of a run. setting: for people, the name without the seed.
 
     dataset, encoder: the options of the groups data and model, for people too. data_checksum,
-    data_settings: of the data.
+    data_settings: of the data, or of what they are one draw of.
     """
 
     setting: str
@@ -49,14 +49,14 @@ class Identity:
 
 def identify(settings: Settings, parts: Parts) -> Identity:
     """Return the identity of the run with these settings and parts. Reads its data."""
-    choice = settings.choice
+    choice, corpus = settings.choice, read(parts.data)
     return Identity(
         setting_name(settings.values),
         settings.seed,
         files.fingerprint(contents(settings, parts)),
         choice.data,
         choice.model,
-        read(parts.data).checksum,
+        corpus.pool or corpus.checksum,
         data_settings(settings.values["data"]),
     )
 

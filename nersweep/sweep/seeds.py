@@ -272,6 +272,11 @@ def plan_faults(
         must = f"compares settings by one metric, not by {', '.join(sorted(metrics))}"
         faults.append(Fault("seeds.max", most, must, f"use a command for each, or {GRID}"))
     for corpus in corpora.values():
+        if corpus.pool:
+            must = "compares settings on one split, and each run would draw its own"
+            remedy = "leave data.folds and data.resample out, or set seeds.max=null"
+            faults.append(Fault("seeds.max", most, must, remedy))
+            break
         documents = document_numbers(corpus.dev).max(initial=-1) + 1
         if documents < 2 or not types_of(corpus.dev):
             must = f"the development split of {corpus.name} must have entities and two documents"

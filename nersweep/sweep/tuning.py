@@ -135,6 +135,10 @@ def make(command: Command, composer: Composer) -> Plan | None:
     if len({corpus_of(command, row).checksum for row in rows}) > 1:
         must, remedy = "tunes rows on one data set", "use a command for each"
         raise UserError(Fault("tune.trials", trials, must, remedy))
+    if corpus_of(command, rows[0]).pool:
+        must = "would select settings on data that runs with other splits are tested on"
+        remedy = "leave data.folds and data.resample out"
+        raise UserError(Fault("tune.trials", trials, must, remedy))
     spaces = [space_of(row, command, composer) for row in rows]
     if faults := space_faults(rows, spaces, command):
         raise UserError(*faults)

@@ -31,3 +31,11 @@ def test_no_number_of_seeds_decides_what_the_documents_cannot_show():
     outlook = foresee([base, row])["b"]
     assert outlook.more_seeds is None
     assert outlook.limit == pytest.approx(1.96 * 10 * influence.std(ddof=1), rel=0.02)
+
+
+def test_draws_of_one_corpus_show_no_more_than_their_overlap_allows():
+    base = of_scores("a", np.zeros(4)).drawn(0.25)
+    row = of_scores("b", [0.0, 1.0, 2.0, 5.0]).drawn(0.25)  # mean 2, s² 14/3
+    outlook = foresee([base, row])["b"]
+    assert outlook.limit == pytest.approx(1.96 * np.sqrt(0.25 * 14 / 3), rel=0.02)
+    assert outlook.more_seeds is None

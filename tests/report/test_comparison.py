@@ -479,3 +479,49 @@ def test_a_missing_or_ambiguous_baseline_is_reported():
     )
     with pytest.raises(UserError, match="no run has finished"):
         compare([failed()], "cross_entropy")
+
+
+def drawn(loss, fold, right, seed=1, pool="whole"):
+    """A run on one fold of a corpus, which scores a sentence for four that it trains on."""
+    run = record(loss, seed, right, checksum=f"{pool} {seed} {fold}")
+    data = replace(run.result.data, sentences={"train": 80, "test": 20}, pool=pool, fold=fold)
+    return replace(run, result=replace(run.result, data=data))
+
+
+def test_folds_are_runs_of_one_row_paired_by_seed_and_fold():
+    runs = []
+    for seed in (1, 2):
+        for fold, right in enumerate((500, 560, 640)):
+            runs.append(drawn("cross_entropy", fold, right, seed))
+            runs.append(drawn("focal", fold, right + 20 + fold, seed))
+    rows = {row.setting: row for row in compare(runs).rows}
+    focal, base = rows["focal"], rows["cross_entropy"]
+    assert len(focal.records) == len(base.records) == 6
+    gaps = 100 * (focal.values() - base.values())
+    assert focal.contrast.paired and focal.contrast.seeds == 6
+    assert focal.contrast.difference == pytest.approx(gaps.mean(), abs=1e-4)
+    variance = (1 / 6 + 1 / 4) * gaps.var(ddof=1)
+    assert focal.contrast.standard_error == pytest.approx(math.sqrt(variance), rel=1e-3)
+    notes = " ".join(compare(runs).notes)
+    assert "3 folds × 2 seeds of one corpus" in notes and "0.25 sentences" in notes
+
+
+def test_runs_of_one_fold_have_the_intervals_of_its_documents():
+    runs = [drawn("cross_entropy", 0, 500), drawn("focal", 0, 520)]
+    same = [record("cross_entropy", 1, 500), record("focal", 1, 520)]
+    one, other = (compare(each).rows[0].interval for each in (runs, same))
+    assert one == other
+
+
+def test_folds_of_different_corpora_are_refused(faults_of):
+    (fault,) = faults_of(lambda: compare([drawn("focal", 0, 500), drawn("dice", 0, 500, 1, "b")]))
+    assert "different data" in fault.must
+
+
+def test_a_fold_without_a_type_does_not_count_for_its_mean():
+    runs = [drawn("focal", fold, 500 + fold) for fold in (0, 1)]
+    of_types = runs[0].result.test.types
+    absent = {"PER": of_types["PER"], "LOC": replace(of_types["LOC"], f1=0.0, support=0)}
+    lacking = replace(runs[0].result, test=replace(runs[0].result.test, types=absent))
+    row = compare([replace(runs[0], result=lacking), runs[1]]).rows[0]
+    assert row.mean("LOC/f1") == row.values("LOC/f1")[1] > 0

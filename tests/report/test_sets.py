@@ -16,7 +16,7 @@ from nersweep.report.__main__ import main
 from nersweep.report.comparison import compare
 from nersweep.report.figures.files import write_differences
 from nersweep.results.result import read_result, write_result
-from nersweep.results.sets import group_runs
+from nersweep.results.sets import Place, data_settings, group_runs, name_of
 
 SENTENCES = 400
 
@@ -219,3 +219,16 @@ def test_the_report_has_a_folder_for_each_set_and_one_page(
         lines = list(csv.DictReader(file))
     assert {line["set"] for line in lines} == {"news", "tweets"}
     assert {line["setting"] for line in lines} == {"focal-g2", "crf", "dice"}
+
+
+def test_folds_of_one_corpus_are_one_set_whatever_their_seed_and_fold():
+    folds = {"folds": 5, "fold": 2, "resample": True, "split_seed": 7, "share": 1.0}
+    settings = data_settings(folds)
+    assert settings == {"data.folds": "5", "data.resample": "true", "data.share": "1.0"}
+    assert data_settings({"fold": None, "split_seed": 7}) == {
+        "data.fold": "null",
+        "data.split_seed": "7",
+    }
+    newer = Place("conll", "tiny", "a", {"data.train": "x", "data.share": "1.0"})
+    older = Place("conll", "tiny", "b", {"data.train": "y"})
+    assert name_of(newer, [newer, older]) == "conll data.train=x"

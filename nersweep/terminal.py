@@ -1,13 +1,24 @@
 """Print to the terminal."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
 
 console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 faults: list[str] = []  # the lines of faults that this process has printed
+
+
+@contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Print what the console prints to standard error, because standard output is the result."""
+    console.stderr = True
+    try:
+        yield
+    finally:
+        console.stderr = False
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -25,8 +25,9 @@ RANKS = """
     tracking
     run
     study report diagnosis
+    deployment
     sweep
-    __main__ diagnose sync export
+    __main__ diagnose sync predict export
 """
 RANK = {room: rank for rank, room in enumerate(RANKS.split())}
 ROOT = "nersweep"  # the package itself holds its version

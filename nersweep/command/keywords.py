@@ -24,6 +24,14 @@ def keyword(
     return field(default=default, metadata={"about": about, "name": name, "nullable": nullable})
 
 
+def overrides_of(group: str, about: str) -> Any:
+    """Return a field that holds the overrides of a group of options: data=conll, data.train=FILE.
+
+    Its value is a tuple of them, as Hydra reads them.
+    """
+    return field(default=(), metadata={"about": about, "name": group, "group": True})
+
+
 def keywords(kind: type) -> dict[str, Field[Any]]:
     """Return what the user writes for each field of a dataclass of arguments, and the field."""
     return {item.metadata["name"] or item.name: item for item in fields(kind)}
@@ -35,11 +43,16 @@ def read_keywords(kind: type[T], arguments: Sequence[str]) -> T:
     Raises UserError, with all faults, for arguments that are not name=value of a known name.
     """
     names = keywords(kind)
-    values: dict[str, str | None] = {}
+    values: dict[str, Any] = {}
     faults: list[Fault] = []
     for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name not in names:
+        name, equals, value = argument.partition("=")
+        group = names.get(name.partition(".")[0])
+        if group and group.metadata.get("group"):
+            values[group.name] = (*values.get(group.name, ()), argument)
+            if not equals:
+                faults.append(Fault(argument, must=f"expected {name}=VALUE"))
+        elif name not in names:
             remedy = f"use one of {', '.join(names)}"
             faults.append(Fault(argument, must="no such setting", remedy=remedy))
         elif names[name].metadata["nullable"] and argument in (f"{name}=", f"{name}=null"):

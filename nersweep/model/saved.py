@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -131,7 +131,7 @@ class SavedTagger:
         folder: str | Path,
         device: str = "cpu",
         dtype: torch.dtype | None = None,
-        thresholds: Literal["none", "tau", "types"] = "none",
+        thresholds: str = "none",
     ):
         self.device = torch.device(device)
         try:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
@@ -26,7 +27,8 @@ class Decision:
     """What to take, how sure that is, and where its model lies: a sentence each.
 
     setting: "" if none can be preferred. command: the one that repeats the model's run.
-    provisional: what is still missing, or "". protocol: how the rows were tuned, or "".
+    provisional: what is still missing, or "". protocol: how the rows were tuned, or "". folder: of
+    the model's run; None if it is not here.
     """
 
     setting: str
@@ -36,6 +38,7 @@ class Decision:
     model: str
     provisional: str = ""
     protocol: str = ""
+    folder: Path | None = None
 
     @property
     def lines(self) -> list[str]:
@@ -80,7 +83,15 @@ def decide(rows: Sequence[Row], baseline: Row | None) -> Decision:
         f"Its model{place} (seed {record.seed}, the best of {len(row.records)} on dev, "
         f"{on_dev(record, row.metric)})."
     )
-    return Decision(setting, choice, command_of(record), certainty, model, missing_runs(rows))
+    return Decision(
+        setting,
+        choice,
+        command_of(record),
+        certainty,
+        model,
+        missing_runs(rows),
+        folder=record.folder,
+    )
 
 
 def on_dev(record: Record, metric: EntityMetric) -> str:

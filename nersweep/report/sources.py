@@ -15,7 +15,7 @@ from nersweep.faults import Fault, UserError
 from nersweep.machine.typed import read_json
 from nersweep.report.archive import read_archive
 from nersweep.report.records import Record, Run, read_run
-from nersweep.results.folder import run_folder
+from nersweep.results.folder import folders_named, run_folder
 from nersweep.results.looks import read_looks
 from nersweep.results.result import RESULT, Result, Status, result_of
 from nersweep.results.tuning import Tuning, read_tuning
@@ -370,15 +370,7 @@ def find_run(name: str, options: ReportOptions) -> Run:
     if (Path(name) / RESULT).exists():
         return read_run(Path(name), options.scored_split)
     runs = Path(options.output_dir) / "runs"
-    folders: list[Path] = []
-    exact: list[Path] = []
-    for file in sorted(runs.glob(f"*/{RESULT}")):
-        folder = file.parent
-        if folder.name.startswith(name):
-            folders.append(folder)
-        if folder == run_folder(runs.parent, name, folder.name[-8:]):
-            exact.append(folder)
-    folders = exact or folders
+    folders = folders_named(name, runs.parent, RESULT)
     if len(folders) > 1:
         names = ", ".join(folder.name for folder in folders)
         raise UserError(Fault("compare", name, f"several runs have this name: {names}"))

@@ -31,6 +31,22 @@ def run_folder(output_dir: Path, name: str, fingerprint: str) -> Path:
     return output_dir / "runs" / f"{name}-{fingerprint[:8]}"
 
 
+def folders_named(name: str, output_dir: Path, file: str) -> list[Path]:
+    """Return the folders of the runs of this name, else those whose folder's name begins with it.
+
+    file: what a folder of a run holds.
+    """
+    folders: list[Path] = []
+    exact: list[Path] = []
+    for place in sorted((output_dir / "runs").glob(f"*/{file}")):
+        folder = place.parent
+        if folder.name.startswith(name):
+            folders.append(folder)
+        if folder == run_folder(output_dir, name, folder.name[-8:]):
+            exact.append(folder)
+    return exact or folders
+
+
 @contextmanager
 def claim(folder: Path) -> Iterator[None]:
     """Claim a folder for this process. The system ends the claim with the process.

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nersweep.data.corpus import Sentence
 from nersweep.data.files import at_line, parse_json, quoted, read_utf8
 from nersweep.data.spans import Mark, SpanFiles, Text
+from nersweep.data.tables import NAMES, Columns, Table, read_table
 from nersweep.faults import Fault, UserError
 
 Record = Mapping[str, Any]
@@ -18,7 +20,7 @@ SPANS = ("label", "labels", "entities")
 SPAN = 'expected [start, end, type] or {"start": ..., "end": ..., "label": ...}'
 EXPECTED = (
     "expected text with label, labels or entities (doccano), text with spans (Prodigy), "
-    "or data with annotations (Label Studio)"
+    "data with annotations (Label Studio), or tokens with tags"
 )
 
 
@@ -31,9 +33,28 @@ class JsonFiles(SpanFiles):
     with start or start_offset, end or end_offset, and label. Prodigy: "text", "spans" and its own
     "tokens"; only accepted answers are read. Label Studio: "data" and "annotations"; of several
     annotations of a task, the ground truth is read, else the first that was not cancelled.
+
+    Objects with lists of words and tags are read as rows of a table; columns, labels: as in
+    `TableFiles`.
     """
 
     format = "jsonl"
+
+    columns: Columns | None = None
+    labels: Sequence[str] | None = None
+
+    def read(self, path: Path) -> list[Sentence]:
+        _, first = next(records(path), (0, None))
+        if not (isinstance(first, dict) and has_words(first)):
+            return super().read(path)
+        rows = list(records(path))
+        columns: dict[str, list[Any]] = {}
+        for name in first:
+            columns[name] = [row.get(name) if isinstance(row, dict) else None for _, row in rows]
+        table = Table(str(path), columns, {}, [line for line, _ in rows])
+        sentences, note = read_table(table, self.columns, self.labels)
+        self.notes.append(note)
+        return sentences
 
     def texts(self, path: Path, counts: Counter[str]) -> Iterator[tuple[Path, Text]]:
         for line, record in records(path):
@@ -45,6 +66,15 @@ class JsonFiles(SpanFiles):
             counts[f"texts in the form of {shape}"] += 1
             if text is not None:
                 yield path, text
+
+
+def has_words(record: Record) -> bool:
+    """Return whether an object holds words as a list of texts."""
+    for name in NAMES["word"]:
+        cells = record.get(name)
+        if isinstance(cells, list) and cells and all(isinstance(cell, str) for cell in cells):
+            return True
+    return False
 
 
 def records(path: Path) -> Iterator[tuple[int, Any]]:

@@ -176,3 +176,20 @@ def test_a_file_without_texts(tmp_path, faults_of):
     for content in ("", "\n", "[]", '{"text": " ", "label": []}'):
         (fault,) = faults_of(lambda content=content: read(tmp_path, content))
         assert fault.must == "no sentence in it"
+
+
+def test_lists_of_words_and_tags_are_rows_of_a_table(tmp_path, faults_of):
+    records = [
+        {"tokens": ["Tessa", "sang"], "ner_tags": ["B-PER", "O"]},
+        {"tokens": [], "ner_tags": []},
+    ]
+    notes = []
+    (sentence,) = read(tmp_path, lines(records), notes)
+    assert (sentence.words, sentence.tags) == (("Tessa", "sang"), ("B-PER", "O"))
+    assert notes == ["a.json: a sentence in each row, words in tokens, tags in ner_tags"]
+    records.append({"tokens": ["Tessa"], "ner_tags": ["O", "O"]})
+    (fault,) = faults_of(lambda: read(tmp_path, lines(records)))
+    assert fault.setting == f"{tmp_path}/a.json:3"
+    numbers = [{"words": ["Tessa", "sang"], "tags": [1, 0]}]
+    (sentence,) = read(tmp_path, json.dumps(numbers), labels=["O", "B-PER"])
+    assert sentence.tags == ("B-PER", "O")

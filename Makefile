@@ -78,7 +78,7 @@ table: $(ready)
 	$(python) -m nersweep.report archive=docs/results/conll2003_table.jsonl folder=docs/results/conll2003_table
 
 docs: $(ready)
-	PYTHONPATH=docs $(python) -m catalogue
+	PYTHONPATH=docs $(python) -m loss_catalogue
 
 bench: $(ready)
 	@test -n "$(DATA)" || { echo "set DATA=DIR, a folder with train.txt, valid.txt and test.txt of CoNLL-2003" >&2; exit 1; }

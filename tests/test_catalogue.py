@@ -12,11 +12,11 @@ import pytest
 import yaml
 from hydra._internal.utils import get_args_parser
 
-from catalogue.__main__ import main
-from catalogue.curves import P, Picture, draw
-from catalogue.document import draw_weights, write
-from catalogue.entries import ENTRIES
-from catalogue.options import CONLL, Option
+from loss_catalogue.__main__ import main
+from loss_catalogue.curves import P, Picture, draw
+from loss_catalogue.document import draw_weights, write
+from loss_catalogue.entries import ENTRIES
+from loss_catalogue.options import CONLL, Option
 from nersweep.command import line as line_module
 from nersweep.config import schema as sections
 
@@ -210,7 +210,7 @@ def test_the_weights_are_those_of_the_counts(written):
 
 
 def test_make_docs_writes_it():
-    assert "\ndocs: $(ready)\n\tPYTHONPATH=docs $(python) -m catalogue\n" in (
+    assert "\ndocs: $(ready)\n\tPYTHONPATH=docs $(python) -m loss_catalogue\n" in (
         CHECKOUT / "Makefile"
     ).read_text("utf-8")
 

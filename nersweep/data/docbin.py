@@ -3,7 +3,7 @@
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class SpacyFiles(SpanFiles):
         try:
             for text in texts(content, self.key):
                 yield path, text
+        except UserError as error:
+            raise UserError(
+                *(replace(fault, setting=str(path)) for fault in error.faults)
+            ) from None
         except Exception as error:  # spaCy's own, and what damaged arrays and strings raise
             raise UserError(Fault(str(path), must=f"not a DocBin ({one_line(error)})")) from None
 
@@ -67,6 +71,8 @@ def texts(content: bytes, key: str | None) -> Iterator[Text]:
 
     docs = DocBin().from_bytes(content)
     column = {attribute: place for place, attribute in enumerate(docs.attrs)}
+    if key is None and not {ENT_IOB, ENT_TYPE} <= column.keys():
+        raise UserError(Fault("", must="its documents have no entities"))
     vocab = Vocab(strings=StringStore(docs.strings))
     for number, rows in enumerate(docs.tokens):
         words = [vocab.strings[row] for row in rows[:, column[ORTH]].tolist()]

@@ -8,9 +8,8 @@ from pathlib import Path
 from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
 from nersweep.data.corpus import SPLITS, Corpus, Sentence
-from nersweep.data.division import Division
 from nersweep.data.files import read_utf8
-from nersweep.data.normalise import assemble
+from nersweep.data.splits import Tagged
 from nersweep.data.tables import Columns, Table, choose, from_arrow, read_table
 from nersweep.faults import Fault, UserError, reason
 from nersweep.terminal import console
@@ -136,13 +135,15 @@ def splits_of(
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubData(Division):
+class HubData(Tagged):
     """Any data set on the hub with words and tags, or a folder that `save_to_disk` wrote.
 
     name: OWNER/NAME, or the folder; config and revision: those of the hub. splits: train and, where
     they exist, dev and test, to the names of the data set; None: train, validation and test.
     columns, labels: as in `TableFiles`. Raises UserError for other splits than these.
     """
+
+    format = "hub"
 
     name: str
     config: str | None = None
@@ -177,5 +178,5 @@ class HubData(Division):
             splits[split], note = read_table(tables[name], self.columns, self.labels)
             notes.append(note)
         source = f"{self.name}@{self.revision}" if self.revision else self.name
-        corpus = assemble("hub", source, splits, self.divide)
+        corpus = self.assemble(source, splits)
         return replace(corpus, notes=(*notes, *corpus.notes))

@@ -65,11 +65,13 @@ class SplitFiles(Division):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaggedFiles(SplitFiles):
-    """Files with a tag for each word: the base class of such formats.
+class Tagged(Division):
+    """A data set with a tag for each word.
 
     scheme, outside: of the tags, and their sign for O; None: what all splits show, see `scheme_of`.
     """
+
+    format: ClassVar[str]
 
     scheme: Literal["IO", "IOB1", "IOB2", "BIOES", "BILOU", "BMES", "BMEWO", "bare"] | None = None
     outside: str | int | None = None
@@ -77,3 +79,8 @@ class TaggedFiles(SplitFiles):
     def assemble(self, source: str, splits: Splits) -> Corpus:
         outside = None if self.outside is None else str(self.outside)
         return assemble(self.format, source, splits, self.divide, self.scheme, outside)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedFiles(Tagged, SplitFiles):
+    """Files with a tag for each word: the base class of such formats."""

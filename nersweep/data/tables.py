@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from nersweep.data.corpus import Sentence, tag_counts
 from nersweep.data.files import quoted, read_utf8
 from nersweep.data.normalise import shared
-from nersweep.data.splits import SplitFiles
+from nersweep.data.splits import TaggedFiles
 from nersweep.faults import Fault, UserError, one_line
 
 # Our names of columns and those of files, in lower case and without signs, the likeliest first.
@@ -59,7 +59,7 @@ class Group(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableFiles(SplitFiles):
+class TableFiles(TaggedFiles):
     """Tables whose rows are sentences, with words and tags as lists, or single words.
 
     columns: our names word, tag, sentence, document and any further ones to those of the file; what

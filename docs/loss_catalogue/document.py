@@ -9,19 +9,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from catalogue.curves import STYLES, Picture, draw, save
-from catalogue.entries import ENTRIES, KINDS
-from catalogue.options import CONLL, Option, options, raw, section
+from loss_catalogue.curves import STYLES, Picture, draw, save
+from loss_catalogue.entries import ENTRIES, KINDS
+from loss_catalogue.options import CONLL, Option, options, raw, section
 from nersweep.config.build import build, signature
 from nersweep.config.flat import flat
 from nersweep.config.knobs import CONF
 from nersweep.faults import Fault, UserError, shown
 
-ENTRIES_FILE = "docs/catalogue/entries.py"
+ENTRIES_FILE = "docs/loss_catalogue/entries.py"
 
 HEAD = """# The catalogue of losses
 
-<!-- Written by `make docs`: edit docs/catalogue/entries.py. -->
+<!-- Written by `make docs`: edit docs/loss_catalogue/entries.py. -->
 
 Every option of `loss=`, with its formula, knobs, use, source, and a picture of loss and gradient.
 `make docs` generates this page: defaults come from `conf/loss`, ranges from the errors of the

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from catalogue.curves import (
+from loss_catalogue.curves import (
     Picture,
     by_density,
     by_likeness,
@@ -16,7 +16,7 @@ from catalogue.curves import (
     by_weight,
     in_batch,
 )
-from catalogue.options import Option
+from loss_catalogue.options import Option
 
 
 @dataclass(frozen=True, kw_only=True)

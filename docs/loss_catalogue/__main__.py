@@ -1,17 +1,17 @@
-"""`PYTHONPATH=docs python -m catalogue [FOLDER]`: write FOLDER/losses.md and its pictures."""
+"""`PYTHONPATH=docs python -m loss_catalogue [FOLDER]`: write FOLDER/losses.md and its pictures."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalogue.document import write
-from catalogue.entries import ENTRIES
+from loss_catalogue.document import write
+from loss_catalogue.entries import ENTRIES
 from nersweep.faults import fault_lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m catalogue", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m loss_catalogue", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("docs"), help="default: docs")
     folder = parser.parse_args(arguments).folder
     try:

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from catalogue.options import CONLL, SMALL, STEP, Option
+from loss_catalogue.options import CONLL, SMALL, STEP, Option
 from nersweep.faults import shown
 from nersweep.labels import LabelSet
 from nersweep.losses import CRF

@@ -27,7 +27,7 @@ RANKS = """
     study report diagnosis
     deployment
     sweep
-    __main__ diagnose sync predict export
+    __main__ diagnose sync predict evaluate export
 """
 RANK = {room: rank for rank, room in enumerate(RANKS.split())}
 ROOT = "nersweep"  # the package itself holds its version

@@ -3,7 +3,7 @@ calibration, and what thresholds and a temperature chosen after training would h
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -181,38 +181,18 @@ def analyse(
 
     Returns the analysis, and the precision–recall curve of each split by document.
     """
-    train = splits["train"]
-    training_entities = set(surfaces(corpus.train, entities(train.labels, train.lengths(), labels)))
     decodings: dict[str, Decoding] = {}
     analyses: dict[str, SplitAnalysis] = {}
     curves: dict[str, DocumentCounts] = {}
-    prior = prior_shift(head, counts)
+    prior, known = prior_shift(head, counts), training_entities(corpus.train, labels)
     diagrams: dict[str, WordGroups[Diagram]] = {}
     for name, predicted in predictions.items():
-        split, lengths = splits[name], splits[name].lengths()
-        gold = entities(split.labels, lengths, labels)
-        spans = predicted.spans
-        if spans is None:
-            spans = entities(predicted.labels, lengths, labels)
-        targets = torch.stack(head.targets(split.gold(range(len(split))), labels), 1).numpy()
-        bins = calibration(predicted.probabilities, targets)
+        sentences = corpus.splits()[name]
+        decodings[name] = decoding_of(head, labels, splits[name], predicted, device)
+        bins = calibration(predicted.probabilities, decodings[name].targets)
         diagrams[name] = WordGroups(diagram(bins.all), diagram(bins.entities))
-        emissions = torch.from_numpy(predicted.emissions).to(device)
-        decodings[name] = Decoding(head, labels, emissions, lengths, targets, gold)
-        numbers = document_numbers(corpus.splits()[name])
-        curves[name] = count_curve(decodings[name], prior, numbers)
-        curve = curves[name].lenient.sum(0)
-        analyses[name] = SplitAnalysis(
-            illegal_transitions=illegal_transitions(predicted.labels, lengths, labels),
-            calibration_error=WordGroups(bins.all.error, bins.entities.error),
-            errors=errors(gold, spans),
-            **by_familiarity(
-                gold, spans, corpus.splits()[name], training_entities, len(labels.types)
-            ),
-            cross_entropy=stats.cross_entropy(predicted.probabilities, targets),
-            auc=CurveRate().measure(curve[None].astype(np.float64))[0] / 100,
-            curve=curve.tolist(),
-        )
+        split = analyse_split(decodings[name], predicted, sentences, known)
+        analyses[name], curves[name] = with_curve(split, decodings[name], prior, sentences)
     dev, test = decodings["dev"], decodings["test"]
     tau, at_bound = best_tau(dev, prior)
     shift = tau * prior
@@ -231,6 +211,58 @@ def analyse(
         temperature=Temperature(t, confidence(dev, t), confidence(test, t)),
     )
     return analysis, curves
+
+
+def decoding_of(
+    head: Head, labels: LabelSet, split: Tokenised, predicted: Predictions, device: torch.device
+) -> Decoding:
+    """Return the predictions of a split with its gold labels, for decoding again."""
+    gold = entities(split.labels, split.lengths(), labels)
+    targets = torch.stack(head.targets(split.gold(range(len(split))), labels), 1).numpy()
+    emissions = torch.from_numpy(predicted.emissions).to(device)
+    return Decoding(head, labels, emissions, split.lengths(), targets, gold)
+
+
+def analyse_split(
+    decoding: Decoding,
+    predicted: Predictions,
+    sentences: Sequence[Sentence],
+    known: set[tuple[str, ...]],
+) -> SplitAnalysis:
+    """Analyse the predictions of a split, without its curve. known: the entities of training."""
+    labels, gold, lengths = decoding.labels, decoding.gold, decoding.lengths
+    spans = predicted.spans
+    if spans is None:
+        spans = entities(predicted.labels, lengths, labels)
+    bins = calibration(predicted.probabilities, decoding.targets)
+    familiar = by_familiarity(gold, spans, sentences, known, len(labels.types))
+    return SplitAnalysis(
+        illegal_transitions=illegal_transitions(predicted.labels, lengths, labels),
+        calibration_error=WordGroups(bins.all.error, bins.entities.error),
+        errors=errors(gold, spans),
+        seen=familiar["seen"],
+        unseen=familiar["unseen"],
+        cross_entropy=stats.cross_entropy(predicted.probabilities, decoding.targets),
+    )
+
+
+def with_curve(
+    analysis: SplitAnalysis, decoding: Decoding, prior: np.ndarray, sentences: Sequence[Sentence]
+) -> tuple[SplitAnalysis, DocumentCounts]:
+    """Return the analysis with the precision–recall curve of a split, and it by document."""
+    by_document = count_curve(decoding, prior, document_numbers(sentences))
+    curve = by_document.lenient.sum(0)
+    auc = CurveRate().measure(curve[None].astype(np.float64))[0] / 100
+    return replace(analysis, auc=auc, curve=curve.tolist()), by_document
+
+
+def training_entities(sentences: Sequence[Sentence], labels: LabelSet) -> set[tuple[str, ...]]:
+    """Return the words of each entity of the training split, of whatever type."""
+    ids: list[int] = []
+    for sentence in sentences:
+        ids += labels.encode(sentence.tags)
+    lengths = np.array([len(sentence.tags) for sentence in sentences], dtype=np.int64)
+    return set(surfaces(sentences, entities(np.array(ids, dtype=np.int64), lengths, labels)))
 
 
 def shifts(

@@ -136,17 +136,19 @@ class SavedTagger:
         self.device = torch.device(device)
         try:
             self.labels, self.tagger = load(Path(folder), self.device, dtype)
-            self.temperature, shifts = read_choices(Path(folder), self.tagger.head)
+            self.temperature, self.shifts = read_choices(Path(folder), self.tagger.head)
         except UNREADABLE as error:
             must = f"not the model folder of a run ({one_line(error)})"
             raise UserError(Fault(str(folder), must=must)) from None
         self.shift = None
         if thresholds != "none":
-            if thresholds not in shifts:
-                must = f"must be one of {', '.join(['none', *shifts])} for {folder}"
-                remedy = "" if shifts else "an older version made its run; rerun=true repeats it"
+            if thresholds not in self.shifts:
+                must = f"must be one of {', '.join(['none', *self.shifts])} for {folder}"
+                remedy = (
+                    "" if self.shifts else "an older version made its run; rerun=true repeats it"
+                )
                 raise UserError(Fault("thresholds", thresholds, must, remedy))
-            self.shift = shifts[thresholds].to(self.device)
+            self.shift = self.shifts[thresholds].to(self.device)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[tuple[list[str], list[Span]]]:
         """Return for each sentence of words its IOB2 tags, and its entities.
@@ -163,7 +165,7 @@ class SavedTagger:
         if not any(sentences):
             return [TaggedSentence([], []) for _ in sentences]
         split = self.tokenise(sentences)
-        predictions = self.predictions(split)
+        predictions = self.predictions(split, self.temperature)
         tags = self.labels.decode(predictions.labels)
         results: list[TaggedSentence] = []
         for first, last in pairwise(split.sentence_words.tolist()):
@@ -204,11 +206,12 @@ class SavedTagger:
             classes = len(head.classes(self.labels))
             return [np.zeros((0, head.pointers, classes), np.float32) for _ in sentences]
         split = self.tokenise(sentences)
-        return np.split(self.predictions(split).probabilities, split.sentence_words[1:-1])
+        predictions = self.predictions(split, self.temperature)
+        return np.split(predictions.probabilities, split.sentence_words[1:-1])
 
-    def predictions(self, split: Tokenised) -> Predictions:
+    def predictions(self, split: Tokenised, temperature: float) -> Predictions:
         """Return the predictions for a split that `tokenise` has made."""
-        return predict(self.tagger, split, self.device, self.shift, self.temperature)
+        return predict(self.tagger, split, self.device, self.shift, temperature)
 
     def tokenise(self, sentences: Sequence[Sequence[str]]) -> Tokenised:
         """Return sentences of words, at least one word in all, as the encoder sees them."""

@@ -9,7 +9,7 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from matplotlib.ticker import MaxNLocator
 
 from nersweep.evaluation.analysis import KINDS
@@ -68,14 +68,7 @@ def page(
         f"default-src 'none'; img-src data:; style-src '{digest(style)}'; "
         f"script-src '{digest(script)}'; base-uri 'none'; form-action 'none'"
     )
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.from_string(resource("page.html")).render(
+    return template("page.html").render(
         policy=policy,
         style=style,
         script=script,
@@ -217,6 +210,18 @@ def draw_strips(comparison: Comparison) -> tuple[list[Strip], list[tuple[float, 
         if first + margin <= tick <= last - margin:
             ticks.append((place(tick), f"{tick:+g}".replace("-", "−") if tick else "0"))
     return strips, ticks
+
+
+def template(name: str) -> Template:
+    """Return a page with the macros of sentences.html. What it is given is escaped."""
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.from_string(resource("sentences.html") + resource(name))
 
 
 def resource(name: str) -> str:

@@ -135,12 +135,18 @@ def learn(parts: Parts) -> Facts:
         remedy = "expected tags such as B-PER and I-PER"
         raise UserError(Fault("data", corpus.name, "no entity in it", remedy))
     head: type[Head] = parts.head.target
-    lengths = torch.tensor([len(sentence.tags) for sentence in corpus.train])
-    gold = Gold(torch.from_numpy(corpus.label_ids), lengths)
     classes = head.classes(labels)
-    counts = np.bincount(head.targets(gold, labels)[0].numpy(), minlength=len(classes))
+    counts = class_counts(corpus, head)
     weights = np.ones(len(classes))
     if parts.weights:
         with parts.weight_names.restored():
             weights = parts.weights(counts, classes)
     return Facts(corpus, labels, classes, counts, weights)
+
+
+def class_counts(corpus: Corpus, head: type[Head]) -> np.ndarray:
+    """Count the words of the training split by the classes of a head, (classes,)."""
+    lengths = torch.tensor([len(sentence.tags) for sentence in corpus.train])
+    gold = Gold(torch.from_numpy(corpus.label_ids), lengths)
+    targets = head.targets(gold, corpus.labels)[0].numpy()
+    return np.bincount(targets, minlength=len(head.classes(corpus.labels)))

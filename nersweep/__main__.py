@@ -15,6 +15,7 @@ from nersweep.terminal import print_faults
 if TYPE_CHECKING:
     from nersweep.config.check import Checked
     from nersweep.config.settings import Settings
+    from nersweep.results.result import FinishedResult
 
 # Imports inside functions: torch and transformers take seconds, and --help does not need them.
 
@@ -30,17 +31,18 @@ def nersweep() -> None:
         run_one(command, execute)
 
 
-def execute(checked: "Checked", overrides: Sequence[str]) -> None:
-    """Execute a single run."""
+def execute(checked: "Checked", overrides: Sequence[str]) -> tuple[Path, "FinishedResult"]:
+    """Execute a single run; return its folder and its result."""
     from nersweep.run import execute, plan
 
-    execute.execute(plan.make(checked), overrides)
+    prepared = plan.make(checked)
+    return prepared.folder, execute.execute(prepared, overrides)
 
 
 def run_many(command: Command, text: str) -> Sequence[str]:
     """Run a preview, a sweep, a study, or workers of a study; return a line for each failure."""
     from nersweep.study import loop
-    from nersweep.sweep import check, launch, preview, tuning
+    from nersweep.sweep import check, launch, preview
 
     runs, composer, settings = command.runs, command.composer, command.first().settings
     if faults := check.check(command):
@@ -48,20 +50,29 @@ def run_many(command: Command, text: str) -> Sequence[str]:
     if settings.dry_run:
         preview.show(command)
     elif not settings.study.space:
-        if settings.report:
-            import_module("nersweep.report.report")  # if it lacks a package, fail before the runs
-        command, tuned, failures = tuning.tune(command)
-        if not command.runs:
-            return failures
-        folder, of_runs = launch.launch(command, text, tuned)
-        failures += of_runs
-        return failures + (report(folder, settings) if settings.report else [])
+        _, failures = run_sweep(command, text)
+        return failures
     elif command.many:
         return launch.launch_workers(command)
     else:
         with composer:
             loop.work(composer(runs[0]), runs[0], composer)
     return []
+
+
+def run_sweep(command: Command, text: str) -> tuple[Path | None, Sequence[str]]:
+    """Run a sweep; return its folder and a line for each failure. No folder if no row was tuned."""
+    from nersweep.sweep import launch, tuning
+
+    settings = command.first().settings
+    if settings.report:
+        import_module("nersweep.report.report")  # if it lacks a package, fail before the runs
+    command, tuned, failures = tuning.tune(command)
+    if not command.runs:
+        return None, failures
+    folder, of_runs = launch.launch(command, text, tuned)
+    failures += of_runs
+    return folder, failures + (report(folder, settings) if settings.report else [])
 
 
 def report(folder: Path, settings: "Settings") -> list[str]:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+# A notebook gets plain text too, not a block of HTML for each line.
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, force_jupyter=False)
 faults: list[str] = []  # the lines of faults that this process has printed
 
 

@@ -120,7 +120,8 @@ def test_the_make_targets_of_the_readme_exist():
 
 
 def test_every_option_is_in_the_table_of_options():
-    for group in ("data", "model", "head", "loss", "weights", "aux", "study", "experiment"):
+    groups = ("data", "model", "head", "loss", "weights", "aux", "augment", "study", "experiment")
+    for group in groups:
         row = next(line for line in SETTINGS.splitlines() if line.startswith(f"| `{group}` |"))
         options = {file.stem for file in (CHECKOUT / "conf" / group).glob("*.yaml")}
         assert options <= set(re.findall(r"`(\w+)`", row)), group

@@ -8,8 +8,9 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from hydra import main as hydra_main
 from hydra._internal.callbacks import Callbacks
@@ -36,6 +37,7 @@ from nersweep.machine.host import refuse_windows
 if TYPE_CHECKING:
     from nersweep.config.check import Checked  # torch takes seconds, and --help does not need it
 
+T = TypeVar("T")
 OBJECTS = 100_000  # between two collections during imports, which take 2 s longer at Python's 700
 
 
@@ -53,12 +55,11 @@ def run(program: Callable[[], object]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and its error becomes one line here
     try:
         refuse_windows()
-        program()
+        with hydra_faults():
+            program()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and not signals.pending:  # after --help
             raise
-        if isinstance(error, HydraException | OmegaConfBaseException):
-            error = UserError(Fault("", must=reason(error)))
         if not signals.pending:
             terminal.print_faults(fault_lines(error))
     if signals.pending:  # whatever error it has led to
@@ -67,6 +68,15 @@ def run(program: Callable[[], object]) -> NoReturn:
         terminal.print_faults([f"{cause}; the same command resumes: {this_command()}"])
         sys.exit(128 + first)
     sys.exit(1 if terminal.faults else 0)
+
+
+@contextmanager
+def hydra_faults() -> Iterator[None]:
+    """Raise UserError for what Hydra raises."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(Fault("", must=reason(error))) from error
 
 
 def read(run_check: RunCheck, recommend: Recommend | None = None) -> Command | None:
@@ -81,10 +91,8 @@ def read(run_check: RunCheck, recommend: Recommend | None = None) -> Command | N
         os.environ[TRACEBACK] = "1"
     line.refuse(arguments)
     if not arguments.shell_completion:
-        threshold = gc.get_threshold()
-        gc.set_threshold(OBJECTS)
-        command = line.read(arguments, run_check, recommend)  # imports torch and transformers
-        gc.set_threshold(*threshold)
+        with rare_collections():
+            command = line.read(arguments, run_check, recommend)  # imports torch and transformers
         terminal.print_faults(map(str, command.faults))
         if not line.asks_hydra(arguments):
             return None if command.faults else command
@@ -100,19 +108,31 @@ def ask_hydra() -> None:
     )()
 
 
-def run_one(command: Command, action: Callable[["Checked", Sequence[str]], object]) -> None:
-    """Do something with the first run and its overrides, as a job of Hydra's.
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Collect garbage rarely while the body imports torch."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(OBJECTS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
 
-    With Hydra's logging, callbacks and environment (env_set).
+
+def run_one(command: Command, action: Callable[["Checked", Sequence[str]], T]) -> T:
+    """Return what an action makes of the first run and its overrides, as a job of Hydra's.
+
+    With Hydra's logging, callbacks and environment (env_set). Raises what the action raises.
     """
+    outcomes: list[T] = []
+    errors: list[Exception] = []
 
     def job(config: DictConfig) -> None:
         try:
-            action(command.first(), config_overrides)
-        except Exception as error:  # Hydra would print more than one line
-            if signals.pending:
-                raise
-            terminal.print_faults(fault_lines(error))
+            outcomes.append(action(command.first(), config_overrides))
+        except Exception as error:  # Hydra would print it
+            errors.append(error)
+            raise
 
     with command.composer as composer:
         config = job_config(command.runs[0], composer)
@@ -123,6 +143,9 @@ def run_one(command: Command, action: Callable[["Checked", Sequence[str]], objec
         context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
         returned = hydra_utils.run_job(job, config, "hydra.run.dir", None, context)
         callbacks.on_run_end(config=config, config_name=MAIN, job_return=returned)
+    if errors:
+        raise errors[0]
+    return outcomes[0]
 
 
 def job_config(overrides: Sequence[str], composer: Composer) -> DictConfig:

@@ -24,6 +24,7 @@ COMPONENTS = {
     "loss": "nersweep.losses",
     "weights": "nersweep.weights",
     "aux": "nersweep.model.auxiliary",
+    "augment": "nersweep.data.augment",
 }
 # The method that only classes for this section have.
 METHOD = {
@@ -33,6 +34,7 @@ METHOD = {
     "loss": "terms",
     "weights": "raw",
     "aux": "vocabularies",
+    "augment": "generate",
 }
 # Losses and heads are built once the data is read, with the facts that their signature names.
 WAITING = ("loss", "head")

@@ -30,8 +30,8 @@ NEEDS = {
 class Parts:
     """What a configuration describes, as far as it can be built without data.
 
-    Head and loss are recipes; weights and aux are None without them. weight_names: the user's names
-    of the arguments of the weights.
+    Head and loss are recipes; weights, aux and augment are None without them. weight_names: the
+    user's names of the arguments of the weights.
     """
 
     data: Any
@@ -40,6 +40,7 @@ class Parts:
     loss: Recipe
     weights: ClassWeights | None
     aux: Any
+    augment: Any
     weight_names: Names
 
 

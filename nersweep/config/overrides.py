@@ -95,14 +95,19 @@ def assignments(values: Mapping[str, object]) -> list[str]:
 def literal(value: object) -> str:
     """Return a value as Hydra's grammar reads it back: text in quotes where it needs them."""
     if isinstance(value, Mapping):
-        items = [f"{literal(key)}: {literal(item)}" for key, item in value.items()]
+        items = [f"{literal_key(key)}: {literal(item)}" for key, item in value.items()]
         return "{" + ", ".join(items) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(literal, value)) + "]"
     if not isinstance(value, str):
         return shown(value)
-    if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in RESERVED:
+    if re.fullmatch(r"(?a)[A-Za-z_][\w./-]*", value) and value.lower() not in RESERVED:
         return value
     # A backslash counts as one only before a quote, or at the end, where ours follows.
-    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
+    escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
     return f"'{escaped}'"
+
+
+def literal_key(key: object) -> str:
+    """Return a key as Hydra's grammar reads it back, which takes no quotes around one."""
+    return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", key) if isinstance(key, str) else shown(key)

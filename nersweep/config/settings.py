@@ -49,6 +49,7 @@ class Choice:
     loss: str
     weights: str
     aux: str
+    augment: str
 
 
 @dataclass(frozen=True)

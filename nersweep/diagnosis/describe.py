@@ -67,7 +67,7 @@ class Windows:
 def describe(checked: Checked) -> None:
     """Print the diagnosis of a configuration's data and write it to output_dir/diagnosis."""
     settings, parts = checked.settings, checked.parts
-    facts = plan.learn(parts)
+    facts = plan.learn(parts, settings.seed)
     corpus = facts.corpus
     diagnosis = examine(parts, facts, settings.train.batch_size)
     fired = findings(diagnosis)

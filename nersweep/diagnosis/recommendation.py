@@ -210,8 +210,10 @@ def recommend(findings: Sequence[Finding], head: str) -> list[Overrides]:
 def recommend_settings(checked: Checked) -> list[Overrides]:
     """Return the settings to compare for a configuration. Raises UserError for its data, which are
     read."""
-    diagnosis = examine(checked.parts, learn(checked.parts), checked.settings.train.batch_size)
-    return recommend(findings(diagnosis), checked.settings.choice.head)
+    settings = checked.settings
+    facts = learn(checked.parts, settings.seed)
+    diagnosis = examine(checked.parts, facts, settings.train.batch_size)
+    return recommend(findings(diagnosis), settings.choice.head)
 
 
 def examine(parts: Parts, facts: Facts, batch_size: int) -> Diagnosis:

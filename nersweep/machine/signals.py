@@ -10,6 +10,7 @@ with signals.deferral():
 """
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -27,11 +28,29 @@ def listen() -> None:
         signal.signal(number, handle)
 
 
+@contextmanager
+def listening() -> Iterator[None]:
+    """Handle the ending signals while the body runs, but those that the program handles itself."""
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    handlers = {n: signal.getsignal(n) for n in heeded() if signal.getsignal(n) in usual}
+    pending.clear()
+    try:
+        for number in handlers:
+            signal.signal(number, handle)
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        pending.clear()
+
+
 def heeded() -> list[int]:
-    """Return the ending signals that are not ignored.
+    """Return the ending signals that are not ignored; none in a thread, which cannot handle any.
 
     A shell starts a job in the background with SIGINT ignored.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return []
     return [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
 

@@ -84,7 +84,7 @@ class Record:
     @property
     def steps(self) -> int:
         """Optimiser steps of the training."""
-        sentences = self.result.data.sentences["train"]
+        sentences = self.result.data.sentences["train"] + self.result.data.augmented
         batch_size: int = self.config["train"]["batch_size"]
         return self.result.epochs * -(-sentences // batch_size)
 
@@ -120,7 +120,7 @@ class Record:
         The place of the data is left out, since their checksum counts; the precision is the one
         that was used.
         """
-        settings: dict[str, Any] = {"metric": "f1"}  # of older versions
+        settings: dict[str, Any] = {"metric": "f1", "choice.augment": "none"}  # of older versions
         for name, value in flat(self.config).items():
             if name.partition(".")[0] in ("seed", "data") or not matters(name):
                 continue

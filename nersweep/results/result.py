@@ -85,6 +85,7 @@ class DataFacts:
     """The data of a run. sentences: by split; entities: of the training split, by type.
 
     pool, fold: as in `Corpus`.
+    augmented: the sentences of augment=, which are not counted in the others.
     """
 
     checksum: str
@@ -92,6 +93,7 @@ class DataFacts:
     entities: dict[str, int]
     pool: str = ""
     fold: int = 0
+    augmented: int = 0
 
 
 @dataclass(kw_only=True)

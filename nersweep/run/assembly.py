@@ -9,6 +9,7 @@ import transformers
 
 from nersweep.batches.batch import Tokenised
 from nersweep.batches.cache import tokenised
+from nersweep.batches.windows import tokenise
 from nersweep.config.schema import TrainConfig
 from nersweep.faults import Fault, UserError
 from nersweep.model.encoders.encoder import Encoder
@@ -44,9 +45,21 @@ def assemble(plan: Plan, tokenise: Callable[[Encoder], Splits]) -> tuple[Tagger,
 
 
 def tokenise_all(plan: Plan, encoder: Encoder) -> Splits:
-    """Return all splits as the encoder sees them. They are cached in output_dir."""
+    """Return all splits as the encoder sees them. They are cached in output_dir.
+
+    Not an augmented training split, which only runs of one seed share.
+    """
     splits: Splits = {}
     for name, sentences in plan.facts.corpus.splits().items():
+        if name == "train" and plan.facts.augmented:
+            splits[name] = tokenise(
+                [*sentences, *plan.facts.augmented],
+                plan.facts.labels,
+                encoder.tokenizer,
+                encoder.max_length,
+                plan.vocabularies,
+            )
+            continue
         splits[name] = tokenised(
             sentences,
             plan.facts.labels,

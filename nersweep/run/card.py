@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nersweep
 from nersweep.config import settings
 from nersweep.config.flat import flat
 from nersweep.config.knobs import is_fed
 from nersweep.machine.databases import public
 from nersweep.results.card import Card, DataSource, relative_to_output_dir
 from nersweep.run.plan import Facts, Plan
+from nersweep.version import __version__
 
 HIDDEN = (
     "tracking.uri=",
@@ -30,7 +30,7 @@ def describe(plan: Plan, overrides: Sequence[str], parent: Path | None) -> Card:
         "seed": str(config["seed"]),
         "device": str(plan.device),
         "fingerprint": plan.fingerprint,
-        "code_version": nersweep.__version__,
+        "code_version": __version__,
     }
     return Card(
         kind="run",

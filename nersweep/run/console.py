@@ -55,9 +55,13 @@ def print_engine(plan: Plan, tagger: Tagger) -> None:
     if plan.train.engine.packing and not tagger.encoder.packed:
         packing += ", as this encoder cannot be packed"
     parameters = sum(parameter.numel() for parameter in tagger.parameters())
+    sentences = f"{len(plan.facts.corpus.train):,} sentences"
+    if plan.facts.augmented:
+        added = f"{len(plan.facts.augmented):,} of augment={plan.settings.choice.augment}"
+        sentences += f" and {added}"
     console.print(
         f"training on {plan.device} in {number_format}, {packing}: {parameters:,} parameters, "
-        f"{len(plan.facts.corpus.train):,} sentences"
+        f"{sentences}"
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-import nersweep
 from nersweep.machine import host
+from nersweep.version import __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "hydra-core", "mlflow", "numpy")
 
@@ -39,10 +39,10 @@ def versions() -> dict[str, str]:
     releases too.
     """
     source = hashlib.sha256()
-    for file in sorted(Path(nersweep.__file__).parent.rglob("*.py")):
+    for file in sorted(Path(__file__).parents[1].rglob("*.py")):
         source.update(file.read_bytes())
     numbers = {
-        "nersweep": nersweep.__version__,
+        "nersweep": __version__,
         "code": source.hexdigest()[:8],
         "python": platform.python_version(),
     }

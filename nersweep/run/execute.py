@@ -292,6 +292,7 @@ def finish(plan: Plan, trained: Trained, test: Scores, analysis: Analysis) -> Fi
             entities={type_: counts[f"B-{type_}"] for type_ in plan.facts.labels.types},
             pool=corpus.pool,
             fold=corpus.fold,
+            augmented=len(plan.facts.augmented),
         ),
         notes=list(corpus.notes),
         versions=versions(),

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import nersweep
 from nersweep.config.build import is_number
 from nersweep.config.check import Parts
 from nersweep.config.knobs import Knob, knobs
@@ -19,8 +18,11 @@ from nersweep.machine import files
 from nersweep.machine.device import choose_device, choose_precision
 from nersweep.results.folder import run_folder
 from nersweep.results.sets import data_settings
+from nersweep.version import __version__
 
-DEFAULTS = {"weights": "none", "head": "token", "aux": "none"}  # options that no name repeats
+# Options that no name repeats.
+DEFAULTS = {"weights": "none", "head": "token", "aux": "none", "augment": "none"}
+PARTS = ("head", "loss", "weights", "aux", "augment")  # sections that a run is identified by
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def contents(settings: Settings, parts: Parts) -> dict[str, Any]:
     gives. Code counts as its version, and as the source of losses, head and plug-ins.
     """
     config = settings.values
-    values: dict[str, Any] = {name: config[name] for name in ("head", "loss", "weights", "aux")}
+    values: dict[str, Any] = {name: config[name] for name in PARTS}
     values["model"] = {k: v for k, v in config["model"].items() if not is_source(f"model.{k}")}
     values["train"] = {k: v for k, v in config["train"].items() if matters(f"train.{k}")}
     precision = choose_precision(settings.train.precision, choose_device(settings.device))
@@ -78,7 +80,7 @@ def contents(settings: Settings, parts: Parts) -> dict[str, Any]:
     corpus = read(parts.data)
     values["data"] = [corpus.checksum, corpus.pool] if corpus.pool else corpus.checksum
     values["model_identity"] = parts.model.identity()
-    values["version"] = nersweep.__version__
+    values["version"] = __version__
     values["code"] = list(map(source, code(parts)))
     return values
 
@@ -86,7 +88,7 @@ def contents(settings: Settings, parts: Parts) -> dict[str, Any]:
 def code(parts: Parts) -> list[type]:
     """Return the classes whose source enters the fingerprint: losses, head, and other plug-ins."""
     classes = [*parts.loss.losses(), parts.head.target]
-    for part in (parts.model, parts.weights, parts.aux):
+    for part in (parts.model, parts.weights, parts.aux, parts.augment):
         if is_within(type(part).__module__, plugins()):
             classes.append(type(part))
     return classes

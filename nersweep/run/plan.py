@@ -1,7 +1,7 @@
 """Turn a checked configuration into a run that is ready to start."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from nersweep.config.build import Recipe
 from nersweep.config.check import Checked, Parts
 from nersweep.config.schema import TrainConfig
 from nersweep.config.settings import Settings
-from nersweep.data.corpus import Corpus, read, types_of
+from nersweep.data.corpus import Corpus, Sentence, read, types_of
 from nersweep.evaluation.metric import EntityMetric, metric_of
 from nersweep.faults import Fault, UserError
 from nersweep.labels import LabelSet
@@ -33,6 +33,7 @@ class Facts:
     """The data, and what a loss knows of it: its classes, and their counts and weights.
 
     counts (classes,): in the training split. weights (classes,): ones if there are none.
+    augmented: sentences that stand beside those of the training split, and count with them.
     """
 
     corpus: Corpus
@@ -40,6 +41,7 @@ class Facts:
     classes: tuple[str, ...]
     counts: np.ndarray
     weights: np.ndarray
+    augmented: Sequence[Sentence] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def make(checked: Checked) -> Plan:
     Raises UserError for faults in the data.
     """
     began, settings, parts = time.perf_counter(), checked.settings, checked.parts
-    facts = learn(parts)
+    facts = learn(parts, settings.seed)
     identity = identify(settings, parts)
     return Plan(
         settings=settings,
@@ -124,10 +126,11 @@ def public_config(values: Mapping[str, Any]) -> dict[str, Any]:
     return config | {"tracking": tracking}
 
 
-def learn(parts: Parts) -> Facts:
-    """Read the data and count the classes of the loss.
+def learn(parts: Parts, seed: int) -> Facts:
+    """Read the data, augment it, and count the classes of the loss.
 
-    Raises UserError for faults in the data, and for class weights that do not fit it.
+    seed: of the run. Raises UserError for faults in the data, and for class weights that do not
+    fit it.
     """
     corpus = read(parts.data)
     labels = corpus.labels
@@ -135,18 +138,26 @@ def learn(parts: Parts) -> Facts:
         remedy = "expected tags such as B-PER and I-PER"
         raise UserError(Fault("data", corpus.name, "no entity in it", remedy))
     head: type[Head] = parts.head.target
+    augmented: Sequence[Sentence] = ()
+    if parts.augment:
+        augmented = parts.augment.generate(corpus.train, seed)
     classes = head.classes(labels)
-    counts = class_counts(corpus, head)
+    counts = class_counts(corpus, head, augmented)
     weights = np.ones(len(classes))
     if parts.weights:
         with parts.weight_names.restored():
             weights = parts.weights(counts, classes)
-    return Facts(corpus, labels, classes, counts, weights)
+    return Facts(corpus, labels, classes, counts, weights, augmented)
 
 
-def class_counts(corpus: Corpus, head: type[Head]) -> np.ndarray:
-    """Count the words of the training split by the classes of a head, (classes,)."""
-    lengths = torch.tensor([len(sentence.tags) for sentence in corpus.train])
-    gold = Gold(torch.from_numpy(corpus.label_ids), lengths)
+def class_counts(
+    corpus: Corpus, head: type[Head], augmented: Sequence[Sentence] = ()
+) -> np.ndarray:
+    """Count the words of the training split, with those added to it, by the classes of a head."""
+    ids = [corpus.label_ids]
+    for sentence in augmented:
+        ids.append(np.array(corpus.labels.encode(sentence.tags), dtype=np.int64))
+    lengths = [len(sentence.tags) for sentence in (*corpus.train, *augmented)]
+    gold = Gold(torch.from_numpy(np.concatenate(ids)), torch.tensor(lengths))
     targets = head.targets(gold, corpus.labels)[0].numpy()
     return np.bincount(targets, minlength=len(head.classes(corpus.labels)))

@@ -97,6 +97,7 @@ def finished(output_dir: Path) -> Iterator[tuple[str, Rate]]:
 def shape_of(config: Mapping[str, Any]) -> str:
     """Return what determines a run's speed on given hardware: data, model, head and batches."""
     parts = {name: config[name] for name in ("data", "model", "head", "aux")}
+    parts["augment"] = config.get("augment", {})  # which an older version did not have
     deciding = ("batch_size", "accumulation", "precision", "engine")
     train = {name: config["train"].get(name) for name in deciding}
     return json.dumps([parts, train], sort_keys=True)
@@ -141,7 +142,8 @@ def probe(prepared: Plan, here: str) -> Rate:
             )
     step_seconds = history.train_seconds / -(-len(train) // settings.batch_size)
     sentence_seconds = history.eval_seconds / len(dev)
-    steps = -(-len(corpus.train) // settings.batch_size)
+    sentences = len(corpus.train) + len(prepared.facts.augmented)
+    steps = -(-sentences // settings.batch_size)
     evaluations = prepared.train.epochs * len(corpus.dev) + len(corpus.test)
     tagger.encoder.restore_rows()  # a saved model has them all
     size = BYTES * sum(parameter.numel() for parameter in tagger.parameters())

@@ -87,7 +87,7 @@ def data_faults(checked: Checked) -> list[Fault]:
     """Return what is wrong in the data of a run, or does not fit them."""
     parts = checked.parts
     try:
-        facts = learn(parts)
+        facts = learn(parts, checked.settings.seed)
         metric_for(checked.settings, facts.corpus)
         loss_of(parts, facts)
         if parts.aux:

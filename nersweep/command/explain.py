@@ -116,6 +116,8 @@ def explain(
     """
     text, key = text_of(override), override.key_or_group
     offered, exists = composer.options(key), exists_in(config, key)
+    if (override.package or "").startswith("data.sets.") and key == "data":
+        return no_option(override, offered)
     if override.package is not None:
         return fault(text, "an option stays at its place", f"set {key}=NAME")
     if override.is_add() and (exists or offered):

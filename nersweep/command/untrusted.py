@@ -56,8 +56,8 @@ def foreign_classes(config: DictConfig, section: DictConfig) -> list[Fault]:
     """
     faults = []
     for key, value in targets(plain(config)):
-        if not re.fullmatch(r"\w+\._target_|loss(\.terms\.\w+)+\._target_", key):
-            must = "a class can be named only as SECTION._target_, or in loss.terms"
+        if not re.fullmatch(r"(\w+|loss(\.terms\.\w+)+|data\.sets\.\w+)\._target_", key):
+            must = "a class can be named only as SECTION._target_, in loss.terms or in data.sets"
             faults.append(Fault(key, value, must))
     for key, value in targets(plain(section), "hydra."):
         if not str(value).startswith(HYDRA_ROOMS):

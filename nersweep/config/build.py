@@ -26,6 +26,8 @@ COMPONENTS = {
     "aux": "nersweep.model.auxiliary",
     "augment": "nersweep.data.augment",
 }
+# The argument that has such sections in it, of a compound loss and of a mix of data.
+PARTS = {"loss": "terms", "data": "sets"}
 # The method that only classes for this section have.
 METHOD = {
     "data": "load",
@@ -114,8 +116,8 @@ class Recipe:
 def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> Any:
     """Return the object that a section describes; a Recipe for head and loss, None if empty.
 
-    The terms of a compound loss are sections of their own: loss.terms.dice. Raises UserError with
-    all faults, under the user's names.
+    The terms of a compound loss are sections of their own, loss.terms.dice, and so are the sets of
+    a mix of data, data.sets.news. Raises UserError with all faults, under the user's names.
     """
     if "_target_" not in resolved:
         if resolved:
@@ -123,15 +125,17 @@ def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> 
             raise UserError(Fault(section, must="settings without _target_", remedy=remedy))
         return None
     target, names = locate(section, resolved["_target_"]), Names(section, raw)
-    arguments = {key: value for key, value in resolved.items() if key not in ("_target_", "terms")}
+    arguments = {key: value for key, value in resolved.items() if key != "_target_"}
     if section == "loss" and "weight" in signature(target):
         arguments.pop("weight", None)  # focal_alpha: class weights, which are a fact
     faults: dict[str, Fault] = {}  # by argument
-    if "terms" in resolved:
-        arguments["terms"] = build_terms(section, raw, resolved["terms"], faults)
+    parts = PARTS.get(section.partition(".")[0], "")
+    has_parts = parts == "terms" or is_within(target.__module__, (COMPONENTS["data"],))
+    if parts in resolved and has_parts:
+        arguments[parts] = build_parts(section, parts, raw, resolved[parts], faults)
     faults |= argument_faults(section, target, arguments, names)
     instance = None
-    if not any(argument.startswith("terms") for argument in faults):
+    if not parts or not any(argument.startswith(parts) for argument in faults):
         fitting = {key: value for key, value in arguments.items() if key not in faults}
         instance = attempt(Recipe(target, fitting, names), faults)
     if faults:
@@ -139,25 +143,33 @@ def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> 
     return Recipe(target, arguments, names) if section.startswith(WAITING) else instance
 
 
-def build_terms(
-    section: str, raw: Mapping[str, Any], terms: Any, faults: dict[str, Fault]
-) -> dict[str, Recipe]:
-    """Return the recipes of a compound loss's terms; add their faults to `faults`."""
-    recipes: dict[str, Recipe] = {}
-    if not isinstance(terms, Mapping):
-        faults["terms"] = Fault(f"{section}.terms", terms, "expected losses by name")
-        return recipes
-    for name, term in terms.items():
-        if not isinstance(term, Mapping) or "_target_" not in term:
-            place = f"{section}.terms.{name}"
-            faults[f"terms.{name}"] = Fault(place, term, "expected a loss, as in conf/loss")
+def build_parts(
+    section: str, key: str, raw: Mapping[str, Any], parts: Any, faults: dict[str, Fault]
+) -> dict[str, Any]:
+    """Return the terms of a compound loss, or the sets of a mix of data, by name.
+
+    key: their place in the section, terms or sets. Adds their faults to `faults`.
+    """
+    built: dict[str, Any] = {}
+    group = section.partition(".")[0]
+    kind, remedy = "loss", ""
+    if group == "data":
+        kind, remedy = "data set", f"add each: +data@{section}.{key}.NAME=OPTION"
+    if not isinstance(parts, Mapping) or not parts:
+        faults[key] = Fault(f"{section}.{key}", parts, f"expected a {kind} by name", remedy)
+        return built
+    for name, part in parts.items():
+        place = f"{section}.{key}.{name}"
+        if not isinstance(part, Mapping) or "_target_" not in part:
+            must = f"expected a {kind}, as in conf/{group}"
+            faults[f"{key}.{name}"] = Fault(place, part, must, remedy)
             continue
         try:
-            recipes[name] = build(f"{section}.terms.{name}", raw["terms"][name], term)
+            built[name] = build(place, raw[key][name], part)
         except UserError as error:
             for fault in error.faults:
-                faults[f"terms.{name}.{fault.setting}"] = fault
-    return recipes
+                faults[f"{key}.{name}.{fault.setting}"] = fault
+    return built
 
 
 def attempt(recipe: Recipe, faults: dict[str, Fault]) -> Any:

@@ -103,9 +103,11 @@ class Division:
                 must = "there are no folds"
                 faults.append(Fault("fold", self.fold, must, "set data.folds=5"))
         elif "test" in self.given() or self.test_share is not None:
+            # By the name of which `build` leaves no second fault when it tries without it.
+            name = "folds" if self.fold is None else "fold"
             must = "the test split is a fold of data.train, so it cannot be given too"
             remedy = "leave data.test and data.test_share out"
-            faults.append(Fault("folds", self.folds, must, remedy))
+            faults.append(Fault(name, getattr(self, name), must, remedy))
         elif self.fold is None:
             remedy = f"set data.fold=0, or sweep them: -m 'data.fold=range({self.folds})'"
             faults.append(Fault("fold", None, "must be given with data.folds", remedy))

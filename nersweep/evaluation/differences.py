@@ -13,7 +13,7 @@ unpaired: the variance is s_r²/n_r + s_0²/n_0 with Welch's degrees of freedom,
 
 Drawn splits. Where each run has splits of its own, drawn from one corpus, s² contains what
 documents and training data do. As the draws overlap, more of them do not make the mean ever more
-exact: its variance is (1/n + ρ)·s², ρ = n_test/n_train (Nadeau & Bengio 2003, eq. 9), that of
+exact: its variance is (1/n + ρ)·s², ρ = n_test/n_train (Nadeau & Bengio 2003), that of
 1/(1/n + ρ) independent runs. A is 0.
 """
 

@@ -183,6 +183,13 @@ OTHERS = {
     "model.heads=3": ["model.hidden=128"],
     # What must be given, and places that do not exist
     "data=conll": ["data.train=???"],
+    "data=mix": ["data.sets=null"],
+    "data=mix +data@data.sets.a=nope": ["+data@data.sets.a=nope", "data.sets=null"],
+    "data=mix +data@data.sets.a=generated data.sets.a.o_share=2": ["data.sets.a.o_share=2"],
+    "data=mix +data@data.sets.a=generated data.test=[b] data.temperature=0": [
+        "data.test=[b]",
+        "data.temperature=0",
+    ],
     "model=hf": ["model.name=???"],
     "weights=manual": ["manual_weights=???"],
     "data=conll2003 data.path=/nowhere": ["data=conll2003"],

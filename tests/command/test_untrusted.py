@@ -59,6 +59,26 @@ def test_nested_classes_are_refused(text, strangers, faults, evil):
     assert "evil" not in sys.modules
 
 
+SETS = {
+    "a: {_target_: evil.Loss}": "data.sets.a._target_=evil.Loss",
+    f"a: {{_target_: {CROSS_ENTROPY}}}": f"data.sets.a._target_={CROSS_ENTROPY}",
+    "a: {_target_: nersweep.data.author.Author, seed: 1}": (
+        "data.sets.a._target_=nersweep.data.author.Author"
+    ),
+    "a: {_target_: nersweep.data.mix.Mix, sets: {b: {_target_: evil.Loss}}}": (
+        "data.sets.a.sets.b._target_=evil.Loss"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", SETS)
+def test_a_set_of_a_mix_is_a_class_of_a_data_set(text, strangers, faults, evil):
+    mix = f"_target_: nersweep.data.mix.Mix\nsets: {{{text}}}"
+    folder = strangers("data/mine", mix, "data")
+    assert SETS[text] in subjects(faults(folder, "data=mine"))
+    assert "evil" not in sys.modules
+
+
 CALL = "{root: {handlers: [x]}, handlers: {x: {(): logging.FileHandler, filename: made}}}"
 OPEN = "{root: {handlers: [x]}, handlers: {x: {class: logging.FileHandler, filename: made}}}"
 ENV = "{job: {env_set: {LD_PRELOAD: made.so}}}"

@@ -160,7 +160,8 @@ def test_what_was_drawn_is_said():
         ({"folds": 5, "fold": 5}, "fold"),
         ({"folds": 5, "fold": -1}, "fold"),
         ({"fold": 1}, "fold"),
-        ({"folds": 5, "fold": 0, "test_share": 0.1}, "folds"),
+        ({"folds": 5, "fold": 0, "test_share": 0.1}, "fold"),
+        ({"folds": 5, "test_share": 0.1}, "folds"),
         ({"folds": 2, "fold": 0, "dev_share": 0.5}, "dev_share"),
     ],
 )
@@ -174,7 +175,7 @@ def test_settings_out_of_range_or_at_odds_are_one_fault(settings, setting, fault
     [
         ({"dev_share": 0.1}, "dev_share"),
         ({"test_share": 0.1}, "test_share"),
-        ({"folds": 5, "fold": 0}, "folds"),
+        ({"folds": 5, "fold": 0}, "fold"),
     ],
 )
 def test_shares_of_splits_that_the_data_have_are_refused(settings, setting, faults_of):

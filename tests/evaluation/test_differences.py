@@ -35,7 +35,7 @@ def test_draws_of_one_corpus_have_the_corrected_variance():
     row = of_scores("b", [1.0, 2.0, 3.0, 6.0]).drawn(0.25)
     difference = difference_of(row, base)
     variance = np.var([0, 1, 2, 5], ddof=1)
-    assert difference.variance == pytest.approx((1 / 4 + 0.25) * variance)  # Nadeau & Bengio, eq. 9
+    assert difference.variance == pytest.approx((1 / 4 + 0.25) * variance)  # Nadeau & Bengio
     assert (difference.documents, difference.freedom, difference.seeds) == (0, 3, 4)
     contrast = infer([base, row]).contrasts[0]
     half = scipy.stats.t.isf(0.025, 3) * np.sqrt(variance / 2)

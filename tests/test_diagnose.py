@@ -76,7 +76,11 @@ def test_the_file_matches_the_screen_and_the_counts_match_the_data(diagnosed, tm
     assert numbers["o_share"] == 0.5 and numbers["ratio"] == 3 and numbers["absent"]["I-A"] is None
     assert (numbers["unseen"]["dev"]["mentions"], numbers["unseen"]["test"]["mentions"]) == (0, 1)
     assert numbers["entity_words"] == {"1": 1, "2": 1}
-    assert numbers["windows"] == {"pieces": 256, "train": 0, "dev": 0, "test": 0}
+    windows = numbers["windows"]
+    assert windows.pop("unknown_words") == {"train": 0, "dev": 0, "test": 0}
+    assert windows == {"pieces": 256, "train": 0, "dev": 0, "test": 0, "lost_words": 0}
+    assert [flaw["places"] for flaw in numbers["flaws"]] == [2]  # types with few entities
+    assert any("fewer than 20 entities in train: A (1), B (1)" in line for line in lines)
     assert [finding["name"] for finding in numbers["findings"]] == ["rare classes", "new names"]
     assert any("50.0%" in line for line in lines if line.startswith("words outside"))
     printed = [" ".join(line.split()) for line in lines]

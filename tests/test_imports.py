@@ -27,7 +27,7 @@ RANKS = """
     study report diagnosis
     deployment
     sweep
-    __main__ diagnose sync predict evaluate export
+    __main__ diagnose sync predict evaluate export suspects
     api
 """
 RANK = {room: rank for rank, room in enumerate(RANKS.split())}

@@ -70,7 +70,7 @@ def checkout_files(folder: str, pattern: str) -> set[str]:
 
 
 def test_the_wheel_holds_every_module_and_configuration(wheel):
-    expected = checkout_files("nersweep", "*.py") | checkout_files("nersweep", "page.*")
+    expected = checkout_files("nersweep", "*.py") | checkout_files("nersweep/report", "*.[chj]*")
     expected.add("nersweep/py.typed")
     expected |= {
         f"nersweep/{file}" for file in checkout_files("conf", "*.yaml") | {"conf/__init__.py"}
@@ -86,7 +86,7 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(built):
         held = {name.partition("/")[2] for name in archive.getnames()}
     expected = (
         checkout_files("nersweep", "*.py")
-        | checkout_files("nersweep", "page.*")
+        | checkout_files("nersweep/report", "*.[chj]*")
         | checkout_files("conf", "*.yaml")
     )
     assert expected | {"pyproject.toml", "README.md", "LICENSE", "conf/__init__.py"} <= held

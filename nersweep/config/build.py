@@ -128,6 +128,7 @@ def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> 
     arguments = {key: value for key, value in resolved.items() if key != "_target_"}
     if section == "loss" and "weight" in signature(target):
         arguments.pop("weight", None)  # focal_alpha: class weights, which are a fact
+    corrections = arguments.pop("corrections", None) if section.startswith("data") else None
     faults: dict[str, Fault] = {}  # by argument
     parts = PARTS.get(section.partition(".")[0], "")
     has_parts = parts == "terms" or is_within(target.__module__, (COMPONENTS["data"],))
@@ -138,9 +139,20 @@ def build(section: str, raw: Mapping[str, Any], resolved: Mapping[str, Any]) -> 
     if not parts or not any(argument.startswith(parts) for argument in faults):
         fitting = {key: value for key, value in arguments.items() if key not in faults}
         instance = attempt(Recipe(target, fitting, names), faults)
+    if corrections is not None:
+        instance = with_corrections(instance, corrections, names, faults)
     if faults:
         raise UserError(*faults.values())
     return Recipe(target, arguments, names) if section.startswith(WAITING) else instance
+
+
+def with_corrections(data: Any, file: Any, names: Names, faults: dict[str, Fault]) -> Any:
+    """Return a data set, if it could be built, with the corrections of a file."""
+    if not isinstance(file, str):
+        faults["corrections"] = Fault("data.corrections", file, "expected a file")
+        return None
+    target = locate("data", "nersweep.data.corrections.Corrected")
+    return attempt(Recipe(target, {"data": data, "corrections": file}, names), faults)
 
 
 def build_parts(

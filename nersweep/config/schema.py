@@ -149,7 +149,8 @@ SECTIONS = {
 
 def register() -> None:
     """Register the sections with Hydra: conf/config.yaml lists them first among its defaults."""
-    ConfigStore.instance().store(name="sections", node=dict(SECTIONS))
+    sections = {**SECTIONS, "data": {"corrections": None}}  # which every data set takes
+    ConfigStore.instance().store(name="sections", node=sections)
 
 
 def type_of(key: str) -> Any:

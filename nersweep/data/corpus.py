@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -103,7 +103,8 @@ def read(data: DataSet) -> Corpus:
     if key not in corpora:
         corpora.clear()  # one is enough for a sweep, and two large ones may be too much
         with blame("data", type(data)):
-            corpora[key] = data.load()
+            corpus = data.load()
+        corpora[key] = replace(corpus, notes=(*corpus.notes, *note_copies(corpus)))
     return corpora[key]
 
 
@@ -123,6 +124,31 @@ def checksum_of(splits: Splits) -> str:
             numbers = " ".join(map(str, document_numbers(sentences)))
             digest.update(f"documents {numbers}\n".encode())
     return digest.hexdigest()
+
+
+def is_copied(sentences: Sequence[Sentence], others: Sequence[Sentence]) -> NDArray[np.bool_]:
+    """Return which sentences are among the others, word for word, (S,)."""
+    texts = {sentence.words for sentence in others}
+    return np.array([sentence.words in texts for sentence in sentences], dtype=bool)
+
+
+def note_copies(corpus: Corpus) -> list[str]:
+    """Return a note for each two splits that share sentences."""
+    splits = corpus.splits()
+    notes: list[str] = []
+    for split, other in (("dev", "train"), ("test", "train"), ("test", "dev")):
+        copies = is_copied(splits[split], splits[other])
+        if not copies.any():
+            continue
+        count = f"{copies.sum():,} of {len(copies):,} sentences ({copies.mean():.1%})"
+        if other == "dev":
+            why = "which selects the epoch"
+        elif copies.all():
+            why = "so its scores measure memory alone"
+        else:
+            why = "so its scores are partly memory; unshared_f1 leaves them out"
+        notes.append(f"{split}: {count} are in {other} too, {why}")
+    return notes
 
 
 def has_documents(sentences: Sequence[Sentence]) -> bool:

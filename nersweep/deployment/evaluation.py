@@ -10,7 +10,7 @@ import numpy as np
 from nersweep.batches.batch import Tokenised
 from nersweep.command.keywords import keyword, overrides_of
 from nersweep.config.build import build
-from nersweep.data.corpus import SPLITS, Corpus, DataSet, Sentence, read, types_of
+from nersweep.data.corpus import SPLITS, Corpus, DataSet, Sentence, is_copied, read, types_of
 from nersweep.data.normalise import normalised
 from nersweep.deployment import datasets
 from nersweep.deployment.models import ChosenModel, ModelOptions, find_model, load_tagger
@@ -19,6 +19,7 @@ from nersweep.evaluation.analysis import (
     confidence,
     decoding_of,
     training_entities,
+    with_copies,
     with_curve,
 )
 from nersweep.evaluation.metrics import score
@@ -261,6 +262,8 @@ def all_scores(
     analysis = analyse_split(decoding, predicted, sentences, known)
     if trained_on:
         prior = prior_shift(head, class_counts(trained_on, type(head)))
+        copied = is_copied(sentences, trained_on.train)
+        analysis = with_copies(analysis, decoding, predicted, copied)
         analysis, _ = with_curve(analysis, decoding, prior, sentences)
     scores = base.flat() | analysis.flat()
     for name, key in (("tau", "threshold"), ("types", "type_thresholds")):

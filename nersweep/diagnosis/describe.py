@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from nersweep.config.knobs import knobs
 from nersweep.config.overrides import Overrides, setting_of
 from nersweep.data.corpus import Corpus, tag_counts
 from nersweep.diagnosis import picture
+from nersweep.diagnosis.flaws import Flaw, find_flaws
 from nersweep.diagnosis.imbalance import Diagnosis
 from nersweep.diagnosis.recommendation import (
     AFTERWARDS,
@@ -50,18 +51,23 @@ LONG = 5  # words from which on entities are counted together
 class Windows:
     """Sentences that do not fit into a window of the encoder.
 
-    pieces: the most that it reads at once; longer: such sentences by split. problem: why the
-    encoder could not be built, or "".
+    pieces: the most that it reads at once; longer: such sentences by split. unknown: words by split
+    that begin with the unknown piece, and their share; lost: words that no window holds. problem:
+    why the encoder could not be built, or "".
     """
 
     pieces: int = 0
     longer: Mapping[str, int] | None = None
+    unknown: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    lost: int = 0
     problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
         if self.longer is None:
             return {"unknown": self.problem}
-        return {"pieces": self.pieces, **self.longer}
+        unknown = {split: count for split, (count, _) in self.unknown.items()}
+        words = {"unknown_words": unknown, "lost_words": self.lost}
+        return {"pieces": self.pieces, **self.longer, **words}
 
 
 def describe(checked: Checked) -> None:
@@ -70,19 +76,21 @@ def describe(checked: Checked) -> None:
     facts = plan.learn(parts, settings.seed)
     corpus = facts.corpus
     diagnosis = examine(parts, facts, settings.train.batch_size)
-    fired = findings(diagnosis)
+    fired, flaws = findings(diagnosis), find_flaws(corpus)
     sweep = recommend(fired, settings.choice.head)
     weights = class_weights(facts, settings.choice.weights if parts.weights else None)
     windows = count_windows(parts, facts)
 
     print_data(corpus)
     print_statistics(diagnosis, windows)
+    print_flaws(flaws)
     print_classes(diagnosis, weights)
     print_findings(fired)
     print_sweep(sweep, fired)
     print_text(f"{AFTERWARDS}\n")
     folder = files.writable(settings.output_dir / "diagnosis" / corpus.name)
     content = to_json(diagnosis, weights, windows, fired, sweep)
+    content["flaws"] = [flaw._asdict() for flaw in flaws]
     files.write_json(folder / "diagnosis.json", content)
     counts = {split: tag_counts(sentences) for split, sentences in corpus.splits().items()}
     for file in picture.draw(folder, corpus.name, counts):
@@ -112,10 +120,16 @@ def count_windows(parts: Parts, facts: Facts) -> Windows:
     except UserError as error:
         return Windows(problem=one_line(error))
     longer: dict[str, int] = {}
+    unknown: dict[str, tuple[int, float]] = {}
+    lost = 0
     for split, sentences in facts.corpus.splits().items():
         tokens = tokenise(sentences, facts.labels, encoder.tokenizer, encoder.max_length)
         longer[split] = int((np.diff(tokens.sentence_windows) > 1).sum())
-    return Windows(encoder.max_length, longer)
+        first = tokens.pieces[tokens.window_starts[tokens.word_window] + tokens.word_place]
+        is_unknown = first == encoder.tokenizer.unk_token_id
+        unknown[split] = int(is_unknown.sum()), float(is_unknown.mean())
+        lost += sum(len(sentence.words) for sentence in sentences) - len(first)
+    return Windows(encoder.max_length, longer, unknown, lost)
 
 
 def print_data(corpus: Corpus) -> None:
@@ -164,8 +178,12 @@ def print_statistics(diagnosis: Diagnosis, windows: Windows) -> None:
         rows.append(["longer than a window", f"unknown: {windows.problem}"])
     else:
         longer = ", ".join(f"{count:,} {split}" for split, count in windows.longer.items())
-        text = f"{longer}; read in overlapping windows, no word is lost"
+        text = f"{longer}; read in overlapping windows, {windows.lost or 'no'} word is lost"
         rows.append([f"longer than {windows.pieces} pieces", text])
+        unknown: list[str] = []
+        for split, (count, share) in windows.unknown.items():
+            unknown.append(f"{count:,} {split} ({share:.1%})")
+        rows.append(["words unknown to the tokenizer", ", ".join(unknown)])
     print_pairs(rows)
 
 
@@ -216,6 +234,18 @@ def print_findings(fired: Sequence[Finding]) -> None:
     for each in fired:
         rows.append(["-", f"{each.name}: {each.statistic}. So {each.hypothesis}."])
         rows.append(["", f"Evidence: {each.evidence}."])
+    print_pairs(rows)
+
+
+def print_flaws(flaws: Sequence[Flaw]) -> None:
+    if not flaws:
+        print_text("\nNo check of the labels fires.")
+        return
+    print_text("\nWhat may be wrong with the labels:")
+    rows: list[list[str]] = []
+    for flaw in flaws:
+        rows.append(["-", f"{flaw.name}: {flaw.statement}"])
+        rows += [["", example] for example in flaw.examples]
     print_pairs(rows)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nersweep.data.corpus import Corpus, Sentence
+from nersweep.data.corpus import Corpus, Sentence, is_copied
 from nersweep.labels import spans
 
 Name = tuple[str, ...]  # the words of an entity
@@ -127,12 +127,11 @@ def measure(
     presence = words["train"].presence(len(classes))
     nan_if_missing = np.where(presence.any(0), 1.0, np.nan)
     mentions = mentions_of(corpus.train)
-    training_texts = {sentence.words for sentence in corpus.train}
     unseen: dict[str, Unseen] = {}
     copied: dict[str, float] = {}
     for split, sentences in (("dev", corpus.dev), ("test", corpus.test)):
         unseen[split] = compare_names(mentions, mentions_of(sentences))
-        copied[split] = share(sentence.words in training_texts for sentence in sentences)
+        copied[split] = float(is_copied(sentences, corpus.train).mean())
     repeated, differing = repetitions(corpus.train)
     return Diagnosis(
         classes=tuple(classes),

@@ -10,11 +10,18 @@ import numpy as np
 import torch
 
 from nersweep.batches.batch import Tokenised
-from nersweep.data.corpus import Corpus, Sentence, document_numbers
+from nersweep.data.corpus import Corpus, Sentence, document_numbers, is_copied
 from nersweep.evaluation import stats
 from nersweep.evaluation.counts import DocumentCounts
 from nersweep.evaluation.curve import CurveRate, count_curve
-from nersweep.evaluation.metrics import Flat, Rates, TypeScores, entities, entity_counts
+from nersweep.evaluation.metrics import (
+    Flat,
+    Rates,
+    TypeScores,
+    entities,
+    entity_counts,
+    is_among,
+)
 from nersweep.evaluation.thresholds import (
     Decoding,
     best_offsets,
@@ -63,7 +70,9 @@ class SplitAnalysis(Flat):
     in [0, 1]. seen: scores over the entities whose words are an entity of training; unseen: over
     the others. cross_entropy: the mean −log p of the true class of a word, in nats; of a CRF, p is
     the word's marginal. auc: the area under the curve of entities, in [0, 1], and its summed counts
-    (τ, 3). A further score needs the default NaN: results of an older version lack it.
+    (τ, 3). shared: the share of sentences that training has, word for word; unshared_f1: F1 over
+    the others, NaN without entities there. A further score needs the default NaN: results of an
+    older version lack it.
     """
 
     illegal_transitions: float
@@ -74,6 +83,8 @@ class SplitAnalysis(Flat):
     cross_entropy: float = np.nan
     auc: float = np.nan
     curve: list[list[int]] | None = None
+    shared: float = np.nan
+    unshared_f1: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,7 @@ def analyse(
         bins = calibration(predicted.probabilities, decodings[name].targets)
         diagrams[name] = WordGroups(diagram(bins.all), diagram(bins.entities))
         split = analyse_split(decodings[name], predicted, sentences, known)
+        split = with_copies(split, decodings[name], predicted, is_copied(sentences, corpus.train))
         analyses[name], curves[name] = with_curve(split, decodings[name], prior, sentences)
     dev, test = decodings["dev"], decodings["test"]
     tau, at_bound = best_tau(dev, prior)
@@ -231,9 +243,7 @@ def analyse_split(
 ) -> SplitAnalysis:
     """Analyse the predictions of a split, without its curve. known: the entities of training."""
     labels, gold, lengths = decoding.labels, decoding.gold, decoding.lengths
-    spans = predicted.spans
-    if spans is None:
-        spans = entities(predicted.labels, lengths, labels)
+    spans = spans_of(predicted, decoding)
     bins = calibration(predicted.probabilities, decoding.targets)
     familiar = by_familiarity(gold, spans, sentences, known, len(labels.types))
     return SplitAnalysis(
@@ -244,6 +254,22 @@ def analyse_split(
         unseen=familiar["unseen"],
         cross_entropy=stats.cross_entropy(predicted.probabilities, decoding.targets),
     )
+
+
+def spans_of(predicted: Predictions, decoding: Decoding) -> np.ndarray:
+    """Return the predicted entities of a split, rows (start, end, type)."""
+    if predicted.spans is not None:
+        return predicted.spans
+    return entities(predicted.labels, decoding.lengths, decoding.labels)
+
+
+def with_copies(
+    analysis: SplitAnalysis, decoding: Decoding, predicted: Predictions, copied: np.ndarray
+) -> SplitAnalysis:
+    """Return the analysis with F1 without copied sentences. copied: which training has, (S,)."""
+    spans = spans_of(predicted, decoding)
+    f1 = f1_without(copied, decoding.gold, spans, decoding.lengths)
+    return replace(analysis, shared=float(copied.mean()), unshared_f1=f1)
 
 
 def with_curve(
@@ -344,6 +370,22 @@ def by_familiarity(
         counts = entity_counts(*rows, words, types).sum(0).tolist()
         scores[name] = TypeScores.from_counts(*counts, support=counts[2])
     return scores
+
+
+def f1_without(
+    sentences: np.ndarray, gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray
+) -> float:
+    """Return F1 without some sentences; NaN if no entity is left.
+
+    sentences: which to leave out, (S,). gold and predicted: rows (start, end, type). lengths: (S,),
+    in words.
+    """
+    is_new = ~np.repeat(sentences, lengths)  # (W,)
+    gold, predicted = gold[is_new[gold[:, 0]]], predicted[is_new[predicted[:, 0]]]
+    correct = int(is_among(gold, predicted).sum())
+    if not len(gold) + len(predicted):
+        return np.nan
+    return Rates.from_counts(correct, len(predicted), len(gold)).f1
 
 
 def illegal_transitions(ids: np.ndarray, lengths: np.ndarray, labels: LabelSet) -> float:

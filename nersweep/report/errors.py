@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nersweep.report.disagreements import Entity, by_sentence, judge
-from nersweep.report.page import COLOURS, DIRECTION_MARKS, digest, lines, resource, template
+from nersweep.report.page import colours_of, render
 from nersweep.report.predictions import TaggedSplit
 
 SENTENCES = 1000  # at most
@@ -34,20 +34,13 @@ def error_page(title: str, split: TaggedSplit, notes: Sequence[str]) -> str:
             counts.update(errors)
     wrong.sort(key=lambda sentence: -sum(bool(entity.error) for entity in sentence.predicted))
     is_spaced = any(len(word) > 1 for word in split.words)
-    colours: dict[str, str] = {}
-    for place, type_ in enumerate(split.labels.types):
-        colours[type_] = f"t{place % COLOURS}"
-    style = resource("page.css")
-    return template("errors.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src '{digest(style)}'",
-        style=style,
+    return render(
+        "errors.html",
         title=title,
         total=len(split.lengths),
         wrong=len(wrong),
         counts=dict(sorted(counts.items())),
         sentences=wrong[:SENTENCES],
         notes=notes,
-        view={"gap": " " if is_spaced else "", "colours": colours},
-        lines=lines,
-        turns_direction=DIRECTION_MARKS.search,
+        view={"gap": " " if is_spaced else "", "colours": colours_of(split.labels.types)},
     )

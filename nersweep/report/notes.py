@@ -6,6 +6,8 @@ from nersweep.evaluation.metric import EntityMetric
 from nersweep.report.records import Record
 from nersweep.report.rows import Row, names, outcome, overlap_of
 
+SHARED = 0.005  # of a split's sentences, above which F1 without them gets a column
+
 
 def write_notes(
     rows: Sequence[Row], baseline: Row | None, name: str, study_size: int = 0
@@ -32,6 +34,7 @@ def write_notes(
             "dev selected the best epoch, and in a study the settings too: "
             "its scores are higher than those to expect on new data"
         )
+    notes += note_shared(first)
     notes += note_metric(rows[0].metric, records)
     notes += note_zero(rows)
     notes += note_draws(records) or note_documents(records)
@@ -62,6 +65,17 @@ def write_notes(
             "the seeds they share if these are at least two and half of the fewer, else over all"
         )
     return notes
+
+
+def note_shared(record: Record) -> list[str]:
+    """Note that training has sentences of the scored split."""
+    share = record.result.analysis.split(record.split).shared
+    if share == 1:
+        return [f"training has all sentences of {record.split}: the scores measure memory alone"]
+    if not share > 0:
+        return []
+    note = f"training has {share:.1%} of the sentences of {record.split}, word for word"
+    return [f"{note}; F1 without them is in the column unshared" if share > SHARED else note]
 
 
 def note_metric(metric: EntityMetric, records: Sequence[Record]) -> list[str]:

@@ -9,12 +9,11 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, StrictUndefined
 from matplotlib.ticker import MaxNLocator
 
 from nersweep.evaluation.analysis import KINDS
 from nersweep.evaluation.inference import DRAWS
-from nersweep.report import suspects
 from nersweep.report.comparison import Comparison
 from nersweep.report.disagreements import Disagreements, Dispute, Entity
 from nersweep.report.figures.files import Picture
@@ -60,18 +59,11 @@ def page(
 ) -> str:
     """Return the page. command: the one that made the runs; day: printed at the end.
 
-    synopsis and pictures: what several parts show together. Words, types and settings are shown as
-    text: all is escaped, and the page's policy runs, applies and loads only what is in it.
+    synopsis and pictures: what several parts show together.
     """
-    style, script = resource("page.css"), resource("page.js")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{digest(style)}'; "
-        f"script-src '{digest(script)}'; base-uri 'none'; form-action 'none'"
-    )
-    return template("page.html").render(
-        policy=policy,
-        style=style,
-        script=script,
+    return render(
+        "page.html",
+        resource("page.js"),
         title=title,
         views=[view(part, number) for number, part in enumerate(parts)],
         comparison=parts[0].comparison,
@@ -80,8 +72,6 @@ def page(
         pictures=with_addresses(pictures),
         printed=PRINTED,
         kinds=KINDS,
-        lines=lines,
-        turns_direction=DIRECTION_MARKS.search,
         pieces=pieces,
         subtitle=subtitle(parts, day),
         error_codes=error_codes,
@@ -89,8 +79,6 @@ def page(
         day=day.isoformat() if day else "",
         marks=MARKS,
         draws=DRAWS,
-        agreement=suspects.AGREEMENT,
-        most_suspects=suspects.SENTENCES,
         picked=join(record.result.metric.of_epochs.label for record in parts[0].comparison.records),
         significance=significance(parts[0].comparison.alpha),
     )
@@ -99,9 +87,6 @@ def page(
 def view(part: Part, number: int) -> dict[str, Any]:
     """Return what the page shows of a part. number: its place, for the names of its sections."""
     comparison = part.comparison
-    colours: dict[str, str] = {}
-    for place, type_ in enumerate(comparison.types):
-        colours[type_] = f"t{place % COLOURS}"
     strips, ticks = draw_strips(comparison)
     pictures = part.pictures
     if strips:
@@ -119,7 +104,7 @@ def view(part: Part, number: int) -> dict[str, Any]:
         "suspects": part.suspects,
         "runs": sum(len(row.records) for row in comparison.finished if row.trained),
         "settings": [row.setting for row in comparison.finished],
-        "colours": colours,
+        "colours": colours_of(comparison.types),
         "gap": word_gap([*part.disagreements.sentences, *part.suspects]),
         "facts": method_facts(comparison),
         "strips": strips,
@@ -212,8 +197,17 @@ def draw_strips(comparison: Comparison) -> tuple[list[Strip], list[tuple[float, 
     return strips, ticks
 
 
-def template(name: str) -> Template:
-    """Return a page with the macros of sentences.html. What it is given is escaped."""
+def render(template: str, script: str = "", **values: Any) -> str:
+    """Return a page with the macros of sentences.html and the common style.
+
+    template: the name of its file. All values are escaped, and the page's policy runs, applies and
+    loads only what is in it.
+    """
+    style = resource("page.css")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{digest(style)}'; "
+        f"script-src '{digest(script)}'; base-uri 'none'; form-action 'none'"
+    )
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -221,7 +215,20 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.from_string(resource("sentences.html") + resource(name))
+    page = environment.from_string(resource("sentences.html") + resource(template))
+    return page.render(
+        policy=policy,
+        style=style,
+        script=script,
+        lines=lines,
+        turns_direction=DIRECTION_MARKS.search,
+        **values,
+    )
+
+
+def colours_of(types: Sequence[str]) -> dict[str, str]:
+    """Return the class of each type in page.css."""
+    return {type_: f"t{place % COLOURS}" for place, type_ in enumerate(types)}
 
 
 def resource(name: str) -> str:

@@ -24,6 +24,8 @@ from nersweep.terminal import console
 from nersweep.tracking.reading import Store
 from nersweep.tracking.stores import open_store
 
+SUSPECTS = 50  # at most, in the page
+
 
 def report(options: ReportOptions) -> None:
     """Report what the options select: several runs, or the difference between two.
@@ -113,7 +115,7 @@ def write_part(comparison: Comparison, title: str, folder: Path, name: str = "")
     files.write_text(folder / "report.csv", formats.comma_separated(comparison))
     files.write_text(folder / "report.tex", formats.latex(comparison))
     pictures = write_figures(comparison, folder)
-    suspects = find_suspects(comparison)
+    suspects = find_suspects(comparison.records, SUSPECTS)
     return Part(comparison, find_disagreements(comparison), pictures, name, suspects)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nersweep.evaluation.inference import Contrast
 from nersweep.report.comparison import Comparison
+from nersweep.report.notes import SHARED
 from nersweep.report.rows import Interval, Row, points
 
 NOTHING = "–"
@@ -117,6 +118,9 @@ def score_columns(comparison: Comparison) -> list[Column]:
         Column(rarest, mean(f"{rarest}/f1"), "F1 of the rarest type in training"),
         Column("strict", mean("strict/f1"), "F1 if only B- begins an entity"),
     ]
+    if comparison.first.scores["shared"] > SHARED:
+        about = "F1 without the sentences that training has"
+        columns.append(Column("unshared", mean("unshared_f1"), about))
     return columns
 
 

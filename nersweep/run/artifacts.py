@@ -5,15 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
-from nersweep.batches.batch import Tokenised
+from nersweep.batches.batch import Gold, Tokenised
 from nersweep.data.corpus import Sentence, document_numbers, has_documents
 from nersweep.evaluation.counts import DocumentCounts, count_documents
 from nersweep.evaluation.metrics import confusion, entities, entity_counts, report_text
 from nersweep.labels import LabelSet
 from nersweep.machine.files import write_text
+from nersweep.model.heads.base import Head
 from nersweep.model.tagger import Predictions
 from nersweep.results.counts import write_counts
+from nersweep.results.probabilities import write_probabilities
 from nersweep.run.plan import Plan
 from nersweep.training.history import History
 
@@ -42,6 +45,8 @@ def write_artifacts(
         if predicted.spans is not None:
             lines = span_lines(sentences, predicted.spans, labels)
             write_text(file.with_suffix(".spans.jsonl"), lines)
+        both = label_probabilities(predicted, splits[split], plan.head.target, labels)
+        write_probabilities(folder, split, both)
         counts = count_documents(
             splits[split].labels,
             predicted.labels,
@@ -58,6 +63,22 @@ def write_artifacts(
     confused = confusion(test.labels, predictions["test"].labels, labels)
     title = f"{plan.name}: labels of words, {plan.facts.corpus.name} test"
     plots.confusion_matrix(folder / "confusion_matrix.png", confused, labels.names, title)
+
+
+def label_probabilities(
+    predicted: Predictions, split: Tokenised, head: type[Head], labels: LabelSet
+) -> np.ndarray:
+    """Return the probabilities of the gold and of the predicted label of each word, (2, W).
+
+    With several pointers, the product of the probabilities that they give to the label's classes.
+    """
+    lengths = torch.from_numpy(split.lengths())
+    both: list[np.ndarray] = []
+    for ids in (split.labels, predicted.labels):
+        targets = head.targets(Gold(torch.from_numpy(ids), lengths), labels)
+        classes = torch.stack(targets, 1).numpy()[..., None]  # (W, P, 1)
+        both.append(np.take_along_axis(predicted.probabilities, classes, -1)[..., 0].prod(1))
+    return np.stack(both)
 
 
 def score_table(split: Tokenised, predictions: Predictions, labels: LabelSet) -> str:

@@ -89,6 +89,12 @@ def print_result(result: FinishedResult, folder: Path, tracker: Tracker) -> None
     )
     if result.metric != F1:
         console.print(summary(result))
+    test = result.analysis.test
+    if test.shared > 0:
+        console.print(
+            f"\ntest F1 without the sentences that training has, {test.shared:.1%} of all: "
+            f"{test.unshared_f1:.4f}"
+        )
     seconds = result.seconds
     console.print(
         f"\n{seconds.total:.0f} s in all: setup {seconds.setup:.1f} s, "

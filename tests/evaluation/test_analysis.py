@@ -11,6 +11,7 @@ from nersweep.evaluation.analysis import (
     calibration,
     diagram,
     errors,
+    f1_without,
     illegal_transitions,
     judged,
 )
@@ -94,3 +95,15 @@ def test_words_outside_entities_hide_what_is_uncertain():
         (n, c, a) for n, c, a in zip(bins.counts, bins.confidence, bins.accuracy, strict=True) if n
     ] == [(2, pytest.approx(0.6), 0.5)]
     assert bins.accuracy.count(None) == 14
+
+
+def test_f1_without_some_sentences_is_that_of_the_others():
+    gold = spans((0, 1, PER), (3, 5, LOC), (6, 7, PER))
+    predicted = spans((0, 1, PER), (3, 4, LOC), (6, 7, PER), (7, 8, PER))
+
+    def f1(*left_out):
+        return f1_without(np.array(left_out), gold, predicted, np.array([3, 3, 2]))
+
+    assert f1(True, False, False) == 2 * 1 / (3 + 2)
+    assert f1(False, False, False) == 2 * 2 / (4 + 3)
+    assert np.isnan(f1(True, True, True))

@@ -2,8 +2,8 @@
 
 A corpus has 200 documents. A document adds to the difference of two settings where it is tested,
 with a standard deviation of 10 points over documents, and where it is trained on, with that of
---train; a run adds chance of .1 points. Both effects have the mean 0, which is the truth. Prints the
-share of corpora whose interval holds it, with the variance (1/n + ρ)·s² and with s²/n.
+--train; a run adds chance of .1 points. Both effects have the mean 0, which is the truth. Prints
+the share of corpora whose interval holds it, with the variance (1/n + ρ)·s² and with s²/n.
 
     OMP_NUM_THREADS=1 python benchmarks/draws.py
 """
@@ -34,7 +34,7 @@ def differences(kind: str, seeds: int, train_sd: float, rng) -> tuple[list[float
         else:
             parts = np.array_split(order, FOLDS)
         for test in parts:
-            train = np.setdiff1d(order, test)[held_out:]
+            train = order[~np.isin(order, test)][held_out:]
             gaps.append(tested[test].mean() + trained[train].mean() + RUN_SD * rng.normal())
     return gaps, len(test) / len(train)
 

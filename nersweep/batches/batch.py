@@ -23,7 +23,7 @@ class Batch:
     """
 
     input_ids: Tensor  # (R, T)
-    first: Tensor  # (W,), the place of each word's first piece in input_ids.flatten()
+    places: Tensor  # (W,), where in input_ids.flatten() each word is read
     sizes: np.ndarray  # (windows,), in pieces, in order; packed, the last may be padding
     pieces: int  # without padding
     packed: bool
@@ -42,7 +42,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device, without waiting for it."""
-        return replace(self, input_ids=put(self.input_ids, device), first=put(self.first, device))
+        return replace(self, input_ids=put(self.input_ids, device), places=put(self.places, device))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Tokenised:
     sentence_windows: np.ndarray  # (sentences + 1,), into windows
     sentence_words: np.ndarray  # (sentences + 1,), into the per-word arrays
     word_window: np.ndarray  # (words,), the window that a word is read from
-    word_place: np.ndarray  # (words,), the place of its first piece in that window
+    word_place: np.ndarray  # (words,), the place of the piece that it is read at there
     labels: np.ndarray  # (words,), label ids
     columns: dict[str, np.ndarray]  # ids (words,) of further columns, by name
     pad_id: int
@@ -129,7 +129,7 @@ class Tokenised:
         shift = np.cumsum(counts) - counts - self.sentence_windows[chosen]
         window = self.word_window[words] + np.repeat(shift, self.lengths(sentences))
         if packed:
-            first = (np.cumsum(sizes) - sizes)[window] + self.word_place[words]
+            places = (np.cumsum(sizes) - sizes)[window] + self.word_place[words]
             padding = -len(pieces) % PACKED_TO
             input_ids = np.pad(pieces, (0, padding), constant_values=self.pad_id)[None]
             # Padding forms windows too.
@@ -138,11 +138,11 @@ class Tokenised:
             sizes = np.concatenate([sizes, filling]).astype(np.int64)
         else:
             longest = min(-(-int(sizes.max()) // PADDED_TO) * PADDED_TO, self.max_length)
-            first = window * longest + self.word_place[words]
+            places = window * longest + self.word_place[words]
             input_ids = np.full((len(windows), longest), self.pad_id, dtype=np.int64)
             input_ids[np.arange(longest) < sizes[:, None]] = pieces
         ids = torch.from_numpy(input_ids.astype(np.int64, copy=False))
-        return Batch(ids, torch.from_numpy(first), sizes, len(pieces), packed)
+        return Batch(ids, torch.from_numpy(places), sizes, len(pieces), packed)
 
 
 def ranges(starts: np.ndarray, chosen: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -8,19 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 from nersweep.batches.batch import Tokenised
-from nersweep.batches.windows import tokenise
+from nersweep.batches.windows import FIRST, Reading, tokenise
 from nersweep.data.corpus import Sentence
 from nersweep.faults import one_line
 from nersweep.labels import LabelSet
 from nersweep.machine import files
 from nersweep.terminal import console
 
-FORMAT = 1  # raise it if `tokenise` gives something else for the same sentences
+FORMAT = 2  # raise it if `tokenise` gives something else for the same sentences
 LIMIT = 8  # splits in the process, the last ones
 SINGLE = {"pad_id", "max_length"}  # fields that are numbers
 # What numpy and zipfile raise, by which byte of the file is damaged.
@@ -41,20 +42,21 @@ recent: dict[str, Tokenised] = {}  # by their keys
 def tokenised(
     sentences: Sequence[Sentence],
     labels: LabelSet,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     vocabularies: Vocabularies,
     folder: Path,
+    reading: Reading = FIRST,
 ) -> Tokenised:
     """Return what `tokenise` gives, from the process or the folder if cached.
 
     Several processes may share the folder: each file is whole, and replaced if it cannot be read.
     """
-    key = digest(sentences, labels, tokenizer, max_length, vocabularies)
+    key = digest(sentences, labels, tokenizer, max_length, vocabularies, reading)
     file = folder / f"{key}.npz"
     split = recent.pop(key, None) or read(file, vocabularies)
     if split is None:
-        split = tokenise(sentences, labels, tokenizer, max_length, vocabularies)
+        split = tokenise(sentences, labels, tokenizer, max_length, vocabularies, reading)
         try:
             write(file, split)
         except OSError as error:
@@ -69,14 +71,16 @@ def tokenised(
 def digest(
     sentences: Sequence[Sentence],
     labels: LabelSet,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     vocabularies: Vocabularies,
+    reading: Reading = FIRST,
 ) -> str:
     """Return the SHA-256 of all that `tokenise` depends on."""
     # The vocabulary does not say which pieces these are.
     ids = [tokenizer.pad_token_id, tokenizer.unk_token_id]
-    settings = [FORMAT, labels.names, max_length, vocabularies, vocabulary_digest(tokenizer), ids]
+    rules = [vocabulary_digest(tokenizer), *ids, *reading]
+    settings = [FORMAT, labels.names, max_length, vocabularies, rules]
     sha = hashlib.sha256(json.dumps(settings).encode())
     for sentence in sentences:
         columns = [sentence.words, sentence.tags]
@@ -88,9 +92,16 @@ def digest(
 
 
 @lru_cache(maxsize=2)
-def vocabulary_digest(tokenizer: PreTrainedTokenizerFast) -> str:
+def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the SHA-256 of a tokenizer's vocabulary and rules."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    if tokenizer.is_fast:
+        return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    sha = hashlib.sha256()
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        for file in sorted(Path(folder).iterdir()):
+            sha.update(file.read_bytes())
+    return sha.hexdigest()
 
 
 def write(file: Path, split: Tokenised) -> None:

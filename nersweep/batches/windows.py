@@ -1,53 +1,77 @@
 """Split words into pieces, and long sentences into windows."""
 
-import json
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 from nersweep.batches.batch import Tokenised
 from nersweep.data.corpus import Sentence
 from nersweep.labels import LabelSet
+from nersweep.terminal import console
 
 WORDS_AT_ONCE = 1024  # of a call of the tokeniser, which takes 1 to 2 kB a word while it lasts
+BLANKS = frozenset(" ▁Ġ")  # how tokenisers write one
+PROBES = "a", "1", "я", "中"  # words, of which a tokeniser knows at least one
+
+
+class Reading(NamedTuple):
+    """Where an encoder's feature of a word is read.
+
+    last: at the word's last piece, which has seen all of it in a causal model; else at its first
+    piece with content. ahead: that piece sees later ones, so a window's end is context too.
+    """
+
+    last: bool = False
+    ahead: bool = True
+
+
+FIRST = Reading()
 
 
 def tokenise(
     sentences: Sequence[Sentence],
     labels: LabelSet,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     vocabularies: Mapping[str, Mapping[str, int]] | None = None,
+    reading: Reading = FIRST,
 ) -> Tokenised:
     """Return sentences as windows of at most max_length pieces, special ones included.
 
     vocabularies: the ids of further columns to keep, by the column's name.
     """
     words = list(dict.fromkeys(word for sentence in sentences for word in sentence.words))
-    pieces_of = dict(zip(words, word_pieces(words, tokenizer), strict=True))
     before, after = special_pieces(tokenizer)
     room = max_length - len(before) - len(after)
+    # A word longer than a window loses its end.
+    pieces_of: dict[str, list[int]] = {}
+    for word, spelling in zip(words, word_pieces(words, tokenizer), strict=True):
+        pieces_of[word] = spelling[:room]
+    offset_of = dict(zip(words, offsets(pieces_of.values(), tokenizer, reading), strict=True))
 
     pieces = array("i")
     window_starts, sentence_windows, sentence_words = (array("q", [0]) for _ in range(3))
     word_window, word_place, ids = (array("q") for _ in range(3))
     for sentence in sentences:
-        # A word longer than a window loses its end.
-        pieces_by_word = [pieces_of[word][:room] for word in sentence.words]
+        pieces_by_word = [pieces_of[word] for word in sentence.words]
         first_window = len(window_starts) - 1
         sizes = [len(word) for word in pieces_by_word]
         bounds = windows(sizes, room)
         for start, end in bounds:
             pieces.extend(before)
-            for word in pieces_by_word[start:end]:
-                pieces.extend(word)
+            for spelling in pieces_by_word[start:end]:
+                pieces.extend(spelling)
             pieces.extend(after)
             window_starts.append(len(pieces))
-        for window, place in owners(sizes, bounds):
+        owned = owners(sizes, bounds, reading.ahead)
+        for word, (window, place) in zip(sentence.words, owned, strict=True):
             word_window.append(first_window + window)
-            word_place.append(len(before) + place)
+            word_place.append(len(before) + place + offset_of[word])
         ids.extend(labels.encode(sentence.tags))
         sentence_windows.append(len(window_starts) - 1)
         sentence_words.append(len(ids))
@@ -69,32 +93,88 @@ def tokenise(
     )
 
 
-def word_pieces(words: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
-    """Return the pieces of each word, at least one.
+def word_pieces(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Return the pieces that each word has after a blank, at least one.
 
-    A word of which the tokeniser leaves nothing becomes the unknown piece. Byte-level tokenisers
-    (RoBERTa, ModernBERT) recognise a word's beginning by a space before it, so they get one.
+    A word of which the tokeniser leaves nothing becomes the unknown piece; where there is none, a
+    special piece that there is.
     """
-    rules = json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"]
-    space = " " if "ByteLevel" in json.dumps(rules) else ""
+    space = " " if needs_blank(tokenizer) else ""
     pieces: list[list[int]] = []
     for start in range(0, len(words), WORDS_AT_ONCE):
-        texts = [space + word for word in words[start : start + WORDS_AT_ONCE]]
-        encoded = tokenizer(
-            texts,
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
-        for ids in encoded["input_ids"]:
-            pieces.append(ids or [tokenizer.unk_token_id])
+        chunk = words[start : start + WORDS_AT_ONCE]
+        encoded = encode([space + word for word in chunk], tokenizer)
+        for ids in encoded:
+            pieces.append(ids or [stand_in(tokenizer)])
     return pieces
 
 
-def special_pieces(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+def encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Return the pieces of texts, without special ones."""
+    encoded = tokenizer(
+        texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
+    )
+    pieces: list[list[int]] = encoded["input_ids"]
+    return pieces
+
+
+def needs_blank(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether a word alone has other pieces than after a blank, and with a blank has those.
+
+    Byte-level tokenisers (RoBERTa, ModernBERT) recognise a word's beginning by the blank before
+    it, unless they add it themselves.
+    """
+    for word in PROBES:
+        alone, blank, twice = encode([word, f" {word}", f"{word} {word}"], tokenizer)
+        second = twice[len(alone) :]
+        if alone and tokenizer.unk_token_id not in alone:
+            return second != alone and second == blank
+    return False
+
+
+def stand_in(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the unknown piece, or another one if there is none."""
+    if tokenizer.unk_token_id is not None:
+        return int(tokenizer.unk_token_id)
+    for piece in (tokenizer.mask_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
+        if piece is not None:
+            name = tokenizer.convert_ids_to_tokens(piece)
+            note_once(f"the tokeniser has no piece for some words; they become {name}")
+            return int(piece)
+    return 0
+
+
+@cache
+def note_once(text: str) -> None:
+    """Print a note, once in a process."""
+    console.print(f"note: {text}")
+
+
+def offsets(
+    pieces: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase, reading: Reading
+) -> Iterator[int]:
+    """Yield for each word the place among its pieces at which it is read.
+
+    SentencePiece puts a lone blank first where no piece begins with both: before Chinese, say.
+    """
+    is_blank: dict[int, bool] = {}
+    for ids in pieces:
+        place = 0
+        for piece in ids[:-1]:
+            if piece not in is_blank:
+                token = str(tokenizer.convert_ids_to_tokens(piece))
+                text = str(tokenizer.decode([piece]))  # Ġ is a letter in some vocabularies
+                is_blank[piece] = BLANKS.issuperset(token) and not text.strip()
+            if not is_blank[piece]:
+                break
+            place += 1
+        yield len(ids) - 1 if reading.last else place
+
+
+def special_pieces(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """Return what the tokeniser puts before and after a sentence."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
+    (plain,) = encode(["a"], tokenizer)
+    whole: list[int] = tokenizer("a")["input_ids"]
     at = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
     return whole[:at], whole[at + len(plain) :]
 
@@ -117,13 +197,19 @@ def windows(sizes: Sequence[int], room: int) -> list[tuple[int, int]]:
         start = max(middle, start + 1)
 
 
-def owners(sizes: Sequence[int], bounds: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def owners(
+    sizes: Sequence[int], bounds: Sequence[tuple[int, int]], ahead: bool = True
+) -> Iterator[tuple[int, int]]:
     """Yield for each word, in order, its window and its first piece's place there.
 
-    That is the window in which the piece has most context: the larger of the smaller side. A
-    sentence's own beginning and end cut nothing off.
+    That is the window in which the piece has most context: the larger of the smaller side, or what
+    is before it, unless it sees ahead. A sentence's own beginning and end cut nothing off.
     """
-    ends = np.cumsum([0, *sizes]).tolist()
+    ends = list(accumulate(sizes, initial=0))
+    if len(bounds) == 1:
+        for place in ends[:-1]:
+            yield 0, place
+        return
     first = 0  # window that does not end before the word
     for word in range(len(sizes)):
         while bounds[first][1] <= word:
@@ -134,7 +220,7 @@ def owners(sizes: Sequence[int], bounds: Sequence[tuple[int, int]]) -> Iterator[
             if start > word:
                 break
             left = np.inf if start == 0 else ends[word] - ends[start]
-            right = np.inf if end == len(sizes) else ends[end] - ends[word]
+            right = np.inf if end == len(sizes) or not ahead else ends[end] - ends[word]
             contexts[window] = min(left, right)
         best = max(contexts, key=contexts.__getitem__)
         yield best, ends[word] - ends[bounds[best][0]]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -16,7 +17,7 @@ from nersweep.config.knobs import foreign_knob, knob_of, refers_to
 from nersweep.config.settings import FIXED, Choice, Settings
 from nersweep.faults import Fault, UserError, reason, shown
 from nersweep.machine import gpus
-from nersweep.machine.device import choose_device
+from nersweep.machine.device import choose_device, choose_precision
 from nersweep.weights import ClassWeights, Manual
 
 # What a loss may need of a head, in words.
@@ -106,6 +107,8 @@ def check(config: DictConfig, choice: Mapping[str, Any]) -> Checked:
         names = Names("loss", raw["loss"], {"values": "weight"})
         faults += alpha_faults(parts, names, resolved["loss"]["weight"], choice)
     faults += fit_faults(parts, resolved, choice)
+    if not faults:
+        faults += model_faults(resolved)
     if faults:
         first: dict[str, Fault] = {}  # of each setting
         for fault in faults:
@@ -186,6 +189,24 @@ def sampler_faults(train: Any) -> list[Fault]:
     must = f"nothing reads it with train.sampler={train['sampler']}"
     remedy = "set train.sampler=repeat_factor"
     return [Fault("train.repeat_threshold", train["repeat_threshold"], must, remedy)]
+
+
+def model_faults(resolved: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults of a model's settings that do not fit how and where it is trained."""
+    model, train = resolved["model"], resolved["train"]
+    faults, load = [], model.get("load")
+    device = choose_device(resolved["device"])
+    if load in ("8bit", "4bit") and device.type != "cuda":
+        must = f"needs CUDA, as bitsandbytes' kernels do, and the device is {device}"
+        faults.append(Fault("model.load", load, must, "set model.load=bf16"))
+    elif load is not None and choose_precision(train["precision"], device) != torch.bfloat16:
+        must = "must be null where training is in fp32"
+        faults.append(Fault("model.load", load, must, "set train.precision=bf16"))
+    if model.get("attention") is not None and not train["engine"]["packing"]:
+        must = "needs packed windows"
+        remedy = "set train.engine.packing=true"
+        faults.append(Fault("model.attention", model["attention"], must, remedy))
+    return faults
 
 
 def example(key: str, choice: Mapping[str, str]) -> str:

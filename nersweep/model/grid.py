@@ -70,9 +70,9 @@ def values_of(batch: Batch, first_position: int) -> tuple[Shape, Tensor]:
     kind[::length] = SEEN  # an empty window sees its first place: it must see some
     kind[place] = FILLED
     first = np.zeros(pieces + 1, dtype=np.int64)
-    first[: len(batch.first)] = batch.first
+    first[: len(batch.places)] = batch.places
     word = np.full(pieces, pieces)
-    word[batch.first] = np.arange(len(batch.first))
+    word[batch.places] = np.arange(len(batch.places))
     parts = [ids, within + first_position, place, word, first, row, kind]
     return shape, torch.from_numpy(np.concatenate(parts).astype(np.int32))
 

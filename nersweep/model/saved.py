@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from nersweep.faults import Fault, UserError, one_line
 from nersweep.labels import LabelSet, Span, spans
 from nersweep.losses import CrossEntropyLoss
 from nersweep.machine import files
+from nersweep.model.encoders import adapters
+from nersweep.model.encoders.encoder import Encoder
 from nersweep.model.encoders.pretrained import Pretrained, hide_from_transformers
 from nersweep.model.heads.base import Head
 from nersweep.model.heads.crf import CRFHead
@@ -57,18 +59,24 @@ def save(
     divides the scores for calibrated probabilities. Both were chosen on dev after training.
 
     `transformers.pipeline` loads the folder of a token head, which needs the encoder's files alone.
-    It refuses that of any other head, which it would take for a token head.
+    It refuses that of any other head, which it would take for a token head, and a decoder's, whose
+    words it would label at their first pieces.
     """
-    tagger.encoder.save(folder)
-    if head.target is not TokenHead:
+    encoder = tagger.encoder
+    encoder.save(folder)
+    if encoder.adapter is None and head.target is not TokenHead:
         hide_from_transformers(folder, f"nersweep with head={option_of(head.target)}")
+    elif encoder.adapter is None and encoder.reading.last:
+        hide_from_transformers(folder, "nersweep, which labels a word at its last piece")
     weights = {name: value.contiguous() for name, value in tagger.head.state_dict().items()}
     if weights:
         save_file(weights, folder / HEAD_WEIGHTS)
     facts = {
         "head": {"option": option_of(head.target), **head.arguments},
         "types": labels.types,
-        "max_length": tagger.encoder.max_length,
+        "max_length": encoder.max_length,
+        "attention": encoder.ahead or None,
+        "adapter": encoder.adapter.facts() if encoder.adapter else None,
         "precision": str(dtype).removeprefix("torch."),
         "thresholds": {name: shift.tolist() for name, shift in thresholds.items()},
         "temperature": temperature,
@@ -217,7 +225,9 @@ class SavedTagger:
         """Return sentences of words, at least one word in all, as the encoder sees them."""
         encoder = self.tagger.encoder
         words = [Sentence(tuple(sentence), ("O",) * len(sentence)) for sentence in sentences]
-        return tokenise(words, self.labels, encoder.tokenizer, encoder.max_length)
+        return tokenise(
+            words, self.labels, encoder.tokenizer, encoder.max_length, reading=encoder.reading
+        )
 
 
 def load(
@@ -228,18 +238,32 @@ def load(
     labels = LabelSet(facts["types"])
     head = recipe_of(facts["head"])
     target: type[Head] = head.target
-    pretrained = Pretrained(str(folder), max_length=facts["max_length"])
-    encoder, whole = pretrained.load(target.outputs(labels))
-    if not whole:
-        raise ValueError(
-            f"its weights are not those of a model with types {', '.join(labels.types)}"
-        )
+    encoder = load_encoder(folder, facts, target.outputs(labels))
     tagger = Tagger(encoder, head.make(encoder=encoder, labels=labels), CrossEntropyLoss())
     if tagger.head.state_dict():
         tagger.head.load_state_dict(load_file(folder / HEAD_WEIGHTS))
     tagger.to(device)
     encoder.on(device, dtype or PRECISIONS[facts["precision"]])
     return labels, tagger
+
+
+def load_encoder(folder: Path, facts: Mapping[str, Any], outputs: Sequence[str]) -> Encoder:
+    """Return the encoder of a folder, whose classifier must have these outputs."""
+    settings = {"max_length": facts["max_length"], "attention": facts.get("attention")}
+    adapter = facts.get("adapter")
+    if adapter is None:
+        encoder, whole = Pretrained(str(folder), **settings).load_encoder(outputs)
+        if not whole:
+            raise ValueError("its weights are not those of a model with the types of its labels")
+        return encoder
+    pretrained = Pretrained(**adapter["base"], **settings, peft="lora", lora=adapter["lora"])
+    if pretrained.identity_of_files() != adapter["identity"]:
+        raise ValueError(
+            f"{pretrained.name} is no longer the model that its adapter was trained on"
+        )
+    encoder = pretrained.build(outputs)
+    adapters.load(folder, encoder.model)
+    return encoder
 
 
 def read_choices(folder: Path, head: Head) -> tuple[float, dict[str, torch.Tensor]]:

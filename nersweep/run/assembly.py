@@ -58,6 +58,7 @@ def tokenise_all(plan: Plan, encoder: Encoder) -> Splits:
                 encoder.tokenizer,
                 encoder.max_length,
                 plan.vocabularies,
+                encoder.reading,
             )
             continue
         splits[name] = tokenised(
@@ -67,6 +68,7 @@ def tokenise_all(plan: Plan, encoder: Encoder) -> Splits:
             encoder.max_length,
             plan.vocabularies if name == "train" else {},
             plan.output_dir / "cache",
+            encoder.reading,
         )
     return splits
 

@@ -54,14 +54,18 @@ def print_engine(plan: Plan, tagger: Tagger) -> None:
     packing = "packed" if tagger.encoder.packed else "padded by length"
     if plan.train.engine.packing and not tagger.encoder.packed:
         packing += ", as this encoder cannot be packed"
-    parameters = sum(parameter.numel() for parameter in tagger.parameters())
+    counts = {True: 0, False: 0}
+    for parameter in tagger.parameters():
+        counts[parameter.requires_grad] += parameter.numel()
+    parameters = f"{counts[True]:,} parameters"
+    if counts[False]:
+        parameters += f" ({counts[False]:,} others are frozen)"
     sentences = f"{len(plan.facts.corpus.train):,} sentences"
     if plan.facts.augmented:
         added = f"{len(plan.facts.augmented):,} of augment={plan.settings.choice.augment}"
         sentences += f" and {added}"
     console.print(
-        f"training on {plan.device} in {number_format}, {packing}: {parameters:,} parameters, "
-        f"{sentences}"
+        f"training on {plan.device} in {number_format}, {packing}: {parameters}, {sentences}"
     )
 
 

@@ -45,6 +45,7 @@ from nersweep.training.checkpoint import Checkpoint
 from nersweep.training.history import EpochRecord, History, StepRecord
 from nersweep.training.loop import fit
 from nersweep.training.observers import Diverged
+from nersweep.training.optimiser import load_trained
 
 Watch = Callable[[int, Scores], None]
 
@@ -199,7 +200,8 @@ def train_and_score(
     analysis, curves = analyse(
         tagger.head, facts.counts, facts.corpus, labels, trained.splits, predictions, plan.device
     )
-    tagger.float().load_state_dict(history.weights)
+    tagger.encoder.widen()
+    load_trained(tagger, history.weights)
     saved.save(
         plan.folder / "model",
         tagger,

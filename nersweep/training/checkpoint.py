@@ -17,7 +17,7 @@ from nersweep.model.dropout import Masks
 from nersweep.model.tagger import Predictions, Tagger
 from nersweep.training.history import History
 from nersweep.training.observers import Observer
-from nersweep.training.optimiser import AdamW
+from nersweep.training.optimiser import AdamW, trained_state
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def persistent_buffers(model: nn.Module) -> dict[str, Tensor]:
     """Return the state of a model without its parameters."""
     parameters = dict(model.named_parameters())
     buffers = {}
-    for name, value in model.state_dict(keep_vars=True).items():
+    for name, value in trained_state(model).items():
         if name not in parameters:
             buffers[name] = value.detach()
     return buffers

@@ -58,7 +58,9 @@ class Body(Engine):
     """
 
     def __init__(self, encoder: Encoder, graphs: bool):
-        self.graphs, self.identity = graphs, identity_of(encoder)
+        self.graphs, self.identity = graphs and not encoder.recomputes, identity_of(encoder)
+        # Recorded graphs know where frozen parameters are, and another encoder has its own.
+        self.kept = self.graphs and all(x.requires_grad for x in body_of(encoder).parameters())
         self.pool: Any = None  # memory that graphs share
         self.stream: torch.cuda.Stream | None = None  # on which they are recorded
         self.shapes: set[Shape] = set()  # of batches so far
@@ -92,7 +94,7 @@ class Body(Engine):
         for buffer in body_of(self.encoder).buffers():
             buffer.data = buffer.data.clone()
         del self.encoder, self.parameters
-        if self.graphs:
+        if self.kept:
             KEPT[self.identity] = self
 
     def features(self, inputs: Sequence[Batch]) -> Tensor:
@@ -100,7 +102,7 @@ class Body(Engine):
         parts = []
         for batch in inputs:
             shape, values = self.encoder.grid_values(batch)
-            one, words = self.pass_of(shape, alone=len(inputs) == 1), len(batch.first)
+            one, words = self.pass_of(shape, alone=len(inputs) == 1), len(batch.places)
             one.values.copy_(pinned(values, one.values.device), non_blocking=True)
             one.forward()
             self.running.append((one, words))
@@ -151,7 +153,8 @@ KEPT: dict[str, Body] = {}  # at most one, between two runs
 
 def engine_for(encoder: Encoder, config: EngineConfig) -> Engine:
     """Return what runs this encoder; on CUDA, the one of an earlier run if it is alike."""
-    if not (encoder.grid and encoder.packed and config.flat_adamw):
+    apart = encoder.grid and encoder.packed and config.flat_adamw and not encoder.quantised
+    if not (apart and any(x.requires_grad for x in body_of(encoder).parameters())):
         return Engine(encoder)
     body = KEPT.pop(identity_of(encoder), None)
     KEPT.clear()
@@ -213,14 +216,14 @@ def identity_of(encoder: Encoder) -> str:
     rows = getattr(encoder.input_table(), "padding_row", None)
     memory = []
     for name, value in body_of(encoder).state_dict(keep_vars=True).items():
-        memory.append((name, value.shape, value.dtype))
+        memory.append((name, value.shape, value.dtype, value.requires_grad))
     return repr((body_of(encoder), config, rows, memory, encoder.model.device))
 
 
 def used_parameters(encoder: Encoder) -> list[str]:
-    """Return the names of the body's parameters that features depend on: no pooler, for one."""
+    """Return the names of the body's parameters to train that features depend on: no pooler."""
     training, (_, packed) = encoder.training, encoder.probes()
-    named = dict(body_of(encoder).named_parameters())
+    named = {name: x for name, x in body_of(encoder).named_parameters() if x.requires_grad}
     encoder.eval()  # draws nothing
     features = encoder.features(packed)
     gradients = torch.autograd.grad(features.sum(), list(named.values()), allow_unused=True)

@@ -18,7 +18,7 @@ from nersweep.training.engine import engine_for
 from nersweep.training.gradients import histogram
 from nersweep.training.history import EpochRecord, Gradients, History, StepRecord
 from nersweep.training.observers import Backward, Clock, GradientNorms, LossReader, Padding
-from nersweep.training.optimiser import AdamW, ParameterGroup
+from nersweep.training.optimiser import AdamW, ParameterGroup, load_trained
 from nersweep.training.progress import TrainingProgress
 from nersweep.training.sampling import (
     absent_shares,
@@ -133,12 +133,12 @@ def fit(
             if checkpoint and (epoch < config.epochs or signals.pending):
                 checkpoint.save(tagger, optimiser, (norms, padding), history)
             signals.end()
-    tagger.load_state_dict(history.weights)
+    load_trained(tagger, history.weights)
     return history
 
 
 def parameter_groups(tagger: Tagger, config: TrainConfig) -> list[ParameterGroup]:
-    """Return the parameters by learning rate and weight decay.
+    """Return the parameters that are not frozen, by learning rate and weight decay.
 
     Matrices decay; biases and the scales of layer norms do not. What is no part of the encoder
     learns with head_lr.
@@ -148,7 +148,7 @@ def parameter_groups(tagger: Tagger, config: TrainConfig) -> list[ParameterGroup
     for inside in (True, False):
         for matrix in (True, False):
             chosen = []
-            for parameter in tagger.parameters():
+            for parameter in filter(lambda parameter: parameter.requires_grad, tagger.parameters()):
                 if (parameter in encoder, parameter.dim() > 1) == (inside, matrix):
                     chosen.append(parameter)
             lr = config.lr if inside else config.head_lr or config.lr

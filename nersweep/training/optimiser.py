@@ -137,15 +137,34 @@ class AdamW:
             slot.parameter.copy_(slot.master)
 
     def weights_of(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return a copy of the model's state, with the parameters in float32."""
+        """Return a copy of the model's trained state, with the parameters in float32."""
         masters = {slot.parameter: slot.master for slot in self.slots}
         for flat in self.flats:
             views = flat.views(masters[flat.whole])
             masters.update(zip(flat.parameters, views, strict=True))
         weights = {}
-        for name, value in model.state_dict(keep_vars=True).items():
-            weights[name] = masters.get(value, value).detach().clone()
+        for name, value in trained_state(model).items():
+            master = masters.get(value, value) if isinstance(value, nn.Parameter) else value
+            weights[name] = master.detach().clone()
         return weights
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state of a model but for frozen parameters, which stay as they were loaded."""
+    frozen = {name for name, x in model.named_parameters() if not x.requires_grad}
+    own = {name for name, _ in (*model.named_parameters(), *model.named_buffers())} - frozen
+    state: dict[str, Tensor] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if name in own:  # quantised weights have more to say
+            state[name] = value
+    return state
+
+
+def load_trained(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load what `weights_of` has returned."""
+    expected = trained_state(model)
+    assert state.keys() == expected.keys(), state.keys() ^ expected.keys()
+    model.load_state_dict(state, strict=False)
 
 
 def joined(parameters: Sequence[nn.Parameter], flats: Sequence[Flat]) -> list[nn.Parameter]:

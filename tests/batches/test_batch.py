@@ -85,11 +85,11 @@ def test_a_batch_holds_the_pieces_and_labels_of_its_words(tokenizer):
     assert gold.labels.tolist() == LABELS.encode(tags)
     assert gold.lengths.tolist() == [25, 3, 1]
     assert batch.input_ids.shape[1] <= 16
-    first = batch.input_ids.flatten()[batch.first].tolist()
+    first = batch.input_ids.flatten()[batch.places].tolist()
     assert first == [ids[0] for ids in word_pieces(words, tokenizer)]
     # The whole word stands there, and the mask covers just what is no padding.
     flat, pad = batch.input_ids.flatten().tolist(), tokenizer.pad_token_id
-    for place, pieces in zip(batch.first.tolist(), word_pieces(words, tokenizer), strict=True):
+    for place, pieces in zip(batch.places.tolist(), word_pieces(words, tokenizer), strict=True):
         assert flat[place : place + len(pieces)] == pieces
     assert ((batch.input_ids != pad) == batch.attention_mask.bool()).all()
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
@@ -119,8 +119,8 @@ def test_a_packed_batch_is_one_row_of_the_same_pieces(tokenizer):
     )
     assert (packed.input_ids[0, packed.pieces :] == tokenizer.pad_token_id).all()
     assert (
-        packed.input_ids.flatten()[packed.first].tolist()
-        == padded.input_ids.flatten()[padded.first].tolist()
+        packed.input_ids.flatten()[packed.places].tolist()
+        == padded.input_ids.flatten()[padded.places].tolist()
     )
     assert packed.pieces < packed.input_ids.shape[1], "nothing to fill up: this test shows less"
     # Positions begin anew with each window; what fills the row up is a window of its own.
@@ -146,8 +146,8 @@ def test_a_sentence_drawn_twice_has_windows_of_its_own_twice(tokenizer):
     once, rows = split.batch([1], packed=False), len(split.batch([1], packed=False).input_ids)
     assert len(batch.input_ids) == 2 * rows + 1
     width = batch.input_ids.shape[1]
-    assert torch.equal(batch.first[:30], once.first)
-    assert torch.equal(batch.first[32:], once.first + (rows + 1) * width)
+    assert torch.equal(batch.places[:30], once.places)
+    assert torch.equal(batch.places[32:], once.places + (rows + 1) * width)
 
 
 def test_further_columns_are_kept_as_ids(tokenizer):
@@ -175,7 +175,7 @@ def test_a_word_longer_than_a_window_keeps_its_beginning(tokenizer):
     data = [Sentence(("a", "b" * 50, "c"), ("O", "B-PER", "O"))]
     split = tokenise(data, LABELS, tokenizer, max_length=10)
     batch = split.batch([0], packed=False)
-    first = batch.input_ids.flatten()[batch.first].tolist()
+    first = batch.input_ids.flatten()[batch.places].tolist()
     assert first == [tokenizer.convert_tokens_to_ids(p) for p in "abc"]
 
 

@@ -13,7 +13,6 @@ from nersweep.data.corpus import Corpus, Sentence
 from nersweep.labels import LabelSet
 from nersweep.losses import CrossEntropyLoss
 from nersweep.model.dropout import Masks
-from nersweep.model.encoders import encoder as encoders
 from nersweep.model.encoders.encoder import Encoder, label_names
 from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.token import TokenHead
@@ -189,9 +188,9 @@ def test_a_causal_model_sees_only_earlier_pieces(family):
 
 
 @pytest.mark.parametrize("family", ["roberta", "xlm-roberta"])
-def test_positions_counted_from_elsewhere_are_noticed(family, monkeypatch):
+def test_positions_counted_from_elsewhere_are_noticed(family):
     encoder = random_encoder(family)
-    monkeypatch.setattr(encoders, "first_position", lambda config: 0)
+    encoder.behaviour = encoder.behaviour._replace(first_position=0)
     before = encoder.model.config._attn_implementation
     assert not encoder.packs()
     assert encoder.model.config._attn_implementation == before

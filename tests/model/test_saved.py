@@ -204,10 +204,12 @@ def test_sentences_without_words(tmp_path):
     assert tagger.predict([[], ["Ada"], []])[1] == tagger.predict([["Ada"]])[0]
 
 
-def test_weights_of_other_types_are_no_model_of_these(tmp_path):
-    save(tmp_path, HEADS["argmax"])
+@pytest.mark.parametrize("types", [["X", "Y"], ["LOC"]], ids=str)
+@pytest.mark.parametrize("head", ["argmax", "crf"])
+def test_weights_of_other_types_are_no_model_of_these(head, types, tmp_path):
+    save(tmp_path, HEADS[head])
     facts = json.loads((tmp_path / saved.HEAD).read_text())
-    (tmp_path / saved.HEAD).write_text(json.dumps(facts | {"types": ["X", "Y"]}))
+    (tmp_path / saved.HEAD).write_text(json.dumps(facts | {"types": types}))
     with pytest.raises(
         ValueError, match=r"not the model folder of a run \(its weights are not those of"
     ):

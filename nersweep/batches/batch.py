@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -52,11 +53,13 @@ class Gold:
     labels: Tensor  # (W,), label ids
     lengths: Tensor  # (S,), words of each sentence; on the host, which lays out loops over words
     columns: dict[str, Tensor] = field(default_factory=dict)  # ids (W,) of further columns, by name
+    pointers: Tensor | None = None  # (2, W), see `pointers`; None if the labels say as much
 
     def to(self, device: torch.device) -> "Gold":
         """Return it on a device, without waiting for it; the lengths stay on the host."""
         columns = {name: put(ids, device) for name, ids in self.columns.items()}
-        return Gold(put(self.labels, device), pinned(self.lengths, device), columns)
+        pointers = None if self.pointers is None else put(self.pointers, device)
+        return Gold(put(self.labels, device), pinned(self.lengths, device), columns, pointers)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Tokenised:
     columns: dict[str, np.ndarray]  # ids (words,) of further columns, by name
     pad_id: int
     max_length: int  # pieces of a window
+    spans: np.ndarray | None = None  # (n, 3), all entities, as `entity_rows` gives them
 
     def __len__(self) -> int:
         return len(self.sentence_words) - 1
@@ -106,6 +110,11 @@ class Tokenised:
             rows, total = rows + windows[i], total + pieces[i]
         return groups
 
+    @cached_property
+    def pointers(self) -> np.ndarray | None:
+        """Where entities start and end, as in `pointers`; None if the labels say as much."""
+        return None if self.spans is None else pointers(self.spans, len(self.labels))
+
     def words_of(self, sentences: Sequence[int]) -> np.ndarray:
         """Return the places (W,) of these sentences' words in the per-word arrays."""
         return ranges(self.sentence_words, sentences)
@@ -115,7 +124,8 @@ class Tokenised:
         words = self.words_of(sentences)
         columns = {name: torch.from_numpy(ids[words]) for name, ids in self.columns.items()}
         labels, lengths = self.labels[words], self.lengths(sentences)
-        return Gold(torch.from_numpy(labels), torch.from_numpy(lengths), columns)
+        ends = None if self.pointers is None else torch.from_numpy(self.pointers[:, words])
+        return Gold(torch.from_numpy(labels), torch.from_numpy(lengths), columns, ends)
 
     def batch(self, sentences: Sequence[int], packed: bool) -> Batch:
         """Return the pieces of these sentences."""
@@ -143,6 +153,18 @@ class Tokenised:
             input_ids[np.arange(longest) < sizes[:, None]] = pieces
         ids = torch.from_numpy(input_ids.astype(np.int64, copy=False))
         return Batch(ids, torch.from_numpy(places), sizes, len(pieces), packed)
+
+
+def pointers(spans: np.ndarray, words: int) -> np.ndarray:
+    """Return the type ids of the entities that start, and of those that end, at each word (2, W).
+
+    spans: rows (start, end, type id). Of several at a word, the longest counts; 0 stands for none.
+    """
+    rows = spans[np.argsort(spans[:, 1] - spans[:, 0], kind="stable")]
+    ids = np.zeros((2, words), dtype=np.int64)
+    ids[0, rows[:, 0]] = rows[:, 2]  # of equal indices, the last value is assigned
+    ids[1, rows[:, 1] - 1] = rows[:, 2]
+    return ids
 
 
 def ranges(starts: np.ndarray, chosen: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -24,6 +25,7 @@ from nersweep.terminal import console
 FORMAT = 2  # raise it if `tokenise` gives something else for the same sentences
 LIMIT = 8  # splits in the process, the last ones
 SINGLE = {"pad_id", "max_length"}  # fields that are numbers
+NO_SPANS = np.zeros((0, 3), dtype=np.int64)  # in place of None
 # What numpy and zipfile raise, by which byte of the file is damaged.
 DAMAGED = (
     OSError,
@@ -88,6 +90,8 @@ def digest(
             columns.append(sentence.columns[name])
         text = "\n\n".join("\n".join(column) for column in columns)
         sha.update(text.encode() + b"\n\n\n")
+        if sentence.entities is not None:
+            sha.update(f"entities {sentence.entities}\n".encode())
     return sha.hexdigest()
 
 
@@ -106,7 +110,11 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def write(file: Path, split: Tokenised) -> None:
     """Write a split to a file, whole or not at all."""
-    arrays = {name: value for name, value in vars(split).items() if name != "columns"}
+    arrays: dict[str, Any] = {}
+    for item in fields(Tokenised):
+        value = getattr(split, item.name)
+        if item.name != "columns":
+            arrays[item.name] = NO_SPANS if value is None else value
     for name, ids in split.columns.items():
         arrays[f"column {name}"] = ids
     with files.in_place_of(file) as beside, open(beside, "wb") as whole:
@@ -124,6 +132,8 @@ def read(file: Path, columns: Iterable[str]) -> Tokenised | None:
                     values[item.name] = int(arrays[item.name])
                 elif item.name != "columns":
                     values[item.name] = arrays[item.name]
+            if not len(arrays["spans"]):
+                del values["spans"]
             return Tokenised(**values)  # type: ignore[arg-type]  # each has its field's type
     except DAMAGED:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from nersweep.batches.batch import Tokenised
-from nersweep.data.corpus import Sentence
+from nersweep.data.corpus import Sentence, entity_rows
 from nersweep.labels import LabelSet
 from nersweep.terminal import console
 
@@ -90,6 +90,7 @@ def tokenise(
         columns=columns,
         pad_id=tokenizer.pad_token_id,
         max_length=max_length,
+        spans=entity_rows(sentences, labels),
     )
 
 

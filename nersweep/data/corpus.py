@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nersweep.faults import blame
-from nersweep.labels import LabelSet, Span
+from nersweep.labels import LabelSet, Span, spans
 
 SPLITS = ("train", "dev", "test")
 
@@ -68,10 +68,12 @@ class Corpus:
     @cached_property
     def labels(self) -> LabelSet:
         """The labels of the entities of all splits."""
-        tags: Counter[str] = Counter()
+        types: set[str] = set()
         for sentences in self.splits().values():
-            tags += tag_counts(sentences)
-        return LabelSet(tag[2:] for tag in tags if tag != "O")
+            types |= types_of(sentences)
+            for sentence in sentences:
+                types.update(type_ for *_, type_ in sentence.entities or ())
+        return LabelSet(types)
 
     @cached_property
     def label_ids(self) -> NDArray[np.int64]:
@@ -111,7 +113,8 @@ def read(data: DataSet) -> Corpus:
 def checksum_of(splits: Splits) -> str:
     """Return the SHA-256 over words, tags, named columns and documents of all splits, in order.
 
-    Of documents only the boundaries count, in splits that mark them.
+    Entities count too where they overlap. Of documents only the boundaries count, in splits that
+    mark them.
     """
     digest = hashlib.sha256()
     for split, sentences in splits.items():
@@ -120,6 +123,8 @@ def checksum_of(splits: Splits) -> str:
             columns = {"": sentence.words, "tag": sentence.tags, **sentence.columns}
             texts = ["\n".join((name, *columns[name])) for name in sorted(columns)]
             digest.update("\n\n".join(texts).encode() + b"\n\n\n")
+            if sentence.entities is not None:
+                digest.update(f"entities {sentence.entities}\n".encode())
         if has_documents(sentences):
             numbers = " ".join(map(str, document_numbers(sentences)))
             digest.update(f"documents {numbers}\n".encode())
@@ -176,6 +181,24 @@ def tag_counts(sentences: Sequence[Sentence]) -> Counter[str]:
     for sentence in sentences:
         counts.update(sentence.tags)
     return counts
+
+
+def entity_rows(sentences: Sequence[Sentence], labels: LabelSet) -> NDArray[np.int64] | None:
+    """Return all entities of sentences whose words stand one after another, (n, 3).
+
+    Rows are (start, end, type id), end exclusive. None if no entities overlap: then tags have all.
+    """
+    if all(sentence.entities is None for sentence in sentences):
+        return None
+    type_ids = {type_: i for i, type_ in enumerate(labels.types, start=1)}
+    rows: list[tuple[int, int, int]] = []
+    first = 0
+    for sentence in sentences:
+        entities = sentence.entities
+        for start, end, type_ in spans(sentence.tags) if entities is None else sorted({*entities}):
+            rows.append((first + start, first + end, type_ids[type_]))
+        first += len(sentence.words)
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
 def types_of(sentences: Sequence[Sentence]) -> set[str]:

@@ -79,7 +79,9 @@ def normalised(
             tags = tuple(map(iob2.__getitem__, meant))
             entities = sentence.entities
             if entities is not None:
-                entities = tuple((i, j, meaning(f"B-{type_}")[2:]) for i, j, type_ in entities)
+                names = [written.tags.get(f"B-{type_}", f"B-{type_}")[2:] for *_, type_ in entities]
+                places = [(start, end) for start, end, _ in entities]
+                entities = tuple((*place, name) for place, name in zip(places, names, strict=True))
             normal[split].append(replace(sentence, words=words, tags=tags, entities=entities))
     return normal, notes + odd_types(every, iob2)
 

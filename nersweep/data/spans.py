@@ -4,7 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -73,6 +73,7 @@ class SpanFiles(SplitFiles):
     misaligned: Literal["fail", "widen", "drop"] = "fail"
     overlaps: Rule = "outermost"
     words: Literal["auto", "characters"] = "auto"
+    types: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def texts(self, path: Path, counts: Counter[str]) -> Iterator[tuple[Path, Text]]:
         """Yield the texts of a split, each with the file of its annotation. Raises UserError.
@@ -120,9 +121,8 @@ class SpanFiles(SplitFiles):
         if len(kept) < len(entities):
             if self.overlaps == "fail":
                 raise overlap_error(file, entities)
-            counts[f"entities left out of the tags by data.overlaps={self.overlaps}"] += len(
-                entities
-            ) - len(kept)
+            left_out = f"entities that data.overlaps={self.overlaps} leaves to head=span alone"
+            counts[left_out] += len(entities) - len(kept)
         starts = {match.end() for match in LINE_BREAK.finditer(text.text)}
         return divided(text.text, places, starts.union(text.starts), kept, list(entities))
 
@@ -173,7 +173,11 @@ class SpanFiles(SplitFiles):
                 if self.misaligned == "drop":
                     return None
                 break
-        return first, last, mark.type
+        name = "_".join(mark.type.split())
+        if self.types.setdefault(name, mark.type) != mark.type:
+            must = f"blanks in types are read as _, and the data have {self.types[name]} too"
+            raise UserError(Fault(f"type {mark.type}", must=must, remedy="rename one of them"))
+        return first, last, name
 
 
 def misaligned(mark: Mark, problem: str) -> UserError:

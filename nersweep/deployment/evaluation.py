@@ -10,7 +10,16 @@ import numpy as np
 from nersweep.batches.batch import Tokenised
 from nersweep.command.keywords import keyword, overrides_of
 from nersweep.config.build import build
-from nersweep.data.corpus import SPLITS, Corpus, DataSet, Sentence, is_copied, read, types_of
+from nersweep.data.corpus import (
+    SPLITS,
+    Corpus,
+    DataSet,
+    Sentence,
+    entity_rows,
+    is_copied,
+    read,
+    types_of,
+)
 from nersweep.data.normalise import normalised
 from nersweep.deployment import datasets
 from nersweep.deployment.models import ChosenModel, ModelOptions, find_model, load_tagger
@@ -133,7 +142,9 @@ def write_files(
         lines = span_lines(sentences, predicted.spans, labels)
         write_text(folder / "predictions.spans.jsonl", lines)
     words = [word for sentence in sentences for word in sentence.words]
-    tagged = TaggedSplit(labels, words, split.lengths(), gold_tags, tags, predicted.spans)
+    tagged = TaggedSplit(
+        labels, words, split.lengths(), gold_tags, tags, predicted.spans, split.spans
+    )
     write_text(folder / "errors.html", error_page(title, tagged, notes))
 
 
@@ -219,7 +230,11 @@ def scored_types(
 def restricted(sentence: Sentence, types: set[str]) -> Sentence:
     """Return a sentence with the entities of these types alone."""
     kept = [span for span in spans(sentence.tags) if span[2] in types]
-    return replace(sentence, tags=tuple(tags_from_spans(kept, len(sentence.tags))))
+    entities = sentence.entities
+    if entities is not None:
+        entities = tuple(span for span in entities if span[2] in types)
+    tags = tuple(tags_from_spans(kept, len(sentence.tags)))
+    return replace(sentence, tags=tags, entities=entities)
 
 
 def predict(
@@ -243,7 +258,8 @@ def predict(
     if predicted.spans is not None:
         inside = np.isin(predicted.spans[:, 2], ids)
         predicted = predicted._replace(spans=predicted.spans[inside])
-    return replace(split, labels=np.array(gold)), predicted
+    rows = entity_rows(sentences, labels)
+    return replace(split, labels=np.array(gold), spans=rows), predicted
 
 
 def all_scores(
@@ -256,9 +272,12 @@ def all_scores(
 ) -> dict[str, float]:
     """Return every score that a run has of a split, by the same names, without those unknown."""
     labels, head = tagger.labels, tagger.tagger.head
-    base = score(split.labels, predicted.labels, split.lengths(), labels, predicted.spans)
+    base = score(
+        split.labels, predicted.labels, split.lengths(), labels, predicted.spans, split.spans
+    )
     decoding = decoding_of(head, labels, split, predicted, tagger.device)
-    known = training_entities(trained_on.train, labels) if trained_on else set()
+    has_spans = predicted.spans is not None
+    known = training_entities(trained_on.train, labels, has_spans) if trained_on else set()
     analysis = analyse_split(decoding, predicted, sentences, known)
     if trained_on:
         prior = prior_shift(head, class_counts(trained_on, type(head)))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nersweep.batches.batch import Tokenised
-from nersweep.data.corpus import Corpus, Sentence, document_numbers, is_copied
+from nersweep.data.corpus import Corpus, Sentence, document_numbers, entity_rows, is_copied
 from nersweep.evaluation import stats
 from nersweep.evaluation.counts import DocumentCounts
 from nersweep.evaluation.curve import CurveRate, count_curve
@@ -20,6 +20,7 @@ from nersweep.evaluation.metrics import (
     TypeScores,
     entities,
     entity_counts,
+    gold_entities,
     is_among,
 )
 from nersweep.evaluation.thresholds import (
@@ -195,7 +196,9 @@ def analyse(
     decodings: dict[str, Decoding] = {}
     analyses: dict[str, SplitAnalysis] = {}
     curves: dict[str, DocumentCounts] = {}
-    prior, known = prior_shift(head, counts), training_entities(corpus.train, labels)
+    prior = prior_shift(head, counts)
+    has_spans = predictions["dev"].spans is not None
+    known = training_entities(corpus.train, labels, has_spans)
     diagrams: dict[str, WordGroups[Diagram]] = {}
     for name, predicted in predictions.items():
         sentences = corpus.splits()[name]
@@ -229,7 +232,7 @@ def decoding_of(
     head: Head, labels: LabelSet, split: Tokenised, predicted: Predictions, device: torch.device
 ) -> Decoding:
     """Return the predictions of a split with its gold labels, for decoding again."""
-    gold = entities(split.labels, split.lengths(), labels)
+    gold = gold_entities(split.labels, split.lengths(), labels, predicted.spans, split.spans)
     targets = torch.stack(head.targets(split.gold(range(len(split))), labels), 1).numpy()
     emissions = torch.from_numpy(predicted.emissions).to(device)
     return Decoding(head, labels, emissions, split.lengths(), targets, gold)
@@ -282,13 +285,21 @@ def with_curve(
     return replace(analysis, auc=auc, curve=curve.tolist()), by_document
 
 
-def training_entities(sentences: Sequence[Sentence], labels: LabelSet) -> set[tuple[str, ...]]:
-    """Return the words of each entity of the training split, of whatever type."""
+def training_entities(
+    sentences: Sequence[Sentence], labels: LabelSet, has_spans: bool
+) -> set[tuple[str, ...]]:
+    """Return the words of each entity of the training split, of whatever type.
+
+    has_spans: whether the head has spans, so that those count too which tags cannot hold.
+    """
     ids: list[int] = []
     for sentence in sentences:
         ids += labels.encode(sentence.tags)
     lengths = np.array([len(sentence.tags) for sentence in sentences], dtype=np.int64)
-    return set(surfaces(sentences, entities(np.array(ids, dtype=np.int64), lengths, labels)))
+    rows = entity_rows(sentences, labels) if has_spans else None
+    if rows is None:
+        rows = entities(np.array(ids, dtype=np.int64), lengths, labels)
+    return set(surfaces(sentences, rows))
 
 
 def shifts(

@@ -121,7 +121,8 @@ def count_documents(
     spans: Ints | None,
     documents: Ints,
     marked: bool | None,
+    gold_spans: Ints | None = None,
 ) -> DocumentCounts:
     """Count the entities of each document. marked: see DocumentCounts; the others: `tally`."""
-    counts = tally(gold, predicted, lengths, labels, spans, documents)
+    counts = tally(gold, predicted, lengths, labels, spans, documents, gold_spans)
     return from_dense(labels.types, marked, counts)

@@ -97,6 +97,23 @@ def entities(
     return rows[labels.begins[ids][rows[:, 0]]] if strict else rows
 
 
+def gold_entities(
+    ids: np.ndarray,
+    lengths: np.ndarray,
+    labels: LabelSet,
+    spans: np.ndarray | None,
+    gold_spans: np.ndarray | None,
+    strict: bool = False,
+) -> np.ndarray:
+    """Return the gold entities that predictions are scored against, rows as in `entities`.
+
+    Those of the label ids; if predictions are spans, and so may overlap, all that the data have.
+    """
+    if spans is None or gold_spans is None:
+        return entities(ids, lengths, labels, strict)
+    return gold_spans
+
+
 def is_among(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return which rows (start, end, type) are among others, (rows,)."""
     width = 1 + max(int(x.max(initial=0)) for x in (rows, others))
@@ -114,10 +131,11 @@ Cost = Callable[[list[int], list[int]], float]
 def pairs(gold: np.ndarray, predicted: np.ndarray, cost: Cost) -> Iterator[tuple[int, int]]:
     """Pair predictions with the gold entities that they overlap, by number, each at most once.
 
-    gold and predicted: rows (start, end, type); gold ones do not overlap. From left to right, a
+    gold and predicted: rows (start, end, type), gold ones in order. From left to right, a
     prediction takes the free entity of least cost(entity, prediction), the first of equal ones.
     """
-    first = np.searchsorted(gold[:, 1], predicted[:, 0], side="right").tolist()
+    ends = np.maximum.accumulate(gold[:, 1])  # entities may lie in others
+    first = np.searchsorted(ends, predicted[:, 0], side="right").tolist()
     end = np.searchsorted(gold[:, 0], predicted[:, 1], side="left").tolist()
     entities, predictions = gold.tolist(), predicted.tolist()
     taken: set[int] = set()
@@ -125,7 +143,8 @@ def pairs(gold: np.ndarray, predicted: np.ndarray, cost: Cost) -> Iterator[tuple
         best, least = -1, np.inf
         for candidate in range(first[number], end[number]):
             price = cost(entities[candidate], predictions[number])
-            if candidate not in taken and price < least:
+            overlaps = entities[candidate][1] > predictions[number][0]
+            if candidate not in taken and overlaps and price < least:
                 best, least = candidate, price
         if best >= 0:
             taken.add(best)
@@ -172,6 +191,7 @@ def tally(
     labels: LabelSet,
     spans: np.ndarray | None,
     documents: np.ndarray,
+    gold_spans: np.ndarray | None = None,
 ) -> np.ndarray:
     """Count the entities of each document by type and mode, (documents, types, 3, 3).
 
@@ -179,12 +199,13 @@ def tally(
     2, the correct ones of `relaxed_matches`, summed by the type of the gold entity. gold and
     predicted: label ids (words,). lengths: (sentences,), in words. spans: the predicted entities,
     if they are not those of the predicted labels. documents: (sentences,), numbers from 0.
+    gold_spans: all gold entities, if some overlap: they count where predicted ones may too.
     """
     types, number = len(labels.types), int(documents.max(initial=-1)) + 1
     cells = np.repeat(documents, lengths) * types - 1  # (words,)
     counts = np.zeros((number * types, 3, 3), dtype=np.int64)
     for mode, strict in enumerate((False, True)):
-        true = entities(gold, lengths, labels, strict)
+        true = gold_entities(gold, lengths, labels, spans, gold_spans, strict)
         rows = entities(predicted, lengths, labels, strict) if spans is None else spans
         groups = true[is_among(true, rows)], rows, true
         for column, group in enumerate(groups):
@@ -214,15 +235,17 @@ def score(
     lengths: np.ndarray,
     labels: LabelSet,
     spans: np.ndarray | None = None,
+    gold_spans: np.ndarray | None = None,
 ) -> Scores:
     """Score one split.
 
     gold and predicted: label ids (words,). lengths: (sentences,), in words. spans: the predicted
-    entities, rows as in `entities`, if they are not those of the predicted labels.
+    entities, rows as in `entities`, if they are not those of the predicted labels. gold_spans: as
+    in `tally`.
     """
 
     one_document = np.zeros(len(lengths), dtype=np.int64)
-    counts = tally(gold, predicted, lengths, labels, spans, one_document).sum(0)
+    counts = tally(gold, predicted, lengths, labels, spans, one_document, gold_spans).sum(0)
     by_type = counts[:, 0]
     types: dict[str, TypeScores] = {}
     supported: list[float] = []

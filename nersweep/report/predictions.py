@@ -20,7 +20,7 @@ class TaggedSplit:
 
     words, gold_tags, tags: one per word (W,). lengths: words of each sentence (S,).
     spans: entities predicted by a head of spans, (E, 3) as start, end, type; None if the tags
-    give them.
+    give them. gold_spans: all gold entities, if some overlap and the head has spans.
     """
 
     labels: LabelSet
@@ -29,6 +29,7 @@ class TaggedSplit:
     gold_tags: list[str]
     tags: list[str]
     spans: np.ndarray | None
+    gold_spans: np.ndarray | None = None
 
     @cached_property
     def gold_ids(self) -> np.ndarray:
@@ -41,7 +42,9 @@ class TaggedSplit:
     @cached_property
     def gold(self) -> np.ndarray:
         """Gold entities, (E, 3) as start, end, type."""
-        return metrics.entities(self.gold_ids, self.lengths, self.labels)
+        return metrics.gold_entities(
+            self.gold_ids, self.lengths, self.labels, self.spans, self.gold_spans
+        )
 
     @cached_property
     def predicted(self) -> np.ndarray:
@@ -64,7 +67,14 @@ class TaggedSplit:
         """Entities of each sentence by type."""
         documents = np.arange(len(self.lengths))
         return count_documents(
-            self.gold_ids, self.ids, self.lengths, self.labels, self.spans, documents, marked=None
+            self.gold_ids,
+            self.ids,
+            self.lengths,
+            self.labels,
+            self.spans,
+            documents,
+            marked=None,
+            gold_spans=self.gold_spans,
         )
 
     def counts(self) -> np.ndarray:
@@ -98,7 +108,10 @@ def read_predictions(folder: Path, split: str, types: Iterable[str]) -> TaggedSp
                 tags.append(tag)
         labels = LabelSet(types)
         spans = read_spans(file.with_suffix(".spans.jsonl"), labels, lengths)
-        split_tags = TaggedSplit(labels, words, np.array(lengths), gold_tags, tags, spans)
+        gold_spans = read_spans(file.with_suffix(".gold.jsonl"), labels, lengths)
+        split_tags = TaggedSplit(
+            labels, words, np.array(lengths), gold_tags, tags, spans, gold_spans
+        )
         for ids in (split_tags.gold_ids, split_tags.ids):  # raises for an unknown tag
             assert len(ids) == len(words)
     except OSError as error:
@@ -109,7 +122,7 @@ def read_predictions(folder: Path, split: str, types: Iterable[str]) -> TaggedSp
 
 
 def read_spans(file: Path, labels: LabelSet, lengths: list[int]) -> np.ndarray | None:
-    """Read the entities that a span head predicted, a line per sentence; None without a file."""
+    """Read entities that may overlap, a line per sentence; None without a file."""
     if not file.exists():
         return None
     type_ids = {name: number for number, name in enumerate(labels.types, 1)}

@@ -45,6 +45,9 @@ def write_artifacts(
         if predicted.spans is not None:
             lines = span_lines(sentences, predicted.spans, labels)
             write_text(file.with_suffix(".spans.jsonl"), lines)
+            gold = splits[split].spans
+            if gold is not None:
+                write_text(file.with_suffix(".gold.jsonl"), span_lines(sentences, gold, labels))
         both = label_probabilities(predicted, splits[split], plan.head.target, labels)
         write_probabilities(folder, split, both)
         counts = count_documents(
@@ -55,6 +58,7 @@ def write_artifacts(
             predicted.spans,
             document_numbers(sentences),
             has_documents(sentences),
+            splits[split].spans,
         )
         counts_of[split] = replace(counts, curve=curves[split])
     write_counts(folder, counts_of)
@@ -106,7 +110,7 @@ def conll_columns(sentences: Sequence[Sentence], predicted: Sequence[str]) -> st
 
 
 def span_lines(sentences: Sequence[Sentence], spans: np.ndarray, labels: LabelSet) -> str:
-    """Return a line for each sentence: the JSON list of its predicted [start, end, type].
+    """Return a line for each sentence: the JSON list of its entities [start, end, type].
 
     end is exclusive. Columns cannot hold spans that overlap. spans: rows (start, end, type) over
     the words of all sentences.

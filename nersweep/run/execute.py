@@ -193,7 +193,9 @@ def train_and_score(
     facts, labels = plan.facts, plan.facts.labels
     scoring = time.perf_counter()
     predicted = predict(tagger, test, plan.device)
-    scores = score(test.labels, predicted.labels, test.lengths(), labels, predicted.spans)
+    scores = score(
+        test.labels, predicted.labels, test.lengths(), labels, predicted.spans, test.spans
+    )
     history.eval_seconds += time.perf_counter() - scoring
     assert history.dev_predictions is not None
     predictions = {"dev": history.dev_predictions, "test": predicted}

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from nersweep.batches.batch import Gold
+from nersweep.batches.batch import Gold, pointers
 from nersweep.config.build import Recipe
 from nersweep.config.check import Checked, Parts
 from nersweep.config.schema import TrainConfig
 from nersweep.config.settings import Settings
-from nersweep.data.corpus import Corpus, Sentence, read, types_of
+from nersweep.data.corpus import Corpus, Sentence, entity_rows, read, types_of
 from nersweep.evaluation.metric import EntityMetric, metric_of
 from nersweep.faults import Fault, UserError
 from nersweep.labels import LabelSet
@@ -157,7 +157,10 @@ def class_counts(
     ids = [corpus.label_ids]
     for sentence in augmented:
         ids.append(np.array(corpus.labels.encode(sentence.tags), dtype=np.int64))
-    lengths = [len(sentence.tags) for sentence in (*corpus.train, *augmented)]
-    gold = Gold(torch.from_numpy(np.concatenate(ids)), torch.tensor(lengths))
+    sentences = [*corpus.train, *augmented]
+    lengths = [len(sentence.tags) for sentence in sentences]
+    spans = entity_rows(sentences, corpus.labels)
+    ends = None if spans is None else torch.from_numpy(pointers(spans, sum(lengths)))
+    gold = Gold(torch.from_numpy(np.concatenate(ids)), torch.tensor(lengths), pointers=ends)
     targets = head.targets(gold, corpus.labels)[0].numpy()
     return np.bincount(targets, minlength=len(head.classes(corpus.labels)))

@@ -106,7 +106,9 @@ def fit(
             losses.read()
             seconds = clock.stop_training()
             predictions = predict(tagger, dev, device)
-            scores = score(dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans)
+            scores = score(
+                dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans, dev.spans
+            )
             clock.stop_evaluation()
             this_epoch = EpochRecord(
                 epoch=epoch,

@@ -226,3 +226,23 @@ def test_the_process_keeps_the_last_splits(tokenizer, tmp_path):
         cache.tokenised(sentences, LABELS, tokenizer, 16, {}, tmp_path)
     assert list(cache.recent) == [cache.digest(s, LABELS, tokenizer, 16, {}) for s in splits[2:]]
     assert len(list(tmp_path.iterdir())) == len(splits)
+
+
+def test_overlapping_entities_are_kept_and_make_another_split(tmp_path, tokenizer):
+    nested = [replace(SENTENCES[0], entities=((0, 1, "PER"), (0, 3, "PER"))), SENTENCES[1]]
+
+    def split(sentences):
+        cache.recent.clear()
+        return cache.tokenised(sentences, LABELS, tokenizer, 16, POS, tmp_path)
+
+    assert split(SENTENCES).spans is None and split(SENTENCES).gold([0]).pointers is None
+    for _ in range(2):  # made, and read from the folder
+        assert split(nested).spans.tolist() == [[0, 1, 1], [0, 3, 1]]
+    assert split(nested).gold([1, 0]).pointers.tolist() == [[0, 0, 1, 0, 0], [0, 0, 1, 0, 1]]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_overlapping_entities_belong_to_the_checksum_and_give_labels():
+    nested = [replace(SENTENCES[0], entities=((0, 1, "X"), (0, 3, "PER"))), SENTENCES[1]]
+    corpus = Corpus("small", "here", nested, SENTENCES, SENTENCES)
+    assert corpus.labels.types == ("PER", "X") and corpus.checksum != CORPUS.checksum

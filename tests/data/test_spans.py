@@ -154,3 +154,10 @@ def test_reduced_entities_share_no_word_and_nothing_more_fits():
             assert len(taken) == len(set(taken))
             for start, end, type_ in entities:
                 assert (start, end, type_) in kept or set(taken) & set(range(start, end))
+
+
+def test_blanks_in_types_are_read_as_a_line_and_no_two_types_become_one(faults_of):
+    (sentence,) = read("a b", (0, 1, "Titre 2"))
+    assert sentence.tags == ("B-Titre_2", "O")
+    (fault,) = faults_of(lambda: read("a b", (0, 1, "Titre 2"), (2, 3, "Titre_2")))
+    assert fault.setting == "a.jsonl:7: type Titre_2"

@@ -6,7 +6,15 @@ from seqeval.metrics import classification_report, f1_score, precision_score, re
 from seqeval.scheme import IOB2
 
 from nersweep.data.columns import read_file
-from nersweep.evaluation.metrics import confusion, entities, entity_counts, report_text, score
+from nersweep.evaluation.metrics import (
+    confusion,
+    entities,
+    entity_counts,
+    other_boundaries,
+    pairs,
+    report_text,
+    score,
+)
 from nersweep.labels import LabelSet, spans, tags_from_spans
 
 LABELS = LabelSet(["LOC", "ORG", "PER"])
@@ -123,3 +131,46 @@ def test_flat_names_are_those_of_the_tracker():
         "test/accuracy",
     } <= flat.keys()
     assert all(isinstance(value, int | float) for value in flat.values())
+
+
+def test_spans_are_scored_against_all_gold_entities_and_labels_against_their_own():
+    lengths = np.array([4, 2])
+    nested = np.array([[0, 3, 2], [0, 1, 1], [1, 3, 3], [4, 6, 1]])
+    gold = np.array(LABELS.encode(["B-ORG", "I-ORG", "I-ORG", "O", "B-LOC", "I-LOC"]))
+    predicted = np.array([[0, 3, 2], [1, 3, 3], [3, 4, 1], [4, 6, 1]])
+    scores = score(gold, gold, lengths, LABELS, predicted, nested)
+    assert (scores.precision, scores.recall) == (3 / 4, 3 / 4)
+    assert {name: rates.support for name, rates in scores.types.items()} == {
+        "LOC": 2,
+        "ORG": 1,
+        "PER": 1,
+    }
+    assert score(gold, gold, lengths, LABELS, None, nested) == score(gold, gold, lengths, LABELS)
+
+
+def test_relaxed_matches_of_nested_entities_equal_those_of_all_pairs():
+    rng = np.random.default_rng(2)
+
+    def random_rows():
+        rows = set()
+        for _ in range(rng.integers(0, 7)):
+            start = int(rng.integers(0, 8))
+            rows.add((start, int(rng.integers(start + 1, 10)), int(rng.integers(1, 3))))
+        return np.array(sorted(rows), dtype=np.int64).reshape(-1, 3)
+
+    for _ in range(300):
+        gold, predicted = random_rows(), random_rows()
+        found = {}
+        for entity, number in pairs(gold, predicted, other_boundaries):
+            found[number] = entity
+        taken = set()
+        for number, (start, end, _) in enumerate(predicted.tolist()):
+            best = None
+            for entity, (first, last, _) in enumerate(gold.tolist()):
+                if first < end and start < last and entity not in taken:
+                    cost = (first, last) != (start, end)
+                    if best is None or cost < best[0]:
+                        best = cost, entity
+            assert found.get(number) == (best and best[1])
+            if best:
+                taken.add(best[1])

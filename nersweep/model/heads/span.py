@@ -19,7 +19,8 @@ class SpanHead(Head):
     The loss is the mean of both; class weights follow the counts of starts, which are those of
     ends. Each start is joined with the nearest end of its type at or after it in the sentence. Such
     spans may overlap, and are scored as they are; if labels are wanted, a span that overlaps an
-    earlier one is left out.
+    earlier one is left out. Nested entities are learnt unless two start, or end, at one word: a
+    pointer gives one class, and there it learns the longest. Scores count all of them.
     """
 
     pointers = 2
@@ -38,8 +39,11 @@ class SpanHead(Head):
     def targets(gold: Gold, labels: LabelSet) -> tuple[Tensor, ...]:
         """Return the gold classes of both pointers, two of (W,).
 
-        The type at B- and O elsewhere; the type at words that no I- follows and O elsewhere.
+        The type at B- and O elsewhere; the type at words that no I- follows and O elsewhere. Where
+        entities overlap, their starts and ends; of several at a word, the longest's.
         """
+        if gold.pointers is not None:
+            return gold.pointers[0], gold.pointers[1]
         device = gold.labels.device
         begins = put(torch.from_numpy(labels.begins), device)[gold.labels]
         types = put(torch.from_numpy(labels.type_ids), device)[gold.labels]

@@ -2,12 +2,13 @@
 
 import functools
 import operator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from nersweep.batches.batch import Gold
+from nersweep.batches.batch import Gold, pointers
 from nersweep.labels import LabelSet, spans
 from nersweep.losses import CrossEntropyLoss, DiceLoss, GHMCLoss
 from nersweep.model.heads.span import SpanHead, joined, labels_of
@@ -61,6 +62,17 @@ def test_targets_decode_to_the_entities_they_encode():
         result = [(a, b, LABELS.types[t - 1]) for a, b, t in decoded.spans.tolist()]
         assert result == spans(tags)
         assert decoded.labels.tolist() == true.labels.tolist()
+
+
+def test_nested_entities_are_learnt_but_where_they_share_a_start_or_an_end():
+    rows = np.array([[0, 4, PER], [1, 2, LOC], [4, 6, LOC], [4, 5, PER]])
+    true = gold("B-PER I-PER I-PER I-PER B-LOC I-LOC")
+    true = replace(true, pointers=torch.from_numpy(pointers(rows, 6)))
+    starts, ends = SpanHead.targets(true, LABELS)
+    assert starts.tolist() == [PER, LOC, NONE, NONE, LOC, NONE]  # at word 4 the longest
+    assert ends.tolist() == [NONE, LOC, NONE, PER, PER, LOC]
+    decoded = head().decode(emissions(starts, ends), true.lengths)
+    assert decoded.spans.tolist() == rows[:3].tolist()
 
 
 def test_a_start_is_joined_with_the_nearest_end_of_its_type_at_or_after_it():

@@ -5,7 +5,8 @@ Each reads its arguments as the command line reads them, and raises a UserError 
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from nersweep.model.saved import SavedTagger
     from nersweep.report.comparison import Comparison as Comparisons
     from nersweep.results.result import FinishedResult
+
+# Rooms have the names of two functions. The first import of a room puts it into `nersweep`, so that
+# must be now: `nersweep` takes the functions from here afterwards.
+for room in ("nersweep.run", "nersweep.sweep"):
+    import_module(room)
 
 StrPath = str | PathLike[str]
 
@@ -151,7 +157,7 @@ class Comparison:
     sets: what the report knows, by data set and encoder; most sweeps have one.
     """
 
-    sets: "Mapping[str, Comparisons]" = field(default_factory=dict)
+    sets: "Mapping[str, Comparisons]"
 
     def frame(self) -> "DataFrame":
         """Return a row for each setting, with the columns of report.csv.

@@ -7,8 +7,16 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
-# A notebook gets plain text too, not a block of HTML for each line.
-console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, force_jupyter=False)
+# A notebook says that it is a terminal, but shows each new state of a bar below the last one: it
+# gets plain lines, as a file does, and no block of HTML for each of them.
+console = Console(
+    highlight=False,
+    soft_wrap=True,
+    markup=False,
+    emoji=False,
+    force_jupyter=False,
+    force_terminal=False if "ipykernel" in sys.modules else None,
+)
 faults: list[str] = []  # the lines of faults that this process has printed
 
 

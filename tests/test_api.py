@@ -246,11 +246,13 @@ def run_block(code, names):
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_the_page_prints_what_it_shows(program):
     for printed, shown in zip(program["printed"], program["shown"], strict=True):
         assert printed and printed.endswith(shown)
 
 
+@pytest.mark.slow
 def test_a_run_is_that_of_the_command_line(program, exit_code, capsys):
     run = program["run"]
     file = run.folder / "result.json"
@@ -263,6 +265,7 @@ def test_a_run_is_that_of_the_command_line(program, exit_code, capsys):
     assert nersweep.Run.read(run.folder) == run and run.folder.is_absolute()
 
 
+@pytest.mark.slow
 def test_a_run_has_its_scores_as_frames(program):
     run = program["run"]
     scores, types, history = run.scores(), run.types(), run.history()
@@ -276,6 +279,7 @@ def test_a_run_has_its_scores_as_frames(program):
     assert history.loc[1, "dev/PER/support"] == 8
 
 
+@pytest.mark.slow
 def test_a_sweep_is_compared_as_in_its_report(program):
     sweep, comparison = program["sweep"], program["comparison"]
     runs = sorted(sweep.runs(), key=lambda run: run.name)
@@ -299,6 +303,7 @@ def test_a_sweep_is_compared_as_in_its_report(program):
         comparison.best("nope")
 
 
+@pytest.mark.slow
 def test_failed_runs_are_named_and_the_others_kept(program, capsys):
     """A learning rate of 1e30 diverges."""
     sweep = nersweep.sweep(train={"lr": [1e-3, 1e30], "epochs": 2}, **program["mine"])
@@ -309,6 +314,7 @@ def test_failed_runs_are_named_and_the_others_kept(program, capsys):
         nersweep.sweep(train={"lr": 1e30, "epochs": 2}, **program["mine"])
 
 
+@pytest.mark.slow
 def test_a_call_works_in_a_thread(program):
     runs = []
 
@@ -322,5 +328,5 @@ def test_a_call_works_in_a_thread(program):
 
 
 def test_the_examples_of_the_docstrings_are_true():
-    assert doctest.testmod(nersweep.api, optionflags=doctest.ELLIPSIS).attempted > 3
-    assert doctest.testmod(nersweep.api, optionflags=doctest.ELLIPSIS).failed == 0
+    results = doctest.testmod(nersweep.api, optionflags=doctest.ELLIPSIS)
+    assert results.attempted > 3 and results.failed == 0

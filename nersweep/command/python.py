@@ -1,7 +1,7 @@
 """Calls from Python: read keyword arguments as a command line, and leave the program as it was."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,8 +40,8 @@ def session() -> Iterator[None]:
     hydra, name = GlobalHydra.instance(), JobRuntime.instance().get("name")
     singletons = (hydra, HydraConfig.instance(), VersionBase.instance())
     states = [dict(vars(singleton)) for singleton in singletons]
-    structured = ConfigStore.instance().repo
-    stored, threads = dict(structured), os.environ.get(THREADS)
+    stored, sections = ConfigStore.instance().repo, f"{schema.SECTIONS_NAME}.yaml"
+    before, threads = stored.get(sections), os.environ.get(THREADS)
     hydra.clear()
     schema.register()
     terminal.faults.clear()
@@ -54,11 +54,15 @@ def session() -> Iterator[None]:
             vars(singleton).update(state)
         GlobalHydra.set_instance(hydra)
         JobRuntime.instance().set("name", name)
-        structured.clear()
-        structured.update(stored)
-        os.environ.pop(THREADS, None)
-        if threads is not None:
-            os.environ[THREADS] = threads
+        restore(stored, sections, before)
+        restore(os.environ, THREADS, threads)
+
+
+def restore(values: MutableMapping[str, Any], name: str, value: Any) -> None:
+    """Give a name its value again; None if it had none."""
+    values.pop(name, None)
+    if value is not None:
+        values[name] = value
 
 
 def read(

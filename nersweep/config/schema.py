@@ -147,10 +147,13 @@ SECTIONS = {
 }
 
 
+SECTIONS_NAME = "sections"  # in Hydra's store
+
+
 def register() -> None:
     """Register the sections with Hydra: conf/config.yaml lists them first among its defaults."""
     sections = {**SECTIONS, "data": {"corrections": None}}  # which every data set takes
-    ConfigStore.instance().store(name="sections", node=sections)
+    ConfigStore.instance().store(name=SECTIONS_NAME, node=sections)
 
 
 def type_of(key: str) -> Any:

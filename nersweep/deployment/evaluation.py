@@ -91,7 +91,7 @@ def evaluate(options: EvaluateOptions) -> None:
     check_data(options)
     chosen = find_model(options)
     tagger = load_tagger(options, chosen)
-    trained_on, notes = training_corpus(chosen, bool(options.data))
+    trained_on, augmented, notes = training_corpus(chosen, bool(options.data))
     if options.data:
         gold = gold_split(options)
     else:
@@ -103,7 +103,7 @@ def evaluate(options: EvaluateOptions) -> None:
     folder = writable(Path(options.folder), "folder") if options.folder else writable(default)
     sentences = [restricted(sentence, types) for sentence in gold.sentences]
     split, predicted = predict(tagger, sentences, types)
-    scores = all_scores(tagger, sentences, split, predicted, trained_on, types)
+    scores = all_scores(tagger, sentences, split, predicted, trained_on, augmented, types)
     title = f"{chosen.name} on {gold.name}"
     console.print(score_table(split, predicted, tagger.labels).rstrip("\n"))
     print_scores(title, scores, tagger.labels)
@@ -160,8 +160,10 @@ def check_data(options: EvaluateOptions) -> None:
         raise UserError(Fault("split", options.split, must))
 
 
-def training_corpus(chosen: ChosenModel, optional: bool) -> tuple[Corpus | None, list[str]]:
-    """Return the data that a model was trained on, and notes for the user.
+def training_corpus(
+    chosen: ChosenModel, optional: bool
+) -> tuple[Corpus | None, Sequence[Sentence], list[str]]:
+    """Return the data that a model was trained on, the sentences of augment=, and notes.
 
     optional: return None if they cannot be read. Raises UserError then otherwise.
     """
@@ -178,12 +180,15 @@ def training_corpus(chosen: ChosenModel, optional: bool) -> tuple[Corpus | None,
         if not optional:
             raise
         lost = "seen, unseen and auc are left out, as the training data cannot be read"
-        return None, [f"{lost} ({error})"]
+        return None, (), [f"{lost} ({error})"]
     if corpus.checksum == result.data.checksum:
-        return corpus, []
+        section = result.config.get("augment", {})  # which an older version did not have
+        augmentation = build("augment", section, section)
+        seed = result.config["seed"]
+        return corpus, augmentation.generate(corpus.train, seed) if augmentation else (), []
     if not optional:
-        return corpus, ["the data have changed since the run was trained and scored on them"]
-    return None, ["seen, unseen and auc are left out, as the training data have changed"]
+        return corpus, (), ["the data have changed since the run was trained and scored on them"]
+    return None, (), ["seen, unseen and auc are left out, as the training data have changed"]
 
 
 def gold_split(options: EvaluateOptions) -> GoldSplit:
@@ -268,6 +273,7 @@ def all_scores(
     split: Tokenised,
     predicted: Predictions,
     trained_on: Corpus | None,
+    augmented: Sequence[Sentence],
     types: set[str],
 ) -> dict[str, float]:
     """Return every score that a run has of a split, by the same names, without those unknown."""
@@ -280,7 +286,7 @@ def all_scores(
     known = training_entities(trained_on.train, labels, has_spans) if trained_on else set()
     analysis = analyse_split(decoding, predicted, sentences, known)
     if trained_on:
-        prior = prior_shift(head, class_counts(trained_on, type(head)))
+        prior = prior_shift(head, class_counts(trained_on, type(head), augmented))
         copied = is_copied(sentences, trained_on.train)
         analysis = with_copies(analysis, decoding, predicted, copied)
         analysis, _ = with_curve(analysis, decoding, prior, sentences)

@@ -286,6 +286,10 @@ class Reader:
             facts.append("the first column numbers the words and is left out")
         if layout.prefix:
             facts.append(f"{layout.prefix} is removed from each word")
+        for column in layout.others:
+            facts.append(
+                f"column {column + 1} has tags too: data.tag={column + 1} would take these"
+            )
         if layout.key:
             facts.append(f"entities are {layout.key} in the last column")
         if self.comments:

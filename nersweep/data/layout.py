@@ -13,7 +13,7 @@ TAB, SPACE = "\t", " "  # SPACE: any run of blanks and tabs
 SEPARATORS = {"tab": TAB, "space": SPACE}
 BLANK = " \t\r\n"  # all that a line between sentences may hold
 MARK = re.compile(r"-DOCSTART-(?!\w)|#[ \t]+newdoc\b")  # the beginning of a document
-INDEX = re.compile(r"(\d+)([-.]\d+)?")  # 3; in CoNLL-U also 3-4 for two words, 3.1 for none
+INDEX = re.compile(r"(\d{1,9})([-.]\d+)?")  # 3; in CoNLL-U also 3-4 for two words, 3.1 for none
 LANGUAGE = re.compile(r"[a-z]{2,6}(-[a-z]{2,10})*:")  # en:Tessa
 NO_KEY = "_"  # in a column of KEY=VALUE|KEY=VALUE
 LEFT_OUT = "_"  # the name of a column to leave out
@@ -60,17 +60,19 @@ class Columns:
         return faults
 
     def name_faults(self, columns: Sequence[str]) -> list[Fault]:
-        needed = []
-        if self.word is None:
-            needed.append("word")
-        if self.tag is None:
-            needed.append("tag")
+        """Return what is wrong with the names of columns."""
+        needed: list[str] = []
+        for role, position in ("word", self.word), ("tag", self.tag):
+            if position is None:
+                needed.append(role)
+            elif role in columns and position != role:
+                must = f"names {role}, which data.{role}={position} sets to another column"
+                return [Fault("columns", list(columns), must)]
         if not set(needed) <= set(columns):
             return [Fault("columns", list(columns), f"must name {' and '.join(needed)}")]
-        names = [name for name in columns if name != "_"]
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            return [Fault("columns", list(columns), f"{twice[0]} occurs twice")]
+        for name, count in Counter(columns).items():
+            if count > 1 and name != LEFT_OUT:
+                return [Fault("columns", list(columns), f"names {name} twice")]
         return []
 
     def place(self, role: str, position: Position | None, default: int) -> int:
@@ -90,7 +92,7 @@ class Layout:
     LEFT_OUT for one of no use. word, tag: their places, from 0. index: whether the first column
     numbers the words. prefix: of each word. comment: how a comment begins; None: as `is_comment`
     decides. metadata: whether a row "#" without a tag is a comment. key: of the tag within its
-    column, "" if it is the column.
+    column, "" if it is the column. others: columns that have tags too, where the user named none.
     """
 
     separator: str
@@ -102,6 +104,7 @@ class Layout:
     comment: str | None
     metadata: bool
     key: str
+    others: Sequence[int]
 
     def is_comment(self, line: str, cells: Sequence[str], is_first: bool) -> bool:
         """Return whether a line is a comment, and not a row whose word begins with #.
@@ -189,7 +192,7 @@ class Survey:
 
     def is_numbered(self) -> bool:
         """Return whether the first column counts the words of each sentence, or of the file."""
-        return self.index and self.largest > 1
+        return self.index and (self.largest > 1 or self.sentences > 1)
 
     def tagged_columns(self) -> list[int]:
         """Return the columns, from 0, that hold nothing but tags with a prefix and signs for O."""
@@ -263,7 +266,12 @@ def find_layout(path: Path, lines: Lines, columns: Columns) -> Layout:
     prefix = (survey.prefix or "") if columns.prefix is None else columns.prefix
     key = find_key(survey.keys, columns.key)
     metadata = 2 * survey.untagged[width] >= survey.sentences
-    return Layout(separator, tuple(names), word, tag, index, prefix, columns.comment, metadata, key)
+    others: list[int] = []
+    if columns.columns is None and columns.tag is None:
+        others = [column for column in survey.tagged_columns() if column not in (word, tag)]
+    return Layout(
+        separator, tuple(names), word, tag, index, prefix, columns.comment, metadata, key, others
+    )
 
 
 def find_key(keys: set[str] | None, key: str | None) -> str:

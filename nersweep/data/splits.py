@@ -57,7 +57,7 @@ class SplitFiles(Division):
             if split in files:
                 splits[split] = self.read(Path(files[split]))
         corpus = self.assemble(", ".join(files.values()), splits)
-        return replace(corpus, notes=(*self.notes, *corpus.notes))
+        return replace(corpus, notes=(*dict.fromkeys(self.notes), *corpus.notes))
 
     def assemble(self, source: str, splits: Splits) -> Corpus:
         """Return the corpus of the splits that are given. Raises UserError."""

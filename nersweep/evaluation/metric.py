@@ -1,9 +1,10 @@
 """The metric that judges runs: what its name means, its value, and what each document adds to it.
 
-A name is [VIEW/][TYPE/]MEASURE. Views, as nervaluate has them: none, as conlleval counts entities;
-strict, only B- begins one; exact, boundaries whatever the type; partial, the same, and half for an
-overlap; ent_type, any overlap with the type. Measures: precision, recall, F-β as f1, f2, f0.5, and
-macro_f1, the mean of the types' F1.
+A name is [VIEW/][TYPE/]MEASURE, where types/TYPE is a type too, even one that is named like a view.
+Views, as nervaluate has them: none, as conlleval counts entities; strict, only B- begins one;
+exact, boundaries whatever the type; partial, the same, and half for an overlap; ent_type, any
+overlap with the type. Measures: precision, recall, F-β as f1, f2, f0.5, and macro_f1, the mean of
+the types' F1.
 """
 
 import re
@@ -48,13 +49,22 @@ class EntityMetric:
         return F1 if isinstance(self.rate, CurveRate) else self
 
     @property
+    def score(self) -> str:
+        """The flat name of the score that has the value, if there is one."""
+        return f"types/{self.type_}/{self.measure}" if self.type_ and not self.view else self.name
+
+    @property
+    def measure(self) -> str:
+        return self.name.rpartition("/")[2]
+
+    @property
     def is_macro(self) -> bool:
         return isinstance(self.rate, Rate) and self.rate.macro
 
     @property
     def label(self) -> str:
         """The name for people: F1, strict F1, PER recall, macro F1."""
-        measure = self.name.rpartition("/")[2].replace("_", " ").replace("auc", "AUC")
+        measure = self.measure.replace("_", " ").replace("auc", "AUC")
         measure = measure.replace("@precision=", " at precision ")
         measure = re.sub(r"\bf(?=[\d.])", "F", measure)
         return " ".join(filter(None, [self.view, self.type_, measure]))
@@ -82,8 +92,8 @@ class EntityMetric:
             sums = np.array([curve or [[0, 0, 0]]], dtype=np.float64)
             return self.rate.measure(sums)[0] / 100 if curve else np.nan
         values = scores.flat()
-        if self.name in values:
-            return values[self.name]
+        if self.score in values:
+            return values[self.score]
         counts = np.array(scores.counts or [], dtype=np.int64)[None]
         if self.lacks(counts, list(scores.types)):
             return np.nan
@@ -133,6 +143,8 @@ def metric_of(name: str, types: Sequence[str], setting: str = "metric") -> Entit
     if view not in VIEWS:
         view, rest = "", name
     type_, _, measure = rest.rpartition("/")
+    if type_ not in types:
+        type_ = type_.removeprefix("types/")
     rate = rate_of(measure)
     must = ""
     if rate is None or type_ not in ("", *types) or (type_ and rate == MACRO):

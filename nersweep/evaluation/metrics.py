@@ -15,20 +15,20 @@ class Flat:
     """Scores that can be shown under flat names. A base of dataclasses of numbers."""
 
     def flat(self, prefix: str = "") -> dict[str, float]:
-        """Return the scores under names such as dev/f1, dev/strict/f1, dev/PER/f1."""
+        """Return the scores under names such as dev/f1, dev/strict/f1, dev/types/PER/f1."""
         return flatten(asdict(self), prefix)  # type: ignore[call-overload]
 
 
 def flatten(scores: Mapping[str, Any], prefix: str) -> dict[str, float]:
     """Join the keys of nested scores by a slash, of numbers alone.
 
-    The level `types` adds nothing to the names.
+    Types have a level of their own: a type strict must not meet the strict scores.
     """
     flat: dict[str, float] = {}
     for name, value in scores.items():
         path = f"{prefix}/{name}" if prefix else name
         if isinstance(value, Mapping):
-            flat |= flatten(value, prefix if name == "types" else path)
+            flat |= flatten(value, path)
         elif isinstance(value, int | float):
             flat[path] = value
     return flat

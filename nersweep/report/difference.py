@@ -81,7 +81,7 @@ def surroundings(record: Record) -> dict[str, Any]:
 def print_scores(names: list[str], a: Record, b: Record) -> None:
     """Print the scores of two runs, overall and by type."""
     scores = ["f1", "precision", "recall", "macro_f1"]
-    scores += [f"{type_}/f1" for type_ in dict.fromkeys(a.types + b.types)]
+    scores += [f"types/{type_}/f1" for type_ in dict.fromkeys(a.types + b.types)]
     rows: list[list[str]] = []
     for score in scores:
         row = [score]

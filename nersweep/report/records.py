@@ -97,14 +97,14 @@ class Record:
 
     @cached_property
     def scores(self) -> dict[str, float]:
-        """All scores under flat names: f1, PER/f1, strict/f1, errors/boundary, threshold/f1, …"""
+        """All scores by flat name: f1, types/PER/f1, strict/f1, errors/boundary, threshold/f1, …"""
         scores = self.result.scores(self.split).flat()
         analysis = self.result.analysis
         return scores | analysis.split(self.split).flat() | analysis.after(self.split)
 
     def value(self, metric: EntityMetric) -> float:
         """Return a metric of the run in [0, 1]. Raises UserError if its counts lack something."""
-        value = self.scores.get(metric.name, np.nan)
+        value = self.scores.get(metric.score, np.nan)
         if not np.isnan(value):
             return value
         return metric.rate.measure(self.counts_by(metric, self.documents))[0] / 100

@@ -115,7 +115,7 @@ def score_columns(comparison: Comparison) -> list[Column]:
         Column("precision", mean("precision"), "share of predicted entities that are correct"),
         Column("recall", mean("recall"), "share of true entities that are predicted"),
         Column("macro", mean("macro_f1"), "mean of the types' F1"),
-        Column(rarest, mean(f"{rarest}/f1"), "F1 of the rarest type in training"),
+        Column(rarest, mean(f"types/{rarest}/f1"), "F1 of the rarest type in training"),
         Column("strict", mean("strict/f1"), "F1 if only B- begins an entity"),
     ]
     if comparison.first.scores["shared"] > SHARED:
@@ -226,7 +226,7 @@ def type_columns(comparison: Comparison) -> list[Column]:
     columns: list[Column] = []
     for type_ in comparison.types:
         about = f"{comparison.first.support(type_):,} true entities"
-        columns.append(Column(type_, mean(f"{type_}/f1"), about))
+        columns.append(Column(type_, mean(f"types/{type_}/f1"), about))
     return columns
 
 

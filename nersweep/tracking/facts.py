@@ -85,7 +85,7 @@ def run_facts(folder: Path, card: Card) -> FolderFacts:
     metric = result.metric
     name = plain(metric.name)
     best[f"dev/best_{name}"] = result.value("dev")
-    if name not in result.test.flat() | analysis.test.flat():
+    if metric.score not in result.test.flat() | analysis.test.flat():
         best[f"test/{name}"] = result.value("test")
     return replace(
         facts,

@@ -442,9 +442,10 @@ def non_finite(facts: FolderFacts) -> str:
 
 
 def plain_name(key: str) -> str:
-    """Return a key with "_" for what MLflow forbids in names: other characters, and empty, "." and
-    ".." as parts of a path."""
-    parts = re.sub(r"[^\w.\- :/]", "_", key)[:250].split("/")
+    """Return a key in the characters that MLflow takes: others become their number, as in R_26D for
+    R&D, and "_" stands for empty, "." and ".." as parts of a path."""
+    key = re.sub(r"[^\w.\- :/]", lambda match: f"_{ord(match[0]):x}", key)
+    parts = key[:250].split("/")
     return "/".join("_" if part in ("", ".", "..") else part for part in parts)
 
 

@@ -186,7 +186,7 @@ def test_runs_have_the_same_metrics_and_params_without_noise(tracked):
     runs = [run for name, run in tracked.items() if name != "sweep"]
     assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {parent}
     assert len({frozenset(run.data.metrics) for run in runs}) == 1
-    assert {"dev/f1", "test/f1", "test/PER/f1", "train/loss", "train/B-PER/weight"} <= set(
+    assert {"dev/f1", "test/f1", "test/types/PER/f1", "train/loss", "train/B-PER/weight"} <= set(
         runs[0].data.metrics
     )
     for run in runs:

@@ -129,6 +129,21 @@ def test_documents_sum_to_the_value_of_the_scores(name):
     assert len(influence) == 9 and influence.sum() == pytest.approx(0, abs=1e-9)
 
 
+def test_types_named_like_scores_keep_scores_of_their_own():
+    labels = LabelSet(["PER", "strict", "seen", "f1", "types"])
+    gold = np.array([labels.ids[f"B-{type_}"] for type_ in labels.types])
+    predicted = np.where(gold == labels.ids["B-PER"], labels.ids["B-strict"], gold)
+    scores = score(gold, predicted, np.array([len(gold)]), labels)
+    flat = scores.flat("dev")
+    assert len(flat) == len(scores.flat()) == 8 + 4 * len(labels.types)
+    assert flat["dev/f1"] == flat["dev/strict/f1"] == 0.8
+    assert flat["dev/types/strict/f1"] == pytest.approx(2 / 3)  # found once, predicted twice
+    assert flat["dev/types/seen/f1"] == 1 and flat["dev/types/PER/f1"] == 0
+    for name, value in {"types/strict/f1": 2 / 3, "seen/f1": 1, "types/types/f1": 1}.items():
+        assert metric_of(name, labels.types).of(scores) == pytest.approx(value)
+    assert metric_of("strict/f1", labels.types).of(scores) == 0.8
+
+
 def test_labels_are_for_people():
     names = ("f1", "strict/f1", "PER/recall", "macro_f1", "partial/f0.5", "strict/PER/f2")
     labels = [metric_of(name, LABELS.types).label for name in names]

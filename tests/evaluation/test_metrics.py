@@ -126,8 +126,8 @@ def test_flat_names_are_those_of_the_tracker():
     assert {
         "test/f1",
         "test/strict/f1",
-        "test/LOC/recall",
-        "test/LOC/support",
+        "test/types/LOC/recall",
+        "test/types/LOC/support",
         "test/accuracy",
     } <= flat.keys()
     assert all(isinstance(value, int | float) for value in flat.values())

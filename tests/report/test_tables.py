@@ -138,7 +138,7 @@ def test_csv_holds_the_numbers_unrounded(hostile):
     assert (last["setting"], last["seeds"], last["unfinished"], last["f1"]) == ("ghm", "", "1", "")
     for values, row in zip(rows, hostile.finished, strict=True):
         assert values["f1_of_seeds"].split() == [f"{x:.6g}" for x in row.values()]
-        for score in ("f1", "LOC/f1", "errors/missed", "calibration_error/all"):
+        for score in ("f1", "types/LOC/f1", "errors/missed", "calibration_error/all"):
             assert float(values[score]) == row.mean(score)
         interval = float(values["low"]), float(values["high"])
         assert interval == row.interval and float(values["sd"]) == row.sd

@@ -142,7 +142,7 @@ def test_a_run_leaves_what_it_promises(focal, run):
         "train/B-PER/count",
         "train/B-PER/weight",
         "train/PER/absent_steps",
-        "test/PER/f1",
+        "test/types/PER/f1",
         "test/threshold/f1",
         "test/threshold/tau",
         "test/type_thresholds/f1",

@@ -115,7 +115,7 @@ def test_a_metric_that_no_run_has_is_refused(output_dir):
     (fault,) = error.value.faults
     assert (fault.setting, fault.value) == ("study.metric", "f1_micro")
     names = fault.remedy.rpartition("one of ")[2].split(", ")
-    assert {"f1", "strict/f1", "PER/f1", "unseen/f1"} <= set(names)
+    assert {"f1", "strict/f1", "types/PER/f1", "unseen/f1"} <= set(names)
     assert "ent_type" in fault.remedy  # metrics that no run stores under a name
 
 

@@ -74,7 +74,7 @@ def test_everything_of_a_finished_run_reads_back(copy, sync, client, tmp_path):
     assert (test.step, test.value) == (result["best_epoch"], result["test"]["f1"])
     assert run.data.metrics["dev/best_f1"] == result["dev"]["f1"]
     names = {"train/lr", "train/epoch_loss", "train/PER/absent_steps", "train/B-PER/weight"}
-    names |= {"train/B-PER/count", "dev/threshold/f1", "dev/errors/missed", "test/PER/f1"}
+    names |= {"train/B-PER/count", "dev/threshold/f1", "dev/errors/missed", "test/types/PER/f1"}
     assert names <= run.data.metrics.keys()
     contexts = {given.tags[0].value: given.dataset for given in run.inputs.dataset_inputs}
     assert contexts.keys() == {"train", "dev", "test"}
@@ -294,15 +294,16 @@ def test_long_values_and_forbidden_names_are_accepted(make_run, sync, client):
     params, tags = {"data.labels": "é" * 9000, "a+b": 1}, {"x": "y" * 9000}
     for i in range(130):
         params[f"train.p{i}"] = i
-    numbers = {"dev/R&D/f1": 0.5, "dev/../f1": 0.6}
+    numbers = {"dev/R&D/f1": 0.5, "dev/R+D/f1": 0.4, "dev/R_D/f1": 0.3, "dev/../f1": 0.6}
     folder = make_run([], params=params, tags=tags, name="long")
     write_card(folder, replace(read_card(folder), kind="sweep", numbers=numbers, status="finished"))
     run = client.get_run(sync(folder))
     assert len(run.data.params["data.labels"]) <= 1000
     assert "9000 characters" in run.data.params["data.labels"]
-    assert run.data.params["a_b"] == "1" and run.data.params["train.p129"] == "129"
+    assert run.data.params["a_2bb"] == "1" and run.data.params["train.p129"] == "129"
     assert len(run.data.tags["x"]) <= 5000
-    assert run.data.metrics == {"dev/R_D/f1": 0.5, "dev/_/f1": 0.6}
+    names = {"dev/R_26D/f1": 0.5, "dev/R_2bD/f1": 0.4, "dev/R_D/f1": 0.3, "dev/_/f1": 0.6}
+    assert run.data.metrics == names
 
 
 def test_a_refused_request_holds_nothing_else_back(make_run, sync, client, caplog):

@@ -126,7 +126,7 @@ def per_type(comparison: Comparison) -> Figure:
     rows, types = comparison.finished, comparison.types
     values = np.zeros((len(rows), len(types)))
     for place, row in enumerate(rows):
-        values[place] = [100 * row.mean(f"{type_}/f1") for type_ in types]
+        values[place] = [100 * row.mean(f"types/{type_}/f1") for type_ in types]
     names = [wrap(row.setting, 26) for row in rows]
     figure = canvas(1.0 + lane_height(names) * len(rows), max(WIDTH, 2.3 + 0.5 * len(types)))
     axes = figure.subplots()

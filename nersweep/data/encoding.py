@@ -1,9 +1,7 @@
 """Read text files as UTF-8, and say of any other file what it probably is."""
 
-import io
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 from nersweep.faults import Fault, UserError
@@ -15,6 +13,7 @@ BINARY = {  # how files begin that people take for text: what they are, and what
 }
 BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16
 LONE_RETURN = re.compile(rb"\r(?![\r\n]|\Z)")
+BLANK_LINE = re.compile(r"^[ \t]+$", re.MULTILINE)
 SAMPLE = 10_000  # bytes
 CJK = re.compile("[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
 
@@ -52,16 +51,17 @@ def decoded(path: Path, data: bytes) -> str:
         raise not_utf8(path, data, error.start) from None
 
 
-def text_lines(path: Path, data: bytes) -> Iterator[str]:
-    """Yield the lines of a file's content with their ends, as `decoded` gives them.
+def plain_text(path: Path) -> str:
+    """Return the text of a file whose lines end in LF, and blank lines hold nothing.
 
-    Only a line feed ends a line: words of web text may hold other characters that could.
+    Raises UserError for what is no UTF-8 text, and for a carriage return that ends no line.
     """
-    try:
-        yield from io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="\n")
-    except UnicodeDecodeError:
-        decoded(path, data)  # raises, with the place in the whole file
-        raise
+    data = read_bytes(path)
+    refuse_lone_returns(path, data)
+    text = decoded(path, data)
+    if "\r" in text:
+        text = re.sub(r"\r+(\n|\Z)", r"\1", text)
+    return BLANK_LINE.sub("", text)
 
 
 def refuse_lone_returns(path: Path, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,12 @@ from nersweep.faults import Fault, UserError
 
 TAB, SPACE = "\t", " "  # SPACE: any run of blanks and tabs
 SEPARATORS = {"tab": TAB, "space": SPACE}
-BLANK = " \t\r\n"  # all that a line between sentences may hold
+DOCUMENT = "-DOCSTART-"
+BLANK_EDGE = re.compile(r"^ | $| \t|\t ", re.MULTILINE)
 MARK = re.compile(r"-DOCSTART-(?!\w)|#[ \t]+newdoc\b")  # the beginning of a document
 INDEX = re.compile(r"(\d{1,9})([-.]\d+)?")  # 3; in CoNLL-U also 3-4 for two words, 3.1 for none
+COUNT = [str(number) for number in range(1, 201)]
+WITHOUT_TAB = re.compile(r"^(?!#|-DOCSTART-)[^\t\n]++$", re.MULTILINE)  # a line
 LANGUAGE = re.compile(r"[a-z]{2,6}(-[a-z]{2,10})*:")  # en:Tessa
 NO_KEY = "_"  # in a column of KEY=VALUE|KEY=VALUE
 LEFT_OUT = "_"  # the name of a column to leave out
@@ -21,7 +24,7 @@ SAMPLE = 1000  # rows
 MOST = 10  # names in a message
 KEYS = ("Entity", "NER", "NE", "ner", "ne", "name")  # of entities in such a column
 
-Lines = Callable[[], Iterable[str]]  # gives the lines of a file from its beginning
+Table = Sequence[Sequence[str]]  # the columns of some rows
 Position = int | str  # of a column: from 1 at the left or -1 at the right, or its name
 
 
@@ -144,46 +147,63 @@ class Survey:
         self.prefix: str | None = None  # of each word
         self.keys: set[str] | None = set()  # None if the tags are not KEY=VALUE
 
-    def add(self, cells: Sequence[str], is_first: bool) -> None:
-        """Take account of a row. is_first: of its sentence."""
-        width = len(cells)
+    def add(self, columns: Table, is_first: bool) -> None:
+        """Take account of rows of one width. is_first: whether they begin a sentence."""
+        width, rows = len(columns), len(columns[0])
         self.sentences += is_first
-        self.widths[width] += 1
-        if cells[-1]:
+        self.widths[width] += rows
+        if any(columns[-1]):
             self.filled.add(width)
         if len(self.sample) < SAMPLE:
-            self.sample.append(cells)
+            self.sample += zip(*columns, strict=True)
         if self.index:
-            self.add_number(cells[0], is_first)
+            self.starting = is_first or self.starting
+            self.add_numbers(columns[0])
         if self.prefix != "" and -width <= self.word < width:
-            self.add_word(cells[self.word])
+            self.add_words(columns[self.word])
         if self.keys is not None and -width <= self.tag < width:
-            self.add_keys(cells[self.tag])
+            self.add_keys(columns[self.tag])
 
-    def add_number(self, cell: str, is_first: bool) -> None:
-        match = INDEX.fullmatch(cell)
-        self.starting = is_first or self.starting
-        if match is None:
-            self.index = False
-        elif not match[2]:
-            number = int(cell)
-            self.index = number == self.last + 1 or (self.starting and number <= 1)
-            self.last, self.largest = number, max(number, self.largest)
+    def add_comment(self, cells: Sequence[str]) -> None:
+        """Take account of a line before a sentence that begins with #."""
+        place = self.tag if -len(cells) <= self.tag < len(cells) else -1
+        self.untagged[len(cells)] += not is_tag(cells[place])
+
+    def add_numbers(self, cells: Sequence[str]) -> None:
+        if self.starting and cells == COUNT[: len(cells)]:
+            self.last = len(cells)
+            self.largest = max(self.largest, self.last)
             self.starting = False
+            return
+        for cell in cells:
+            match = INDEX.fullmatch(cell)
+            if match is None:
+                self.index = False
+                return
+            if not match[2]:
+                number = int(cell)
+                if number != self.last + 1 and not (self.starting and number <= 1):
+                    self.index = False
+                    return
+                self.last, self.largest = number, max(number, self.largest)
+                self.starting = False
 
-    def add_word(self, word: str) -> None:
+    def add_words(self, words: Sequence[str]) -> None:
         if self.prefix is None:
-            match = LANGUAGE.match(word)
+            match = LANGUAGE.match(words[0])
             self.prefix = match[0] if match else ""
-        elif not word.startswith(self.prefix):
-            self.prefix = ""
+        for word in words if self.prefix else ():
+            if not word.startswith(self.prefix):
+                self.prefix = ""
+                return
 
-    def add_keys(self, cell: str) -> None:
-        pairs = [part.partition("=") for part in cell.split("|") if cell != NO_KEY]
-        if self.keys is not None and all(separator for _, separator, _ in pairs):
+    def add_keys(self, cells: Sequence[str]) -> None:
+        for cell in cells:
+            pairs = [part.partition("=") for part in cell.split("|") if cell != NO_KEY]
+            if self.keys is None or not all(sign for _, sign, _ in pairs):
+                self.keys = None
+                return
             self.keys.update(key for key, _, _ in pairs)
-        else:
-            self.keys = None
 
     def width(self) -> int:
         """Return the number of columns of most rows, without a last one that is always empty."""
@@ -219,29 +239,52 @@ def split(line: str, separator: str) -> list[str]:
     return [cell.strip(SPACE) for cell in cells] if SPACE in line else cells
 
 
-def find_layout(path: Path, lines: Lines, columns: Columns) -> Layout:
-    """Return the layout of a file.
+def blocks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield what stands between blank lines, with the number of lines before it."""
+    number = start = 0
+    while start < len(text):
+        end = text.find("\n\n", start)
+        block = text[start:] if end < 0 else text[start:end]
+        start = len(text) if end < 0 else end + 2
+        plain = block.strip("\n")
+        if plain:
+            yield number + len(block) - len(block.lstrip("\n")), plain
+        number += block.count("\n") + 2
 
-    lines: gives its lines. Raises UserError for a file without rows, for columns that it lacks, and
-    where it is ambiguous.
+
+def table(block: str, separator: str) -> Table | None:
+    """Return the columns of a block's rows; None unless all are plain rows of one width.
+
+    A plain row is no mark and begins with no #; its columns are not blank at their edges.
+    """
+    if "\n#" in block or block[0] == "#" or DOCUMENT in block:
+        return None
+    if separator == SPACE:
+        block = block.replace(TAB, SPACE)
+    elif SPACE in block and BLANK_EDGE.search(block.replace(separator, TAB)):
+        return None
+    # A line break becomes a column of its own: rows have one width if it stands after each.
+    cells = block.replace("\n", f"{separator}\n{separator}").split(separator)
+    width = cells.index("\n") if "\n" in cells else len(cells)
+    breaks = cells[width :: width + 1]
+    if len(cells) != (width + 1) * (len(breaks) + 1) - 1 or breaks.count("\n") != len(breaks):
+        return None
+    if separator == SPACE and "" in cells:
+        return None
+    return [cells[column :: width + 1] for column in range(width)]
+
+
+def find_layout(path: Path, text: str, columns: Columns) -> Layout:
+    """Return the layout of a file, whose text is as `plain_text` gives it.
+
+    Raises UserError for a file without rows, for columns that it lacks, and where it is ambiguous.
     """
     separator = SEPARATORS.get(columns.separator, columns.separator)
     if separator == "auto":
-        separator = find_separator(path, lines())
+        separator = find_separator(path, text, columns.comment)
     survey = Survey(columns.place("word", columns.word, 0), columns.place("tag", columns.tag, -1))
-    is_first = True
-    for line in lines():
-        text = line.rstrip("\r\n")
-        if not text.strip(BLANK) or MARK.match(text):
-            is_first = True
-            continue
-        cells = split(text, separator)
-        if text[0] == "#" and is_first:
-            place = survey.tag if -len(cells) <= survey.tag < len(cells) else -1
-            survey.untagged[len(cells)] += not is_tag(cells[place])
-            continue
-        survey.add(cells, is_first)
-        is_first = False
+    for _, block in blocks(text):
+        survey_block(survey, block, separator, columns.comment)
     widths = survey.widths or survey.untagged
     if not widths:
         raise UserError(Fault(str(path), must="no sentence in it"))
@@ -274,6 +317,28 @@ def find_layout(path: Path, lines: Lines, columns: Columns) -> Layout:
     )
 
 
+def survey_block(survey: Survey, block: str, separator: str, comment: str | None) -> None:
+    """Take account of the rows of a block, and of the comments before them."""
+    while block.startswith(comment or "#"):
+        line, _, block = block.partition("\n")
+        if comment is None and not MARK.match(line):
+            survey.add_comment(split(line, separator))
+    is_plain = bool(block) and not (comment and f"\n{comment}" in block)
+    columns = table(block, separator) if is_plain else None
+    if columns is not None:
+        survey.add(columns, is_first=True)
+        return
+    is_first = True
+    for line in block.split("\n"):
+        if not line or MARK.match(line):
+            is_first = True
+        elif comment is None and line[0] == "#" and is_first:
+            survey.add_comment(split(line, separator))
+        elif not (comment and line.startswith(comment)):
+            survey.add([[cell] for cell in split(line, separator)], is_first)
+            is_first = False
+
+
 def find_key(keys: set[str] | None, key: str | None) -> str:
     """Return the key of the tag within its column; "" if the whole column is the tag.
 
@@ -299,25 +364,28 @@ def listed(keys: Iterable[str] | None) -> str:
     return ", ".join(names[:MOST]) + (", …" if len(names) > MOST else "") or "none"
 
 
-def find_separator(path: Path, lines: Iterable[str]) -> str:
+def find_separator(path: Path, text: str, comment: str | None) -> str:
     """Return TAB if every row has one, else SPACE.
 
     Raises UserError if most rows have one, and some of them could be read in two ways.
     """
+    if TAB not in text:
+        return SPACE
+    if not comment and not WITHOUT_TAB.search(text):
+        return TAB
     tabbed = tabless = first = 0  # first: line without a tab
     is_ambiguous = False
-    for number, line in enumerate(lines, start=1):
-        text = line.strip(BLANK)
-        if not text or text[0] == "#" or MARK.match(text):
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line or line.startswith(comment or "#") or MARK.match(line):
             continue
         if TAB not in line:
             tabless += 1
             first = first or number
         else:
             tabbed += 1
-            is_ambiguous = is_ambiguous or SPACE in text or "\t\t" in line or line[0] == TAB
-    if not tabless:
-        return TAB if tabbed else SPACE
+            is_ambiguous = is_ambiguous or SPACE in line or "\t\t" in line or line[0] == TAB
+    if not tabless and tabbed:
+        return TAB
     if tabbed > tabless and is_ambiguous:
         must = f"no tab, as {tabbed:,} other rows have, some with blanks or nothing between tabs"
         remedy = "mend the line, or set data.separator=tab or data.separator=space"

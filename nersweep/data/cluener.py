@@ -17,14 +17,13 @@ from nersweep.data.files import (
     quoted,
     read_utf8,
 )
-from nersweep.data.normalise import assemble
+from nersweep.data.normalise import SPACE_SIGN, assemble
 from nersweep.faults import Fault, UserError
 from nersweep.labels import Span, tags_from_spans
 
 FILES = ("train.json", "dev.json")
 ORIGIN = "https://github.com/CLUEbenchmark/CLUENER2020"
 LABEL = "{type: {surface: [[start, end], ...]}}"
-SPACE = "␣"
 
 # The published files have one line with overlaps, train.json:1507: two companies in a book's title.
 TITLE, WITHIN = (15, 35, "book"), {(16, 20, "company"), (23, 27, "company")}
@@ -118,7 +117,7 @@ def read_file(path: Path) -> tuple[list[Sentence], list[str]]:
             refuse_overlaps(entities)
         except UserError as error:
             raise at_line(path, number, error) from None
-        words = tuple(SPACE if character.isspace() else character for character in text)
+        words = tuple(SPACE_SIGN if character.isspace() else character for character in text)
         tags = tuple(tags_from_spans(entities, len(words)))
         sentences.append(Sentence(words, tags, document=document))
     if not sentences:

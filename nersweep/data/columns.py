@@ -28,7 +28,7 @@ from nersweep.data.layout import (
     split,
     table,
 )
-from nersweep.data.normalise import assemble, shared
+from nersweep.data.normalise import SPACE_SIGN, assemble, shared
 from nersweep.data.schemes import STYLES
 from nersweep.data.spans import reduced
 from nersweep.data.splits import TaggedFiles
@@ -36,7 +36,6 @@ from nersweep.faults import Fault, UserError
 from nersweep.labels import spans, tags_from_spans
 
 Empty = Literal["fail", "drop", "keep"]  # what becomes of a row without a word
-SIGN = "␣"  # the word in its place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,9 +276,9 @@ class Reader:
         if not word:
             self.wordless += 1
             if self.empty == "fail":
-                must, remedy = "the word is empty", f"set data.empty=drop, or keep to read {SIGN}"
-                raise UserError(Fault(place, must=must, remedy=remedy))
-            word = SIGN if self.empty == "keep" else ""
+                remedy = f"set data.empty=drop, or keep to read {SPACE_SIGN}"
+                raise UserError(Fault(place, must="the word is empty", remedy=remedy))
+            word = SPACE_SIGN if self.empty == "keep" else ""
         return word
 
     def sentence(self, columns: Table, document: int | None, number: int) -> Sentence:
@@ -321,7 +320,7 @@ class Reader:
         if self.comments:
             facts.append(f"{self.comments:,} comment lines are skipped")
         if self.wordless:
-            done = "are left out" if self.empty == "drop" else f"get the word {SIGN}"
+            done = "are left out" if self.empty == "drop" else f"get the word {SPACE_SIGN}"
             facts.append(f"{self.wordless:,} rows without a word {done}")
         if self.nested:
             facts.append(f"{self.nested:,} entities within others are left out of the tags")

@@ -1,5 +1,6 @@
 """Normalise the tags of a corpus to IOB2."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -11,6 +12,8 @@ from nersweep.data.division import Divided
 from nersweep.data.schemes import SCHEMES, Pair, is_iob1, is_regular, scheme_of
 from nersweep.labels import starts
 
+SPACE_SIGN = "␣"  # for white space that a file of predictions could not hold
+LINE_BREAK = re.compile("[\r\n]+")
 RARE, LARGE = 2, 100  # a type of so few entities, among so many, may be a slip
 
 
@@ -75,6 +78,8 @@ def normalised(
         normal[split] = []
         for sentence in sentences:
             words = shared(sentence.words)
+            if LINE_BREAK.search("".join(words)):
+                words = tuple(LINE_BREAK.sub(SPACE_SIGN, word) for word in words)
             meant = pairwise(["O", *map(meaning, sentence.tags)])
             tags = tuple(map(iob2.__getitem__, meant))
             entities = sentence.entities

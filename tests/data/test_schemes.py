@@ -156,3 +156,17 @@ def test_a_type_of_two_entities_is_named_in_large_data_alone():
 def test_the_schemes_that_can_be_set_are_those_that_exist():
     assert set(WRITTEN) | {"IO", "bare"} == set(SCHEMES)
     assert scheme_of({"O": 3}).notes() == []
+
+
+def test_line_breaks_in_words_do_not_break_files_of_predictions():
+    words = ("a\nb", "\r\n", "c\u2028")
+    group = [Sentence(words, ("B-X", "O", "O"))]
+    corpus = assemble("a", "here", {"train": group, "dev": group, "test": group})
+    assert corpus.train[0].words == ("a␣b", "␣", "c\u2028")
+
+
+def test_types_of_overlapping_entities_are_named_as_those_of_tags():
+    entities = ((0, 1, "New Name"), (0, 2, "Old Name"))
+    group = [Sentence(("a", "b"), ("B-Old Name", "I-Old Name"), entities=entities)]
+    corpus = assemble("a", "here", {"train": group, "dev": group, "test": group})
+    assert corpus.train[0].entities == ((0, 1, "New_Name"), (0, 2, "Old_Name"))

@@ -87,12 +87,8 @@ class Run:
 
         rows: dict[str, dict[str, float]] = {}
         for split in ("dev", "test"):
-            scores = self.result.scores(split)
-            rates = scores.flat()
-            for type_ in scores.types:
-                for name in ("f1", "precision", "recall", "support"):
-                    rates.pop(f"{type_}/{name}", None)
-            rows[split] = rates
+            rates = self.result.scores(split).flat()
+            rows[split] = {name: x for name, x in rates.items() if not name.startswith("types/")}
         return DataFrame.from_dict(rows, orient="index")
 
     def types(self, split: Literal["dev", "test"] = "test") -> "DataFrame":

@@ -106,7 +106,7 @@ def evaluate(options: EvaluateOptions) -> None:
     scores = all_scores(tagger, sentences, split, predicted, trained_on, augmented, types)
     title = f"{chosen.name} on {gold.name}"
     console.print(score_table(split, predicted, tagger.labels).rstrip("\n"))
-    print_scores(title, scores, tagger.labels)
+    print_scores(title, scores)
     for note in notes:
         console.print(f"note: {note}")
     facts = {"model": str(chosen.folder), "data": gold.name, "types": sorted(types)}
@@ -115,12 +115,11 @@ def evaluate(options: EvaluateOptions) -> None:
     console.print(f"evaluation: {folder / 'errors.html'}")
 
 
-def print_scores(title: str, scores: Mapping[str, float], labels: LabelSet) -> None:
+def print_scores(title: str, scores: Mapping[str, float]) -> None:
     """Print the scores that are not of a type."""
-    of_types = ("types/", *(f"{name}/" for name in labels.types))
     rows: list[tuple[str, str]] = []
     for name, value in scores.items():
-        if not name.startswith(of_types):
+        if not name.startswith("types/"):
             rows.append((name, f"{value:.4f}" if isinstance(value, float) else str(value)))
     print_table(title, ("score", "value"), rows)
 

@@ -101,7 +101,8 @@ class Row:
 
         A type's score has no value in a run whose split lacks the type, as a fold may.
         """
-        type_ = score.partition("/")[0]
+        level, _, rest = score.partition("/")
+        type_ = rest.rpartition("/")[0] if level == "types" else ""
         values: list[float] = []
         for record, value in zip(self.records, self.values(score), strict=True):
             if type_ not in record.types or record.support(type_):

@@ -524,4 +524,4 @@ def test_a_fold_without_a_type_does_not_count_for_its_mean():
     absent = {"PER": of_types["PER"], "LOC": replace(of_types["LOC"], f1=0.0, support=0)}
     lacking = replace(runs[0].result, test=replace(runs[0].result.test, types=absent))
     row = compare([replace(runs[0], result=lacking), runs[1]]).rows[0]
-    assert row.mean("LOC/f1") == row.values("LOC/f1")[1] > 0
+    assert row.mean("types/LOC/f1") == row.values("types/LOC/f1")[1] > 0

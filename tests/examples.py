@@ -14,8 +14,7 @@ from nersweep.evaluation.analysis import (
 )
 from nersweep.evaluation.metrics import Rates, Scores, TypeScores
 from nersweep.results.result import DataFacts, FinishedResult, Seconds, Status
-from nersweep.training.gradients import Histogram
-from nersweep.training.history import EpochRecord, Gradients
+from nersweep.training.history import EpochRecord, Gradients, Histogram
 
 
 def scores(f1: float = 0.5, **support: int) -> Scores:

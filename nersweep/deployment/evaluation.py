@@ -23,11 +23,11 @@ from nersweep.data.corpus import (
 from nersweep.data.normalise import normalised
 from nersweep.deployment import datasets
 from nersweep.deployment.models import ChosenModel, ModelOptions, find_model, load_tagger
-from nersweep.evaluation.analysis import (
+from nersweep.evaluation.analysis import training_entities
+from nersweep.evaluation.final import (
     analyse_split,
     confidence,
     decoding_of,
-    training_entities,
     with_copies,
     with_curve,
 )

@@ -4,22 +4,23 @@ A model that ranks entities better has a better curve; one whose threshold alone
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nersweep.evaluation.counts import DocumentCounts, from_dense
 from nersweep.evaluation.influence import Floats
-from nersweep.evaluation.thresholds import Decoding
+
+if TYPE_CHECKING:
+    from nersweep.evaluation.thresholds import Decoding
 
 TAUS = (-3, -2, -1.5, -1, -0.75, -0.5, -0.3, -0.2, -0.1, 0)
 TAUS += tuple(-tau for tau in reversed(TAUS[:-1]))  # closer where most runs have their best F1
 
 
 def count_curve(
-    decoding: Decoding, prior: NDArray[np.float64], documents: NDArray[np.int64]
+    decoding: "Decoding", prior: NDArray[np.float64], documents: NDArray[np.int64]
 ) -> DocumentCounts:
     """Count the entities of each document at each τ of TAUS, which stand where types do.
 
@@ -46,27 +47,54 @@ class CurveRate:
 
     def measure(self, counts: Floats) -> tuple[float, Floats]:
         """Return the value, and each cluster's influence. counts: (clusters, τ, 3)."""
-        sums = torch.from_numpy(counts.sum(0)).requires_grad_()
-        value = 100 * self.value(sums)
-        (gradient,) = torch.autograd.grad(value, sums)
-        influence: Floats = (counts * gradient.numpy()).sum((1, 2))
-        return float(value.detach()), influence
+        value, gradient = self.value(counts.sum(0))
+        influence: Floats = (counts * (100 * gradient)).sum((1, 2))
+        return 100 * value, influence
 
-    def value(self, sums: Tensor) -> Tensor:
-        """Return the value in [0, 1] of summed counts (τ, 3)."""
-        correct, predicted, gold = sums[sums[:, 1] > 0].unbind(1)
+    def value(self, sums: Floats) -> tuple[float, Floats]:
+        """Return the value in [0, 1] of summed counts (τ, 3), and its gradient (τ, 3)."""
+        gradient = np.zeros_like(sums)
+        used = np.flatnonzero(sums[:, 1] > 0)
+        correct, predicted, gold = sums[used].T
         if not len(gold) or not gold[0] > 0:
-            return 0 * sums.sum()
+            return 0.0, gradient
         end = int((correct / gold).argmax()) + 1
-        precision, recall = (correct / predicted)[:end], (correct / gold)[:end]
+        correct, predicted, gold = correct[:end], predicted[:end], gold[:end]
+        precision, recall = correct / predicted, correct / gold
         if self.precision is None:
-            heights = (precision[1:] + precision[:-1]) / 2
-            return recall[0] * precision[0] + (recall.diff() * heights).sum()
-        reached = torch.nonzero(precision >= self.precision).ravel()
-        if not len(reached):
-            return 0 * sums.sum()
-        last = int(reached[-1])
-        if last == end - 1:
-            return recall[last]
-        share = (precision[last] - self.precision) / (precision[last] - precision[last + 1])
-        return recall[last] + share * (recall[last + 1] - recall[last])
+            value, by_precision, by_recall = area(precision, recall)
+        else:
+            value, by_precision, by_recall = recall_at(self.precision, precision, recall)
+        by_correct = by_precision / predicted + by_recall / gold
+        by_predicted, by_gold = -by_precision * precision / predicted, -by_recall * recall / gold
+        gradient[used[:end]] = np.stack([by_correct, by_predicted, by_gold], axis=1)
+        return value, gradient
+
+
+def area(precision: Floats, recall: Floats) -> tuple[float, Floats, Floats]:
+    """Return the area under a curve of points (n,), and its derivatives by precision and recall.
+
+    ∑ (R_i − R_{i−1}) (P_i + P_{i−1}) / 2 with R_{−1} = 0 and P_{−1} = P_0.
+    """
+    widths = np.diff(recall, prepend=0)
+    heights = (precision + np.append(precision[:1], precision[:-1])) / 2
+    by_precision = (widths + np.append(widths[1:], 0)) / 2
+    by_precision[0] += widths[0] / 2
+    return float(widths @ heights), by_precision, heights - np.append(heights[1:], 0)
+
+
+def recall_at(target: float, precision: Floats, recall: Floats) -> tuple[float, Floats, Floats]:
+    """Return the last recall on a curve at a precision, and its derivatives by both, (n,)."""
+    by_precision, by_recall = np.zeros_like(precision), np.zeros_like(recall)
+    reached = np.flatnonzero(precision >= target)
+    if not len(reached):
+        return 0.0, by_precision, by_recall
+    last = int(reached[-1])
+    if last == len(recall) - 1:
+        by_recall[last] = 1
+        return float(recall[last]), by_precision, by_recall
+    fall, rise = precision[last] - precision[last + 1], recall[last + 1] - recall[last]
+    share = (precision[last] - target) / fall  # of the way to the next point
+    by_recall[[last, last + 1]] = 1 - share, share
+    by_precision[[last, last + 1]] = (1 - share) * rise / fall, share * rise / fall
+    return float(recall[last] + share * rise), by_precision, by_recall

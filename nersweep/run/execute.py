@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 
 from nersweep.config.schema import TrainConfig
 from nersweep.data.corpus import tag_counts
-from nersweep.evaluation.analysis import Analysis, analyse, shifts
+from nersweep.evaluation.analysis import Analysis
+from nersweep.evaluation.final import analyse, shifts
 from nersweep.evaluation.metrics import Scores, score
 from nersweep.faults import one_line
 from nersweep.machine import files, gpus, host

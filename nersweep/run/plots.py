@@ -7,14 +7,25 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nersweep.plotting import cells, save, styled, styles
+from nersweep.plotting import cells, save, styled, styles, text_width
 from nersweep.training.history import EpochRecord, StepRecord
+
+TURNED = 0.87  # sin 60°, the height of a label that is turned, by its length
 
 
 @styled
 def learning_curves(path: Path, steps: Sequence[StepRecord], epochs: Sequence[EpochRecord]) -> None:
     """Draw the training loss over steps beside cross entropy and F1 of dev over epochs."""
-    figure = Figure(figsize=(13, 3.5), dpi=120, layout="constrained")
+    width, height = 13, 3.5
+    figure = Figure(figsize=(width, height), dpi=120)
+    legend = min(text_width(epochs[0].dev.types, 8) + 0.6, width / 2)
+    figure.subplots_adjust(
+        left=0.6 / width,
+        right=1 - legend / width,
+        bottom=0.5 / height,
+        top=1 - 0.3 / height,
+        wspace=0.2,
+    )
     left, middle, right = figure.subplots(1, 3)
     plot_loss(left, np.array([step.loss for step in steps]))
     plot_cross_entropy(middle, epochs)
@@ -63,7 +74,14 @@ def confusion_matrix(path: Path, counts: np.ndarray, names: Sequence[str], title
     The shade is the share of the row; the number in a cell is its count.
     """
     size = max(4.0, 0.62 * len(names) + 1.5)
-    figure = Figure(figsize=(size + 0.8, size), dpi=120, layout="constrained")
+    figure = Figure(figsize=(size + 0.8, size), dpi=120)
+    label = min(text_width(names, 8), size / 2)
+    figure.subplots_adjust(
+        left=(label + 0.4) / (size + 0.8),
+        right=1 - 0.1 / (size + 0.8),
+        bottom=(label * TURNED + 0.45) / size,
+        top=1 - 0.3 / size,
+    )
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     texts: list[list[str]] = []

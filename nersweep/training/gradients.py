@@ -1,25 +1,15 @@
 """Histograms of gradient norms: how hard words are, and how strongly each pulls."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nersweep.training.history import Histogram
+
 BINS = 30
-
-
-@dataclass
-class Histogram:
-    """Words by bins of g = 1 − p_y, each (O, entities) × bins.
-
-    words: their number; norms: their sum of g; pulls: their sum of |∂L/∂z_y|, if it was measured.
-    """
-
-    words: list[list[float]]
-    norms: list[list[float]]
-    pulls: list[list[float]] | None = None
 
 
 class GradientHistogram:

@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import TypeAdapter
-from torch import Tensor
 
 from nersweep.evaluation.metrics import Scores
 from nersweep.machine.typed import validate
-from nersweep.model.tagger import Predictions
-from nersweep.training.gradients import Histogram
+
+if TYPE_CHECKING:  # reports read histories without torch
+    from torch import Tensor
+
+    from nersweep.model.tagger import Predictions
 
 
 @dataclass
@@ -26,6 +28,18 @@ class StepRecord:
     def to_json(self) -> dict[str, Any]:
         values: dict[str, Any] = STEP.dump_python(self, exclude_defaults=True)
         return values
+
+
+@dataclass
+class Histogram:
+    """Words by bins of g = 1 − p_y, each (O, entities) × bins.
+
+    words: their number; norms: their sum of g; pulls: their sum of |∂L/∂z_y|, if it was measured.
+    """
+
+    words: list[list[float]]
+    norms: list[list[float]]
+    pulls: list[list[float]] | None = None
 
 
 @dataclass
@@ -95,8 +109,8 @@ class History(Trace):
     dev_predictions: of the best epoch; weights: of the best epoch, in float32.
     """
 
-    dev_predictions: Predictions | None = None
-    weights: dict[str, Tensor] = field(default_factory=dict)
+    dev_predictions: "Predictions | None" = None
+    weights: dict[str, "Tensor"] = field(default_factory=dict)
 
     def dump(self) -> str:
         """Return all but the arrays as JSON."""
@@ -104,7 +118,7 @@ class History(Trace):
 
     @classmethod
     def load(
-        cls, text: str | bytes, dev_predictions: Predictions | None, weights: dict[str, Tensor]
+        cls, text: str | bytes, dev_predictions: "Predictions | None", weights: dict[str, "Tensor"]
     ) -> Self:
         """Return the history of what `dump` gave, with its arrays."""
         trace = validate(TRACE, json.loads(text))

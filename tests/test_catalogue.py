@@ -14,28 +14,28 @@ from hydra._internal.utils import get_args_parser
 
 from loss_catalogue.__main__ import main
 from loss_catalogue.curves import P, Picture, draw
-from loss_catalogue.document import draw_weights, write
+from loss_catalogue.document import catalogue, document, draw_weights, write
 from loss_catalogue.entries import ENTRIES
 from loss_catalogue.options import CONLL, Option
 from nersweep.command import line as line_module
 from nersweep.config import schema as sections
 
 CHECKOUT = Path(__file__).parents[1]
-CONF = CHECKOUT / "conf"
+CONF, DOCS = CHECKOUT / "conf", CHECKOUT / "docs"
 OPTIONS = sorted(file.stem for file in (CONF / "loss").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("docs")
-    assert main([str(folder)]) == 0
-    return folder
+def text():
+    """The document, without its pictures, which take 10 s to draw."""
+    options = catalogue(CONF)
+    pictures = {option.name: ENTRIES[option.name].picture(option) for option in options}
+    return document(options, pictures, CONF)
 
 
 @pytest.fixture(scope="module")
-def chapters(written):
+def chapters(text):
     """Option -> the text of its section."""
-    text = (written / "losses.md").read_text(encoding="utf-8")
     return {
         part.split("\n", 1)[0]: part
         for part in re.split(r"^### ", text.split("\n## Class weights")[0], flags=re.M)
@@ -66,21 +66,26 @@ def curves(name):
     return ENTRIES[name].picture(Option(name, CONF)).curves
 
 
-def test_the_committed_catalogue_is_up_to_date(written):
-    committed = CHECKOUT / "docs"
-    same = (written / "losses.md").read_text("utf-8") == (committed / "losses.md").read_text(
-        "utf-8"
-    )
+def test_the_committed_catalogue_is_up_to_date(text):
+    same = text == (DOCS / "losses.md").read_text("utf-8")
     assert same, "run make docs"
-    assert pictures(written) == pictures(committed)
+    links = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert set(links) == pictures(DOCS) and len(links) == len(OPTIONS) + 1
 
 
 def pictures(folder):
-    return {file.relative_to(folder) for file in folder.glob("img/losses/*")}
+    return {file.relative_to(folder).as_posix() for file in folder.glob("img/losses/*")}
+
+
+@pytest.mark.long  # draws all pictures
+def test_the_command_writes_the_document_and_its_pictures(text, tmp_path):
+    assert main([str(tmp_path)]) == 0
+    assert (tmp_path / "losses.md").read_text("utf-8") == text
+    assert pictures(tmp_path) == pictures(DOCS)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_option_has_its_section_and_its_picture(name, written, chapters):
+def test_every_option_has_its_section_and_its_picture(name, chapters):
     for part in (
         "```math\n",
         f"python -m nersweep loss={name}",
@@ -91,7 +96,7 @@ def test_every_option_has_its_section_and_its_picture(name, written, chapters):
         assert part in chapters[name]
     (link,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", chapters[name])
     assert link == f"img/losses/{name}.svg"
-    assert ElementTree.parse(written / link).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    assert ElementTree.parse(DOCS / link).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -194,11 +199,10 @@ def test_the_curves_are_those_of_the_formulas():
     assert rare.loss / frequent.loss == pytest.approx(np.full(len(p), 169578 / 1155))
 
 
-def test_the_weights_are_those_of_the_counts(written):
-    text = (written / "losses.md").read_text(encoding="utf-8").split("\n## Class weights")[1]
+def test_the_weights_are_those_of_the_counts(text):
     cells = {
         line.split(" | ")[0]: line.strip("| ").split(" | ")
-        for line in text.splitlines()
+        for line in text.split("\n## Class weights")[1].splitlines()
         if line.startswith("| ")
     }
     head, counts = cells["| label"], np.array([*CONLL.values()])
@@ -215,9 +219,8 @@ def test_make_docs_writes_it():
     ).read_text("utf-8")
 
 
-def test_pictures_say_numbers_in_full(written):
+def test_pictures_say_numbers_in_full(tmp_path):
     """Coordinates are cut to two digits, what a reader reads is not."""
-    texts = "".join(
-        ElementTree.parse(written / "img" / "losses" / "class_weights.svg").getroot().itertext()
-    )
+    draw_weights(tmp_path / "weights.svg", CONF)
+    texts = "".join(ElementTree.parse(tmp_path / "weights.svg").getroot().itertext())
     assert all(f"β={beta}" in texts for beta in ("0.99", "0.999", "0.9999", "0.99999"))

@@ -70,9 +70,22 @@ def compose_or_explain(overrides: Sequence[str], composer: Composer) -> Composed
             missing.add(option.key_or_group)
     hydra, config = composer.whole(valid).hydra, composer(valid)
     choices = hydra.runtime.choices
+    values = [value for value in values if not missing & groups_behind(value.key_or_group)]
+    try:
+        composer.set(values, config)
+    except COMPOSITION:
+        config, of_values = set_or_explain(values, composer(valid), choices, composer)
+        faults |= of_values
+    ordered = [fault for override in overrides for fault in faults.get(override, ())]
+    return Composed(config, hydra, composer.choice(valid), valid, ordered)
+
+
+def set_or_explain(
+    values: Sequence[Override], config: DictConfig, choices: Mapping[str, Any], composer: Composer
+) -> tuple[DictConfig, dict[str, list[Fault]]]:
+    """Set values one by one. Return the configuration, and the faults of those that do not fit."""
+    faults: dict[str, list[Fault]] = {}
     for value in values:
-        if missing & groups_behind(value.key_or_group):
-            continue
         before = copy.deepcopy(config)
         try:
             composer.set([value], config)
@@ -80,8 +93,7 @@ def compose_or_explain(overrides: Sequence[str], composer: Composer) -> Composed
             config = before  # of seed.x=3, Hydra has set seed={}
             own = section_faults(value, config, choices)
             faults[text_of(value)] = own or [explain(value, error, config, choices, composer)]
-    ordered = [fault for override in overrides for fault in faults.get(override, ())]
-    return Composed(config, hydra, composer.choice(valid), valid, ordered)
+    return config, faults
 
 
 def section_faults(

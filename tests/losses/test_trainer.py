@@ -126,7 +126,7 @@ def apart(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_accumulation_changes_nothing(loss, tmp_path):
     by_hand = trained_by_hand(loss)
-    for batch, accumulation in ((8, 1), (2, 4), (1, 8)):
+    for batch, accumulation in ((8, 1), (2, 4)):
         assert apart(trained(tmp_path, TrainerLoss(loss), batch, accumulation), by_hand) < 1e-12
 
 

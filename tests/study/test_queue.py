@@ -34,10 +34,10 @@ pytestmark = pytest.mark.slow
 def test_a_killed_worker_s_trial_is_resumed_by_another_from_its_checkpoint(output_dir):
     command = [
         f"output_dir={output_dir}",
-        f"{LR}choice(0.021,0.022,0.023)",
+        f"{LR}choice(0.021,0.022)",
         "study.sampler=grid",
         "study.name=shared",
-        "train.epochs=30",
+        "train.epochs=12",
         "study.pruner=none",
     ]
     arguments = [a for a in SMALL if not a.startswith("train.")] + [
@@ -58,14 +58,14 @@ def test_a_killed_worker_s_trial_is_resumed_by_another_from_its_checkpoint(outpu
     other.join()
     assert other.exitcode == 0
     trials = trials_of(output_dir, "shared")
-    assert states(trials) == ["COMPLETE"] * 3
-    assert [t.user_attrs.get("deaths", 0) for t in trials] == [1, 0, 0]
+    assert states(trials) == ["COMPLETE"] * 2
+    assert [t.user_attrs.get("deaths", 0) for t in trials] == [1, 0]
     assert {t.user_attrs["lease"]["pid"] for t in trials} <= {os.getpid(), other.pid}
-    assert sorted(t.params["train.lr"] for t in trials) == [0.021, 0.022, 0.023]
+    assert sorted(t.params["train.lr"] for t in trials) == [0.021, 0.022]
     assert read_result(folder / RESULT).status == Status.FINISHED
     store = f"sqlite:///{output_dir}/mlflow.db"
     history = MlflowClient(store).get_metric_history(run_id_of(folder, store), "dev/f1")
-    assert [metric.step for metric in history] == list(range(1, 31))
+    assert [metric.step for metric in history] == list(range(1, 13))
 
 
 def work_from(arguments):
@@ -153,7 +153,7 @@ def test_workers_that_draw_the_same_setting_make_its_run_once(output_dir):
     log = output_dir / "performed"
     space = ["study.space.loss=dice,ghm", "study.sampler=random", "study.trials=3"]
     command = [*SMALL, f"output_dir={output_dir}", "study.name=twins", "seed=9", *space]
-    workers = [FORKED.Process(target=log_work, args=[command, log]) for _ in range(3)]
+    workers = [FORKED.Process(target=log_work, args=[command, log]) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -104,7 +104,7 @@ def test_each_switch_switches_its_part():
 
 
 def test_features_under_masks_have_the_mean_and_the_spread_of_torchs_dropout():
-    draws, moments = 1000, []
+    draws, moments = 400, []
     for masks in (True, False):
         engine = EngineConfig(masks=masks)
         encoder = assembled(engine, dropout=0.2, dtype=torch.bfloat16).train()

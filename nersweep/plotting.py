@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.image import imsave
@@ -97,9 +97,9 @@ def text_width(texts: Iterable[str], size: float) -> float:
     Margins from it save the layout that measures all texts twice, a quarter of the time.
     """
     points, font = 72, FontProperties(size=size)
-    renderer = RendererAgg(1, 1, points)
-    widths = [renderer.get_text_width_height_descent(text, font, False)[0] for text in texts]
-    return max(widths, default=0.0) / points
+    canvas: Any = FigureCanvasAgg(Figure(dpi=points))
+    measure = canvas.get_renderer().get_text_width_height_descent
+    return max((measure(text, font, False)[0] for text in texts), default=0.0) / points
 
 
 def cells(axes: Axes, shades: np.ndarray, texts: Sequence[Sequence[str]], size: float = 8) -> None:

@@ -50,7 +50,9 @@ def write_figure(
         png: {"Software": None},
         svg: {"Date": None, "Creator": None},
     }
-    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    assert layout is not None
+    layout.execute(figure)
     figure.set_layout_engine("none")  # laid out once for both files
     for path, values in metadata.items():
         with in_place_of(path) as file:

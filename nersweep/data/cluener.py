@@ -18,15 +18,13 @@ from nersweep.data.files import (
     read_utf8,
 )
 from nersweep.data.normalise import SPACE_SIGN, assemble
+from nersweep.data.spans import reduced
 from nersweep.faults import Fault, UserError
 from nersweep.labels import Span, tags_from_spans
 
 FILES = ("train.json", "dev.json")
 ORIGIN = "https://github.com/CLUEbenchmark/CLUENER2020"
 LABEL = "{type: {surface: [[start, end], ...]}}"
-
-# The published files have one line with overlaps, train.json:1507: two companies in a book's title.
-TITLE, WITHIN = (15, 35, "book"), {(16, 20, "company"), (23, 27, "company")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +41,10 @@ class Cluener(Division):
     drawn with `dev_seed` (≥ 0), is the development split; both parts keep the order of the file, on
     every machine the same.
 
-    Raises UserError for a folder without the files, and with file and line for what is wrong in
-    them: another shape, offsets outside the text, a surface that differs from the text, entities
-    that overlap. The published train.json has one line with overlaps; there the longest entity is
-    kept, and `notes` says so.
+    Of entities that overlap, the outermost become tags, as the published train.json has in one
+    line, and `notes` says so. Raises UserError for a folder without the files, and with file and
+    line for what is wrong in them: another shape, offsets outside the text, a surface that differs
+    from the text.
     """
 
     path: str | None
@@ -109,17 +107,18 @@ def read_file(path: Path) -> tuple[list[Sentence], list[str]]:
             continue
         try:
             text, entities, document = read_line(line)
-            if {TITLE, *WITHIN} <= entities:
-                entities -= WITHIN
-                within = " and ".join(map(shown, sorted(WITHIN)))
-                place = f"{path.name}:{number}"
-                notes.append(f"{place}: {within} lie within {shown(TITLE)} and are left out")
-            refuse_overlaps(entities)
         except UserError as error:
             raise at_line(path, number, error) from None
         words = tuple(SPACE_SIGN if character.isspace() else character for character in text)
-        tags = tuple(tags_from_spans(entities, len(words)))
-        sentences.append(Sentence(words, tags, document=document))
+        every = sorted(entities)
+        kept = reduced(every, "outermost")
+        if len(kept) < len(every):
+            others = " and ".join(map(shown, sorted(entities.difference(kept))))
+            place = f"{path.name}:{number}"
+            notes.append(f"{place}: {others} overlap others and are left to head=span alone")
+        nested = tuple(every) if len(kept) < len(every) else None
+        tags = tuple(tags_from_spans(kept, len(words)))
+        sentences.append(Sentence(words, tags, document=document, entities=nested))
     if not sentences:
         raise UserError(Fault(str(path), must="no sentence in it"))
     return sentences, notes
@@ -172,15 +171,6 @@ def offsets(place: Any, name: str, surface: str, text: str) -> tuple[int, int]:
     if text[start : end + 1] != surface:
         raise error_in(f"{name} {place}", f"the text has {quoted(text[start : end + 1])} there")
     return start, end + 1
-
-
-def refuse_overlaps(entities: set[Span]) -> None:
-    """Raise UserError if two entities share a character."""
-    last = None
-    for entity in sorted(entities):
-        if last and entity[0] < last[1]:
-            raise error_in("", f"{shown(last)} and {shown(entity)} overlap")
-        last = entity
 
 
 def error_in(subject: str, must: str) -> UserError:

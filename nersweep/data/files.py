@@ -54,7 +54,8 @@ def parse_json(text: str, start: int = 0) -> tuple[Any, int]:
     """
     try:
         value, end = DECODER.raw_decode(text, start)
-        json.dumps(value, ensure_ascii=False).encode()
+        if text.find("\\u", start, end) >= 0:  # an escape, which may be half a surrogate
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         line = text.count("\n", 0, start) + 1
         place = f"line {error.lineno}, " if error.lineno > line else ""

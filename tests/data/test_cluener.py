@@ -155,11 +155,6 @@ FAULTS = {
     ONE % '{"ab": [[1, 2]]}': 'name "ab" [1, 2]: the text has "bc" there',
     ONE % '{"abc": [[0, 1]]}': 'name "abc" [0, 1]: the text has "ab" there',
     '{"text": "a", "label": {}, "document": [1]}': ("document [1]: must be text or a whole number"),
-    line("abcd", name=[[1, 2]], game=[[2, 3]]): "name [1, 2] and game [2, 3] overlap",
-    line("abcd", game=[[2, 3]], name=[[0, 2]]): "name [0, 2] and game [2, 3] overlap",
-    line("abcd", name=[[0, 1], [1, 2]]): "name [0, 1] and name [1, 2] overlap",
-    line("abcd", name=[[0, 3]], game=[[1, 1]]): "name [0, 3] and game [1, 1] overlap",
-    line("abcd", name=[[1, 2]], game=[[1, 2]]): "game [1, 2] and name [1, 2] overlap",
 }
 
 
@@ -181,18 +176,15 @@ def test_bytes_that_are_no_text_and_a_file_without_sentences(tmp_path, faults_of
         assert faults_of(lambda: read_file(file)) == (Fault(str(file), must="no sentence in it"),)
 
 
-def test_of_the_overlaps_in_the_published_file_the_longest_entity_is_kept(tmp_path, faults_of):
+def test_of_entities_that_overlap_the_outermost_become_tags(tmp_path):
     text = "".join(chr(0x4E00 + i) for i in range(40))
     published = line(text, book=[[15, 34]], company=[[16, 19], [23, 26]])
     (tmp_path / "a.json").write_text(f"{PLAIN}\n{published}\n")
-    sentences, notes = read_file(tmp_path / "a.json")
-    assert spans(sentences[1].tags) == [(15, 35, "book")]
-    assert notes == [
-        "a.json:2: company [16, 19] and company [23, 26] lie within book [15, 34] and are left out"
-    ]
-    (fault,) = faults_of(lambda: read(tmp_path, line(text, book=[[15, 34]], company=[[16, 19]])))
-    overlap = "book [15, 34] and company [16, 19] overlap"
-    assert fault == Fault(f"{tmp_path}/a.json:1", must=overlap)
+    (plain, nested), notes = read_file(tmp_path / "a.json")
+    assert spans(nested.tags) == [(15, 35, "book")] and plain.entities is None
+    assert nested.entities == ((15, 35, "book"), (16, 20, "company"), (23, 27, "company"))
+    (note,) = notes
+    assert note.startswith("a.json:2: company [16, 19] and company [23, 26] overlap")
 
 
 # The splits

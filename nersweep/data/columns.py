@@ -62,16 +62,14 @@ class ColumnFiles(Columns, TaggedFiles):
     def read(self, path: Path) -> list[Sentence]:
         return read_file(path, self, self.empty, self.notes)
 
-    def divide(self, splits: Splits) -> Divided:
-        if self.empty != "drop":
-            return super().divide(splits)
-        return super().divide({split: without_empty(group) for split, group in splits.items()})
-
-    def load(self) -> Corpus:
+    def normalise(self, splits: Splits) -> tuple[Splits, list[str]]:
         try:
-            return super().load()
+            normal, notes = super().normalise(splits)
         except UserError as error:
             raise placed(error, self.files(), self) from None
+        if self.empty == "drop":
+            normal = {split: without_empty(group) for split, group in normal.items()}
+        return normal, notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,10 +199,17 @@ class Reader:
     def table(self, block: str) -> Table | None:
         """Return the columns of a block; None if its rows must be read one by one."""
         layout = self.layout
-        if layout.prefix or (layout.comment and layout.comment in block):
+        if layout.comment and layout.comment in block:
             return None
         columns = table(block, layout.separator)
-        if columns is None or len(columns) != len(layout.names) or "" in columns[layout.word]:
+        if columns is None or len(columns) != len(layout.names):
+            return None
+        if layout.prefix:
+            words = columns[layout.word]
+            if not all(word.startswith(layout.prefix) for word in words):
+                return None
+            columns[layout.word] = [word.removeprefix(layout.prefix) for word in words]
+        if "" in columns[layout.word]:
             return None
         if layout.index and not "".join(columns[0]).isdigit():
             return None

@@ -24,7 +24,7 @@ SAMPLE = 1000  # rows
 MOST = 10  # names in a message
 KEYS = ("Entity", "NER", "NE", "ner", "ne", "name")  # of entities in such a column
 
-Table = Sequence[Sequence[str]]  # the columns of some rows
+Table = list[Sequence[str]]  # the columns of some rows
 Position = int | str  # of a column: from 1 at the left or -1 at the right, or its name
 
 

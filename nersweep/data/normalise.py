@@ -16,21 +16,22 @@ SPACE_SIGN = "␣"  # for white space that a file of predictions could not hold
 LINE_BREAK = re.compile("[\r\n]+")
 RARE, LARGE = 2, 100  # a type of so few entities, among so many, may be a slip
 
+Normalise = Callable[[Splits], tuple[Splits, list[str]]]
+
 
 def assemble(
     name: str,
     source: str,
     splits: Splits,
     divide: Callable[[Splits], Divided] = Divided,
-    scheme: str | None = None,
-    outside: str | None = None,
+    normalise: Normalise | None = None,
 ) -> Corpus:
     """Return the corpus with IOB2 tags, and with notes on its labels that a user should read.
 
     splits: with tags in any scheme. divide: makes train, dev and test of them once their tags are
-    IOB2, and may have notes of its own. scheme, outside: as in `scheme_of`.
+    IOB2, and may have notes of its own. normalise: makes them IOB2, None: `normalised`.
     """
-    normal, repairs = normalised(splits, scheme, outside)
+    normal, repairs = (normalise or normalised)(splits)
     final, notes, pool, fold = divide(normal)
     train_tags = tag_counts(final["train"])
     absent = []
@@ -48,7 +49,8 @@ def normalised(
 ) -> tuple[Splits, list[str]]:
     """Return the splits with IOB2 tags, and notes on how the tags were written and what is odd.
 
-    The scheme is that of all splits together. Raises UserError for tags of no scheme.
+    The scheme is that of all splits together. scheme, outside: as in `scheme_of`. Raises UserError
+    for tags of no scheme.
     """
     counts: Counter[str] = Counter()
     for sentences in splits.values():

@@ -88,7 +88,7 @@ def scheme_of(
         for tag in entities:
             match = STYLES[style].fullmatch(tag)
             if match is None:
-                raise misfit(tag, f"the other tags are written as {style}")
+                raise misfit(tag, f"the other tags are written as {style}", counts=counts)
             readings[tag] = match[1].upper(), match[2]
         name = name or (commonest(readings, entities) if readings else "IOB2")
         fits = fitting({prefix for prefix, _ in readings.values()})
@@ -145,8 +145,14 @@ def joined_types(types: Collection[str]) -> dict[str, str]:
     return names
 
 
-def misfit(tag: str, why: str, fits: Collection[str] = ()) -> UserError:
-    """Return the fault of a tag. why: how others are written, or the scheme that lacks it."""
+def misfit(
+    tag: str, why: str, fits: Collection[str] = (), counts: Collection[str] = ("O",)
+) -> UserError:
+    """Return the fault of a tag.
+
+    why: how others are written, or the scheme that lacks it. fits: schemes that have it. counts:
+    all tags.
+    """
     must = why
     if why in SCHEMES:
         forms = [f"{letter}-" for letter in SCHEMES[why]] or ["types without a prefix"]
@@ -154,7 +160,7 @@ def misfit(tag: str, why: str, fits: Collection[str] = ()) -> UserError:
     remedy = "mend the tag"
     if fits:
         remedy = f"the prefixes of the data fit data.scheme={' or '.join(fits)}"
-    elif tag in SIGNS:
+    elif tag in SIGNS and "O" not in counts:
         remedy = f"mend it, or set data.outside={tag or repr(tag)} if it stands for O"
     return UserError(Fault("tag", tag, must, remedy))
 

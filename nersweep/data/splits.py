@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from nersweep.data.corpus import SPLITS, Corpus, Sentence, Splits
 from nersweep.data.division import Division
-from nersweep.data.normalise import assemble
+from nersweep.data.normalise import assemble, normalised
 from nersweep.faults import Fault, UserError
 
 
@@ -61,7 +61,11 @@ class SplitFiles(Division):
 
     def assemble(self, source: str, splits: Splits) -> Corpus:
         """Return the corpus of the splits that are given. Raises UserError."""
-        return assemble(self.format, source, splits, self.divide)
+        return assemble(self.format, source, splits, self.divide, self.normalise)
+
+    def normalise(self, splits: Splits) -> tuple[Splits, list[str]]:
+        """Return splits that were read with IOB2 tags, and notes for the user. Raises UserError."""
+        return normalised(splits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +81,11 @@ class Tagged(Division):
     outside: str | int | None = None
 
     def assemble(self, source: str, splits: Splits) -> Corpus:
+        return assemble(self.format, source, splits, self.divide, self.normalise)
+
+    def normalise(self, splits: Splits) -> tuple[Splits, list[str]]:
         outside = None if self.outside is None else str(self.outside)
-        return assemble(self.format, source, splits, self.divide, self.scheme, outside)
+        return normalised(splits, self.scheme, outside)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,17 @@ def compose(overrides: Sequence[str], composer: Composer) -> DictConfig:
     return composed.config
 
 
+def read_tagged(overrides: Sequence[str], file: str) -> tuple[Sequence[Sentence], list[str]]:
+    """Return the sentences of a file with IOB2 tags, and notes for the user.
+
+    overrides: of its reader. Raises UserError for a data set that is not one of files.
+    """
+    reader = data_set(overrides, file)
+    assert isinstance(reader, SplitFiles), "checked"
+    normal, notes = reader.normalise({"test": reader.read(Path(file))})
+    return normal["test"], [*reader.notes, *notes]
+
+
 def read_file(overrides: Sequence[str], file: str) -> tuple[list[Sentence], list[str]]:
     """Return the sentences of a file, with the tags as written, and notes for the user.
 

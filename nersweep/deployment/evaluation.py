@@ -20,7 +20,6 @@ from nersweep.data.corpus import (
     read,
     types_of,
 )
-from nersweep.data.normalise import normalised
 from nersweep.deployment import datasets
 from nersweep.deployment.models import ChosenModel, ModelOptions, find_model, load_tagger
 from nersweep.evaluation.analysis import training_entities
@@ -193,10 +192,8 @@ def training_corpus(
 def gold_split(options: EvaluateOptions) -> GoldSplit:
     """Return the sentences that the options name."""
     if options.input is not None:
-        sentences, notes = datasets.read_file(options.data, options.input)
-        normal, repairs = normalised({"test": sentences})
-        name = Path(options.input).stem
-        return GoldSplit(name, normal["test"], types_of(normal["test"]), [*notes, *repairs])
+        sentences, notes = datasets.read_tagged(options.data, options.input)
+        return GoldSplit(Path(options.input).stem, sentences, types_of(sentences), notes)
     return split_of(read(datasets.data_set(options.data)), options.split)
 
 

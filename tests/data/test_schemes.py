@@ -1,12 +1,13 @@
 """Schemes of tags."""
 
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from nersweep.data.corpus import Sentence
-from nersweep.data.normalise import assemble
+from nersweep.data.normalise import assemble, normalised
 from nersweep.data.schemes import SCHEMES, is_iob1, scheme_of
 from nersweep.labels import spans
 
@@ -34,7 +35,8 @@ def corpus_of(*sentences, **settings):
     for tags in sentences:
         words = tuple(f"w{i}" for i in range(len(tags)))
         group.append(Sentence(words, tuple(tags)))
-    return assemble("a", "here", {"train": group, "dev": group, "test": group}, **settings)
+    splits = {"train": group, "dev": group, "test": group}
+    return assemble("a", "here", splits, normalise=partial(normalised, **settings))
 
 
 @pytest.mark.parametrize("sign", ["O", "0", "_"])
@@ -116,7 +118,8 @@ def test_two_types_never_become_one(assert_refused_as):
         ("B-PER I-PER O PER", {}, "PER", "B-PER"),
         ("B-PER I-PER O B_PER", {}, "B_PER", "B-PER"),
         ("B-PER I-PER O b-PER", {}, "b-PER", "B-PER"),
-        ("B-PER I-PER O 0", {}, "0", "data.outside=0"),
+        ("B-PER I-PER _ 0", {}, "_", "data.outside=_"),
+        ("B-PER I-PER O 0", {}, "0", "mend"),
         ("B-PER E-PER S-PER S-PER U-PER O", {}, "U-PER", "BIOES"),
         ("B-PER L-PER O", {"scheme": "BIOES"}, "L-PER", "data.scheme=BILOU"),
         ("B-PER B-PER O", {"scheme": "IO"}, "B-PER", "data.scheme=IOB2"),

@@ -271,12 +271,12 @@ def test_a_run_has_its_scores_as_frames(program):
     scores, types, history = run.scores(), run.types(), run.history()
     assert scores.loc["test", "f1"] == run.test.f1
     assert scores.loc["dev", "strict/recall"] == run.dev.strict.recall
-    assert not [column for column in scores if column.startswith(("PER/", "LOC/"))]
+    assert not [column for column in scores if column.startswith(("types/", "PER/", "LOC/"))]
     assert list(types.index) == ["LOC", "PER"] and types.loc["PER", "support"] == 8
     assert types.loc["PER", "recall"] == run.test.types["PER"].recall
     assert list(history.index) == list(range(1, run.result.epochs + 1))
     assert history["dev/f1"].max() == pytest.approx(run.dev.f1, rel=1e-5)
-    assert history.loc[1, "dev/PER/support"] == 8
+    assert history.loc[1, "dev/types/PER/support"] == 8
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ from nersweep.data.files import read_utf8
 from nersweep.data.spans import Mark, SpanFiles, Text
 from nersweep.faults import Fault, UserError
 
-ENTITY = re.compile(r"T\d+\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)")  # T2, ORG 0 3;8 11, its text
+ENTITY = re.compile(
+    r"T\d+\t(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)\t(.*)"
+)  # T2, ORG 0 3;8 11, its text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,7 +116,7 @@ def text_of(
     pieces: list[str] = []
     place = 0
     for word, space in zip(words, spaces, strict=True):
-        tokens.append(Mark(place, place + len(word), "token", line))
+        tokens.append(Mark(place, place + len(word), "token", line, word))
         pieces += [word, " " * space]
         place += len(word) + space
     marks: list[Mark] = []

@@ -45,7 +45,12 @@ class JsonFiles(SpanFiles):
 
     def read(self, path: Path) -> list[Sentence]:
         _, first = next(records(path), (0, None))
-        if not (isinstance(first, dict) and has_words(first)):
+        name = None if self.columns is None else self.columns.get("word")
+        if not (isinstance(first, dict) and has_words(first, name)):
+            for setting in ("columns", "labels"):
+                if getattr(self, setting) is not None:
+                    must = f"the objects of {path} have no lists of words, which it is for"
+                    raise UserError(Fault(f"data.{setting}", getattr(self, setting), must))
             return super().read(path)
         rows = list(records(path))
         columns: dict[str, list[Any]] = {}
@@ -68,9 +73,9 @@ class JsonFiles(SpanFiles):
                 yield path, text
 
 
-def has_words(record: Record) -> bool:
-    """Return whether an object holds words as a list of texts."""
-    for name in NAMES["word"]:
+def has_words(record: Record, key: str | None) -> bool:
+    """Return whether an object holds words as a list of texts, under a key or a usual one."""
+    for name in NAMES["word"] if key is None else (key,):
         cells = record.get(name)
         if isinstance(cells, list) and cells and all(isinstance(cell, str) for cell in cells):
             return True
@@ -86,7 +91,11 @@ def records(path: Path) -> Iterator[tuple[int, Any]]:
     while True:
         start = BETWEEN.match(content, place).end()  # type: ignore[union-attr]  # matches always
         line += content.count("\n", place, start)
-        if start == len(content) or (is_array and content[start] == "]"):
+        rest = content[start : start + 1]
+        if is_array and (not rest or (rest == "]" and content[start + 1 :].strip())):
+            must = "the array has no end" if not rest else "text after the end of the array"
+            raise UserError(Fault(f"{path}:{line}", must=must))
+        if rest in ("", "]"):
             return
         try:
             record, place = parse_json(content, start)
@@ -103,9 +112,10 @@ def shape_of(record: Any) -> tuple[str, Callable[[Record, int, Counter[str]], Te
         raise UserError(Fault("", must=f"a JSON {kind} in place of an object", remedy=EXPECTED))
     if "data" in record and "annotations" in record:
         return "Label Studio", label_studio
-    if "text" in record and ("spans" in record or "tokens" in record):
+    has_spans = any(key in record for key in SPANS)
+    if "text" in record and ("spans" in record or ("tokens" in record and not has_spans)):
         return "Prodigy", prodigy
-    if "text" in record and any(key in record for key in SPANS):
+    if "text" in record and has_spans:
         return "doccano", doccano
     keys = ", ".join(map(str, record)) or "none"
     raise UserError(Fault("", must=f"unknown shape, with the keys {keys}", remedy=EXPECTED))
@@ -114,7 +124,8 @@ def shape_of(record: Any) -> tuple[str, Callable[[Record, int, Counter[str]], Te
 def doccano(record: Record, line: int, counts: Counter[str]) -> Text:
     """Return the text of an object of doccano."""
     text = text_of(record, "text")
-    key = next(key for key in SPANS if key in record)
+    keys = [key for key in SPANS if key in record]
+    key = max(keys, key=lambda key: isinstance(record[key], list) and len(record[key]) > 0)
     return Text(text, marks(record[key], key, line))
 
 
@@ -164,10 +175,8 @@ def marks(spans: Any, key: str, line: int) -> list[Mark]:
     """Return the entities of a list of [start, end, type] or of objects. Raises UserError."""
     entities: list[Mark] = []
     for span in listed(spans, key):
-        if isinstance(span, list):
-            span = (
-                dict(zip(("start", "end", "label"), span, strict=False)) if len(span) == 3 else {}
-            )
+        if isinstance(span, list) and len(span) == 3:
+            span = {"start": span[0], "end": span[1], "label": span[2]}
         start, end, types = whole(span, START), whole(span, END), value_of(span, TYPE)
         for type_ in types if isinstance(types, list) else [types]:
             if not isinstance(type_, str) or not type_.strip():

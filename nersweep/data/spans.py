@@ -127,7 +127,7 @@ class SpanFiles(SplitFiles):
         return divided(text.text, places, starts.union(text.starts), kept, list(entities))
 
     def own_words(
-        self, file: Path, text: Text, index: Mapping[int, int] | None
+        self, file: Path, text: Text, index: dict[int, int] | None
     ) -> list[tuple[int, int]]:
         """Return the places of a text's own tokens, without blank ones. Raises UserError."""
         places: list[tuple[int, int]] = []
@@ -148,7 +148,7 @@ class SpanFiles(SplitFiles):
         self,
         mark: Mark,
         text: str,
-        index: Mapping[int, int] | None,
+        index: dict[int, int] | None,
         places: Sequence[tuple[int, int]],
         counts: Counter[str],
     ) -> Span | None:
@@ -187,7 +187,7 @@ def misaligned(mark: Mark, problem: str) -> UserError:
     return UserError(Fault("", must=f"{mark} {problem}", remedy=remedy))
 
 
-def code_points(text: str, unit: Unit) -> Mapping[int, int] | None:
+def code_points(text: str, unit: Unit) -> dict[int, int] | None:
     """Return the place of each character by its offset in a unit; None if both are equal."""
     if unit == "codepoints" or text.isascii() or (unit == "utf16" and max(text) < "\U00010000"):
         return None
@@ -202,17 +202,18 @@ def code_points(text: str, unit: Unit) -> Mapping[int, int] | None:
     return index
 
 
-def located(mark: Mark, text: str, index: Mapping[int, int] | None, unit: Unit) -> tuple[int, int]:
+def located(mark: Mark, text: str, index: dict[int, int] | None, unit: Unit) -> tuple[int, int]:
     """Return where an entity starts and ends in code points. Raises UserError.
 
     It must lie in the text, and have the surface that the file stores.
     """
-    length = len(text) if index is None else max(index)
+    length = len(text) if index is None else next(reversed(index))  # the last offset
     if not 0 <= mark.start < mark.end <= length:
         must = f"{mark} lies outside the text, whose offsets go from 0 to {length}"
         raise UserError(Fault("", must=must, remedy=other_units(mark, text, unit)))
     surface = surface_at(mark, text, index)
-    if surface is None or (mark.surface is not None and plain(surface) != plain(mark.surface)):
+    stored = surface if mark.surface is None else mark.surface
+    if surface is None or (surface != stored and plain(surface) != plain(stored or "")):
         must = f'{mark}: the text has "{surface}" there'
         if surface is None:
             must = f"{mark} begins or ends within a character"
@@ -222,7 +223,7 @@ def located(mark: Mark, text: str, index: Mapping[int, int] | None, unit: Unit) 
     return index[mark.start], index[mark.end]
 
 
-def surface_at(mark: Mark, text: str, index: Mapping[int, int] | None) -> str | None:
+def surface_at(mark: Mark, text: str, index: dict[int, int] | None) -> str | None:
     """Return the text of an entity, of its parts if it has any; None if it cuts a character."""
     pieces = []
     for start, end in mark.parts or ((mark.start, mark.end),):

@@ -55,7 +55,7 @@ class Group(NamedTuple):
 
     rows: Sequence[int]
     values: Mapping[str, Sequence[Any]]
-    document: str | int | None
+    document: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +112,10 @@ class CsvFiles(TableFiles):
         except csv.Error as error:
             must = f"not valid CSV ({one_line(error)})"
             raise UserError(Fault(f"{path}:{line}", must=must)) from None
+        repeated = {name for name in header if name and header.count(name) > 1}
+        if repeated:
+            must = f"several columns are called {', '.join(sorted(repeated))}"
+            raise UserError(Fault(f"{path}:1", must=must))
         columns: dict[str, Sequence[Any]] = dict.fromkeys(header, ())
         columns |= zip(header, zip(*rows, strict=True), strict=False)
         return Table(str(path), columns, {}, lines)
@@ -142,17 +146,21 @@ def from_arrow(file: str, names: Sequence[str], table: Any) -> Table:
 
     names: all that the file has. Labels are those of the schema.
     """
-    metadata = (table.schema.metadata or {}).get(b"huggingface", b"{}")
-    features = json.loads(metadata).get("info", {}).get("features", {})
+    features = {}
+    try:
+        metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = dict(metadata.get("info", {}).get("features", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(Fault(file, must=f"damaged metadata ({one_line(error)})")) from None
     labels: dict[str, list[str]] = {}
     columns: dict[str, Sequence[Any]] = dict.fromkeys(names, ())
     for name in table.column_names:
         columns[name] = table.column(name).to_pylist()
-        feature = features.get(name, {})
-        while "feature" in feature:  # of a list
+        feature = features.get(name)
+        while isinstance(feature, dict) and "feature" in feature:  # of a list
             feature = feature["feature"]
-        if "names" in feature:
-            labels[name] = feature["names"]
+        if isinstance(feature, dict) and isinstance(feature.get("names"), list):
+            labels[name] = [str(label) for label in feature["names"]]
     return Table(file, columns, labels)
 
 
@@ -202,7 +210,10 @@ def read_table(
                 column.append(text_of(cell, name, names[name], table.place(row)))
             values[name] = shared(column)
         words, tags = values.pop("word"), values.pop("tag")
-        sentences.append(Sentence(words, tags, values, group.document))
+        document = group.document
+        if document is not None and not isinstance(document, int):
+            document = str(document)
+        sentences.append(Sentence(words, tags, values, document))
     if not sentences:
         raise UserError(Fault(table.file, must="no sentence in it"))
     if all(tag.isdecimal() for tag in tag_counts(sentences)):
@@ -302,6 +313,8 @@ def text_of(cell: Any, name: str, labels: Sequence[str] | None, place: str) -> s
     """
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)  # pandas has no integers beside missing values
+    if isinstance(cell, dict | list):
+        raise UserError(Fault(place, must=f"{name} {str(cell)[:60]}: must be text"))
     text = "" if cell is None else str(cell)
     if labels is not None and text.isdecimal() and len(text) < 10:
         if int(text) >= len(labels):

@@ -148,7 +148,7 @@ FAULTS = {
     "{": "not valid JSON",
     '{"text": 5, "label": []}': "text 5: must be text",
     '{"text": "ab", "label": {"PER": 1}}': 'label {"PER": 1}: must be a list',
-    '{"text": "ab", "label": [[0, 1]]}': "{} has no start",
+    '{"text": "ab", "label": [[0, 1]]}': "[0, 1] has no start",
     '{"text": "ab", "label": [{"start": 0, "stop": 2}]}': '{"start": 0, "stop": 2} has no end',
     '{"text": "ab", "label": [[0, "2", "X"]]}': 'end "2": must be a whole number',
     '{"text": "ab", "label": [[0, true, "X"]]}': "end true: must be a whole number",
@@ -193,3 +193,21 @@ def test_lists_of_words_and_tags_are_rows_of_a_table(tmp_path, faults_of):
     numbers = [{"words": ["Tessa", "sang"], "tags": [1, 0]}]
     (sentence,) = read(tmp_path, json.dumps(numbers), labels=["O", "B-PER"])
     assert sentence.tags == ("B-PER", "O")
+
+
+def test_an_array_must_end_and_be_all(tmp_path, faults_of):
+    for content, must in ((f"[{GOOD},\n{GOOD}", "no end"), (f"[{GOOD}]\n{GOOD}", "after the end")):
+        (fault,) = faults_of(lambda content=content: read(tmp_path, content))
+        assert must in fault.must
+
+
+def test_entities_beside_tokens_and_other_labels_are_read(tmp_path):
+    tokens = [{"text": "Tessa", "start": 0, "end": 5}]
+    record = {"text": "Tessa", "tokens": tokens, "label": "news", "entities": [[0, 5, "PER"]]}
+    (sentence,) = read(tmp_path, json.dumps(record))
+    assert sentence.tags == ("B-PER",)
+
+
+def test_a_setting_for_tables_is_refused_for_spans(tmp_path, faults_of):
+    (fault,) = faults_of(lambda: read(tmp_path, GOOD, labels=["O"]))
+    assert fault.setting == "data.labels"

@@ -124,11 +124,20 @@ FAULTS = {
     'sentence,word,tag\n1,a,O\n1,"b\n",O\n': "a line break in the word",
     "sentence,word,tag\n1,a,1\n1,b,0\n": "the tags in tag are numbers",
     "sentence,word,tag\n": "no sentence in it",
+    "tag,word,tag\na,b,O\n": "several columns are called tag",
     "": "no column of words is known",
     "words,tags\na b,\"['O', 'O']\"\na b c,\"['O', 'O']\"\n": "3 words, but 2 values in tags",
     "words,tags\na b,\"['O', '\\xg']\"\n": "tags is no list of texts",
 }
-LINES = {"2 columns": 3, "the word": 3, "not valid": 3, "a line": 3, "3 words": 3, "tags is": 2}
+LINES = {
+    "several": 1,
+    "2 columns": 3,
+    "the word": 3,
+    "not valid": 3,
+    "a line": 3,
+    "3 words": 3,
+    "tags is": 2,
+}
 
 
 @pytest.mark.parametrize("content", FAULTS, ids=FAULTS.values())
@@ -209,3 +218,15 @@ def test_a_file_that_is_no_parquet(tmp_path, faults_of):
         reader = ParquetFiles(train=str(file))
         (fault,) = faults_of(lambda reader=reader: reader.read(file))
         assert fault.setting == str(file) and fault.must.startswith("not a Parquet file")
+
+
+def test_words_that_are_no_text_and_damaged_metadata(tmp_path, faults_of):
+    table = pyarrow.table({"tokens": [[{"text": "a"}]], "tags": [["O"]]})
+    (fault,) = faults_of(lambda: read_parquet(tmp_path, table))
+    assert fault.setting.endswith("a.parquet, row 1") and "must be text" in fault.must
+    for metadata in ("{", "[]", '{"info": 5}', '{"info": {"features": 5}}'):
+        table = listed(LABELS).replace_schema_metadata({"huggingface": metadata})
+        (fault,) = faults_of(lambda table=table: read_parquet(tmp_path, table))
+        assert "metadata" in fault.must
+    table = listed(LABELS).replace_schema_metadata({"huggingface": '{"info": {"features": {}}}'})
+    check(read_parquet(tmp_path, table, labels=LABELS))

@@ -321,7 +321,7 @@ class Reader:
                 f"column {column + 1} has tags too: data.tag={column + 1} would take these"
             )
         if layout.key:
-            facts.append(f"entities are {layout.key} in the last column")
+            facts.append(f"entities are those of the key {layout.key}")
         if self.comments:
             facts.append(f"{self.comments:,} comment lines are skipped")
         if self.wordless:

@@ -22,6 +22,7 @@ NO_KEY = "_"  # in a column of KEY=VALUE|KEY=VALUE
 LEFT_OUT = "_"  # the name of a column to leave out
 SAMPLE = 1000  # rows
 MOST = 10  # names in a message
+TITLES = ("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "ne", "iob", "bio")
 KEYS = ("Entity", "NER", "NE", "ner", "ne", "name")  # of entities in such a column
 
 Table = list[Sequence[str]]  # the columns of some rows
@@ -299,6 +300,10 @@ def find_layout(path: Path, text: str, columns: Columns) -> Layout:
             must = f"{path} has {width} columns: 1 to {width}, or -1 to -{width} from the right"
             raise UserError(Fault(f"data.{role}", getattr(columns, role), must))
     word, tag = word % width, tag % width
+    first = survey.sample[0] if survey.sample else ()
+    if len(first) == width and first[tag].lower() in TITLES:
+        must = f"the first row seems to name the columns: {' '.join(first)}"
+        raise UserError(Fault(str(path), must=must, remedy="remove it"))
     if word == tag:
         raise UserError(Fault("data.tag", columns.tag, "is the column of the words, too"))
     if not names:

@@ -90,8 +90,13 @@ def scheme_of(
             if match is None:
                 raise misfit(tag, f"the other tags are written as {style}", counts=counts)
             readings[tag] = match[1].upper(), match[2]
+        prefixes = {prefix for prefix, _ in readings.values()}
+        if name is None and prefixes and not prefixes & {"B", "I"}:  # e-mail may be a type
+            must = "it seems to have a prefix, but no tag has B- or I-"
+            remedy = "if tags are types set data.scheme=bare, else data.scheme to their scheme"
+            raise UserError(Fault("tag", next(iter(entities)), must, remedy))
         name = name or (commonest(readings, entities) if readings else "IOB2")
-        fits = fitting({prefix for prefix, _ in readings.values()})
+        fits = fitting(prefixes)
         for tag, (prefix, _) in readings.items():
             if prefix not in SCHEMES[name]:
                 raise misfit(tag, name, fits)

@@ -123,6 +123,13 @@ def test_words_that_are_numbers_stay_words(tmp_path):
     assert load(tmp_path, INDEXED, columns=columns).train[0].words == ("1", "2")
 
 
+@pytest.mark.parametrize("text", ["word\tTag\na\tperson\nb\tO\n", "# NER\na B-X\nform NER\n"])
+def test_a_row_that_names_the_columns_is_refused(text, tmp_path, faults_of):
+    (fault,) = faults_of(lambda: load(tmp_path, text))
+    assert fault.setting.startswith(str(tmp_path / "a"))
+    assert "name the columns" in fault.must or fault.value == "NER"
+
+
 FOUR = "x Tessa B-PER O\ny sang O B-X\n"
 
 

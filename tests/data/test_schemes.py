@@ -126,6 +126,7 @@ def test_two_types_never_become_one(assert_refused_as):
         ("PER O O", {"scheme": "IOB2"}, "PER", "data.scheme=bare"),
         ("NN VB NN O", {}, "NN", "data.scheme=bare"),
         ("person _ _", {}, "person", "data.outside"),
+        ("e-mail O O", {}, "e-mail", "data.scheme=bare"),
     ],
 )
 def test_a_tag_that_fits_nothing_is_named_with_what_would_fit(tags, settings, tag, hint, faults_of):

@@ -49,7 +49,7 @@ class JsonFiles(SpanFiles):
         if not (isinstance(first, dict) and has_words(first, name)):
             for setting in ("columns", "labels"):
                 if getattr(self, setting) is not None:
-                    must = f"the objects of {path} have no lists of words, which it is for"
+                    must = f"is for objects with lists of words, and those of {path} have none"
                     raise UserError(Fault(f"data.{setting}", getattr(self, setting), must))
             return super().read(path)
         rows = list(records(path))

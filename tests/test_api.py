@@ -330,3 +330,28 @@ def test_a_call_works_in_a_thread(program):
 def test_the_examples_of_the_docstrings_are_true():
     results = doctest.testmod(nersweep.api, optionflags=doctest.ELLIPSIS)
     assert results.attempted > 3 and results.failed == 0
+
+
+SMALLER = (
+    ('"train": 400, "dev": 150, "test": 150', '"train": 40, "dev": 15, "test": 15'),
+    ('"epochs": 4', '"epochs": 1'),
+)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_shows_what_it_has_printed(tmp_path, monkeypatch):
+    notebook = json.loads((CHECKOUT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "notebook"}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            code = "".join(cell["source"])
+            if "small" not in names:
+                for whole, part in SMALLER:
+                    assert whole in code
+                    code = code.replace(whole, part)
+            run_block(code, names)
+            kinds = {output["output_type"] for output in cell["outputs"]}
+            assert cell["execution_count"] and kinds and kinds <= {"stream", "execute_result"}
+    assert names["run"].result.data.sentences["train"] == 40
+    assert names["rare"].result.data.augmented == 40 and names["run"].result.data.augmented == 0

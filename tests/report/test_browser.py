@@ -2,13 +2,15 @@
 
 import base64
 import json
+import time
 
 import pytest
 
 from nersweep.evaluation.analysis import KINDS
-from nersweep.report import page
+from nersweep.report import page, review
 from nersweep.report.disagreements import find_disagreements
 from nersweep.report.figures.files import write_figures
+from nersweep.report.suspects import find_suspects
 
 pytestmark = pytest.mark.engine
 PHONE = {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
@@ -221,3 +223,32 @@ def test_it_prints(window):
         assert window.execute_script(count) == page.PRINTED
     finally:
         window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_accepted_suspects_are_downloaded_as_corrections(browser, comparison, requests, tmp_path):
+    suspects = find_suspects(comparison.records[:1], 5)
+    file = tmp_path / "suspects.html"
+    types = comparison.types
+    file.write_text(review.review_page(suspects, types, "test", "Suspects"), encoding="utf-8")
+    browser.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    requests()
+    browser.get(file.as_uri())
+    assert not browser.find_element("name", "download").is_enabled()
+    choices = browser.find_elements("css selector", ".choice")
+    for choice, value in zip(
+        choices, ("accepted", "rejected", "accepted", "accepted"), strict=False
+    ):
+        choice.find_element("css selector", f"[value={value}]").click()
+    choices[3].find_element("css selector", "[value=accepted]").click()  # takes it back
+    count = browser.find_element("name", "count")
+    assert count.text == "2 accepted, 1 rejected, 2 to review"
+    browser.find_element("name", "download").click()
+    corrections = tmp_path / "corrections.jsonl"
+    until = time.monotonic() + 20
+    while not corrections.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    lines = corrections.read_text(encoding="utf-8").splitlines()
+    assert lines == [review.correction_line(suspects[i]) for i in (0, 2)]
+    assert requests() == [file.as_uri()] and browser.get_log("browser") == []

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from nersweep.evaluation.metrics import entities, is_among
-from nersweep.machine.files import fingerprint
 from nersweep.report.disagreements import Entity, by_sentence
 from nersweep.report.predictions import TaggedSplit
 from nersweep.report.records import Record
@@ -65,21 +64,20 @@ class Reading(NamedTuple):
 def find_suspects(records: Iterable[Record], limit: int) -> list[Suspect]:
     """Return the suspects of runs of any settings, the most doubtful first.
 
-    Runs of the same data are taken together. Others, as of another fold, add theirs; a place in a
-    sentence of the same words counts once. Left out are runs that predict no entity, and those that
-    have kept no probabilities, as of an archive or of an older version. Raises UserError if
-    predictions cannot be read.
+    Runs that are scored on the same sentences are taken together. Others, as of another fold, add
+    theirs; a place in a sentence of the same words counts once. Left out are runs that predict no
+    entity, and those that have kept no probabilities, as of an archive or of an older version.
+    Raises UserError if predictions cannot be read.
     """
-    parts: dict[str, list[Scored]] = defaultdict(list)
+    parts: dict[object, list[Scored]] = defaultdict(list)  # by the sentences and their gold tags
     for record in records:
         if record.folder is None or not record.counts[:, 1].any():
             continue
         split = record.predictions()
         probabilities = read_probabilities(record.folder, record.split, len(split.words))
         if probabilities is not None:
-            content = [split.words, split.gold_tags, split.lengths.tolist()]
-            scored = Scored(record.result.name, split, *probabilities)
-            parts[fingerprint(content)].append(scored)
+            content = tuple(split.words), tuple(split.gold_tags), split.lengths.tobytes()
+            parts[content].append(Scored(record.result.name, split, *probabilities))
     suspects: list[Suspect] = []
     for part in parts.values():
         suspects += suspects_of(part)

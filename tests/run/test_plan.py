@@ -10,11 +10,13 @@ import torch
 from nersweep.config import schema as sections
 from nersweep.config.check import check_overrides
 from nersweep.config.compose import Composer
-from nersweep.data.corpus import corpora
+from nersweep.data.corpus import Corpus, Sentence, corpora
 from nersweep.labels import LabelSet
 from nersweep.losses import FocalLoss
 from nersweep.model.encoders.scratch import Scratch
 from nersweep.model.heads.crf import CRFHead
+from nersweep.model.heads.span import SpanHead
+from nersweep.model.heads.token import TokenHead
 from nersweep.model.tagger import Tagger
 from nersweep.run import identity, plan
 from nersweep.training.loop import parameter_groups
@@ -75,6 +77,16 @@ def test_counts_are_of_the_classes_the_loss_sees():
         labels.values()
     )
     assert all(types[name] == labels[f"B-{name}"] for name in words.labels.types)
+
+
+def test_a_span_head_counts_entities_within_others():
+    nested = ((0, 3, "ORG"), (1, 2, "LOC"), (2, 3, "LOC"))
+    sentence = Sentence(("a", "b", "c"), ("B-ORG", "I-ORG", "I-ORG"), entities=nested)
+    flat = Sentence(("d", "e"), ("B-LOC", "O"))
+    corpus = Corpus("nested", "here", [sentence, flat], [flat], [flat])
+    # Classes are O, LOC and ORG; starts at a, b, c and d.
+    assert plan.class_counts(corpus, SpanHead).tolist() == [1, 3, 1]
+    assert plan.class_counts(corpus, TokenHead).tolist() == [1, 1, 0, 1, 2]  # O, B- and I- of each
 
 
 def test_the_data_are_counted_once_for_all_runs(monkeypatch):

@@ -1,4 +1,4 @@
-"""`python -m nersweep.export`: write the curves and scores of all runs as CSV files."""
+"""`python -m nersweep.export`: a run's model, ready to share, or the scores of all runs as CSV."""
 
 import csv
 import io
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nersweep.command.keywords import keyword, run_program
+from nersweep.deployment.export import ModelExport, export_model
 from nersweep.faults import Fault, UserError
 from nersweep.machine.files import writable, write_text
 from nersweep.results.card import Card, read_card
@@ -23,17 +24,30 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a formula begins in a spreadsh
 
 
 @dataclass
-class ExportArguments:
-    """What the command takes, as name=value."""
+class ExportArguments(ModelExport):
+    """What the command takes, as name=value. Without a model it writes CSV files of all runs."""
 
-    output_dir: str = keyword("where the runs are (outputs)", "outputs")
     folder: str | None = keyword(
-        "where curves.csv (run, setting, seed, step, name, value) and scores.csv (run, setting, "
-        "seed, status and the final scores, a row per run) go (output_dir/export)"
+        "without model=: where curves.csv (run, setting, seed, step, name, value) and scores.csv "
+        "(run, setting, seed, status and the final scores, a row per run) go (output_dir/export)"
     )
 
 
 def export(arguments: ExportArguments) -> None:
+    """Export the model that the arguments name; without one, write curves.csv and scores.csv."""
+    if arguments.model is None:
+        for name in ("sweep", "to", "register"):
+            if (value := getattr(arguments, name)) is not None:
+                raise UserError(Fault(name, value, "is for a model", "set model=RUN"))
+        export_tables(arguments)
+        return
+    if arguments.folder is not None:
+        must, remedy = "is for the CSV files of all runs", "set to=DIR for a model"
+        raise UserError(Fault("folder", arguments.folder, must, remedy))
+    export_model(arguments)
+
+
+def export_tables(arguments: ExportArguments) -> None:
     """Write curves.csv and scores.csv.
 
     Raises UserError if there are no runs, and, after all others, for those that cannot be read.

@@ -1,7 +1,7 @@
 """Find the model that a command names: a run's, by folder or by name, or the best of a sweep."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,12 +21,18 @@ BEST = "best"
 
 
 @dataclass
-class ModelOptions:
-    """Which model a command uses, and how it computes."""
+class ModelChoice:
+    """Which model a command uses."""
 
     model: str | None = keyword("a run's folder or name, its model's folder, or best of a sweep")
     sweep: str | None = keyword("name or folder of the sweep of model=best (the last sweep)")
     output_dir: str = keyword("where the runs are (outputs)", "outputs")
+
+
+@dataclass
+class ModelOptions(ModelChoice):
+    """Which model a command uses, and how it computes."""
+
     device: str = keyword("auto, cpu, cuda or cuda:N (auto)", "auto")
     precision: str | None = keyword("fp32 or bf16 (that in which the run was scored)")
     thresholds: str = keyword("none, tau or types: those that the run chose on dev (none)", "none")
@@ -34,10 +40,14 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """The folder of a saved model, and that of its run; None if it lies elsewhere."""
+    """The folder of a saved model, and that of its run; None if it lies elsewhere.
+
+    choice: why a sweep's report takes it, "" if the user has named it.
+    """
 
     folder: Path
     run: Path | None = None
+    choice: str = ""
 
     @property
     def name(self) -> str:
@@ -52,12 +62,22 @@ def load_tagger(options: ModelOptions, chosen: ChosenModel) -> SavedTagger:
             raise UserError(Fault("precision", options.precision, "must be fp32 or bf16"))
         dtype = PRECISIONS["bfloat16" if options.precision == "bf16" else "float32"]
     device = str(choose_device(options.device))
+    return load_tagger_of(chosen, device, dtype, options.thresholds)
+
+
+def load_tagger_of(
+    chosen: ChosenModel,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    thresholds: str = "none",
+) -> SavedTagger:
+    """Load a model as `SavedTagger` does, without what transformers prints."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    return SavedTagger(chosen.folder, device, dtype, options.thresholds)
+    return SavedTagger(chosen.folder, device, dtype, thresholds)
 
 
-def find_model(options: ModelOptions) -> ChosenModel:
+def find_model(options: ModelChoice) -> ChosenModel:
     """Return the model that the options name.
 
     Raises UserError for an unknown name, a run without a model, and a folder of another project.
@@ -116,7 +136,7 @@ def unknown(name: str, output_dir: Path) -> Fault:
     return Fault("model", name, f"no such folder, and no run of this name in {runs}", remedy)
 
 
-def best_of_sweep(options: ModelOptions) -> ChosenModel:
+def best_of_sweep(options: ModelChoice) -> ChosenModel:
     """Return the model that the report of a sweep takes, and print which that is.
 
     Raises UserError if no run of the sweep has finished, and for a sweep of several sets of runs.
@@ -132,4 +152,5 @@ def best_of_sweep(options: ModelOptions) -> ChosenModel:
     decision = comparison.decision
     assert decision.folder, "a sweep's runs have folders"
     console.print(f"{decision.choice}. {decision.model}")
-    return model_of(decision.folder)
+    chosen = model_of(decision.folder)
+    return replace(chosen, choice=f"Of {selection.title}: {decision.choice}. {decision.certainty}")

@@ -67,13 +67,20 @@ def check_output(output: str | None, source: str | None) -> None:
 
 @contextmanager
 def opened(output: str | None) -> Iterator[TextIO]:
-    """Yield a file that takes its place once it is whole; standard output without one."""
+    """Yield a file that takes its place once it is whole; standard output without one.
+
+    What exists and is no regular file, such as /dev/null and a pipe, is written to as it is.
+    """
     if output is None:
         try:
             yield sys.stdout
             sys.stdout.flush()
         except BrokenPipeError:  # its reader has enough, as `head`; Python flushes again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if Path(output).exists() and not Path(output).is_file():
+        with open(output, "w", encoding="utf-8") as file:
+            yield file
         return
     with in_place_of(Path(output)) as beside, open(beside, "w", encoding="utf-8") as file:
         yield file

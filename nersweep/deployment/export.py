@@ -1,0 +1,99 @@
+"""Export a run's model: a folder that is ready for the hub, and a version in MLflow's registry."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from nersweep.command.keywords import keyword
+from nersweep.deployment import onnx
+from nersweep.deployment.card import model_card
+from nersweep.deployment.models import ChosenModel, ModelChoice, find_model, load_tagger_of
+from nersweep.faults import Fault, UserError, shown
+from nersweep.machine.files import writable, write_text
+from nersweep.model.heads.token import TokenHead
+from nersweep.results.result import RESULT, FinishedResult, read_result
+from nersweep.terminal import console
+from nersweep.tracking.reading import run_id_of
+from nersweep.tracking.registry import register
+from nersweep.tracking.stores import open_store, store_uri
+
+
+@dataclass
+class ModelExport(ModelChoice):
+    """What to export of a model, and where."""
+
+    to: str | None = keyword("a new folder for the model and its card")
+    onnx: str = keyword(
+        "true adds model.onnx, which needs pip install -e '.[onnx]' (false)", "false"
+    )
+    register: str | None = keyword("a name in MLflow's model registry, for a new version of it")
+    uri: str | None = keyword(
+        "MLflow's address (mlflow.db in output_dir)", name="tracking.uri", nullable=True
+    )
+
+
+def export_model(options: ModelExport) -> None:
+    """Export the model that the options name. Raises UserError before anything is written."""
+    if options.to is None and options.register is None:
+        raise UserError(Fault("to", must="must be given", remedy="set to=DIR or register=NAME"))
+    if options.onnx not in ("true", "false") or (options.onnx == "true" and options.to is None):
+        must = "must be true or false, beside to=DIR"
+        raise UserError(Fault("onnx", options.onnx, must))
+    chosen = find_model(options)
+    if chosen.run is None:
+        must = "lies apart from its run, so its scores are unknown"
+        raise UserError(Fault("model", options.model, must, "set model=RUN"))
+    result = read_result(chosen.run / RESULT)
+    assert isinstance(result, FinishedResult), "find_model has looked"
+    tagger = load_tagger_of(chosen)
+    if options.onnx == "true":
+        onnx.check(tagger)
+    if options.to is not None:
+        place = free_folder(Path(options.to))
+        is_token = type(tagger.tagger.head) is TokenHead
+        card = model_card(place.absolute().name, chosen, result, tagger.labels.types, is_token)
+        write_folder(place, chosen, card, with_onnx=options.onnx == "true")
+        console.print(f"model: {place}")
+        console.print(f"to share it: hf upload OWNER/{place.absolute().name} {place}")
+    if options.register is not None:
+        register_model(options.register, chosen, options)
+
+
+def free_folder(place: Path) -> Path:
+    """Return a folder that is missing or empty. Raises UserError for any other."""
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise UserError(Fault("to", place, "exists already", "set another folder"))
+    writable(place.absolute().parent, "to")
+    return place
+
+
+def write_folder(place: Path, chosen: ChosenModel, card: str, with_onnx: bool) -> None:
+    """Write the folder whole or not at all."""
+    beside = place.absolute().with_name(f".{place.absolute().name}.{uuid4().hex}")
+    try:
+        shutil.copytree(chosen.folder, beside)
+        write_text(beside / "README.md", card)
+        if with_onnx:
+            difference = onnx.write(beside)
+            console.print(f"model.onnx: logits differ from torch's by {difference:.1e} at most")
+        if place.exists():
+            place.rmdir()
+        beside.rename(place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def register_model(name: str, chosen: ChosenModel, options: ModelExport) -> None:
+    """Register a copy of a model in MLflow. Raises UserError for a run that MLflow lacks."""
+    assert chosen.run, "checked"
+    uri = store_uri(options.uri, Path(options.output_dir))
+    run_id = run_id_of(chosen.run, uri)
+    if run_id is None:
+        remedy = "add it with python -m nersweep.sync"
+        must = f"the run {chosen.run.name} is not in MLflow ({shown(uri)})"
+        raise UserError(Fault("register", name, must, remedy))
+    version = register(
+        open_store(options.uri, Path(options.output_dir)), run_id, name, chosen.folder
+    )
+    console.print(f"registered: models:/{name}/{version}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nersweep import __main__ as cli
-from nersweep import diagnose
+from nersweep import diagnose, export, predict
 from nersweep.config.schema import SECTIONS
 from nersweep.report import __main__ as report
 
@@ -29,6 +29,7 @@ LINES = [
     for line in block.replace("\\\n", "").splitlines()
 ]
 COMMANDS = [line for line in dict.fromkeys(LINES) if line.startswith("python -m nersweep")]
+USES = {"nersweep.predict": predict, "nersweep.export": export}
 QUICK = ["train.epochs=1"]
 # Of the other commands a preview shows that they are right; tests/run trains every loss.
 TRAINED = ("model=", "study=")
@@ -55,6 +56,7 @@ def place(tmp_path_factory, exit_code):
         **dict.fromkeys(("DIR/train.txt", "DIR/valid.txt", "DIR/test.txt"), four),
         **dict.fromkeys(("DIR/train.conll", "DIR/dev.conll", "DIR/test.conll"), two),
         **dict.fromkeys(("train.txt", "dev.txt", "test.txt"), two),
+        "texts.txt": "Ada lives in Pau.\n",
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
@@ -86,6 +88,9 @@ def test_a_command_of_the_readme_ends_well(command, place, monkeypatch, capsys, 
         assert exit_code(cli.main, *small) == 0
         (saved,) = place.glob("outputs/runs/*-s9-*/model")
         arguments = [a.replace("FOLDER", str(saved)) for a in arguments]
+    if module in USES:
+        assert exit_code(USES[module].main, *shlex.split(command)[3:]) == 0
+        return
     if module == "nersweep.report":
         assert exit_code(report.main, *shlex.split(command)[3:]) == 0
         assert capsys.readouterr().out.rstrip().split("\n")[-1].startswith("report: ")

@@ -9,7 +9,8 @@ from nersweep.command.keywords import keyword
 from nersweep.deployment import onnx
 from nersweep.deployment.card import model_card
 from nersweep.deployment.models import ChosenModel, ModelChoice, find_model, load_tagger_of
-from nersweep.faults import Fault, UserError, shown
+from nersweep.faults import Fault, UserError
+from nersweep.machine.databases import public
 from nersweep.machine.files import writable, write_text
 from nersweep.model.heads.token import TokenHead
 from nersweep.results.result import RESULT, FinishedResult, read_result
@@ -91,7 +92,7 @@ def register_model(name: str, chosen: ChosenModel, options: ModelExport) -> None
     run_id = run_id_of(chosen.run, uri)
     if run_id is None:
         remedy = "add it with python -m nersweep.sync"
-        must = f"the run {chosen.run.name} is not in MLflow ({shown(uri)})"
+        must = f"the run {chosen.run.name} is not in MLflow ({public(uri)})"
         raise UserError(Fault("register", name, must, remedy))
     version = register(
         open_store(options.uri, Path(options.output_dir)), run_id, name, chosen.folder

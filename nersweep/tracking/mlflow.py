@@ -19,9 +19,11 @@ from typing import Any
 
 from nersweep.faults import Fault, UserError, one_line
 from nersweep.machine.databases import public, sqlite_file
+from nersweep.model.encoders.pretrained import HIDDEN_TYPE
 from nersweep.tracking import facts as facts_module
 from nersweep.tracking import state
 from nersweep.tracking.facts import FolderFacts, Values
+from nersweep.tracking.registry import LOADER
 from nersweep.tracking.stores import cut, open_store, requests, store_uri, ui_command
 
 log = logging.getLogger(__name__)
@@ -321,11 +323,12 @@ class Update:
     # The model
 
     def _log_model(self, run: Any, folder: Path) -> None:
-        """Register the trained model, a Hugging Face folder for token classification.
+        """Register the trained model, a folder that tags texts.
 
         The weights stay in the folder; the store gets its address, config and tokenizer (.7 MB for
-        MiniLM, where a copy is 90 MB). mlflow.transformers.load_model(f"models:/{model_id}") is the
-        pipeline as long as the folder stays, and takes base_model_path= once it has moved.
+        MiniLM, where a copy is 90 MB). mlflow.pyfunc.load_model(f"models:/{model_id}") is our own
+        tagger as long as the folder stays. For a token head, mlflow.transformers.load_model is a
+        pipeline; it takes base_model_path= once the folder has moved.
         """
         from mlflow.entities import LoggedModelOutput
 
@@ -362,18 +365,20 @@ class Update:
         model = Model(run_id=self.id, model_id=model_id)
         model.add_flavor(
             "python_function",
-            loader_module="mlflow.transformers",
+            loader_module=LOADER,
+            data=str(folder),
             python_version=sys.version.split()[0],
         )
-        model.add_flavor(
-            "transformers",
-            task=TASK,
-            instance_type="TokenClassificationPipeline",
-            pipeline_model_type=architecture,
-            local_base_model_path=str(folder),
-            components=["tokenizer"],
-            tokenizer_type=tokenizer_type,
-        )
+        if HIDDEN_TYPE not in config:
+            model.add_flavor(
+                "transformers",
+                task=TASK,
+                instance_type="TokenClassificationPipeline",
+                pipeline_model_type=architecture,
+                local_base_model_path=str(folder),
+                components=["tokenizer"],
+                tokenizer_type=tokenizer_type,
+            )
         with tempfile.TemporaryDirectory() as scratch:
             model.save(f"{scratch}/MLmodel")
             self.client.log_model_artifact(model_id, f"{scratch}/MLmodel")

@@ -39,7 +39,7 @@ def register(uri: str, run_id: str, name: str, folder: Path) -> str:
             f"{scratch}/{PLACE}",
             loader_module=LOADER,
             data_path=str(folder),
-            signature=ModelSignature(inputs=Schema([ColSpec("string", "text")])),
+            signature=ModelSignature(inputs=Schema([ColSpec("string")])),
             pip_requirements=[f"nersweep=={__version__}"],
         )
         client.log_artifacts(run_id, f"{scratch}/{PLACE}", PLACE)

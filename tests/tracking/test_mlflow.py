@@ -103,6 +103,8 @@ def test_the_model_loads_as_a_pipeline_and_its_weights_are_not_copied(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     pipeline = mlflow.transformers.load_model(f"models:/{model.model_id}")
     assert isinstance(pipeline("Ada met Grace"), list)
+    tagger = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
+    assert len(tagger.predict(["Ada met Grace", ""])) == 2
 
 
 def test_a_second_sync_changes_nothing_and_does_not_ask(copy, sync, client, monkeypatch):

@@ -4,9 +4,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from nersweep import __version__
 from nersweep.faults import Fault, UserError
 from nersweep.tracking.stores import requests
+from nersweep.version import __version__
 
 LOADER = "nersweep.deployment.pyfunc"  # loads a model folder; MLflow imports it by this name
 PLACE = "tagger"  # of a run's artifacts

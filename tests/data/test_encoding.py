@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nersweep.data.columns import read_file
-from nersweep.data.encoding import decoded, read_bytes
+from nersweep.data.encoding import decoded, plain_text, read_bytes
 
 TEXT = "Müller B-PER\nsang O\n\nZoë I-PER\n“ O\n"
 
@@ -77,6 +77,12 @@ def test_a_lone_carriage_return_is_refused_with_the_command_that_mends_it(
     command = "tr" + fault.remedy.partition("tr")[2].replace("NEW", "new")
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
     assert b"\r" not in Path(tmp_path / "new").read_bytes()
+
+
+def test_lines_end_in_a_line_feed_and_blank_ones_are_empty(tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes("\ufeffa\r\n\t \r\nb\r\r\n \nc\r".encode())
+    assert plain_text(file) == "a\n\nb\n\nc"
 
 
 def test_what_is_text_is_read(tmp_path):

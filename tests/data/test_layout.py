@@ -47,6 +47,27 @@ def test_the_width_is_that_of_most_rows(tmp_path, faults_of):
     assert fault == Fault(f"{tmp_path / 'a'}:1", must="2 columns, expected 3")
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a NN O\nb x O O\nc O\nd NN B-X\n", 2),  # as many columns as four rows of three
+        ("\n\n\na O\nb\nc B-X\n", 5),
+        ("a O\n\n \nb B-X\n\nc x O\n", 6),
+        ("a B-X\nPlan B-sides O\nc O\n", 2),
+    ],
+)
+def test_a_row_of_another_width_is_named_by_its_line(text, line, tmp_path, faults_of):
+    (fault,) = faults_of(lambda: load(tmp_path, text))
+    assert fault.setting == f"{tmp_path / 'a'}:{line}" and "columns, expected" in fault.must
+
+
+@pytest.mark.parametrize(
+    "text", ["a  O\nb  B-X\n", " a O \n b B-X \n", "a \tO\n b\t B-X\n", "a\t O\nb \tB-X\n"]
+)
+def test_blanks_around_columns_do_not_count(text, tmp_path):
+    assert pairs(load(tmp_path, text)) == [[("a", "O"), ("b", "B-X")]]
+
+
 def test_an_empty_last_column_is_none(tmp_path):
     corpus = load(tmp_path, "a\tO\t\nb\tB-X\t\n")
     assert corpus.train[0].tags == ("O", "B-X")
@@ -62,6 +83,7 @@ COMMENTS = [
     ("% x\na B-X\n% y z\nb O\n", {"comment": "%"}, ["a b"]),
     ("# O\na B-X\n\n#x O\n", {"comment": "# "}, ["a", "#x"]),
     ("# O\na B-X\n\n#x O\n", {"comment": ""}, ["# a", "#x"]),
+    ("1 a B-X\n2 b O\n\n1 c O\n\n#x y O\n1 d O\n", {}, ["a b", "c", "d"]),
     ("1 # O\n2 a B-X\n\n# any line\n1 #b O\n2 c O\n", {}, ["# a", "#b c"]),
 ]
 
@@ -117,6 +139,7 @@ def test_a_column_that_counts_the_words_is_left_out(text, tmp_path):
 
 def test_words_that_are_numbers_stay_words(tmp_path):
     assert load(tmp_path, "1 O\n2 B-X\n\n1 O\n").train[0].words == ("1", "2")
+    assert load(tmp_path, "1 NN B-X\n").train[0].words == ("1",)
     assert load(tmp_path, "1 NN O\n3 NN B-X\n").train[0].words == ("1", "3")
     assert load(tmp_path, INDEXED, word=1).train[0].words == ("1", "2")
     columns = ["word", "form", "tag"]

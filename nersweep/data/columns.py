@@ -268,6 +268,8 @@ class Reader:
             must, remedy = f"{len(cells)} columns, expected {width}", ""
             if text[0] == "#":
                 remedy = "if the line is a comment, set data.comment to how such lines begin"
+            elif len(cells) == 1:
+                remedy = "if another character separates the columns, set data.separator to it"
             raise UserError(Fault(f"{self.path}:{number}", must=must, remedy=remedy))
         return cells
 
@@ -357,21 +359,30 @@ def without_empty(sentences: Sequence[Sentence]) -> list[Sentence]:
 
 
 def placed(error: UserError, files: Mapping[str, str | Path], columns: Columns) -> UserError:
-    """Return an error with file and line where it names a tag: the first row that has it."""
+    """Return an error with file and line where it names a tag: the first row that has it.
+
+    Its remedy names another column that does look like tags, if there is one.
+    """
     faults = []
     for fault in error.faults:
-        place = place_of(str(fault.value), files, columns) if fault.setting == "tag" else ""
-        faults.append(replace(fault, setting=f"{place}: tag") if place else fault)
+        if fault.setting == "tag":
+            fault = placed_tag(fault, files, columns)
+        faults.append(fault)
     return UserError(*faults)
 
 
-def place_of(tag: str, files: Mapping[str, str | Path], columns: Columns) -> str:
-    """Return the first row with a tag, as FILE:LINE; "" if no row has it as a column."""
+def placed_tag(fault: Fault, files: Mapping[str, str | Path], columns: Columns) -> Fault:
+    """Return the fault of a tag with its place; as it is if no row has the tag as a column."""
     for file in map(Path, files.values()):
         text = plain_text(file)
-        reader = Reader(file, find_layout(file, text, columns), "keep")
+        layout = find_layout(file, text, columns)
+        reader = Reader(file, layout, "keep")
         for number, block in blocks(text):
             for line, cells in reader.rows(block, number):
-                if cells and cells[reader.layout.tag] == tag:
-                    return f"{file}:{line}"
-    return ""
+                if cells and cells[layout.tag] == fault.value:
+                    remedy = fault.remedy
+                    if layout.others:
+                        column = layout.others[0] + 1
+                        remedy = f"column {column} looks like tags: set data.tag={column}"
+                    return replace(fault, setting=f"{file}:{line}: tag", remedy=remedy)
+    return fault

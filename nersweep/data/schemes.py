@@ -27,6 +27,7 @@ STYLES = {  # how a prefix and a type are written
     "B": re.compile(r"([BIMELSUW])()"),
     "b": re.compile(r"([bimelsuw])()"),
 }
+LIKE_PREFIX = re.compile(r"[BIMELSUW]\W.+|.+[\W_][BIMELSUW]")  # B:PER, PER-B
 SIGNS = ("O", "o", "0", "_", "-", "*", "")  # for a word outside of entities
 ONLY_TYPE = "ENTITY"  # of tags that name none
 
@@ -171,7 +172,15 @@ def misfit(
 
 
 def refuse_unclear(entities: Mapping[str, int], outside: int) -> None:
-    """Raise UserError for tags without a prefix, unless most words are outside of entities."""
+    """Raise UserError for tags without a prefix, unless most words are outside of entities.
+
+    Also for a prefix that is written in no style of STYLES.
+    """
+    for tag in entities:
+        if LIKE_PREFIX.fullmatch(tag):
+            must = "prefixes are read as in B-PER or B_PER alone"
+            remedy = "rewrite the tags so, or set data.scheme=bare if each is a type"
+            raise UserError(Fault("tag", tag, must, remedy))
     if outside < max(entities.values()):
         must = "it has no prefix such as B-, and O is not the most frequent tag"
         remedy = (

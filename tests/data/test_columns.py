@@ -205,7 +205,8 @@ def test_the_checksum_sees_words_tags_splits_and_columns(tmp_path):
 def test_faults_name_file_and_line(tmp_path, content, line, must, faults_of):
     file = tmp_path / "a"
     file.write_bytes(content)
-    assert faults_of(lambda: read_file(file)) == (Fault(f"{file}:{line}", must=must),)
+    (fault,) = faults_of(lambda: read_file(file))
+    assert (fault.setting, fault.must) == (f"{file}:{line}", must)
 
 
 def test_a_tag_of_no_scheme_is_named_with_its_line(tmp_path, faults_of):

@@ -153,6 +153,13 @@ def test_a_row_that_names_the_columns_is_refused(text, tmp_path, faults_of):
     assert "name the columns" in fault.must or fault.value == "NER"
 
 
+def test_a_column_that_looks_like_tags_is_named_where_the_last_one_does_not(tmp_path, faults_of):
+    text = "1 Tessa B-PER - ann\n2 sang O - ann\n"
+    (fault,) = faults_of(lambda: load(tmp_path, text))
+    assert fault.setting == f"{tmp_path / 'a'}:1: tag" and "data.tag=3" in fault.remedy
+    assert pairs(load(tmp_path, text, tag=3)) == [[("Tessa", "B-PER"), ("sang", "O")]]
+
+
 FOUR = "x Tessa B-PER O\ny sang O B-X\n"
 
 

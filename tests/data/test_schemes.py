@@ -126,6 +126,8 @@ def test_two_types_never_become_one(assert_refused_as):
         ("PER O O", {"scheme": "IOB2"}, "PER", "data.scheme=bare"),
         ("NN VB NN O", {}, "NN", "data.scheme=bare"),
         ("person _ _", {}, "person", "data.outside"),
+        ("PER-B PER-I O O O", {}, "PER-B", "data.scheme=bare"),
+        ("B:PER I:PER O O O", {}, "B:PER", "B-PER"),
         ("e-mail O O", {}, "e-mail", "data.scheme=bare"),
     ],
 )

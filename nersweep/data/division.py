@@ -200,14 +200,12 @@ class Division:
 
         With folds, all of which are scored, only for a split without any entity.
         """
-        types: Counter[str] = Counter()
-        for unit in units:
-            types.update(unit.types)
+        types = count_types(units)
         faults = []
         kind = kind_of(units)
         for split, part in parts.items() if types else ():
-            present = set().union(*(unit.types for unit in part))
-            absent = sorted(types.keys() - present)
+            present = count_types(part)
+            absent = sorted(types.keys() - present.keys())
             is_bad = self.absent == "fail" and not self.folds
             if not present or (absent and is_bad):
                 counts = ", ".join(f"{type_} ({types[type_]})" for type_ in absent)
@@ -246,9 +244,9 @@ class Division:
             if split == "test" and self.folds:
                 text += f"; fold {self.fold} of {self.folds}, from 0"
             notes.append(text)
-        types = set().union(*(unit.types for unit in units))
+        types = count_types(units).keys()
         for split, part in parts.items():
-            absent = types - set().union(*(unit.types for unit in part))
+            absent = types - count_types(part).keys()
             if absent:
                 notes.append(f"{split} has no entity of {', '.join(sorted(absent))}")
         return notes
@@ -286,8 +284,17 @@ def units_of(splits: Splits) -> list[Unit]:
                 sentence = replace(sentence, document=f"{split}:{number}")
             unit = units.setdefault((split, number), Unit([], set()))
             unit.sentences.append(sentence)
-            unit.types.update(tag[2:] for tag in sentence.tags if tag != "O")
+            unit.types.update([tag[2:] for tag in set(sentence.tags) if tag != "O"])
     return list(units.values())
+
+
+def count_types(units: Sequence[Unit]) -> Counter[str]:
+    """Count the units of each type."""
+    counts: Counter[str] = Counter()
+    for unit in units:
+        for type_ in unit.types:
+            counts[type_] += 1
+    return counts
 
 
 def kind_of(units: Sequence[Unit]) -> str:
@@ -315,9 +322,7 @@ def stratify(units: Sequence[Unit], shares: Sequence[float], seed: int) -> list[
     there, each part but the first wants at least one unit of each type, so that rare types occur in
     all parts; the first wants the rest, and at least one too.
     """
-    total: Counter[str] = Counter()
-    for unit in units:
-        total.update(unit.types)
+    total = count_types(units)
     sentences = sum(len(unit.sentences) for unit in units)
     wanted = {type_: quotas(count, shares) for type_, count in total.items()}
     room = quotas(sentences, shares)

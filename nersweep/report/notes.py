@@ -125,7 +125,7 @@ def note_draws(records: Sequence[Record]) -> list[str]:
         of = f"{folds} folds × {draws // folds} seeds"
     return [
         f"the runs of a setting are {of} of one corpus: their scores vary with documents, training "
-        "data and seeds, and intervals are from that, and from how far the draws overlap "
+        "data and seeds, and intervals are from that and from how far the draws overlap "
         f"({overlap:.2g} sentences scored for one trained on)"
     ]
 

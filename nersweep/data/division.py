@@ -164,7 +164,7 @@ class Division:
             divided["train"] = self.subset(divided["train"])
             notes.append(
                 f"train is {len(divided['train']):,} of {whole:,} sentences, data.share="
-                f"{self.share:g} drawn with data.split_seed={self.split_seed}"
+                f"{self.share:g} drawn with {self.seed_name}"
             )
         return Divided(divided, notes, pool, self.fold or 0)
 
@@ -175,10 +175,8 @@ class Division:
         """
         least = max(len(shares) + 1, self.folds or 0)
         if len(units) < least:
-            name = "folds" if self.folds else f"{next(iter(shares))}_share"
-            value = self.folds or next(iter(shares.values()))
             must = f"{len(units)} {kind_of(units)} cannot be divided so; expected ≥ {least}"
-            raise UserError(Fault(f"data.{name}", value, must))
+            raise UserError(Fault(*self.origin(next(iter(shares))), must))
         parts: dict[str, list[Unit]] = {}
         rest = list(units)
         wanted = dict(shares)
@@ -225,20 +223,24 @@ class Division:
             split = next(iter(self.new_shares()))
         return f"data.{split}_share", self.new_shares()[split]
 
+    @property
+    def seed_name(self) -> str:
+        return "the run's seed" if self.resample else f"data.split_seed={self.split_seed}"
+
     def notes_on(
         self, units: Sequence[Unit], parts: Mapping[str, Sequence[Unit]], pooled: Splits
     ) -> list[str]:
         """Say what was drawn from what, and which types a split lacks."""
         whole = sum(map(len, pooled.values()))
         source = " and ".join(f"data.{split}" for split in pooled)
-        seed = "the run's seed" if self.resample else f"data.split_seed={self.split_seed}"
         by_document = any(map(has_documents, pooled.values()))
         notes = []
         for split, part in parts.items():
             if split == "train":
                 continue
             size = sum(len(unit.sentences) for unit in part)
-            text = f"{split} is {size:,} of the {whole:,} sentences of {source}, drawn with {seed}"
+            text = f"{split} is {size:,} of the {whole:,} sentences of {source}"
+            text += f", drawn with {self.seed_name}"
             if by_document:
                 text += f": {len(part):,} of {len(units):,} documents"
             if split == "test" and self.folds:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from nersweep import terminal
 from nersweep.command.main import OBJECTS
 from nersweep.faults import Fault, UserError
 from nersweep.machine import signals
@@ -32,6 +33,12 @@ def unsignalled():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signals.pending.clear()
+
+
+@pytest.fixture(autouse=True)
+def unprinted():
+    """Forget the faults that other tests have printed: a process prints each once."""
+    terminal.faults.clear()
 
 
 @pytest.fixture(scope="session")

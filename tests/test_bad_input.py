@@ -2,16 +2,13 @@
 
 import http.server
 import json
-import os
 import shlex
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from forked import FORKED, run_command
 from mlflow import MlflowClient
 
 from nersweep import __main__ as cli
@@ -364,39 +361,20 @@ def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_ru
     assert finished["status"] == status_in_mlflow(output_dir, finished).lower() == "finished"
 
 
-def test_sigterm_marks_the_run_killed(column_files, cli_run, output_dir, monkeypatch):
-    monkeypatch.setattr(TrainingProgress, "step", lambda _: signal.raise_signal(signal.SIGTERM))
-    code, _, err = cli_run(*column_files(), f"output_dir={output_dir}", *SMALL, "seed=15")
-    assert code == 143 and len(err) == 1
-    assert err[0].startswith("nersweep: stopped by SIGTERM; the same command resumes: python -m ")
+@pytest.mark.parametrize(
+    ("number", "code", "cause"),
+    [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_signal_marks_the_run_killed(
+    number, code, cause, column_files, cli_run, output_dir, monkeypatch
+):
+    monkeypatch.setattr(TrainingProgress, "step", lambda _: signal.raise_signal(number))
+    command = [*column_files(), f"output_dir={output_dir}", *SMALL, f"seed={code}"]
+    ended, _, err = cli_run(*command, "rerun=true")
+    again = shlex.join(command)  # with rerun=true it would begin again
+    assert ended == code and len(err) == 1 and err[0].endswith(again)
+    assert err[0].startswith(f"nersweep: {cause}; the same command resumes: python -m ")
     result = results(output_dir)[-1]
-    assert result["status"] == "killed" and result["error"] == "stopped by SIGTERM"
-    assert status_in_mlflow(output_dir, result) == "KILLED"
-
-
-def run_interruptible(arguments, folder):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-    run_command(arguments, folder)
-
-
-def test_ctrl_c_marks_the_run_killed(column_files, output_dir, tmp_path):
-    command = [*column_files(), f"output_dir={output_dir}", *SMALL, "seed=2"]
-    arguments = [*command, "rerun=true", "train.epochs=100000"]
-    process = FORKED.Process(target=run_interruptible, args=(arguments, tmp_path))
-    process.start()
-    try:
-        out = tmp_path / f"out-{process.pid}"
-        while process.is_alive() and not (out.exists() and "\nepoch 2/" in out.read_text()):
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGINT)
-        process.join(60)
-    finally:
-        process.kill()
-    # with rerun=true it would begin again
-    again = shlex.join(["python", "-m", "nersweep", *command, "train.epochs=100000"])
-    assert process.exitcode == 130
-    err = (tmp_path / f"err-{process.pid}").read_text()
-    assert err == f"nersweep: interrupted; the same command resumes: {again}\n"
-    result = results(output_dir)[-1]
-    assert result["status"] == "killed"
+    assert result["status"] == "killed" and result["seed"] == code
+    assert result["error"] == cause or number == signal.SIGINT
     assert status_in_mlflow(output_dir, result) == "KILLED"

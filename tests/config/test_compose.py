@@ -174,14 +174,14 @@ POOL = [
 
 def test_any_mixture_in_any_order_composes_as_hydra_does(composer):
     mixtures, composed = random.Random(1), 0
-    for _ in range(40):
+    for _ in range(25):
         overrides = mixtures.sample(POOL, mixtures.randint(2, 6))
         ours, hydras = by_us(composer, overrides), by_hydra(overrides)
         if isinstance(ours, tuple) and isinstance(hydras, tuple):
             continue  # of several faults, another one may be the first
         composed += 1
         assert ours == hydras, overrides
-    assert 8 < composed < 32  # both kinds have been tried
+    assert 5 < composed < 20  # both kinds have been tried
 
 
 def test_a_copy_is_independent_of_the_next(composer):

@@ -175,8 +175,12 @@ WRONG_TYPES = {
 }
 
 
-@pytest.mark.parametrize("options", [[], ["-m", "seed=1,2"]], ids=str)
-@pytest.mark.parametrize("text", WRONG_TYPES)
+# Of a sweep some are enough: the same function explains each of its runs.
+SWEPT = ("train: 3", "hydra: {mode: SIDEWAYS}", "hydra: {sweeper: {params: [1, 2]}}")
+TYPED = [(text, []) for text in WRONG_TYPES] + [(text, ["-m", "seed=1,2"]) for text in SWEPT]
+
+
+@pytest.mark.parametrize(("text", "options"), TYPED, ids=str)
 def test_a_value_of_a_wrong_type_is_named_with_its_file(text, options, faults, strangers):
     result = faults(strangers("experiment/mine", text), *options, "experiment=mine")
     assert list(map(str, result)) == WRONG_TYPES[text]

@@ -20,7 +20,8 @@ pytest_plugins = ["postgres"]
 PROCESSES, STORES = 4, int(os.environ.get("NERSWEEP_STORES", "1"))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# tests/tracking/test_stores.py and tests/study/test_queue.py have SQLite
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
 def empty(request, tmp_path):
     """empty(name): addresses of so many stores that are still empty, all of one kind."""
 

@@ -30,7 +30,11 @@ def test_every_job_runs_and_shares_the_cores(sweep):
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)],
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.long),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
 def test_workers_write_their_checkpoints_and_do_not_outlive_the_sweep(sweep, number, code):
     process = sweep.start(4, 600, *TWO)

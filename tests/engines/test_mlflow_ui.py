@@ -128,6 +128,7 @@ def test_the_runs_are_in_a_table_with_their_f1_the_best_on_dev_first(table, resu
     assert best[0] > best[-1]
 
 
+@pytest.mark.long  # what MLflow makes of our params, which the last test checks
 def test_the_comparison_of_two_runs_shows_their_differences(browser, wait, table, tracked):
     for name in COMPARED:
         box = f"[row-id='{tracked[name].info.run_id}'] .ag-selection-checkbox input"
@@ -156,6 +157,7 @@ def test_the_comparison_of_two_runs_shows_their_differences(browser, wait, table
     }
 
 
+@pytest.mark.long  # what MLflow makes of our metrics, which tests/tracking checks
 def test_a_run_shows_its_command_and_its_charts_over_steps(browser, wait, ui, results, tracked):
     name = "focal-g2-s1"
     run, result = tracked[name].info, results[name]

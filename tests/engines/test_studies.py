@@ -110,7 +110,7 @@ def wait_for(condition, seconds=120):
     return value
 
 
-# the test of a killed worker shows it as well, and those of empty stores
+# tests/study/test_queue.py and tests/engines/test_empty_stores.py show it with queues alone
 @pytest.mark.long
 @pytest.mark.parametrize("workers", ["sqlite", "postgresql"], indirect=True)
 def test_commands_on_empty_stores_share_exactly_the_trials(workers):
@@ -122,6 +122,7 @@ def test_commands_on_empty_stores_share_exactly_the_trials(workers):
 
 
 # tests/study/test_queue.py tests it in SQLite
+@pytest.mark.long
 @pytest.mark.parametrize("workers", ["postgresql"], indirect=True)
 def test_the_trial_of_a_killed_worker_is_queued_again_and_counted_once(workers):
     for _ in range(WORKERS):

@@ -271,9 +271,11 @@ def test_a_sweep_that_is_ended_in_the_middle_is_finished_by_the_same_command(pla
     assert select(folder, parents) == [(run_id,)]
 
 
-@pytest.mark.parametrize(
-    "arguments", [[*TINY, "train.epochs=8"], ["-m", *TINY, "train.epochs=8", "seed=1,2"]]
-)
+SWEEP = pytest.param(["-m", *TINY, "train.epochs=8", "seed=1,2"], marks=pytest.mark.long)
+
+
+# tests/sweep/test_launch.py has the sweep in one process
+@pytest.mark.parametrize("arguments", [[*TINY, "train.epochs=8"], SWEEP])
 def test_of_two_processes_one_runs_and_the_other_says_so(arguments, place, start, finish):
     folder = place("both")
     first = start(arguments, folder)
@@ -296,7 +298,10 @@ def test_of_two_processes_one_runs_and_the_other_says_so(arguments, place, start
     assert select(folder, "select distinct status from runs") == [("FINISHED",)]
 
 
-@pytest.mark.parametrize("arguments", [SHORT, ["-m", *SHORT, "seed=1,2"]])
+ALONE = pytest.param(SHORT, marks=pytest.mark.long)  # a sweep starts its runs in the same way
+
+
+@pytest.mark.parametrize("arguments", [ALONE, ["-m", *SHORT, "seed=1,2"]])
 def test_two_processes_that_start_at_once_repeat_no_run(arguments, place, start):
     folder = place("both")
     processes = [start(arguments, folder) for _ in range(2)]

@@ -100,6 +100,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     assert once.steps != other.steps
 
 
+@pytest.mark.long  # 6 s, as only large layers run in two threads
 def test_two_threads_learn_what_one_learns():
     # They add up in another order: the same seed gives the same numbers up to rounding.
     before, fits = torch.get_num_threads(), []

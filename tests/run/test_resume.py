@@ -306,7 +306,7 @@ def test_two_processes_that_start_at_once_repeat_no_run(arguments, place, start)
     folder = place("both")
     processes = [start(arguments, folder) for _ in range(2)]
     for process in processes:
-        process.join(60)
+        process.join(120)
     errors = [
         "".join(file.read_text() for file in folder.glob(f"err-{process.pid}"))
         for process in processes

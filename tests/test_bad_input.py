@@ -362,11 +362,14 @@ def test_a_loss_that_is_no_number_ends_its_run_and_no_other(column_files, cli_ru
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "cause"),
-    [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
+    ("number", "code", "cause", "error"),
+    [
+        (signal.SIGTERM, 143, "stopped by SIGTERM", "stopped by SIGTERM"),
+        (signal.SIGINT, 130, "interrupted", "KeyboardInterrupt"),
+    ],
 )
 def test_a_signal_marks_the_run_killed(
-    number, code, cause, column_files, cli_run, output_dir, monkeypatch
+    number, code, cause, error, column_files, cli_run, output_dir, monkeypatch
 ):
     monkeypatch.setattr(TrainingProgress, "step", lambda _: signal.raise_signal(number))
     command = [*column_files(), f"output_dir={output_dir}", *SMALL, f"seed={code}"]
@@ -375,6 +378,5 @@ def test_a_signal_marks_the_run_killed(
     assert ended == code and len(err) == 1 and err[0].endswith(again)
     assert err[0].startswith(f"nersweep: {cause}; the same command resumes: python -m ")
     result = results(output_dir)[-1]
-    assert result["status"] == "killed" and result["seed"] == code
-    assert result["error"] == cause or number == signal.SIGINT
+    assert (result["status"], result["error"], result["seed"]) == ("killed", error, code)
     assert status_in_mlflow(output_dir, result) == "KILLED"

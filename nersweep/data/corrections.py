@@ -152,7 +152,7 @@ def correct(
     note = f"{len(outcome.applied):,} of {total:,} corrections of {path} applied"
     changed = [f"{count:,} {split}" for split, count in outcome.sentences.items()]
     if changed:
-        note += f", to {' and '.join(changed)} sentences"
+        note += f", to {', '.join(changed)} sentences"
     train, dev, test = splits.values()
     notes = (*corpus.notes, note)
     return replace(corpus, train=train, dev=dev, test=test, notes=notes)

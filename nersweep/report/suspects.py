@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from nersweep.evaluation.metrics import entities, is_among
+from nersweep.evaluation.metrics import is_among
 from nersweep.report.disagreements import Entity, by_sentence
 from nersweep.report.predictions import TaggedSplit
 from nersweep.report.records import Record
@@ -66,14 +66,15 @@ def find_suspects(records: Iterable[Record], limit: int) -> list[Suspect]:
 
     Runs that are scored on the same sentences are taken together. Others, as of another fold, add
     theirs; a place in a sentence of the same words counts once. Left out are runs that predict no
-    entity, and those that have kept no probabilities, as of an archive or of an older version.
-    Raises UserError if predictions cannot be read.
+    entity, and those that have kept no probabilities, as of an archive or of an older version. Of
+    entities that overlap, those count that tags hold. Raises UserError if predictions cannot be
+    read.
     """
     parts: dict[object, list[Scored]] = defaultdict(list)  # by the sentences and their gold tags
     for record in records:
         if record.folder is None or not record.counts[:, 1].any():
             continue
-        split = record.predictions()
+        split = replace(record.predictions(), spans=None, gold_spans=None)
         probabilities = read_probabilities(record.folder, record.split, len(split.words))
         if probabilities is not None:
             content = tuple(split.words), tuple(split.gold_tags), split.lengths.tobytes()
@@ -145,11 +146,8 @@ def doubts(run: Scored) -> np.ndarray:
 
 
 def readings(split: TaggedSplit) -> list[Reading]:
-    """Return the places where a run contradicts gold, from left to right.
-
-    Of spans that overlap, as a span head may predict, those count that its tags hold.
-    """
-    gold, predicted = split.gold, entities(split.ids, split.lengths, split.labels)
+    """Return the places where a run contradicts gold, from left to right."""
+    gold, predicted = split.gold, split.predicted
     errors: list[tuple[Row, int]] = []
     for side, (rows, others) in enumerate(((gold, predicted), (predicted, gold))):
         for start, end, type_ in rows[~is_among(rows, others)].tolist():

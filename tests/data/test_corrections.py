@@ -50,7 +50,7 @@ def test_all_sentences_of_the_words_with_the_gold_entities_change_and_nothing_el
     assert corpus.test == [TEST[0], replace(TEST[1], tags=right)]
     assert corpus.dev == CORPUS.dev
     assert corpus.notes[0].startswith("1 of 1 corrections of ")
-    assert corpus.notes[0].endswith("applied, to 1 train and 1 test sentences")
+    assert corpus.notes[0].endswith("applied, to 1 train, 1 test sentences")
     assert corpus.checksum != CORPUS.checksum
 
 

@@ -17,8 +17,8 @@ from nersweep.report.disagreements import Disagreements, Entity
 from nersweep.report.predictions import TaggedSplit
 from nersweep.report.suspects import Scored, doubts, find_suspects, suspects_of
 from nersweep.results.probabilities import file_of, read_probabilities, write_probabilities
-from tests.report.conftest import SCRIPT
 
+SCRIPT = "<script>alert(1)</script>"  # a word of the data
 LABELS = LabelSet(["LOC", "PER"])
 WORDS = ["Old", "Lund", "fell", "Ann", "Lee", "left"]
 LENGTHS = np.array([3, 3])

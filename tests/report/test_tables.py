@@ -15,7 +15,7 @@ from finished import finished_result, unfinished
 from nersweep.evaluation.inference import Verdict
 from nersweep.report import formats, tables
 from nersweep.report.comparison import Comparison
-from nersweep.report.notes import note_tau, note_unfinished, write_notes
+from nersweep.report.notes import note_shared, note_tau, note_unfinished, write_notes
 from nersweep.report.records import Record
 from nersweep.report.reference import Claim, Reference
 from nersweep.report.rows import Row
@@ -291,3 +291,33 @@ def test_a_tau_at_the_end_of_its_search_is_noted():
     (note,) = note_tau(rows)
     assert note.startswith("dice: τ ends where its search does, at -10 with seed 3")
     assert note in write_notes(rows, None, "")
+
+
+@pytest.mark.parametrize(
+    "share, note",
+    [
+        (0.0, None),
+        (0.004, "training has 0.4% of the sentences of test, word for word"),
+        (0.25, "training has 25.0% of the sentences of test, word for word; F1 without them is in"),
+        (1.0, "training has all sentences of test: the scores measure memory alone"),
+    ],
+)
+def test_sentences_that_training_has_are_a_note_and_from_half_a_percent_a_column(
+    comparison, share, note
+):
+    rows = []
+    for row in comparison.rows:
+        records = []
+        for record in row.records:
+            analysis = record.result.analysis
+            test = replace(analysis.test, shared=share, unshared_f1=0.125)
+            result = replace(record.result, analysis=replace(analysis, test=test))
+            records.append(replace(record, result=result))
+        rows.append(replace(row, records=tuple(records)))
+    notes = note_shared(rows[0].records[0])
+    assert len(notes) == (note is not None) and all(each.startswith(note) for each in notes)
+    shown = tables.score_columns(replace(comparison, rows=rows))
+    columns = {column.name: column for column in shown}
+    assert ("unshared" in columns) == (share > 0.005)
+    if "unshared" in columns:
+        assert columns["unshared"].value(rows[0]) == "12.50"

@@ -19,7 +19,7 @@ from typing import Any
 
 from nersweep.faults import Fault, UserError, one_line
 from nersweep.machine.databases import public, sqlite_file
-from nersweep.model.encoders.pretrained import HIDDEN_TYPE
+from nersweep.model.encoders import HIDDEN_TYPE
 from nersweep.tracking import facts as facts_module
 from nersweep.tracking import state
 from nersweep.tracking.facts import FolderFacts, Values

@@ -31,14 +31,12 @@ from nersweep.data import hub
 from nersweep.data.corpus import Corpus
 from nersweep.faults import Fault, UserError, reason
 from nersweep.machine.files import write_json
-from nersweep.model.encoders import adapters, layers
+from nersweep.model.encoders import HIDDEN_TYPE, adapters, layers
 from nersweep.model.encoders.adapters import Adapter, Lora
 from nersweep.model.encoders.encoder import Encoder, label_names
 from nersweep.model.encoders.probe import UNSUITED
 from nersweep.terminal import console
 
-# The key of config.json under which `hide_from_transformers` keeps the encoder's model_type.
-HIDDEN_TYPE = "encoder_model_type"
 # The files of a model's folder that decide what it computes.
 IDENTITY = ("config.json", "*.safetensors", "*token*.json", "vocab.*", "merges.txt", "*.model")
 # What loading a folder or a hub id leads to that is no model of this kind.

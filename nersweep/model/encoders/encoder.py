@@ -157,7 +157,9 @@ class Encoder(nn.Module):
         if not self.model.supports_gradient_checkpointing:
             must = f"must be false: transformers cannot do it with {self.model.config.model_type}"
             raise UserError(Fault("model.recompute", True, must))
-        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        newer = getattr(self.model, "activation_checkpointing_enable", None)
+        enable = newer or self.model.gradient_checkpointing_enable  # its name before 5.2x
+        enable({"use_reentrant": False})
         self.recomputes = True
 
     def widen(self) -> None:

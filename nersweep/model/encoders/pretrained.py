@@ -270,7 +270,9 @@ def checkpoint(
             **quantisation(load),
         )
     require_body(where, model, info)
-    tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(
+        where, config=config, revision=revision, trust_remote_code=False
+    )
     if tokenizer.pad_token_id is None:  # a decoder's: any piece will do, as nothing sees it
         tokenizer.pad_token_id = tokenizer.eos_token_id or tokenizer.unk_token_id or 0
     complete = not info["missing_keys"] and not info["mismatched_keys"]

@@ -75,8 +75,7 @@ def main(sweep: str, folder: str) -> None:
     rows: list[list[str]] = []
     for count in range(1, len(records) + 1):
         suspects = find_suspects(records[:count], sys.maxsize)
-        rows.append([f"{count}, to {records[count - 1].result.name}"])
-        rows[-1] += shares(suspects, corrected, wrong)
+        rows.append([str(count), *shares(suspects, corrected, wrong)])
     unanimous = [suspect for suspect in suspects if suspect.agree == suspect.runs]
     rows.append(["all agree", *shares(unanimous, corrected, wrong)])
     for seed in range(3):

@@ -56,16 +56,16 @@ TRANSFORMERS = """from transformers import pipeline
 tagger = pipeline("token-classification", model="DIR", aggregation_strategy="first")"""
 NERSWEEP = """from nersweep.model.saved import SavedTagger
 
-# transformers.pipeline refuses this model: it lacks the head.
+# transformers alone does not read this model as it was trained.
 tagger = SavedTagger("DIR")"""
 
 
 def model_card(
-    name: str, chosen: ChosenModel, result: FinishedResult, types: Sequence[str], is_token: bool
+    name: str, chosen: ChosenModel, result: FinishedResult, types: Sequence[str], is_plain: bool
 ) -> str:
     """Return the card in Markdown, with the metadata of the hub.
 
-    is_token: whether transformers has the head.
+    is_plain: whether transformers reads the model as it was trained.
     """
     assert chosen.run, "the scores are the run's"
     card = read_card(chosen.run)
@@ -82,12 +82,12 @@ def model_card(
     parameters = sorted((card.params if card else {}).items())
     notes = "".join(f"- {escape(note)}\n" for note in result.notes)
     return CARD.format(
-        meta=metadata(name, result, is_token),
+        meta=metadata(name, result, is_plain),
         name=escape(name),
         types=", ".join(map(escape, types)),
-        version=result.versions.get("nersweep", "?"),
+        version=escape(result.versions.get("nersweep", "?")),
         encoder=escape(str(config["model"].get("name", result.choice["model"]))),
-        head=result.choice["head"],
+        head=escape(str(result.choice.get("head", "token"))),
         loss=escape(result.setting),
         seed=result.seed,
         metric=result.metric.label,
@@ -100,7 +100,7 @@ def model_card(
         facts=facts,
         settings=table(("setting", "value"), [(k, str(v)) for k, v in parameters]),
         notes=f"\n## Notes\n\n{notes}" if notes else "",
-        python=TRANSFORMERS if is_token else NERSWEEP,
+        python=TRANSFORMERS if is_plain else NERSWEEP,
     )
 
 
@@ -129,7 +129,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return grid(header, escaped, "pipe")
 
 
-def metadata(name: str, result: FinishedResult, is_token: bool) -> str:
+def metadata(name: str, result: FinishedResult, is_plain: bool) -> str:
     """Return the block that the hub reads: task, library, base model and measured scores."""
     metrics: list[Mapping[str, Any]] = []
     for kind in ("f1", "precision", "recall"):
@@ -138,7 +138,7 @@ def metadata(name: str, result: FinishedResult, is_token: bool) -> str:
     dataset = result.choice["data"]
     values: dict[str, Any] = {
         "pipeline_tag": "token-classification",
-        "library_name": "transformers" if is_token else "nersweep",
+        "library_name": "transformers" if is_plain else "nersweep",
         "tags": ["named-entity-recognition", "nersweep"],
     }
     base = str(result.config["model"].get("name", ""))

@@ -1,5 +1,6 @@
 """Score a saved model on the run's own data or on any other."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isnan
@@ -98,7 +99,8 @@ def evaluate(options: EvaluateOptions) -> None:
         gold = split_of(trained_on, options.split)
     types, left_out = scored_types(options, gold.types, tagger.labels)
     notes += [*gold.notes, *left_out]
-    default = Path(options.output_dir) / "evaluations" / f"{chosen.name}-{gold.name}"
+    name = re.sub(r"[^\w.=-]+", "_", f"{chosen.name}-{gold.name}")
+    default = Path(options.output_dir) / "evaluations" / name
     folder = writable(Path(options.folder), "folder") if options.folder else writable(default)
     sentences = [restricted(sentence, types) for sentence in gold.sentences]
     split, predicted = predict(tagger, sentences, types)

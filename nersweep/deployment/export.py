@@ -13,6 +13,7 @@ from nersweep.faults import Fault, UserError
 from nersweep.machine.databases import public
 from nersweep.machine.files import writable, write_text
 from nersweep.model.heads.token import TokenHead
+from nersweep.model.saved import SavedTagger
 from nersweep.results.result import RESULT, FinishedResult, read_result
 from nersweep.terminal import console
 from nersweep.tracking.reading import run_id_of
@@ -48,17 +49,24 @@ def export_model(options: ModelExport) -> None:
     result = read_result(chosen.run / RESULT)
     assert isinstance(result, FinishedResult), "find_model has looked"
     tagger = load_tagger_of(chosen)
+    is_plain = reads_alike(tagger)
     if options.onnx == "true":
-        onnx.check(tagger)
+        onnx.check(is_plain)
     if options.to is not None:
         place = free_folder(Path(options.to))
-        is_token = type(tagger.tagger.head) is TokenHead
-        card = model_card(place.absolute().name, chosen, result, tagger.labels.types, is_token)
+        card = model_card(place.absolute().name, chosen, result, tagger.labels.types, is_plain)
         write_folder(place, chosen, card, with_onnx=options.onnx == "true")
         console.print(f"model: {place}")
         console.print(f"to share it: hf upload OWNER/{place.absolute().name} {place}")
     if options.register is not None:
         register_model(options.register, chosen, options)
+
+
+def reads_alike(tagger: SavedTagger) -> bool:
+    """Return whether transformers alone reads a model as it was trained."""
+    encoder = tagger.tagger.encoder
+    is_whole = encoder.adapter is None and not encoder.reading.last
+    return is_whole and type(tagger.tagger.head) is TokenHead
 
 
 def free_folder(place: Path) -> Path:

@@ -110,8 +110,8 @@ def find_model(options: ModelChoice) -> ChosenModel:
 
 def model_of(run: Path) -> ChosenModel:
     """Return the model of a run. Raises UserError for a run that has not finished, or kept none."""
-    model = run / "model"
-    if (run / RESULT).is_file():
+    model, has_result = run / "model", (run / RESULT).is_file()
+    if has_result:
         status = read_result(run / RESULT).status
         if status is not Status.FINISHED:
             remedy = "its command resumes it" if not status.over else "choose another run"
@@ -120,7 +120,7 @@ def model_of(run: Path) -> ChosenModel:
     if not (model / HEAD).is_file():
         must = "this run kept no model"
         raise UserError(Fault("model", run, must, "its command with rerun=true trains it again"))
-    return ChosenModel(model, run)
+    return ChosenModel(model, run if has_result else None)
 
 
 def unknown(name: str, output_dir: Path) -> Fault:

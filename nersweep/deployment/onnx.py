@@ -8,8 +8,6 @@ import torch
 from transformers import AutoModelForTokenClassification, PreTrainedModel
 
 from nersweep.faults import Fault, UserError, one_line
-from nersweep.model.heads.token import TokenHead
-from nersweep.model.saved import SavedTagger
 
 FILE = "model.onnx"
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -17,11 +15,14 @@ TOLERANCE = 1e-3  # of the logits, relative to the largest
 SHAPES = ((2, 16), (1, 7), (3, 29))  # rows and pieces; the first is traced, the others checked
 
 
-def check(tagger: SavedTagger) -> None:
-    """Raise UserError for a model that has no such form, and without the packages."""
-    if type(tagger.tagger.head) is not TokenHead:
-        must = "has the logits of the encoder alone, and this head computes labels from them"
-        raise UserError(Fault("onnx", True, must, "only head=token can be exported"))
+def check(is_plain: bool) -> None:
+    """Raise UserError without the packages, and for a model that is more than its logits.
+
+    is_plain: whether transformers alone reads the model as it was trained.
+    """
+    if not is_plain:
+        must = "has the logits of the encoder alone, and this model computes labels otherwise"
+        raise UserError(Fault("onnx", True, must, "only head=token of an encoder is exported"))
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         must = f"needs {', '.join(missing)}"

@@ -3,6 +3,7 @@
 import pytest
 
 from nersweep import __main__ as cli
+from nersweep import terminal
 
 SMALL = [
     "data.train=200", "data.dev=40", "data.test=40", "train.epochs=4", "train.lr=0.01",
@@ -34,6 +35,7 @@ def ask(capsys, exit_code):
     """ask(module, *arguments): exit code, standard output and standard error."""
 
     def do(module, *arguments):
+        terminal.faults.clear()  # each line is printed once in the life of a process
         code = exit_code(module.main, *arguments)
         printed = capsys.readouterr()
         return code, printed.out, printed.err

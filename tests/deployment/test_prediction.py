@@ -11,6 +11,7 @@ from nersweep.deployment import documents, prediction
 from nersweep.labels import spans
 from nersweep.model.saved import SavedTagger
 from nersweep.report.predictions import read_predictions
+from nersweep.results.result import RESULT, read_result
 
 pytestmark = pytest.mark.slow
 HEADS = ["token", "viterbi", "crf", "span"]
@@ -189,3 +190,40 @@ def test_a_model_of_another_project_is_refused(refused, outputs, tmp_path):
     assert "neither a run of nersweep" in refused("text=x", f"model={other}")
     (other / "nersweep.json").write_text("{}")
     assert "not the model folder of a run" in refused("text=x", f"model={other}")
+
+
+@pytest.fixture
+def sweep(outputs):
+    """sweep(*names): a sweep's folder whose runs are these, or one that never started."""
+
+    def make(*names):
+        runs = []
+        for name in names:
+            values = {"name": "away-s1", "fingerprint": "0" * 64, "setting": "away", "seed": 1}
+            if name in outputs[1]:
+                result = read_result(outputs[1][name] / RESULT)
+                values = {key: getattr(result, key) for key in values}
+            runs.append(values)
+        folder = outputs[0] / "sweeps" / "-".join(names)
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"command": "python -m nersweep -m", "runs": runs}
+        (folder / "sweep.json").write_text(json.dumps(content))
+        return folder
+
+    return make
+
+
+def test_the_best_of_a_sweep_is_what_its_report_takes(outputs, ask, sweep):
+    folder = sweep("token", "span", "crf", "away")
+    f1 = {name: read_result(outputs[1][name] / RESULT).test.f1 for name in ("token", "span", "crf")}
+    best = outputs[1][max(f1, key=f1.__getitem__)]
+    assert len(set(f1.values())) == 3
+    text = "text=Anna Silva won in Lake Seisa"
+    expected = ask(predict, f"model={best}", text)[1]
+    code, out, err = ask(predict, "model=best", f"sweep={folder}", f"output_dir={outputs[0]}", text)
+    assert (code, out) == (0, expected) and str(best / "model") in err
+
+
+def test_a_sweep_without_a_finished_run_has_no_best(refused, sweep):
+    line = refused("text=x", "model=best", f"sweep={sweep('away')}")
+    assert line.startswith("no run has finished")

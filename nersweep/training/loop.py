@@ -17,7 +17,14 @@ from nersweep.training.checkpoint import Checkpoint
 from nersweep.training.engine import engine_for
 from nersweep.training.gradients import histogram
 from nersweep.training.history import EpochRecord, Gradients, History, StepRecord
-from nersweep.training.observers import Backward, Clock, GradientNorms, LossReader, Padding
+from nersweep.training.observers import (
+    Backward,
+    Clock,
+    Diverged,
+    GradientNorms,
+    LossReader,
+    Padding,
+)
 from nersweep.training.optimiser import AdamW, ParameterGroup, load_trained
 from nersweep.training.progress import TrainingProgress
 from nersweep.training.sampling import (
@@ -106,6 +113,8 @@ def fit(
             losses.read()
             seconds = clock.stop_training()
             predictions = predict(tagger, dev, device)
+            if np.isnan(predictions.probabilities).any():
+                raise Diverged(f"the model's scores of dev are no numbers after step {done}")
             scores = score(
                 dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans, dev.spans
             )

@@ -222,6 +222,11 @@ def test_a_loss_that_is_no_number_ends_the_run_and_says_where():
         train(replace(CONFIG, lr=1e30, warmup=0.0, max_grad_norm=1e30))
 
 
+def test_weights_that_the_last_step_made_no_numbers_end_the_run():
+    with pytest.raises(Diverged, match=r"scores of dev are no numbers after step 1"):
+        train(replace(CONFIG, epochs=1, batch_size=10**6, lr=1e38, warmup=0.0))
+
+
 def test_gradients_are_clipped():
     # AdamW's first step is lr whatever the gradient's size; a tiny norm shows from the second on.
     clipped = train(replace(CONFIG, max_grad_norm=1e-12))[2]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from nersweep.labels import Span
 
-BRACKET = re.compile(r"\((?P<opened>[^()]+)(?P<closed>\)?)|(?P<name>[^()]+)\)")
+BRACKET = re.compile(r"\((?P<opened>[^()]+)(?P<closed>\)?)|(?<![^()])(?P<name>[^()]+)\)")
 TYPE = 1  # the place of the type in 1-person-new, from 0; "# global.Entity = …" may name another
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from nersweep.data.corpus import Sentence
 from nersweep.data.files import at_line, parse_json, quoted, read_utf8
 from nersweep.data.spans import Mark, SpanFiles, Text
-from nersweep.data.tables import NAMES, Columns, Table, read_table
+from nersweep.data.tables import NAMES, Columns, Table, choose, read_table
 from nersweep.faults import Fault, UserError
 
 Record = Mapping[str, Any]
@@ -54,8 +54,14 @@ class JsonFiles(SpanFiles):
             return super().read(path)
         rows = list(records(path))
         columns: dict[str, list[Any]] = {}
+        needed = choose(str(path), list(first), self.columns)
+        for line, row in rows:
+            for name in needed["word"], needed["tag"]:
+                if not isinstance(row, dict) or name not in row:
+                    must = f"has no {name}, as other objects have"
+                    raise UserError(Fault(f"{path}:{line}", must=must))
         for name in first:
-            columns[name] = [row.get(name) if isinstance(row, dict) else None for _, row in rows]
+            columns[name] = [row.get(name) for _, row in rows]
         table = Table(str(path), columns, {}, [line for line, _ in rows])
         sentences, note = read_table(table, self.columns, self.labels)
         self.notes.append(note)
@@ -74,11 +80,14 @@ class JsonFiles(SpanFiles):
 
 
 def has_words(record: Record, key: str | None) -> bool:
-    """Return whether an object holds words as a list of texts, under a key or a usual one."""
+    """Return whether an object holds words as a list of texts, under a key or a usual one.
+
+    An empty list may be of words unless there is a text, whose words they are.
+    """
     for name in NAMES["word"] if key is None else (key,):
         cells = record.get(name)
-        if isinstance(cells, list) and cells and all(isinstance(cell, str) for cell in cells):
-            return True
+        if isinstance(cells, list) and (cells or "text" not in record):
+            return all(isinstance(cell, str) for cell in cells)
     return False
 
 
@@ -95,7 +104,7 @@ def records(path: Path) -> Iterator[tuple[int, Any]]:
         if is_array and (not rest or (rest == "]" and content[start + 1 :].strip())):
             must = "the array has no end" if not rest else "text after the end of the array"
             raise UserError(Fault(f"{path}:{line}", must=must))
-        if rest in ("", "]"):
+        if not rest or (is_array and rest == "]"):
             return
         try:
             record, place = parse_json(content, start)

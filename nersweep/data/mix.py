@@ -17,8 +17,9 @@ from nersweep.data.corpus import (
     has_documents,
     tag_counts,
 )
+from nersweep.data.spans import reduced
 from nersweep.faults import Fault, UserError, blame
-from nersweep.labels import tags_from_spans
+from nersweep.labels import spans, tags_from_spans
 
 Types = dict[str, str]  # old type: new type, or O
 
@@ -198,7 +199,7 @@ def column_names(corpus: Corpus) -> set[str]:
 def retag(sentences: Sequence[Sentence], types: Types) -> list[Sentence]:
     """Return the sentences with their types renamed; O drops one.
 
-    Where the entities that are left no longer overlap, tags hold all of them.
+    Tags then hold those that overlapped a dropped one, too, if they can.
     """
     tags: dict[str, str] = {}
     for old, new in types.items():
@@ -211,8 +212,10 @@ def retag(sentences: Sequence[Sentence], types: Types) -> list[Sentence]:
         if entities is not None:
             mapped = ((start, end, types.get(type_, type_)) for start, end, type_ in entities)
             entities = tuple(span for span in mapped if span[2] != "O")
+            kept = reduced([*spans(own), *entities], "first")  # those that tags hold, and more
+            own = tuple(tags_from_spans(kept, len(own)))
             if not any(second[0] < first[1] for first, second in pairwise(entities)):
-                own, entities = tuple(tags_from_spans(entities, len(own))), None
+                entities = None
         renamed.append(replace(sentence, tags=own, entities=entities))
     return renamed
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nersweep.data.corpus import Sentence, tag_counts
-from nersweep.data.files import quoted, read_utf8
+from nersweep.data.files import parse_json, quoted, read_utf8
 from nersweep.data.normalise import shared
 from nersweep.data.splits import TaggedFiles
 from nersweep.faults import Fault, UserError, one_line
@@ -28,7 +28,9 @@ NAMES = {
 ITEM = re.compile(  # of a list as Python, NumPy or JSON prints it
     r"""('(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*") | ([^\s,'"]+)""", re.VERBOSE | re.DOTALL
 )
+BETWEEN = " ,\t\r\n"  # items
 DELIMITERS = ",;\t|"
+NUMBER = re.compile(r"(-?\d{1,9})(\.0+)?")  # of a label; pandas may write 1.0
 Columns = Mapping[str, str]  # our names to those of the file
 
 
@@ -112,6 +114,8 @@ class CsvFiles(TableFiles):
         except csv.Error as error:
             must = f"not valid CSV ({one_line(error)})"
             raise UserError(Fault(f"{path}:{line}", must=must)) from None
+        if not header:
+            raise UserError(Fault(str(path), must="no sentence in it"))
         repeated = {name for name in header if name and header.count(name) > 1}
         if repeated:
             must = f"several columns are called {', '.join(sorted(repeated))}"
@@ -170,9 +174,8 @@ def choose(file: str, names: Sequence[str], columns: Columns | None) -> dict[str
     others = f"it has {', '.join(names)}"
     for name, column in chosen.items():
         if column not in names:
-            raise UserError(
-                Fault(f"data.columns.{name}", column, f"no such column in {file}", others)
-            )
+            must = f"no such column in {file}"
+            raise UserError(Fault(f"data.columns.{name}", column, must, others))
     plain: dict[str, str] = {}
     for name in names:
         letters = filter(str.isalnum, name.casefold().replace("#", "number"))
@@ -181,10 +184,16 @@ def choose(file: str, names: Sequence[str], columns: Columns | None) -> dict[str
         for candidate in candidates:
             if name not in chosen and plain.get(candidate) not in (None, *chosen.values()):
                 chosen[name] = plain[candidate]
+    if "tag" in chosen and chosen.get("word") == chosen["tag"]:
+        must = "is the column of the words, too"
+        raise UserError(Fault("data.columns.tag", chosen["tag"], must))
     for name in ("word", "tag"):
         if name not in chosen:
             remedy = f"{others}; set data.columns.{name}=NAME"
             raise UserError(Fault(file, must=f"no column of {name}s is known", remedy=remedy))
+    for column in chosen.values():
+        if names.count(column) > 1:
+            raise UserError(Fault(file, must=f"several columns are called {column}"))
     return chosen
 
 
@@ -216,7 +225,7 @@ def read_table(
         sentences.append(Sentence(words, tags, values, document))
     if not sentences:
         raise UserError(Fault(table.file, must="no sentence in it"))
-    if all(tag.isdecimal() for tag in tag_counts(sentences)):
+    if all(map(NUMBER.fullmatch, tag_counts(sentences))):
         must = f"the tags in {chosen['tag']} are numbers, and the file does not name them"
         remedy = "set data.labels=[O,B-PER,…], the tags in the order of their numbers"
         raise UserError(Fault(table.file, must=must, remedy=remedy))
@@ -228,16 +237,17 @@ def read_table(
 def is_by_sentence(table: Table, chosen: Columns) -> bool:
     """Return whether rows are sentences: tags are lists, or words and tags stand between blanks."""
     words, tags = table.columns[chosen["word"]], table.columns[chosen["tag"]]
-    has_several = False
+    several = unequal = 0  # rows
     for word, tag in zip(words, tags, strict=True):
         if isinstance(tag, list) or str(tag).startswith("["):
             return True
         if word is not None and tag is not None:
             length = len(str(tag).split())
             if len(str(word).split()) != length:
-                return False
-            has_several |= length > 1
-    return has_several
+                unequal += 1
+            elif length > 1:
+                several += 1
+    return several > unequal
 
 
 def sentence_rows(table: Table, chosen: Columns) -> Iterator[Group]:
@@ -267,9 +277,22 @@ def cells_of(value: Any) -> list[Any]:
         return value if isinstance(value, list) else []
     if not value.startswith("["):
         return value.split()
+    try:
+        printed, end = parse_json(value)
+        if end == len(value.rstrip()) and all(isinstance(item, str | None) for item in printed):
+            return list(printed)
+    except UserError:
+        pass  # a list that Python or NumPy prints
+    inner, end = value.strip()[1:], 0
     items: list[str] = []
-    for text, bare in ITEM.findall(value.strip().removeprefix("[").removesuffix("]")):
-        items.append(ast.literal_eval(text) if text else bare)
+    for match in ITEM.finditer(inner.removesuffix("]")):
+        if inner[end : match.start()].strip(BETWEEN):
+            break
+        items.append(ast.literal_eval(match[1]) if match[1] else match[2])
+        end = match.end()
+    if inner[end:].strip(BETWEEN) != "]":
+        raise ValueError(f"after {len(items)} items there is {inner[end:][:20]}")
+    "".join(items).encode()  # raises ValueError for half a surrogate
     return items
 
 
@@ -278,7 +301,7 @@ def word_rows(table: Table, chosen: Columns) -> Iterator[Group]:
     ends = {name: chosen[name] for name in ("sentence", "document") if name in chosen}
     words, tags = table.columns[chosen["word"]], table.columns[chosen["tag"]]
     is_blank = [word is tag is None for word, tag in zip(words, tags, strict=True)]
-    if "sentence" not in ends and not any(is_blank):
+    if "sentence" not in ends and is_blank and not any(is_blank):
         must = "no column says where sentences end"
         remedy = f"set data.columns.sentence=NAME; it has {', '.join(table.columns)}"
         raise UserError(Fault(table.file, must=must, remedy=remedy))
@@ -313,14 +336,15 @@ def text_of(cell: Any, name: str, labels: Sequence[str] | None, place: str) -> s
     """
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)  # pandas has no integers beside missing values
-    if isinstance(cell, dict | list):
+    if isinstance(cell, dict | list | bytes):
         raise UserError(Fault(place, must=f"{name} {str(cell)[:60]}: must be text"))
     text = "" if cell is None else str(cell)
-    if labels is not None and text.isdecimal() and len(text) < 10:
-        if int(text) >= len(labels):
+    number = NUMBER.fullmatch(text) if labels is not None else None
+    if number and labels is not None:
+        if not 0 <= int(number[1]) < len(labels):
             must = f"{name} {text} has no label: there are {len(labels)}, from 0"
             raise UserError(Fault(place, must=must))
-        return labels[int(text)]
+        return labels[int(number[1])]
     if cell is None or (name == "word" and not text):
         raise UserError(Fault(place, must=f"the {name} is empty"))
     if "\n" in text or "\r" in text:

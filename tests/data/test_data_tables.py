@@ -125,7 +125,11 @@ FAULTS = {
     "sentence,word,tag\n1,a,1\n1,b,0\n": "the tags in tag are numbers",
     "sentence,word,tag\n": "no sentence in it",
     "tag,word,tag\na,b,O\n": "several columns are called tag",
-    "": "no column of words is known",
+    "": "no sentence in it",
+    "words,tags\na b,O O\nc d,O O\ne f,O\n": "2 words, but 1 values in tags",
+    "words,tags\n\"['a', 'b\",\"['O', 'O']\"\n": "words is no list of texts",
+    "words,tags\n\"['a', 'it's']\",\"['O', 'O']\"\n": "words is no list of texts",
+    "words,tags\n\"['a', '\\ud83d']\",\"['O', 'O']\"\n": "words is no list of texts",
     "words,tags\na b,\"['O', 'O']\"\na b c,\"['O', 'O']\"\n": "3 words, but 2 values in tags",
     "words,tags\na b,\"['O', '\\xg']\"\n": "tags is no list of texts",
 }
@@ -135,7 +139,9 @@ LINES = {
     "the word": 3,
     "not valid": 3,
     "a line": 3,
+    "2 words": 4,
     "3 words": 3,
+    "words is": 2,
     "tags is": 2,
 }
 
@@ -211,6 +217,33 @@ def test_lists_of_texts_and_rows_of_words_as_pandas_writes_them(tmp_path):
     check(read_parquet(tmp_path, pyarrow.Table.from_pandas(frame)))
 
 
+def test_lists_that_json_prints_keep_their_words(tmp_path):
+    words = ["\U0001f600", "1/2", "\u00e9", '"']
+    shown = json.dumps(words).replace("/", "\\/")
+    content = written([["words", "tags"], [shown, json.dumps(["B-PER", "O", "O", "O"])]])
+    (sentence,) = read_csv(tmp_path, content)
+    assert sentence.words == tuple(words)
+
+
+def test_labels_name_numbers_as_pandas_writes_them_and_no_others(tmp_path, faults_of):
+    content = "sentence,word,tag\n1,a,1.0\n1,b,0.0\n"
+    (sentence,) = read_csv(tmp_path, content, labels=["O", "B-PER"])
+    assert sentence.tags == ("B-PER", "O")
+    content = content.replace("0.0", "-1")
+    (fault,) = faults_of(lambda: read_csv(tmp_path, content, labels=["O", "B-PER"]))
+    assert fault.must.startswith("tag -1 has no label")
+
+
+def test_words_and_tags_are_two_columns_of_one_name_each(tmp_path, faults_of):
+    columns = {"word": "tag", "tag": "tag"}
+    (fault,) = faults_of(lambda: read_csv(tmp_path, "id,tag\n1,O\n", columns=columns))
+    assert (fault.setting, fault.value) == ("data.columns.tag", "tag")
+    arrays = [pyarrow.array([["a"]]), pyarrow.array([["O"]]), pyarrow.array([["O"]])]
+    table = pyarrow.Table.from_arrays(arrays, names=["words", "tags", "tags"])
+    (fault,) = faults_of(lambda: read_parquet(tmp_path, table))
+    assert fault.must == "several columns are called tags"
+
+
 def test_a_file_that_is_no_parquet(tmp_path, faults_of):
     file = tmp_path / "a.parquet"
     for content in (b"", b"PAR1", b"word,tag\n" * 99):
@@ -224,6 +257,9 @@ def test_words_that_are_no_text_and_damaged_metadata(tmp_path, faults_of):
     table = pyarrow.table({"tokens": [[{"text": "a"}]], "tags": [["O"]]})
     (fault,) = faults_of(lambda: read_parquet(tmp_path, table))
     assert fault.setting.endswith("a.parquet, row 1") and "must be text" in fault.must
+    table = pyarrow.table({"tokens": [[b"a"]], "tags": [["O"]]})
+    (fault,) = faults_of(lambda: read_parquet(tmp_path, table))
+    assert "must be text" in fault.must
     for metadata in ("{", "[]", '{"info": 5}', '{"info": {"features": 5}}'):
         table = listed(LABELS).replace_schema_metadata({"huggingface": metadata})
         (fault,) = faults_of(lambda table=table: read_parquet(tmp_path, table))

@@ -190,13 +190,22 @@ def test_lists_of_words_and_tags_are_rows_of_a_table(tmp_path, faults_of):
     records.append({"tokens": ["Tessa"], "ner_tags": ["O", "O"]})
     (fault,) = faults_of(lambda: read(tmp_path, lines(records)))
     assert fault.setting == f"{tmp_path}/a.json:3"
+    for other in ({"text": "Tessa", "label": []}, {"words": ["Tessa"], "tags": ["O"]}, 5):
+        (fault,) = faults_of(lambda other=other: read(tmp_path, lines([*records[:2], other])))
+        assert fault.setting == f"{tmp_path}/a.json:3"
+    assert read(tmp_path, lines([records[1], records[0]])) == [sentence]
     numbers = [{"words": ["Tessa", "sang"], "tags": [1, 0]}]
     (sentence,) = read(tmp_path, json.dumps(numbers), labels=["O", "B-PER"])
     assert sentence.tags == ("B-PER", "O")
 
 
 def test_an_array_must_end_and_be_all(tmp_path, faults_of):
-    for content, must in ((f"[{GOOD},\n{GOOD}", "no end"), (f"[{GOOD}]\n{GOOD}", "after the end")):
+    contents = {
+        f"[{GOOD},\n{GOOD}": "no end",
+        f"[{GOOD}]\n{GOOD}": "after the end",
+        f"{GOOD}\n]\n{GOOD}": "not valid",
+    }
+    for content, must in contents.items():
         (fault,) = faults_of(lambda content=content: read(tmp_path, content))
         assert must in fault.must
 

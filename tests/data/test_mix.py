@@ -169,3 +169,11 @@ def test_overlapping_entities_are_mapped_and_what_remains_is_tagged():
     assert renamed.tags == sentence.tags and renamed.entities == ((0, 2, "ORG"), (1, 2, "GPE"))
     (inner,) = retag([sentence], {"ORG": "O"})
     assert (inner.tags, inner.entities) == (("O", "B-LOC"), None)
+    both = Sentence(
+        ("a", "b", "c", "d"),
+        ("B-ORG", "I-ORG", "B-PER", "I-PER"),
+        entities=((0, 2, "ORG"), (1, 2, "LOC"), (2, 4, "PER"), (3, 4, "LOC")),
+    )
+    (inner,) = retag([both], {"ORG": "O"})
+    assert inner.tags == ("O", "B-LOC", "B-PER", "I-PER")
+    assert inner.entities == both.entities[1:]

@@ -233,7 +233,7 @@ class Division:
         """Say what was drawn from what, and which types a split lacks."""
         whole = sum(map(len, pooled.values()))
         source = " and ".join(f"data.{split}" for split in pooled)
-        by_document = any(map(has_documents, pooled.values()))
+        by_document = kind_of(units) == "documents"
         notes = []
         for split, part in parts.items():
             if split == "train":
@@ -274,12 +274,15 @@ class Division:
 def units_of(splits: Splits) -> list[Unit]:
     """Return the documents of splits, or their sentences where documents are not marked.
 
-    Documents of several splits may share an id, and sentences before a first mark have none: then
-    all get new ids.
+    One mark in a split is a header, as in Label Studio's export, and divides nothing. Documents of
+    several splits may share an id, and sentences before a first mark have none: then all get new
+    ids.
     """
     units: dict[tuple[str, int], Unit] = {}
-    is_marked = any(map(has_documents, splits.values()))
+    is_marked = any(map(has_several_documents, splits.values()))
     for split, sentences in splits.items():
+        if not is_marked and has_documents(sentences):
+            sentences = [replace(sentence, document=None) for sentence in sentences]
         is_clear = len(splits) == 1 and all(each.document is not None for each in sentences)
         for sentence, number in zip(sentences, document_numbers(sentences).tolist(), strict=True):
             if is_marked and not is_clear:
@@ -288,6 +291,11 @@ def units_of(splits: Splits) -> list[Unit]:
             unit.sentences.append(sentence)
             unit.types.update([tag[2:] for tag in set(sentence.tags) if tag != "O"])
     return list(units.values())
+
+
+def has_several_documents(sentences: Sequence[Sentence]) -> bool:
+    """Return whether the data mark two documents or more in a split."""
+    return has_documents(sentences) and int(document_numbers(sentences).max()) > 0
 
 
 def count_types(units: Sequence[Unit]) -> Counter[str]:

@@ -291,7 +291,7 @@ def cells_of(value: Any) -> list[Any]:
         items.append(ast.literal_eval(match[1]) if match[1] else match[2])
         end = match.end()
     if inner[end:].strip(BETWEEN) != "]":
-        raise ValueError(f"after {len(items)} items there is {inner[end:][:20]}")
+        raise ValueError(f"no item or end at: {inner[end:][:20]}")
     "".join(items).encode()  # raises ValueError for half a surrogate
     return items
 

@@ -209,6 +209,15 @@ def test_fewer_units_than_splits_or_folds_are_refused(documents, faults_of):
     assert (fault.setting, fault.value) == ("data.folds", 5) and "≥ 5" in fault.must
 
 
+def test_a_single_mark_of_a_document_is_a_header():
+    sentences = corpus(documents=1)
+    divided = drawn(sentences, dev_share=0.1, test_share=0.2)
+    assert divided.splits == drawn(corpus(), dev_share=0.1, test_share=0.2).splits
+    assert not [note for note in divided.notes if "documents" in note]
+    given = {"train": sentences, "dev": sentences[:9], "test": sentences[:9]}
+    assert len(Division(share=0.25).divide(given).splits["train"]) == 50
+
+
 def test_numbers_of_documents_survive_a_draw():
     splits = drawn(corpus(documents=20), dev_share=0.2, test_share=0.2).splits
     assert document_numbers(splits["test"]).max() + 1 == 4

@@ -81,9 +81,10 @@ def test_documents_stay_whole():
 
 def test_documents_of_several_files_that_share_an_id_stay_apart():
     a, b = Sentence(("a",), ("O",), document=1), Sentence(("b",), ("O",), document=1)
-    units = units_of({"train": [a, a], "dev": [b]})
-    assert [len(unit.sentences) for unit in units] == [2, 1]
-    assert len({unit.sentences[0].document for unit in units}) == 2
+    other = replace(a, document=2)
+    units = units_of({"train": [a, a, other], "dev": [b]})
+    assert [len(unit.sentences) for unit in units] == [2, 1, 1]
+    assert len({unit.sentences[0].document for unit in units}) == 3
     before = replace(a, document=None)  # of a file whose first mark comes later
     (first, _) = units_of({"train": [before, a]})
     assert first.sentences[0].document is not None

@@ -175,8 +175,11 @@ class Division:
         """
         least = max(len(shares) + 1, self.folds or 0)
         if len(units) < least:
-            must = f"{len(units)} {kind_of(units)} cannot be divided so; expected ≥ {least}"
-            raise UserError(Fault(*self.origin(next(iter(shares))), must))
+            kind, remedy = kind_of(units), ""
+            if kind == "documents":
+                remedy = "remove their marks to divide the data by sentence"
+            must = f"{len(units)} {kind} cannot be divided so; expected ≥ {least}"
+            raise UserError(Fault(*self.origin(next(iter(shares))), must, remedy))
         parts: dict[str, list[Unit]] = {}
         rest = list(units)
         wanted = dict(shares)

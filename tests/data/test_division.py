@@ -206,6 +206,7 @@ def test_fewer_units_than_splits_or_folds_are_refused(documents, faults_of):
     kind = "documents" if documents else "sentences"
     assert (fault.setting, fault.value) == ("data.dev_share", 0.3)
     assert fault.must.startswith(f"2 {kind} ") and "≥ 3" in fault.must
+    assert bool(fault.remedy) == (kind == "documents")
     (fault,) = faults_of(lambda: drawn(sentences, folds=5, fold=0))
     assert (fault.setting, fault.value) == ("data.folds", 5) and "≥ 5" in fault.must
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 TRACEBACK = "NERSWEEP_TRACEBACK"  # the environment variable that prints tracebacks
 UNSET = object()  # the value of a fault that has none
+# Text from files may hold what a terminal takes for a command: escape, and Unicode's C1 controls.
+COMMANDS = {code: f"\\x{code:02x}" for code in (0x1B, *range(0x80, 0xA0))}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Fault:
             subject += f" ({self.file})"
         message = "; ".join(filter(None, (self.must, self.remedy)))
         line = f"{subject}: {message}" if subject and message else subject or message
-        return " ".join(line.split("\n"))
+        return " ".join(line.split("\n")).translate(COMMANDS)
 
 
 class UserError(ValueError):

@@ -41,7 +41,7 @@ class Augmentation(ABC):
     """A way to make new sentences.
 
     copies, > 0: new sentences for each training sentence. probability, in (0, 1]: of a change, at
-    each of its places. rarity, ≥ 0: a sentence is the source of new ones in proportion to
+    each of its places. rarity, in [0, 10]: a sentence is the source of new ones in proportion to
     max_t (n_max / n_t)^rarity over its types t, with n_t the entities of t in training and n_max
     those of the most frequent type; a sentence without an entity counts 1. 0 takes all sentences
     equally often, as in the paper. Raises UserError for values outside these ranges.
@@ -55,7 +55,7 @@ class Augmentation(ABC):
         ranges = [
             ("copies", 0 < self.copies < math.inf, "> 0"),
             ("probability", 0 < self.probability <= 1, "> 0 and ≤ 1"),
-            ("rarity", 0 <= self.rarity < math.inf, "≥ 0 (0 takes all sentences equally often)"),
+            ("rarity", 0 <= self.rarity <= 10, "in [0, 10] (0 takes all sentences equally often)"),
         ]
         faults: list[Fault] = []
         for name, holds, allowed in ranges:

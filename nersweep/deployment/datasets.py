@@ -33,6 +33,9 @@ def data_set(overrides: Sequence[str], file: str | None = None) -> DataSet:
                 option = next((o for o in reversed(overrides) if o.startswith("data=")), "data")
                 remedy = "leave out input=, or set data=conll"
                 raise UserError(fault(option, "reads no single file", remedy))
+            if raw.get("corrections") is not None:
+                must, remedy = "are those of a whole data set", "leave them out beside input="
+                raise UserError(Fault("data.corrections", raw["corrections"], must, remedy))
             raw |= dict.fromkeys(SPLITS, file)
         faults: list[Fault] = []
         for name, value in flat(raw).items():

@@ -1,4 +1,4 @@
-"""The texts to tag, read a few at a time: a file of any size takes the same memory."""
+"""The texts to tag, read a few at a time: a file of lines is never held as a whole."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,10 +51,14 @@ def of_line(line: str) -> Document:
 
 
 def of_json(line: str) -> Document:
-    """Return the field text of a JSON line as a raw text. Raises ValueError without one."""
+    """Return the field text of a JSON line as a raw text.
+
+    Raises ValueError without one, and RecursionError for JSON that is nested too deeply.
+    """
     record = json.loads(line)
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         raise ValueError("no field text")
+    json.dumps(record, ensure_ascii=False).encode()  # raises for half a surrogate pair
     return of_text(record["text"])._replace(fields=record)
 
 
@@ -81,7 +85,7 @@ def read_lines(
                 text = decode(line, place, encoding)
                 try:
                     document = parse(text)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     must = f"expected JSON with a field text ({error})"
                     raise UserError(Fault(place, must=must)) from None
                 yield document

@@ -211,7 +211,7 @@ def scored_types(
 ) -> tuple[set[str], list[str]]:
     """Return the types to score, and notes on those that are left out.
 
-    Raises UserError if model and data share none, and for a type that one of them lacks.
+    Raises UserError if model and data share none, and for a type that the model lacks.
     """
     shared = of_data & set(labels.types)
     model_has, data_have = ", ".join(labels.types), ", ".join(sorted(of_data)) or "none"

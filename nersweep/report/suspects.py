@@ -70,14 +70,15 @@ def find_suspects(records: Iterable[Record], limit: int) -> list[Suspect]:
     entities that overlap, those count that tags hold. Raises UserError if predictions cannot be
     read.
     """
-    parts: dict[object, list[Scored]] = defaultdict(list)  # by the sentences and their gold tags
+    parts: dict[object, list[Scored]] = defaultdict(list)  # by types, sentences and gold tags
     for record in records:
         if record.folder is None or not record.counts[:, 1].any():
             continue
         split = replace(record.predictions(), spans=None, gold_spans=None)
         probabilities = read_probabilities(record.folder, record.split, len(split.words))
         if probabilities is not None:
-            content = tuple(split.words), tuple(split.gold_tags), split.lengths.tobytes()
+            types = tuple(split.labels.types)
+            content = types, tuple(split.words), tuple(split.gold_tags), split.lengths.tobytes()
             parts[content].append(Scored(record.result.name, split, *probabilities))
     suspects: list[Suspect] = []
     for part in parts.values():

@@ -50,6 +50,8 @@ def test_a_json_line_keeps_its_fields():
         (b'{"text": "a"}\n[1]\n', of_json, ":2"),
         (b'{"text": "a"}\n\n', of_json, ":2"),
         (b'{"texts": "a"}', of_json, ":1"),
+        (b'{"text": "\\ud83d"}', of_json, ":1"),
+        (b'{"text": "a", "deep": ' + b"[" * 10**5, of_json, ":1"),
     ],
 )
 def test_a_line_that_is_no_text_is_named(content, parse, place, tmp_path):

@@ -48,6 +48,7 @@ def export_model(options: ModelExport) -> None:
         raise UserError(Fault("model", options.model, must, "set model=RUN"))
     result = read_result(chosen.run / RESULT)
     assert isinstance(result, FinishedResult), "find_model has looked"
+    run_id = "" if options.register is None else run_in_mlflow(options.register, chosen, options)
     tagger = load_tagger_of(chosen)
     is_plain = reads_alike(tagger)
     if options.onnx == "true":
@@ -59,7 +60,9 @@ def export_model(options: ModelExport) -> None:
         console.print(f"model: {place}")
         console.print(f"to share it: hf upload OWNER/{place.absolute().name} {place}")
     if options.register is not None:
-        register_model(options.register, chosen, options)
+        store = open_store(options.uri, Path(options.output_dir))
+        version = register(store, run_id, options.register, chosen.folder)
+        console.print(f"registered: models:/{options.register}/{version}")
 
 
 def reads_alike(tagger: SavedTagger) -> bool:
@@ -93,8 +96,11 @@ def write_folder(place: Path, chosen: ChosenModel, card: str, with_onnx: bool) -
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def register_model(name: str, chosen: ChosenModel, options: ModelExport) -> None:
-    """Register a copy of a model in MLflow. Raises UserError for a run that MLflow lacks."""
+def run_in_mlflow(name: str, chosen: ChosenModel, options: ModelExport) -> str:
+    """Return the id of a model's run in MLflow. Raises UserError if MLflow lacks it.
+
+    name: that the model is to be registered by.
+    """
     assert chosen.run, "checked"
     uri = store_uri(options.uri, Path(options.output_dir))
     run_id = run_id_of(chosen.run, uri)
@@ -102,7 +108,4 @@ def register_model(name: str, chosen: ChosenModel, options: ModelExport) -> None
         remedy = "add it with python -m nersweep.sync"
         must = f"the run {chosen.run.name} is not in MLflow ({public(uri)})"
         raise UserError(Fault("register", name, must, remedy))
-    version = register(
-        open_store(options.uri, Path(options.output_dir)), run_id, name, chosen.folder
-    )
-    console.print(f"registered: models:/{name}/{version}")
+    return run_id

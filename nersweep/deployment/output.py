@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from nersweep.data.normalise import SPACE_SIGN
 from nersweep.deployment.documents import Document
 from nersweep.faults import Fault, UserError
 from nersweep.machine.files import in_place_of, writable
 from nersweep.model.saved import TaggedSentence
+
+GAP = re.compile("[\t\r\n]+")  # what columns and rows have between them
 
 Format = Callable[[Document, TaggedSentence], str]
 
@@ -38,10 +42,13 @@ def json_line(document: Document, tagged: TaggedSentence) -> str:
 
 
 def columns(document: Document, tagged: TaggedSentence) -> str:
-    """Return a line of word and tag, with a tab between, for each word, and an empty line."""
+    """Return a line of word and tag, with a tab between, for each word, and an empty line.
+
+    Tabs and line breaks within a word, which a table may hold, become one sign.
+    """
     lines: list[str] = []
     for word, tag in zip(document.words, tagged.tags, strict=True):
-        lines.append(f"{word}\t{tag}\n")
+        lines.append(f"{GAP.sub(SPACE_SIGN, word)}\t{tag}\n")
     return "".join(lines) + "\n" if lines else ""
 
 

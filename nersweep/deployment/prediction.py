@@ -93,7 +93,9 @@ def sources(options: PredictOptions, advance: Callable[[int], object]) -> Iterat
     if options.text is not None:
         return iter([documents.of_text(decoded(options.text))])
     if options.data and options.input is not None:
-        sentences, _ = datasets.read_file(options.data, options.input)
+        sentences, notes = datasets.read_file(options.data, options.input)
+        for note in dict.fromkeys(notes):
+            console.print(f"note: {note}")
         return documents.of_sentences(sentences)
     if options.data:
         corpus = read(datasets.data_set(options.data))

@@ -3,13 +3,25 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from nersweep.faults import COMMANDS
+
+
+class PlainConsole(Console):
+    """A console for which text is text, even if a terminal would take it for a command."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(text.translate(COMMANDS), **options)
+
 
 # A notebook says that it is a terminal, but shows each new state of a bar below the last one: it
 # gets plain lines, as a file does, and no block of HTML for each of them.
-console = Console(
+console = PlainConsole(
     highlight=False,
     soft_wrap=True,
     markup=False,

@@ -195,7 +195,10 @@ def gold_split(options: EvaluateOptions) -> GoldSplit:
     """Return the sentences that the options name."""
     if options.input is not None:
         sentences, notes = datasets.read_tagged(options.data, options.input)
-        return GoldSplit(Path(options.input).stem, sentences, types_of(sentences), notes)
+        types = types_of(sentences)
+        for sentence in sentences:
+            types.update(type_ for *_, type_ in sentence.entities or ())
+        return GoldSplit(Path(options.input).stem, sentences, types, notes)
     return split_of(read(datasets.data_set(options.data)), options.split)
 
 

@@ -81,6 +81,7 @@ def digest(
     """Return the SHA-256 of all that `tokenise` depends on."""
     # The vocabulary does not say which pieces these are.
     ids = [tokenizer.pad_token_id, tokenizer.unk_token_id]
+    ids += [tokenizer.mask_token_id, tokenizer.eos_token_id]
     rules = [vocabulary_digest(tokenizer), *ids, *reading]
     settings = [FORMAT, labels.names, max_length, vocabularies, rules]
     sha = hashlib.sha256(json.dumps(settings).encode())

@@ -64,7 +64,8 @@ def tokenise(
         bounds = windows(sizes, room)
         for start, end in bounds:
             pieces.extend(before)
-            for spelling in pieces_by_word[start:end]:
+            # Without words and special pieces a window would be empty.
+            for spelling in pieces_by_word[start:end] or [[tokenizer.pad_token_id]]:
                 pieces.extend(spelling)
             pieces.extend(after)
             window_starts.append(len(pieces))

@@ -130,7 +130,7 @@ class Grid:
         return self.masks[key]
 
     def features(self, states: Tensor) -> Tensor:
-        """Return the states (1, T, hidden) of each word's first piece, (T + 1, hidden).
+        """Return the states (1, T, hidden) of the piece of each word, (T + 1, hidden).
 
         Rows after those of the words have no meaning; their gradient must be 0.
         """

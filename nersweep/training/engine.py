@@ -96,6 +96,8 @@ class Body(Engine):
         del self.encoder, self.parameters
         if self.kept:
             KEPT[self.identity] = self
+        else:
+            self.passes, self.running = {}, []  # which hold this body, and so their own memory
 
     def features(self, inputs: Sequence[Batch]) -> Tensor:
         self.running: list[tuple[Pass, int]] = []
@@ -217,7 +219,8 @@ def identity_of(encoder: Encoder) -> str:
     memory = []
     for name, value in body_of(encoder).state_dict(keep_vars=True).items():
         memory.append((name, value.shape, value.dtype, value.requires_grad))
-    return repr((body_of(encoder), config, rows, memory, encoder.model.device))
+    rules = encoder.ahead, encoder.recomputes  # which neither modules nor config show
+    return repr((body_of(encoder), config, rows, memory, rules, encoder.model.device))
 
 
 def used_parameters(encoder: Encoder) -> list[str]:

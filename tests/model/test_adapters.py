@@ -74,7 +74,9 @@ def test_only_the_adapter_and_the_classifier_move(family, base):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("settings", [{}, {"attention": [1]}, {"freeze": 1}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"attention": [1]}, {"freeze": 1}, {"load": "bf16"}], ids=str
+)
 def test_a_saved_adapter_predicts_what_was_scored(settings, dtype, base, tmp_path):
     pretrained = Pretrained(base("llama"), peft="lora", lora=LORA, **settings)
     tagger, split, _, history = fitted(pretrained, dtype)

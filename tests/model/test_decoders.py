@@ -142,10 +142,11 @@ def test_settings_that_cannot_hold_are_refused(assert_refused_as):
 def test_what_a_configuration_says_of_attention_is_not_heeded(folder, tmp_path):
     save_pretrained(tmp_path, "llama")
     file = tmp_path / "config.json"
-    values = json.loads(file.read_text()) | {"attn_implementation": "someone/kernel"}
-    file.write_text(json.dumps(values))
-    encoder = Pretrained(str(tmp_path)).build(LABELS.names)
-    assert encoder.model.config._attn_implementation in ("sdpa", "eager")
+    values = json.loads(file.read_text())
+    for name in ("attn_implementation", "_attn_implementation"):
+        file.write_text(json.dumps(values | {name: "someone/kernel"}))
+        encoder = Pretrained(str(tmp_path)).build(LABELS.names)
+        assert encoder.model.config._attn_implementation in ("sdpa", "eager")
     file.write_text(json.dumps(values | {"quantization_config": {"quant_method": "gptq"}}))
     with pytest.raises(UserError, match=r"^model\.name=.* are quantised"):
         Pretrained(str(tmp_path)).build(LABELS.names)

@@ -170,7 +170,10 @@ def test_what_an_encoder_leaves_is_its_own():
 def test_only_like_encoders_are_one():
     identities = [identity_of(on_a_grid()), identity_of(on_a_grid())]
     assert identities[0] == identities[1]
-    for other in (on_a_grid(dropout=0.1), on_a_grid(dtype=torch.bfloat16), assembled(ROWS)):
+    ahead, recomputing = on_a_grid(), on_a_grid()
+    ahead.ahead, recomputing.recomputes = [1], True
+    others = on_a_grid(dropout=0.1), on_a_grid(dtype=torch.bfloat16), assembled(ROWS)
+    for other in (*others, ahead, recomputing):
         assert identity_of(other) != identities[0]
 
 

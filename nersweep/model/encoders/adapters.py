@@ -149,7 +149,8 @@ def save(folder: Path, model: PreTrainedModel, adapter: Adapter) -> None:
 def load(folder: Path, model: PreTrainedModel) -> None:
     """Load the adapter of a folder into a model that has one of the same form.
 
-    Raises ValueError if names or shapes differ.
+    Its parameters are in float32 then, whatever the base is in. Raises ValueError if names or
+    shapes differ.
     """
     weights, parameters = load_file(folder / WEIGHTS), file_parameters(model)
     if weights.keys() != parameters.keys():
@@ -158,7 +159,7 @@ def load(folder: Path, model: PreTrainedModel) -> None:
     for name, parameter in parameters.items():
         if weights[name].shape != parameter.shape:
             raise ValueError(f"{WEIGHTS} does not fit its settings: {name} has another shape")
-        parameter.data.copy_(weights[name])
+        parameter.data = weights[name].float().to(parameter.device)
 
 
 def merge(model: PreTrainedModel) -> None:

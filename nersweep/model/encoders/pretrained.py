@@ -304,7 +304,9 @@ def config_of(where: str, revision: str | None) -> PretrainedConfig:
     """
     file = Path(where) / "config.json"
     values = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    plain: dict[str, Any] = {"attn_implementation": None, "experts_implementation": None}
+    plain: dict[str, Any] = {}
+    for name in ("attn_implementation", "experts_implementation"):
+        plain |= {name: None, f"_{name}": None}  # transformers heeds both spellings
     config: PretrainedConfig
     if HIDDEN_TYPE in values:
         values["model_type"] = values.pop(HIDDEN_TYPE)

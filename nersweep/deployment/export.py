@@ -67,9 +67,9 @@ def export_model(options: ModelExport) -> None:
 
 def reads_alike(tagger: SavedTagger) -> bool:
     """Return whether transformers alone reads a model as it was trained."""
-    encoder = tagger.tagger.encoder
+    encoder, head = tagger.tagger.encoder, tagger.tagger.head
     is_whole = encoder.adapter is None and not encoder.reading.last
-    return is_whole and type(tagger.tagger.head) is TokenHead
+    return is_whole and type(head) is TokenHead and not head.constrained
 
 
 def free_folder(place: Path) -> Path:

@@ -22,7 +22,8 @@ def check(is_plain: bool) -> None:
     """
     if not is_plain:
         must = "has the logits of the encoder alone, and this model computes labels otherwise"
-        raise UserError(Fault("onnx", True, must, "only head=token of an encoder is exported"))
+        remedy = "only head=token head.decode=argmax of an encoder is exported"
+        raise UserError(Fault("onnx", True, must, remedy))
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         must = f"needs {', '.join(missing)}"

@@ -65,6 +65,7 @@ class Body(Engine):
         self.stream: torch.cuda.Stream | None = None  # on which they are recorded
         self.shapes: set[Shape] = set()  # of batches so far
         self.passes: dict[Shape, Pass] = {}  # recorded
+        self.running: list[tuple[Pass, int]] = []  # of the last features, with their words
         used, named = used_parameters(encoder), dict(body_of(encoder).named_parameters())
         self.names, self.flats = [], []
         for matrices in (True, False):
@@ -100,8 +101,7 @@ class Body(Engine):
             self.passes, self.running = {}, []  # which hold this body, and so their own memory
 
     def features(self, inputs: Sequence[Batch]) -> Tensor:
-        self.running: list[tuple[Pass, int]] = []
-        parts = []
+        self.running, parts = [], []
         for batch in inputs:
             shape, values = self.encoder.grid_values(batch)
             one, words = self.pass_of(shape, alone=len(inputs) == 1), len(batch.places)

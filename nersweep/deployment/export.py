@@ -48,6 +48,7 @@ def export_model(options: ModelExport) -> None:
         raise UserError(Fault("model", options.model, must, "set model=RUN"))
     result = read_result(chosen.run / RESULT)
     assert isinstance(result, FinishedResult), "find_model has looked"
+    refuse_links(chosen.folder)
     run_id = "" if options.register is None else run_in_mlflow(options.register, chosen, options)
     tagger = load_tagger_of(chosen)
     is_plain = reads_alike(tagger)
@@ -63,6 +64,14 @@ def export_model(options: ModelExport) -> None:
         store = open_store(options.uri, Path(options.output_dir))
         version = register(store, run_id, options.register, chosen.folder)
         console.print(f"registered: models:/{options.register}/{version}")
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise UserError for a link in a model's folder: what it leads to would be published."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            must = "a link in a model's folder, which is not exported"
+            raise UserError(Fault(str(path), must=must, remedy="replace it by the file"))
 
 
 def reads_alike(tagger: SavedTagger) -> bool:

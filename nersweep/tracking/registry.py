@@ -2,14 +2,15 @@
 
 import os
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from nersweep.faults import Fault, UserError
 from nersweep.tracking.stores import requests
-from nersweep.version import __version__
 
 LOADER = "nersweep.deployment.pyfunc"  # loads a model folder; MLflow imports it by this name
 PLACE = "tagger"  # of a run's artifacts
+REQUIREMENTS = ("torch", "transformers")  # beside nersweep, which no package index is trusted for
 
 
 def register(uri: str, run_id: str, name: str, folder: Path) -> str:
@@ -40,8 +41,8 @@ def register(uri: str, run_id: str, name: str, folder: Path) -> str:
             loader_module=LOADER,
             data_path=str(folder),
             signature=ModelSignature(inputs=Schema([ColSpec("string")])),
-            pip_requirements=[f"nersweep=={__version__}"],
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
         client.log_artifacts(run_id, f"{scratch}/{PLACE}", PLACE)
-        version = client.create_model_version(name, f"runs:/{run_id}/{PLACE}", run_id)
-        return str(version.version)
+        source = f"runs:/{run_id}/{PLACE}"
+        return str(client.create_model_version(name, source, run_id).version)

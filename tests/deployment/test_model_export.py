@@ -104,3 +104,11 @@ def test_a_wrong_command_is_one_line(arguments, fault, outputs, ask, tmp_path):
     code, _, err = ask(export, *arguments)
     (line,) = err.splitlines()
     assert code == 1 and line.startswith(f"nersweep: {fault}") and not list(tmp_path.iterdir())
+
+
+def test_a_link_in_a_model_is_not_published(outputs, ask, tmp_path):
+    run = shutil.copytree(outputs[1]["token"], tmp_path / "run")
+    (run / "model" / "notes.txt").symlink_to("/etc/hostname")
+    code, _, err = ask(export, f"model={run}", f"to={tmp_path / 'new'}")
+    assert code == 1 and "notes.txt: a link in a model's folder" in err
+    assert not (tmp_path / "new").exists()

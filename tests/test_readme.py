@@ -61,6 +61,9 @@ def place(tmp_path_factory, exit_code):
         **dict.fromkeys(("DIR/train.conll", "DIR/dev.conll", "DIR/test.conll"), two),
         **dict.fromkeys(("train.txt", "dev.txt", "test.txt"), two),
         "texts.txt": "Ada lives in Pau.\n",
+        "corrections.jsonl": json.dumps(
+            {"words": ["EU", "rejects"], "gold": [[0, 1, "ORG"]], "proposed": [[0, 1, "LOC"]]}
+        ),
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")

@@ -114,7 +114,10 @@ def fit(
             seconds = clock.stop_training()
             predictions = predict(tagger, dev, device)
             if np.isnan(predictions.probabilities).any():
-                raise Diverged(f"the model's scores of dev are no numbers after step {done}")
+                raise Diverged(
+                    f"the model's scores of dev are no numbers after step {done}; "
+                    "a lower train.lr or train.max_grad_norm may help"
+                )
             scores = score(
                 dev.labels, predictions.labels, dev.lengths(), labels, predictions.spans, dev.spans
             )

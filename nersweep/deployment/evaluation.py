@@ -35,7 +35,7 @@ from nersweep.evaluation.metrics import score
 from nersweep.evaluation.thresholds import prior_shift
 from nersweep.faults import Fault, UserError
 from nersweep.labels import LabelSet, spans, tags_from_spans
-from nersweep.machine.files import writable, write_json, write_text
+from nersweep.machine.files import fingerprint, writable, write_json, write_text
 from nersweep.model.saved import SavedTagger
 from nersweep.model.tagger import Predictions
 from nersweep.report.errors import error_page
@@ -69,7 +69,7 @@ class EvaluateOptions(ModelOptions):
     types: str | None = keyword("types to score, as in PER,LOC (those that model and data share)")
     folder: str | None = keyword(
         "where scores.json, report.txt, predictions.conll and errors.html go "
-        "(output_dir/evaluations/RUN-DATA-SPLIT)"
+        "(output_dir/evaluations/RUN-DATA-SPLIT-HASH, a hash of the options)"
     )
 
 
@@ -99,9 +99,7 @@ def evaluate(options: EvaluateOptions) -> None:
         gold = split_of(trained_on, options.split)
     types, left_out = scored_types(options, gold.types, tagger.labels)
     notes += [*gold.notes, *left_out]
-    name = re.sub(r"[^\w.=-]+", "_", f"{chosen.name}-{gold.name}")
-    default = Path(options.output_dir) / "evaluations" / name
-    folder = writable(Path(options.folder), "folder") if options.folder else writable(default)
+    folder = folder_of(options, f"{chosen.name}-{gold.name}")
     sentences = [restricted(sentence, types) for sentence in gold.sentences]
     split, predicted = predict(tagger, sentences, types)
     scores = all_scores(tagger, sentences, split, predicted, trained_on, augmented, types)
@@ -114,6 +112,16 @@ def evaluate(options: EvaluateOptions) -> None:
     write_json(folder / "scores.json", {**facts, "notes": notes, "scores": scores})
     write_files(folder, title, tagger.labels, sentences, split, predicted, notes)
     console.print(f"evaluation: {folder / 'errors.html'}")
+
+
+def folder_of(options: EvaluateOptions, title: str) -> Path:
+    """Return the folder to write to; by default that of the same options, and of no others."""
+    if options.folder is not None:
+        return writable(Path(options.folder), "folder")
+    place = options.input and str(Path(options.input).absolute())
+    facts = [*options.data, place, options.types, options.thresholds, options.precision]
+    name = re.sub(r"[^\w.=-]+", "_", f"{title}-{fingerprint(facts)[:6]}")
+    return writable(Path(options.output_dir) / "evaluations" / name)
 
 
 def print_scores(title: str, scores: Mapping[str, float]) -> None:

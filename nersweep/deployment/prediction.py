@@ -27,7 +27,7 @@ class PredictOptions(ModelOptions):
     input: str | None = keyword("a file to tag, one text per line")
     input_format: str | None = keyword(
         "of a line: text, words with blanks between, or jsonl with a field text (jsonl for "
-        "FILE.jsonl, else text)"
+        "FILE.jsonl and FILE.ndjson, else text)"
     )
     data: tuple[str, ...] = overrides_of(
         "data", "a data set as in training; with input=FILE its reader alone, as in data=conll"
@@ -101,9 +101,18 @@ def sources(options: PredictOptions, advance: Callable[[int], object]) -> Iterat
         corpus = read(datasets.data_set(options.data))
         return documents.of_sentences(corpus.splits()[options.split or "test"])
     assert options.input is not None, "checked"
-    by_name = "jsonl" if options.input.endswith(".jsonl") else "text"
-    parse = LINES[options.input_format or by_name]
+    parse = LINES[options.input_format or format_by_name(options.input)]
     return documents.read_lines(Path(options.input), parse, advance)
+
+
+def format_by_name(file: str) -> str:
+    """Return the format of the lines of a file, by the end of its name. Raises UserError."""
+    suffix = Path(file).suffix.lower()
+    if suffix == ".json":
+        must = "may hold one JSON value or one on each line"
+        remedy = "set input_format=jsonl, or text to tag its lines as they are"
+        raise UserError(Fault("input", file, must, remedy))
+    return "jsonl" if suffix in (".jsonl", ".ndjson") else "text"
 
 
 def decoded(text: str) -> str:

@@ -32,7 +32,7 @@ def listed(texts: Any) -> Sequence[str]:
         return [texts]
     if hasattr(texts, "columns"):
         texts = texts["text"] if "text" in texts.columns else texts[texts.columns[0]]
-    return [str(text) for text in texts]
+    return [text if isinstance(text, str) else "" for text in texts]  # None and NaN: no text
 
 
 def _load_pyfunc(path: str) -> TextTagger:

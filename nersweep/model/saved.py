@@ -35,7 +35,9 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # What a folder leads to that is not the model of a run.
 UNREADABLE = (
     OSError,
-    KeyError,
+    LookupError,
+    ArithmeticError,
+    RecursionError,
     TypeError,
     AttributeError,
     RuntimeError,

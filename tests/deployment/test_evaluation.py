@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from nersweep import evaluate
+from nersweep.deployment.evaluation import EvaluateOptions, folder_of
 from nersweep.report.records import read_run
 from nersweep.results.result import RESULT, read_result
 
@@ -104,3 +106,11 @@ def test_a_wrong_command_is_one_line(arguments, fault, outputs, ask, tmp_path):
     code, _, err = ask(evaluate, f"model={names['RUN']}", *arguments)
     (line,) = err.splitlines()
     assert code == 1 and line.startswith(f"nersweep: {fault}")
+
+
+def test_other_options_write_to_another_folder(tmp_path):
+    options = EvaluateOptions(output_dir=str(tmp_path))
+    changes = [{}, {"types": "PER"}, {"thresholds": "tau"}, {"input": "a/x"}, {"input": "b/x"}]
+    folders = [folder_of(replace(options, **change), "run-x-test") for change in changes]
+    assert len(set(folders)) == len(changes)
+    assert folder_of(options, "run-x-test") == folders[0]

@@ -138,6 +138,7 @@ def refused(outputs, ask):
         ([], "nothing to tag; set text="),
         (["input=/nowhere"], "input=/nowhere: no such file"),
         (["input=/"], "input=/: is a folder"),
+        (["input=TOKEN/result.json"], "input=TOKEN/result.json: may hold one JSON value or one"),
         (["text=x", "output=/"], "output=/: cannot be written to"),
         (["text=x", "output_format=xml"], "output_format=xml: must be one of jsonl, conll"),
         (["input=TOKEN/result.json", "input_format=xml"], "input_format=xml: must be one of"),

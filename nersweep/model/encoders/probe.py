@@ -92,12 +92,13 @@ def observe(model: PreTrainedModel, pad: int, length: int) -> Behaviour:
     ids = torch.full((2, length), one, device=model.device)
     ids[1, -1] = other
     lookups = Lookups(length)
+    states: list[Tensor] = []
     with lookups:
-        states = model.base_model(
-            input_ids=ids, attention_mask=torch.ones_like(ids)
-        ).last_hidden_state
-    moved = (states[0] - states[1]).abs().amax(-1)[: length - 1]
-    causal = bool((moved <= CHANGED * states.abs().max()).all())
+        for row in ids[:1], ids[1:]:  # two passes of one shape: what is not seen changes no bit
+            mask = torch.ones_like(row)
+            states.append(model.base_model(input_ids=row, attention_mask=mask).last_hidden_state)
+    moved = (states[0] - states[1]).abs().amax(-1)[0, : length - 1]
+    causal = bool((moved <= CHANGED * states[0].abs().max()).all())
     limits, first = [], 0
     for rows, index in lookups.tables:
         limits.append(rows - index)

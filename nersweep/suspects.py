@@ -34,9 +34,13 @@ class SuspectOptions:
     @property
     def most(self) -> int:
         """The limit. Raises UserError unless it is a whole number of at least 1."""
-        if not self.limit.isdecimal() or int(self.limit) < 1:
+        try:
+            limit = int(self.limit)
+        except ValueError:
+            limit = 0
+        if limit < 1:
             raise UserError(Fault("limit", self.limit, "must be a whole number ≥ 1"))
-        return int(self.limit)
+        return limit
 
 
 def suspects(options: SuspectOptions) -> None:

@@ -1,6 +1,7 @@
 """Text with entities as spans of characters: what all formats of spans share."""
 
 import re
+from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,12 +76,12 @@ class SpanFiles(SplitFiles):
     words: Literal["auto", "characters"] = "auto"
     types: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @abstractmethod
     def texts(self, path: Path, counts: Counter[str]) -> Iterator[tuple[Path, Text]]:
         """Yield the texts of a split, each with the file of its annotation. Raises UserError.
 
         counts: of what the user should know, by words that say it.
         """
-        raise NotImplementedError
 
     def read(self, path: Path) -> list[Sentence]:
         counts: Counter[str] = Counter()

@@ -1,5 +1,6 @@
 """Data sets in files: read what is given and divide it into training, development and test."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -11,7 +12,7 @@ from nersweep.faults import Fault, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitFiles(Division):
+class SplitFiles(Division, ABC):
     """The files of a data set, one for each split: the base class of every format.
 
     A format is a subclass with the option's name as `format` and its own `read`. Its fields are its
@@ -42,12 +43,12 @@ class SplitFiles(Division):
         files = {"train": self.train, "dev": self.dev, "test": self.test}
         return {split: file for split, file in files.items() if file is not None}
 
+    @abstractmethod
     def read(self, path: Path) -> list[Sentence]:
         """Return the sentences of a file with the tags as written. Raises UserError.
 
         Lines that the user should read are added to `notes`.
         """
-        raise NotImplementedError
 
     def load(self) -> Corpus:
         files = self.files()

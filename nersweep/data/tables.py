@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +74,9 @@ class TableFiles(TaggedFiles):
     columns: Columns | None = None
     labels: Sequence[str] | None = None
 
+    @abstractmethod
     def table(self, path: Path) -> Table:
         """Return the table of a file. Raises UserError."""
-        raise NotImplementedError
 
     def read(self, path: Path) -> list[Sentence]:
         sentences, note = read_table(self.table(path), self.columns, self.labels)

@@ -24,7 +24,7 @@ SENTENCES = [
 COUNTS = {"PER": 4, "LOC": 3}
 
 
-def check(sentences, words=None):
+def assert_sentences(sentences, words=None):
     """These are the sentences above."""
     expected = [tuple(each) for each, _ in SENTENCES] if words is None else words
     assert [sentence.words for sentence in sentences] == expected
@@ -66,7 +66,7 @@ def kaggle(number="Sentence: {}", every=False):
 def test_a_word_in_each_row_with_the_number_of_its_sentence(delimiter, every, tmp_path):
     notes = []
     sentences = read_csv(tmp_path, written(kaggle(every=every), delimiter=delimiter), notes)
-    check(sentences)
+    assert_sentences(sentences)
     assert {tag for s in sentences for tag in s.tags} >= {"B-per", "B-LOC"}
     assert sentences[0].columns == {"pos": ("X",) * 6}
     assert notes == ["a.csv: a word in each row, words in Word, tags in Tag"]
@@ -76,8 +76,8 @@ def test_blank_lines_end_sentences_too(tmp_path):
     blocks = []
     for words, tags in SENTENCES:
         blocks.append(written(zip(words, tags.split(), strict=True)))
-    check(read_csv(tmp_path, "word,label\r\n" + "\r\n".join(blocks)))
-    check(read_csv(tmp_path, "word,label\r\n" + ",\r\n".join(blocks)))
+    assert_sentences(read_csv(tmp_path, "word,label\r\n" + "\r\n".join(blocks)))
+    assert_sentences(read_csv(tmp_path, "word,label\r\n" + ",\r\n".join(blocks)))
 
 
 def test_a_change_of_document_ends_a_sentence(tmp_path):
@@ -99,18 +99,18 @@ def test_a_sentence_in_each_row_as_lists(show, tmp_path):
     rows = [["id", "tokens", "ner_tags"]]
     for i, (words, tags) in enumerate(SENTENCES):
         rows.append([i, show(words), show(tags.split())])
-    check(read_csv(tmp_path, written(rows)))
+    assert_sentences(read_csv(tmp_path, written(rows)))
 
 
 def test_a_sentence_in_each_row_between_blanks(tmp_path):
     rows = [["text", "labels"], *([" ".join(words), tags] for words, tags in SENTENCES)]
-    check(read_csv(tmp_path, written(rows)))
+    assert_sentences(read_csv(tmp_path, written(rows)))
     rows = [["Sentence #", "Sentence", "POS", "Tag"]]
     for i, (words, tags) in enumerate(SENTENCES, start=1):
         rows.append(
             [f"Sentence: {i}", " ".join(words), repr(["X"] * len(words)), repr(tags.split())]
         )
-    check(read_csv(tmp_path, written(rows)))
+    assert_sentences(read_csv(tmp_path, written(rows)))
 
 
 FAULTS = {
@@ -198,11 +198,11 @@ LABELS = ["I-LOC", "B-PER", "O", "I-PER", "B-LOC"]
 def test_numbers_are_named_by_the_schema_whatever_their_order(labels, tmp_path):
     feature = {"feature": {"names": labels, "_type": "ClassLabel"}, "_type": "List"}
     metadata = {"huggingface": json.dumps({"info": {"features": {"ner_tags": feature}}})}
-    check(read_parquet(tmp_path, listed(labels).replace_schema_metadata(metadata)))
+    assert_sentences(read_parquet(tmp_path, listed(labels).replace_schema_metadata(metadata)))
 
 
 def test_numbers_may_be_named_by_a_setting(tmp_path, faults_of):
-    check(read_parquet(tmp_path, listed(LABELS), labels=LABELS))
+    assert_sentences(read_parquet(tmp_path, listed(LABELS), labels=LABELS))
     (fault,) = faults_of(lambda: read_parquet(tmp_path, listed(LABELS)))
     assert "data.labels" in fault.remedy
     (fault,) = faults_of(lambda: read_parquet(tmp_path, listed(LABELS), labels=LABELS[:3]))
@@ -210,11 +210,11 @@ def test_numbers_may_be_named_by_a_setting(tmp_path, faults_of):
 
 
 def test_lists_of_texts_and_rows_of_words_as_pandas_writes_them(tmp_path):
-    check(read_parquet(tmp_path, listed()))
+    assert_sentences(read_parquet(tmp_path, listed()))
     header, *rows = kaggle("{}")
     frame = pandas.DataFrame(rows, columns=header).replace("", None)
     frame["Sentence #"] = frame["Sentence #"].astype(float)
-    check(read_parquet(tmp_path, pyarrow.Table.from_pandas(frame)))
+    assert_sentences(read_parquet(tmp_path, pyarrow.Table.from_pandas(frame)))
 
 
 def test_lists_that_json_prints_keep_their_words(tmp_path):
@@ -265,4 +265,4 @@ def test_words_that_are_no_text_and_damaged_metadata(tmp_path, faults_of):
         (fault,) = faults_of(lambda table=table: read_parquet(tmp_path, table))
         assert "metadata" in fault.must
     table = listed(LABELS).replace_schema_metadata({"huggingface": '{"info": {"features": {}}}'})
-    check(read_parquet(tmp_path, table, labels=LABELS))
+    assert_sentences(read_parquet(tmp_path, table, labels=LABELS))

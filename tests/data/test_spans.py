@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nersweep.data.spans import Mark, SpanFiles, Text, code_points, reduced
+from nersweep.data.jsonl import JsonFiles
+from nersweep.data.spans import Mark, Text, code_points, reduced
 from nersweep.labels import spans
 
 FILE = Path("a.jsonl")
@@ -15,7 +16,7 @@ FILE = Path("a.jsonl")
 def read(text, *entities, tokens=None, starts=(), counts=None, **settings):
     """The sentences of one text. entities: (start, end, type) and the surface, if stored."""
     marks = [Mark(*entity[:3], 7, *entity[3:]) for entity in entities]
-    reader = SpanFiles(train=__file__, **settings)
+    reader = JsonFiles(train=__file__, **settings)
     counts = Counter() if counts is None else counts
     return reader.sentences(FILE, Text(text, marks, tokens, starts), counts)
 

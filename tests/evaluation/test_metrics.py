@@ -24,7 +24,7 @@ def cut(ids: np.ndarray, lengths: np.ndarray) -> list[list[str]]:
     return [LABELS.decode(part) for part in np.split(ids, np.cumsum(lengths)[:-1])]
 
 
-def same_as_seqeval(
+def assert_same_as_seqeval(
     gold: np.ndarray, predicted: np.ndarray, lengths: np.ndarray, labels: LabelSet, tags
 ) -> None:
     ours = score(gold, predicted, lengths, labels)
@@ -65,7 +65,7 @@ def test_scores_equal_seqeval_on_random_tags():
         )
         # seqeval's strict mode wants well-formed gold; both must agree on it for any prediction.
         gold = np.array([LABELS.ids[t] for s in cut(gold, lengths) for t in repaired(s)])
-        same_as_seqeval(
+        assert_same_as_seqeval(
             gold, predicted, lengths, LABELS, (cut(gold, lengths), cut(predicted, lengths))
         )
 
@@ -87,7 +87,7 @@ def test_scores_equal_seqeval_on_real_tags_with_errors(local_data):
         [labels.decode(part) for part in np.split(x, np.cumsum(lengths)[:-1])]
         for x in (gold, predicted)
     ]
-    same_as_seqeval(gold, predicted, lengths, labels, tags)
+    assert_same_as_seqeval(gold, predicted, lengths, labels, tags)
 
 
 def test_a_prediction_without_beginning_counts_by_default_and_not_in_strict_mode():

@@ -122,6 +122,7 @@ def test_the_lease_is_renewed_during_a_trial(tmp_path, monkeypatch):
     first = trial.user_attrs["lease"]["time"]
     with lease.renewal(trial):
         wait_for(lambda: trial.study.trials[0].user_attrs["lease"]["time"] > first)
+    assert trial.study.trials[0].user_attrs["lease"]["time"] > first
 
 
 class PruneAlways(optuna.pruners.BasePruner):

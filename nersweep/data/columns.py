@@ -1,6 +1,6 @@
 """Column files such as CoNLL's: a word and its annotations per line, a blank line per sentence."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +33,7 @@ from nersweep.data.schemes import STYLES
 from nersweep.data.spans import reduced
 from nersweep.data.splits import TaggedFiles
 from nersweep.faults import Fault, UserError
-from nersweep.labels import spans, tags_from_spans
+from nersweep.labels import Span, spans, tags_from_spans
 
 Empty = Literal["fail", "drop", "keep"]  # what becomes of a row without a word
 
@@ -325,12 +325,12 @@ class Reader:
         if layout.key:
             facts.append(f"entities are those of the key {layout.key}")
         if self.comments:
-            facts.append(f"{self.comments:,} comment lines are skipped")
+            facts.append(f"comment lines skipped: {self.comments:,}")
         if self.wordless:
-            done = "are left out" if self.empty == "drop" else f"get the word {SPACE_SIGN}"
-            facts.append(f"{self.wordless:,} rows without a word {done}")
+            done = "left out" if self.empty == "drop" else f"read as {SPACE_SIGN}"
+            facts.append(f"rows without a word, {done}: {self.wordless:,}")
         if self.nested:
-            facts.append(f"{self.nested:,} entities within others are left out of the tags")
+            facts.append(f"entities within others, left out of the tags: {self.nested:,}")
         return [f"{self.path.name}: {'; '.join(facts)}"] if facts else []
 
 
@@ -345,16 +345,24 @@ def without_empty(sentences: Sequence[Sentence]) -> list[Sentence]:
         if not places:
             continue
         before = np.searchsorted(places, range(len(sentence.words) + 1)).tolist()
-        entities = []
-        for start, end, type_ in spans(sentence.tags):
-            if before[start] < before[end]:
-                entities.append((before[start], before[end], type_))
-        tags = tuple(tags_from_spans(entities, len(places)))
+        tags = tuple(tags_from_spans(moved(spans(sentence.tags), before), len(places)))
+        entities = sentence.entities
+        if entities is not None:
+            entities = tuple(moved(entities, before))
         columns = {}
         for name, values in sentence.columns.items():
             columns[name] = tuple(values[i] for i in places)
         words = tuple(sentence.words[i] for i in places)
-        kept.append(Sentence(words, tags, columns, sentence.document))
+        kept.append(Sentence(words, tags, columns, sentence.document, entities))
+    return kept
+
+
+def moved(entities: Iterable[Span], before: Sequence[int]) -> list[Span]:
+    """Return the entities that have words left. before: the words left before each one."""
+    kept: list[Span] = []
+    for start, end, type_ in entities:
+        if before[start] < before[end]:
+            kept.append((before[start], before[end], type_))
     return kept
 
 

@@ -4,6 +4,7 @@ import ast
 import csv
 import io
 import json
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -160,13 +161,18 @@ def from_arrow(file: str, names: Sequence[str], table: Any) -> Table:
     labels: dict[str, list[str]] = {}
     columns: dict[str, Sequence[Any]] = dict.fromkeys(names, ())
     for name in table.column_names:
-        columns[name] = table.column(name).to_pylist()
+        columns[name] = [none_of_nan(cell) for cell in table.column(name).to_pylist()]
         feature = features.get(name)
         while isinstance(feature, dict) and "feature" in feature:  # of a list
             feature = feature["feature"]
         if isinstance(feature, dict) and isinstance(feature.get("names"), list):
             labels[name] = [str(label) for label in feature["names"]]
     return Table(file, columns, labels)
+
+
+def none_of_nan(cell: Any) -> Any:
+    """Return None for NaN, by which pandas marks missing values, and any other cell as it is."""
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
 
 
 def choose(file: str, names: Sequence[str], columns: Columns | None) -> dict[str, str]:

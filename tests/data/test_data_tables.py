@@ -80,6 +80,17 @@ def test_blank_lines_end_sentences_too(tmp_path):
     assert_sentences(read_csv(tmp_path, "word,label\r\n" + ",\r\n".join(blocks)))
 
 
+def test_sentence_ids_of_pandas_may_be_missing(tmp_path):
+    rows = {"word": [], "tag": [], "sentence": []}
+    for number, (words, tags) in enumerate(SENTENCES):
+        rows["word"] += words
+        rows["tag"] += tags.split()
+        rows["sentence"] += [float(number)] + [float("nan")] * (len(words) - 1)
+    file = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table(rows), file)
+    assert_sentences(ParquetFiles(train=str(file)).read(file))
+
+
 def test_a_change_of_document_ends_a_sentence(tmp_path):
     rows = "doc_id,sentence_id,token,tag\na,1,x,O\na,2,y,O\nb,2,z,B-X\nb,2,w,O\n"
     sentences = read_csv(tmp_path, rows)

@@ -116,7 +116,7 @@ def test_a_hash_with_a_mistyped_tag_is_an_error_and_no_comment(tmp_path, faults_
 
 def test_comments_are_counted(tmp_path):
     corpus = load(tmp_path, "# id 1 x=y\na _ _ B-X\n\n# id 2 x=y\nb _ _ O\n")
-    assert corpus.notes[:1] == ("a: 2 comment lines are skipped",)
+    assert corpus.notes[:1] == ("a: comment lines skipped: 2",)
 
 
 INDEXED = "1 Tessa B-PER\n2 sang O\n\n1 Lund B-LOC\n"
@@ -246,7 +246,7 @@ def test_rows_without_a_word_may_be_dropped_or_kept(tmp_path):
     dropped = load(tmp_path, EMPTY, empty="drop")
     expected = [[("Tessa", "B-PER"), ("Marr", "I-PER"), ("sang", "O")]]
     assert pairs(dropped) == expected
-    assert "3 rows without a word are left out" in dropped.notes[0]
+    assert "rows without a word, left out: 3" in dropped.notes[0]
     begun = load(tmp_path, "a\tB-X\n\tB-X\nb\tI-X\n", empty="drop")
     assert pairs(begun) == [[("a", "B-X"), ("b", "B-X")]]
 
@@ -281,7 +281,14 @@ def test_the_outermost_entity_is_the_tag_and_all_are_kept(tmp_path):
     corpus = load(tmp_path, NESTED)
     assert pairs(corpus) == [[("a", "B-org"), ("b", "I-org"), ("c", "O")]]
     assert corpus.train[0].entities == ((0, 1, "person"), (0, 2, "org"))
-    assert "1 entities within others" in corpus.notes[0]
+    assert "entities within others, left out of the tags: 1" in corpus.notes[0]
+
+
+def test_entities_within_others_outlive_dropped_words(tmp_path):
+    text = "1\ta\tEntity=(1-org(2-person)\n2\t\tEntity=(3-place)\n3\tb\tEntity=1)\n"
+    corpus = load(tmp_path, text, empty="drop")
+    assert pairs(corpus) == [[("a", "B-org"), ("b", "I-org")]]
+    assert corpus.train[0].entities == ((0, 1, "person"), (0, 2, "org"))
 
 
 def test_brackets_that_do_not_match_are_refused_with_the_place(tmp_path, faults_of):

@@ -155,13 +155,13 @@ KEPT: dict[str, Body] = {}  # at most one, between two runs
 
 def engine_for(encoder: Encoder, config: EngineConfig) -> Engine:
     """Return what runs this encoder; on CUDA, the one of an earlier run if it is alike."""
-    apart = encoder.grid and encoder.packed and config.flat_adamw and not encoder.quantised
-    if not (apart and any(x.requires_grad for x in body_of(encoder).parameters())):
+    if not (encoder.grid and encoder.packed and config.flat_adamw) or encoder.quantised:
         return Engine(encoder)
     body = KEPT.pop(identity_of(encoder), None)
     KEPT.clear()
     if body is None or body.graphs != config.graphs:
-        return Body(encoder, config.graphs)
+        body = Body(encoder, config.graphs)
+        return body if body.flats else Engine(encoder)  # without flats there is nothing to train
     body.adopt(encoder)
     return body
 
@@ -229,6 +229,8 @@ def used_parameters(encoder: Encoder) -> list[str]:
     named = {name: x for name, x in body_of(encoder).named_parameters() if x.requires_grad}
     encoder.eval()  # draws nothing
     features = encoder.features(packed)
-    gradients = torch.autograd.grad(features.sum(), list(named.values()), allow_unused=True)
     encoder.train(training)
+    if not features.requires_grad:
+        return []
+    gradients = torch.autograd.grad(features.sum(), list(named.values()), allow_unused=True)
     return [name for name, x in zip(named, gradients, strict=True) if x is not None]

@@ -13,7 +13,7 @@ from nersweep.faults import Fault, UserError
 from nersweep.machine.databases import public
 from nersweep.machine.files import writable, write_text
 from nersweep.model.heads.token import TokenHead
-from nersweep.model.saved import SavedTagger
+from nersweep.model.saved import SavedTagger, hide_base_path
 from nersweep.results.result import RESULT, FinishedResult, read_result
 from nersweep.terminal import console
 from nersweep.tracking.reading import run_id_of
@@ -94,6 +94,7 @@ def write_folder(place: Path, chosen: ChosenModel, card: str, with_onnx: bool) -
     beside = place.absolute().with_name(f".{place.absolute().name}.{uuid4().hex}")
     try:
         shutil.copytree(chosen.folder, beside)
+        hide_base_path(beside)
         write_text(beside / "README.md", card)
         if with_onnx:
             difference = onnx.write(beside)

@@ -258,6 +258,7 @@ def load_encoder(folder: Path, facts: Mapping[str, Any], outputs: Sequence[str])
         if not whole:
             raise ValueError("its weights are not those of a model with the types of its labels")
         return encoder
+    refuse_base(folder, **adapter["base"])
     pretrained = Pretrained(**adapter["base"], **settings, peft="lora", lora=adapter["lora"])
     if pretrained.identity_of_files() != adapter["identity"]:
         raise ValueError(
@@ -266,6 +267,28 @@ def load_encoder(folder: Path, facts: Mapping[str, Any], outputs: Sequence[str])
     encoder = pretrained.build(outputs)
     adapters.load(folder, encoder.model)
     return encoder
+
+
+def refuse_base(folder: Path, name: str, revision: str | None, load: str | None) -> None:
+    """Raise UserError if the base of an adapter's folder cannot be loaded here."""
+    if load in ("8bit", "4bit") and not torch.cuda.is_available():
+        must = f"was trained with model.load={load}, which needs CUDA"
+        raise UserError(Fault("model", folder, must, "use it on a machine with a GPU"))
+    if revision is None and not Path(name).is_dir():
+        must = f"needs its base model, the folder {Path(name).absolute()}, which is missing"
+        raise UserError(Fault("model", folder, must, "put a copy of the base there"))
+
+
+def hide_base_path(folder: Path) -> None:
+    """Leave of the path to an adapter's base, if that is a folder, its last part: ./NAME."""
+    facts = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+    adapter = facts.get("adapter")
+    if adapter is None or adapter["base"]["revision"] is not None:  # a base on the hub has one
+        return
+    name = adapter["base"]["name"] = f"./{Path(adapter['base']['name']).name}"
+    files.write_json(folder / HEAD, facts)
+    of_peft = json.loads((folder / adapters.CONFIG).read_text(encoding="utf-8"))
+    files.write_json(folder / adapters.CONFIG, of_peft | {"base_model_name_or_path": name})
 
 
 def read_choices(folder: Path, head: Head) -> tuple[float, dict[str, torch.Tensor]]:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from safetensors.torch import load_file, save_file
 from nersweep.batches.windows import tokenise
 from nersweep.config.build import build
 from nersweep.config.schema import TrainConfig
+from nersweep.deployment.export import write_folder
+from nersweep.deployment.models import ChosenModel
 from nersweep.faults import UserError
 from nersweep.losses import CrossEntropyLoss
 from nersweep.model import saved
@@ -126,7 +129,7 @@ def test_an_adapter_of_other_weights_or_of_another_form_is_refused(base, tmp_pat
         "does not fit its settings": facts["adapter"]
         | {"lora": facts["adapter"]["lora"] | {"targets": ["q_proj"]}},
         "lora.r": facts["adapter"] | {"lora": {"r": 10**9}},
-        "load=4bit": facts["adapter"] | {"base": facts["adapter"]["base"] | {"load": "4bit"}},
+        "is missing": facts["adapter"] | {"base": facts["adapter"]["base"] | {"name": "./gone"}},
     }
     for message, adapter in wrong.items():
         (tmp_path / saved.HEAD).write_text(json.dumps(facts | {"adapter": adapter}))
@@ -140,6 +143,29 @@ def test_an_adapter_of_other_weights_or_of_another_form_is_refused(base, tmp_pat
         saved.SavedTagger(tmp_path)
     with pytest.raises(UserError, match=r"^model\.name=.*: holds an adapter"):
         Pretrained(str(tmp_path)).identity()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does it")
+def test_an_adapter_of_4_bits_is_refused_without_a_gpu(tmp_path):
+    with pytest.raises(UserError) as error:
+        saved.refuse_base(tmp_path, "x", "abc", "4bit")
+    assert "needs CUDA" in str(error.value) and "model.load=bf16" not in str(error.value)
+
+
+def test_an_export_names_a_local_base_without_its_path_and_loads_beside_it(
+    base, tmp_path, monkeypatch
+):
+    place = Path(base("llama"))
+    tagger, _, _, history = fitted(Pretrained(str(place), peft="lora", lora=LORA))
+    save(tmp_path / "model", tagger, history)
+    exported = tmp_path / "exported"
+    write_folder(exported, ChosenModel(tmp_path / "model"), card="", with_onnx=False)
+    for file in exported.glob("*.json"):
+        assert str(place.parent) not in file.read_text(), file
+    assert peft.PeftConfig.from_pretrained(exported).base_model_name_or_path == f"./{place.name}"
+    monkeypatch.chdir(place.parent)
+    expected = saved.SavedTagger(tmp_path / "model").tag(WORDS)
+    assert saved.SavedTagger(exported).tag(WORDS) == expected
 
 
 def test_the_layers_of_an_adapter_are_those_that_are_named(base):

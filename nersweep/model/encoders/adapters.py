@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
 
 WEIGHTS = "adapter_model.safetensors"  # the name that peft knows
+CONFIG = "adapter_config.json"  # likewise
 PREFIX = "base_model.model."  # of names in that file
 NAME = ".default"  # of the adapter, in names of parameters
 

@@ -79,7 +79,10 @@ def read_tables(
         else:
             ask(path, "README.md", revision, "dataset")  # the file that load_dataset begins with
             chosen = {"name": config} if config else {}
-            parts = datasets.load_dataset(path, revision=revision, **chosen)
+            builder = datasets.load_dataset_builder(path, revision=revision, **chosen)
+            refuse_outside(builder.config.data_files)
+            builder.download_and_prepare()
+            parts = builder.as_dataset()
     except HubError:
         raise
     except Exception as error:  # the hub's errors share no base class
@@ -112,6 +115,18 @@ def refuse_elsewhere(file: Path, names: Sequence[str]) -> None:
     for name in names:
         if Path(name).name != name or name == "..":
             raise HubError(f"{file} leads to another folder: {name}")
+
+
+def refuse_outside(files: Mapping[str, Sequence[str]] | None) -> None:
+    """Raise HubError if a README names a file outside of the hub: on this machine or the web.
+
+    files: of each split, as the library has resolved them; None if it has them in its cache.
+    """
+    for names in (files or {}).values():
+        for name in names:
+            *_, origin = name.split("::")  # after the archives that it lies in
+            if not origin.startswith("hf://datasets/"):
+                raise HubError(f"its README leads to a file outside of the hub: {name}")
 
 
 def splits_of(
@@ -167,7 +182,12 @@ class HubData(Tagged):
         except HubError as error:
             must = f"cannot be read ({error})"
             raise UserError(Fault("data.name", self.name, must)) from None
-        data = replace(self, splits=splits_of(self.name, tables, self.splits))
+        splits = splits_of(self.name, tables, self.splits)
+        try:
+            data = replace(self, splits=splits)
+        except UserError as error:
+            faults = [replace(fault, setting=f"data.{fault.setting}") for fault in error.faults]
+            raise UserError(*faults) from None
         return data.corpus(tables)
 
     def corpus(self, tables: Mapping[str, Table]) -> Corpus:

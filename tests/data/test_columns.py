@@ -99,7 +99,7 @@ def test_marks_survive_normalising_and_enter_the_checksum(tmp_path):
     assert mixed.sizes() == f"{other.sizes()}; 2 test documents"
 
 
-def test_a_data_set_of_the_hub_may_name_a_column_of_documents(tmp_path, monkeypatch):
+def test_a_data_set_of_the_hub_may_name_a_column_of_documents(tmp_path):
     label = datasets.ClassLabel(names=["O", "B-PER"])
     features = {
         "tokens": datasets.List(datasets.Value("string")),
@@ -109,11 +109,11 @@ def test_a_data_set_of_the_hub_may_name_a_column_of_documents(tmp_path, monkeypa
     rows = {"tokens": [["a"], ["b"], ["c"]], "tags": [[0], [1], [0]], "file": ["x", "x", "y"]}
     table = datasets.Dataset.from_dict(rows, datasets.Features(features))
     splits = dict.fromkeys(("train", "validation", "test"), table)
-    monkeypatch.setattr(datasets, "load_dataset", lambda path, revision: splits)
-    monkeypatch.setattr(hub, "ask", lambda *_: None)
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "set")
     columns = {"word": "tokens", "tag": "tags"}
-    plain = hub.load_dataset("some/set", "main", columns)
-    sentences = hub.load_dataset("some/set", "main", {**columns, "document": "file"})["dev"]
+    plain = hub.load_dataset(str(tmp_path / "set"), "main", columns)
+    columns["document"] = "file"
+    sentences = hub.load_dataset(str(tmp_path / "set"), "main", columns)["dev"]
     assert [sentence.tags for sentence in sentences] == [("O",), ("B-PER",), ("O",)]
     assert document_numbers(sentences).tolist() == [0, 0, 1]
     assert document_numbers(plain["dev"]).tolist() == [0, 1, 2]

@@ -6,7 +6,7 @@ import datasets
 import pytest
 
 from nersweep.data.corpus import types_of
-from nersweep.data.hub import HubData
+from nersweep.data.hub import HubData, HubError, refuse_outside
 from nersweep.labels import spans
 
 TOKENS = [["Tessa", "sang"], ["New", "Lund"], ["Mira", "Holm", "Lund"]] * 10
@@ -71,6 +71,8 @@ def test_faults_of_splits_columns_and_folders(folder, tmp_path, faults_of):
         (fault,) = faults_of(lambda: HubData(**{"name": str(folder)} | settings).load())
         return fault
 
+    fault = fault_of(dev_share=0.2)
+    assert (fault.setting, fault.value) == ("data.dev_share", 0.2)
     fault = fault_of(splits={"train": "train", "dev": "dev"})
     assert fault.setting == "data.splits" and "it has train, validation, gold" in fault.remedy
     assert fault_of(splits={"train": "train", "gold": "gold"}).setting == "splits"
@@ -92,6 +94,34 @@ def test_a_folder_that_names_files_elsewhere_is_refused(folder, faults_of):
         (folder / "dataset_dict.json").write_text(json.dumps({"splits": [name]}))
         (fault,) = faults_of(HubData(name=str(folder)).load)
         assert fault.setting == "data.name" and "another folder" in fault.must
+
+
+README = """---
+configs:
+- config_name: default
+  data_files: PATH
+---
+"""
+
+
+def test_a_readme_that_names_files_outside_of_the_hub_is_refused(tmp_path):
+    private = tmp_path / "private.csv"
+    private.write_text("tokens,tags\n")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "README.md").write_text(README.replace("PATH", str(private)))
+    files = datasets.load_dataset_builder(str(folder)).config.data_files
+    assert files["train"] == [str(private)]
+    with pytest.raises(HubError, match="outside of the hub"):
+        refuse_outside(files)
+
+
+def test_files_of_the_hub_and_in_its_archives_are_read():
+    file = "hf://datasets/owner/name@0123/data"
+    refuse_outside({"train": [f"{file}.csv", f"zip://a.csv::{file}.zip"]})
+    for outside in (f"zip://{file}.csv::/a.zip", "https://example.org/a.csv", "/a.csv", "a.csv"):
+        with pytest.raises(HubError, match="outside of the hub"):
+            refuse_outside({"train": [f"{file}.csv", outside]})
 
 
 def test_a_name_that_the_hub_cannot_have_is_refused(faults_of):

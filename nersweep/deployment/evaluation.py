@@ -21,6 +21,7 @@ from nersweep.data.corpus import (
     read,
     types_of,
 )
+from nersweep.data.mix import retag
 from nersweep.deployment import datasets
 from nersweep.deployment.models import ChosenModel, ModelOptions, find_model, load_tagger
 from nersweep.evaluation.analysis import training_entities
@@ -34,7 +35,7 @@ from nersweep.evaluation.final import (
 from nersweep.evaluation.metrics import score
 from nersweep.evaluation.thresholds import prior_shift
 from nersweep.faults import Fault, UserError
-from nersweep.labels import LabelSet, spans, tags_from_spans
+from nersweep.labels import LabelSet
 from nersweep.machine.files import fingerprint, writable, write_json, write_text
 from nersweep.model.saved import SavedTagger
 from nersweep.model.tagger import Predictions
@@ -100,7 +101,7 @@ def evaluate(options: EvaluateOptions) -> None:
     types, left_out = scored_types(options, gold.types, tagger.labels)
     notes += [*gold.notes, *left_out]
     folder = folder_of(options, f"{chosen.name}-{gold.name}")
-    sentences = [restricted(sentence, types) for sentence in gold.sentences]
+    sentences = retag(gold.sentences, dict.fromkeys(gold.types - types, "O"))
     split, predicted = predict(tagger, sentences, types)
     scores = all_scores(tagger, sentences, split, predicted, trained_on, augmented, types)
     title = f"{chosen.name} on {gold.name}"
@@ -239,16 +240,6 @@ def scored_types(
     if others := sorted(set(labels.types) - types):
         notes.append(f"predictions of {', '.join(others)} are not scored")
     return types, notes
-
-
-def restricted(sentence: Sentence, types: set[str]) -> Sentence:
-    """Return a sentence with the entities of these types alone."""
-    kept = [span for span in spans(sentence.tags) if span[2] in types]
-    entities = sentence.entities
-    if entities is not None:
-        entities = tuple(span for span in entities if span[2] in types)
-    tags = tuple(tags_from_spans(kept, len(sentence.tags)))
-    return replace(sentence, tags=tags, entities=entities)
 
 
 def predict(

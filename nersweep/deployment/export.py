@@ -82,8 +82,9 @@ def reads_alike(tagger: SavedTagger) -> bool:
 
 
 def free_folder(place: Path) -> Path:
-    """Return a folder that is missing or empty. Raises UserError for any other."""
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+    """Return a folder that is missing or empty. Raises UserError for any other, and for a link."""
+    is_free = not place.exists() or (place.is_dir() and not any(place.iterdir()))
+    if place.is_symlink() or not is_free:
         raise UserError(Fault("to", place, "exists already", "set another folder"))
     writable(place.absolute().parent, "to")
     return place
@@ -99,8 +100,6 @@ def write_folder(place: Path, chosen: ChosenModel, card: str, with_onnx: bool) -
         if with_onnx:
             difference = onnx.write(beside)
             console.print(f"model.onnx: logits differ from torch's by {difference:.1e} at most")
-        if place.exists():
-            place.rmdir()
         beside.rename(place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

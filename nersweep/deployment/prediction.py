@@ -41,11 +41,11 @@ def predict(options: PredictOptions) -> None:
     """Tag what the options name, and write it. Raises UserError before anything is written."""
     check_input(options)
     write = format_named(options.output_format)
-    check_output(options.output, options.input)
     with notes_on_stderr(), progress_bar() as bar:
         tagger = load_tagger(options, find_model(options))
         task = bar.add_task("tagging", total=size_of(options))
         source = sources(options, lambda count: bar.advance(task, count))
+        check_output(options.output, options.input)
         with opened(options.output) as file:
             for document, tagged in tag_all(tagger, source):
                 file.write(write(document, tagged))

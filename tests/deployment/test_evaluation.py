@@ -68,6 +68,18 @@ def test_other_data_are_scored_on_the_types_that_both_have(outputs, scores, tmp_
     assert {"f1", "seen/f1", "errors/missed"} <= values["scores"].keys()
 
 
+def test_entities_within_one_that_is_not_scored_count(outputs, scores, tmp_path):
+    inner, outer = {"start": 4, "end": 8, "label": "PER"}, {"start": 0, "end": 8, "label": "LOC"}
+    (tmp_path / "gold.jsonl").write_text(json.dumps({"text": "Rue Anna", "spans": [outer, inner]}))
+    reader = ["data=jsonl", "data.overlaps=outermost", f"input={tmp_path / 'gold.jsonl'}"]
+    gold = {"": "B-LOC I-LOC", "types=PER": "O B-PER", "types=LOC": "B-LOC I-LOC"}
+    for types, tags in gold.items():
+        values, _ = scores(f"model={outputs[1]['token']}", *reader, *filter(None, [types]))
+        lines = (tmp_path / "predictions.conll").read_text().split("\n")
+        assert [line.split(" ")[1] for line in lines if line] == tags.split()
+        assert values["types"] == (types.removeprefix("types=").split(",") if types else ["LOC", "PER"])
+
+
 def test_the_page_of_errors_shows_them_escaped(outputs, scores, tmp_path):
     (tmp_path / "gold.txt").write_text(COLUMNS.format(place="<b>Pau", tag="B-PER"))
     scores(f"model={outputs[1]['token']}", "data=conll", f"input={tmp_path / 'gold.txt'}")

@@ -19,6 +19,7 @@ TEXT = "Anna Nozex Silva won in Lake Seisa, however."
 @pytest.mark.parametrize("head", ["token", "crf"])
 def test_an_export_holds_the_model_and_a_card_of_its_scores(head, outputs, ask, tmp_path):
     run = outputs[1][head]
+    (tmp_path / "tagger").mkdir()
     code, out, err = ask(export, f"model={run}", f"to={tmp_path / 'tagger'}")
     assert code == 0 and "hf upload OWNER/tagger" in out, err
     sentence = [[TEXT[start:end] for start, end in words(TEXT)]]
@@ -87,6 +88,7 @@ def test_a_registered_model_tags_texts(outputs, ask, tmp_path, monkeypatch):
     [
         (["model=RUN"], "to: must be given; set to=DIR or register=NAME"),
         (["model=RUN", "to=RUN"], "to=RUN: exists already"),
+        (["model=RUN", "to=LINK"], "to=LINK: exists already"),
         (["model=RUN", "to=NEW", "folder=x"], "folder=x: is for the CSV files of all runs"),
         (["to=NEW"], "to=NEW: is for a model; set model="),
         (["model=RUN", "to=NEW", "onnx=yes"], "onnx=yes: must be true or false"),
@@ -98,6 +100,10 @@ def test_a_wrong_command_is_one_line(arguments, fault, outputs, ask, tmp_path):
     names = {"RUN": outputs[1]["token"], "CRF": outputs[1]["crf"], "NEW": tmp_path / "new"}
     names["APART"] = outputs[0] / "apart"
     shutil.copytree(outputs[1]["token"] / "model", names["APART"], dirs_exist_ok=True)
+    names["LINK"] = outputs[0] / "link"
+    (outputs[0] / "empty").mkdir(exist_ok=True)
+    names["LINK"].unlink(missing_ok=True)
+    names["LINK"].symlink_to("empty")
     for name, path in names.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]
         fault = fault.replace(name, str(path))

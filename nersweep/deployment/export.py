@@ -16,7 +16,7 @@ from nersweep.model.heads.token import TokenHead
 from nersweep.model.saved import SavedTagger, hide_base_path
 from nersweep.results.result import RESULT, FinishedResult, read_result
 from nersweep.terminal import console
-from nersweep.tracking.reading import run_id_of
+from nersweep.tracking.reading import Store, run_id_of
 from nersweep.tracking.registry import register
 from nersweep.tracking.stores import open_store, store_uri
 
@@ -49,7 +49,8 @@ def export_model(options: ModelExport) -> None:
     result = read_result(chosen.run / RESULT)
     assert isinstance(result, FinishedResult), "find_model has looked"
     refuse_links(chosen.folder)
-    run_id = "" if options.register is None else run_in_mlflow(options.register, chosen, options)
+    if options.register is not None:
+        store, run_id = run_in_mlflow(options.register, chosen, options)
     tagger = load_tagger_of(chosen)
     is_plain = reads_alike(tagger)
     if options.onnx == "true":
@@ -61,7 +62,6 @@ def export_model(options: ModelExport) -> None:
         console.print(f"model: {place}")
         console.print(f"to share it: hf upload OWNER/{place.absolute().name} {place}")
     if options.register is not None:
-        store = open_store(options.uri, Path(options.output_dir))
         version = register(store, run_id, options.register, chosen.folder)
         console.print(f"registered: models:/{options.register}/{version}")
 
@@ -105,16 +105,18 @@ def write_folder(place: Path, chosen: ChosenModel, card: str, with_onnx: bool) -
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def run_in_mlflow(name: str, chosen: ChosenModel, options: ModelExport) -> str:
-    """Return the id of a model's run in MLflow. Raises UserError if MLflow lacks it.
+def run_in_mlflow(name: str, chosen: ChosenModel, options: ModelExport) -> tuple[str, str]:
+    """Return MLflow's address, and the id of a model's run there.
 
-    name: that the model is to be registered by.
+    name: that the model is to be registered by. Raises UserError if MLflow lacks the run.
     """
     assert chosen.run, "checked"
     uri = store_uri(options.uri, Path(options.output_dir))
     run_id = run_id_of(chosen.run, uri)
-    if run_id is None:
-        remedy = "add it with python -m nersweep.sync"
-        must = f"the run {chosen.run.name} is not in MLflow ({public(uri)})"
-        raise UserError(Fault("register", name, must, remedy))
-    return run_id
+    if run_id is not None:
+        store = open_store(uri, Path(options.output_dir))
+        if Store(store).has(run_id):
+            return store, run_id
+    remedy = "add it with python -m nersweep.sync"
+    must = f"the run {chosen.run.name} is not in MLflow ({public(uri)})"
+    raise UserError(Fault("register", name, must, remedy))

@@ -44,6 +44,7 @@ def json_line(document: Document, tagged: TaggedSentence) -> str:
 def columns(document: Document, tagged: TaggedSentence) -> str:
     """Return a line of word and tag, with a tab between, for each word, and an empty line.
 
+    Return nothing for a text without words, since columns have no empty sentence.
     Tabs and line breaks within a word, which a table may hold, become one sign.
     """
     lines: list[str] = []

@@ -9,7 +9,8 @@ from typing import Any
 from nersweep.faults import Fault, UserError
 from nersweep.machine.databases import public
 from nersweep.tracking import state
-from nersweep.tracking.mlflow import NOTE, address
+from nersweep.tracking.mlflow import NOTE, address, find_run
+from nersweep.tracking.stores import requests
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Store:
         from mlflow import MlflowClient
 
         self.uri, self.client = uri, MlflowClient(uri)
+
+    def has(self, run_id: str) -> bool:
+        """Return whether the store has a run. Raises Unavailable."""
+        with requests(self.uri):
+            return find_run(self.client, run_id) is not None
 
     def runs(self, query: str = "", experiment: str | None = None) -> Iterator[StoredRun]:
         """Give the runs that match, the last first.

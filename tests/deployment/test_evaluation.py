@@ -77,7 +77,9 @@ def test_entities_within_one_that_is_not_scored_count(outputs, scores, tmp_path)
         values, _ = scores(f"model={outputs[1]['token']}", *reader, *filter(None, [types]))
         lines = (tmp_path / "predictions.conll").read_text().split("\n")
         assert [line.split(" ")[1] for line in lines if line] == tags.split()
-        assert values["types"] == (types.removeprefix("types=").split(",") if types else ["LOC", "PER"])
+        assert values["types"] == (
+            types.removeprefix("types=").split(",") if types else ["LOC", "PER"]
+        )
 
 
 def test_the_page_of_errors_shows_them_escaped(outputs, scores, tmp_path):

@@ -83,6 +83,23 @@ def test_a_registered_model_tags_texts(outputs, ask, tmp_path, monkeypatch):
     assert not [path for path in artifacts if path.suffix in (".pkl", ".pickle", ".bin", ".pt")]
 
 
+def test_a_run_that_its_store_has_lost_is_not_registered(outputs, ask, tmp_path):
+    from mlflow import MlflowClient
+
+    run = shutil.copytree(outputs[1]["token"], tmp_path / "runs" / outputs[1]["token"].name)
+    assert ask(sync, f"output_dir={tmp_path}")[0] == 0
+    tracked = json.loads((run / "tracked.json").read_text())
+    for entry in tracked.values():
+        entry["run_id"] = 32 * "0"
+    (run / "tracked.json").write_text(json.dumps(tracked))
+    arguments = [f"output_dir={tmp_path}", f"model={run}", "register=tagger"]
+    code, _, err = ask(export, *arguments)
+    assert code == 1 and "is not in MLflow" in err and "nersweep.sync" in err
+    assert not MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").search_registered_models()
+    assert ask(sync, f"output_dir={tmp_path}")[0] == 0
+    assert ask(export, *arguments)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [

@@ -171,6 +171,13 @@ def test_the_input_is_not_overwritten(refused, tmp_path):
     assert "is the input" in line and (tmp_path / "texts").read_text() == "Ada\n"
 
 
+@pytest.mark.parametrize("argument", ["model=nowhere", "thresholds=best", "data=generatd"])
+def test_a_refused_command_makes_no_folder(argument, refused, tmp_path):
+    text = [] if argument.startswith("data=") else ["text=x"]
+    assert refused(argument, *text, f"output={tmp_path / 'new' / 'tagged'}").startswith(argument)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_without_a_model_is_refused(refused, outputs, tmp_path):
     run = shutil.copytree(outputs[1]["token"], tmp_path / "run")
     (run / "model" / "nersweep.json").unlink()

@@ -28,7 +28,7 @@ from nersweep.data.layout import (
     split,
     table,
 )
-from nersweep.data.normalise import SPACE_SIGN, assemble, shared
+from nersweep.data.normalise import SPACE_SIGN, assemble, normalised, shared
 from nersweep.data.schemes import STYLES
 from nersweep.data.spans import reduced
 from nersweep.data.splits import TaggedFiles
@@ -121,10 +121,14 @@ def read_corpus(
     """Read a column file for each split and return the corpus with IOB2 tags."""
     named = Columns(columns=columns)
     splits = {split: read_file(Path(files[split]), named) for split in SPLITS}
-    try:
-        return assemble(name, source, splits, divide)
-    except UserError as error:
-        raise placed(error, files, named) from None
+
+    def normalise(splits: Splits) -> tuple[Splits, list[str]]:
+        try:
+            return normalised(splits)
+        except UserError as error:
+            raise placed(error, files, named) from None
+
+    return assemble(name, source, splits, divide, normalise)
 
 
 def read_file(

@@ -10,6 +10,7 @@ from sys import intern
 from nersweep.data.corpus import SPLITS, Corpus, Sentence, Splits, tag_counts
 from nersweep.data.division import Divided
 from nersweep.data.schemes import SCHEMES, Pair, is_iob1, is_regular, scheme_of
+from nersweep.faults import Fault, UserError
 from nersweep.labels import starts
 
 SPACE_SIGN = "␣"  # for white space that a file of predictions could not hold
@@ -17,31 +18,6 @@ LINE_BREAK = re.compile("[\r\n]+")
 RARE, LARGE = 2, 100  # a type of so few entities, among so many, may be a slip
 
 Normalise = Callable[[Splits], tuple[Splits, list[str]]]
-
-
-def assemble(
-    name: str,
-    source: str,
-    splits: Splits,
-    divide: Callable[[Splits], Divided] = Divided,
-    normalise: Normalise | None = None,
-) -> Corpus:
-    """Return the corpus with IOB2 tags, and with notes on its labels that a user should read.
-
-    splits: with tags in any scheme. divide: makes train, dev and test of them once their tags are
-    IOB2, and may have notes of its own. normalise: makes them IOB2, None: `normalised`.
-    """
-    normal, repairs = (normalise or normalised)(splits)
-    final, notes, pool, fold = divide(normal)
-    train_tags = tag_counts(final["train"])
-    absent = []
-    for split in ("dev", "test"):
-        for tag, words in sorted(tag_counts(final[split]).items()):
-            if tag not in train_tags:
-                absent.append(f"{split}: {tag} ({words} words) is not in the training data")
-    notes = (*notes, *repairs, *absent)
-    train, dev, test = (final[split] for split in SPLITS)
-    return Corpus(name, source, train, dev, test, notes, pool, fold)
 
 
 def normalised(
@@ -91,6 +67,43 @@ def normalised(
                 entities = tuple((*place, name) for place, name in zip(places, names, strict=True))
             normal[split].append(replace(sentence, words=words, tags=tags, entities=entities))
     return normal, notes + odd_types(every, iob2)
+
+
+def assemble(
+    name: str,
+    source: str,
+    splits: Splits,
+    divide: Callable[[Splits], Divided] = Divided,
+    normalise: Normalise = normalised,
+) -> Corpus:
+    """Return the corpus with IOB2 tags, and with notes on its labels that a user should read.
+
+    splits: with tags in any scheme. divide: makes train, dev and test of them once their tags are
+    IOB2, and may have notes of its own. normalise: makes them IOB2. Raises UserError.
+    """
+    try:
+        normal, repairs = normalise(splits)
+    except UserError as error:
+        raise UserError(*(placed(fault, splits) for fault in error.faults)) from None
+    final, notes, pool, fold = divide(normal)
+    train_tags = tag_counts(final["train"])
+    absent = []
+    for split in ("dev", "test"):
+        for tag, words in sorted(tag_counts(final[split]).items()):
+            if tag not in train_tags:
+                absent.append(f"{split}: {tag} ({words} words) is not in the training data")
+    notes = (*notes, *repairs, *absent)
+    train, dev, test = (final[split] for split in SPLITS)
+    return Corpus(name, source, train, dev, test, notes, pool, fold)
+
+
+def placed(fault: Fault, splits: Splits) -> Fault:
+    """Return the fault of a tag with the first sentence that has it: train, sentence 3: tag."""
+    for split, sentences in splits.items():
+        for number, sentence in enumerate(sentences, start=1):
+            if fault.setting == "tag" and fault.value in sentence.tags:
+                return replace(fault, setting=f"{split}, sentence {number}: tag")
+    return fault
 
 
 def irregularities(split: str, scheme: str, pairs: Mapping[Pair, int]) -> list[str]:

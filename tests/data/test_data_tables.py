@@ -80,6 +80,14 @@ def test_blank_lines_end_sentences_too(tmp_path):
     assert_sentences(read_csv(tmp_path, "word,label\r\n" + ",\r\n".join(blocks)))
 
 
+def test_a_tag_that_fits_no_scheme_is_named_with_its_sentence(tmp_path, faults_of):
+    file = tmp_path / "a.csv"
+    good = "Tessa sang,B-PER O\nLund sang,B-PER O\n"
+    file.write_text(f"words,tags\n{good}Mira sang,PER O\n")
+    (fault,) = faults_of(CsvFiles(train=str(file), dev=str(file)).load)
+    assert (fault.setting, fault.value) == ("train, sentence 3: tag", "PER")
+
+
 def test_sentence_ids_of_pandas_may_be_missing(tmp_path):
     rows = {"word": [], "tag": [], "sentence": []}
     for number, (words, tags) in enumerate(SENTENCES):

@@ -133,7 +133,7 @@ def test_two_types_never_become_one(assert_refused_as):
 )
 def test_a_tag_that_fits_nothing_is_named_with_what_would_fit(tags, settings, tag, hint, faults_of):
     (fault,) = faults_of(lambda: corpus_of(tags.split(), **settings))
-    assert (fault.setting, fault.value) == ("tag", tag)
+    assert (fault.setting, fault.value) == ("train, sentence 1: tag", tag)
     assert hint in str(fault)
 
 
